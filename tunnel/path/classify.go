@@ -1,0 +1,75 @@
+package path
+
+import (
+	"encoding/binary"
+
+	"tailscale.com/disco"
+	"tailscale.com/net/stun"
+)
+
+// packetKind says who a packet is for.
+type packetKind uint8
+
+const (
+	kindGarbage packetKind = iota
+	kindWireGuard
+	kindDisco
+	kindSTUN
+)
+
+// WireGuard message types and sizes, from the WireGuard paper, section 5.4.
+const (
+	wgInitiation  = 1
+	wgResponse    = 2
+	wgCookieReply = 3
+	wgTransport   = 4
+
+	wgInitiationLen   = 148
+	wgResponseLen     = 92
+	wgCookieReplyLen  = 64
+	wgTransportMinLen = 32
+)
+
+// discoOverhead is what precedes and follows a disco message on the wire: the
+// magic, the sender's key, the nonce and the box's 16-byte tag.
+const discoOverhead = len(disco.Magic) + 32 + disco.NonceLen + 16
+
+// classify tells WireGuard, disco and STUN apart by their first bytes. The
+// three cannot be confused: a WireGuard message starts with its type and
+// three zero bytes, disco with "TS", and STUN carries its magic cookie at
+// bytes 4 to 8 behind a two-byte type whose top bits are zero.
+//
+// It looks at the outside only. What is called kindDisco may still fail to
+// open; what is called kindWireGuard may still fail to authenticate.
+func classify(b []byte) packetKind {
+	if len(b) < 4 {
+		return kindGarbage
+	}
+	switch binary.LittleEndian.Uint32(b) {
+	case wgTransport:
+		if len(b) >= wgTransportMinLen {
+			return kindWireGuard
+		}
+		return kindGarbage
+	case wgInitiation:
+		return wireGuardIf(len(b) == wgInitiationLen)
+	case wgResponse:
+		return wireGuardIf(len(b) == wgResponseLen)
+	case wgCookieReply:
+		return wireGuardIf(len(b) == wgCookieReplyLen)
+	}
+	if len(b) >= discoOverhead && disco.LooksLikeDiscoWrapper(b) {
+		return kindDisco
+	}
+	if stun.Is(b) {
+		return kindSTUN
+	}
+	return kindGarbage
+}
+
+func wireGuardIf(ok bool) packetKind {
+	if ok {
+		return kindWireGuard
+	}
+	return kindGarbage
+}

@@ -1,0 +1,294 @@
+package path
+
+import (
+	"net/netip"
+	"time"
+
+	"go4.org/mem"
+	"tailscale.com/disco"
+	"tailscale.com/types/key"
+)
+
+// SetPeer adds a peer or brings what is known of it up to date, and probes new
+// addresses at once: the path should be direct before the first byte asks
+// for it.
+func (b *Bind) SetPeer(info PeerInfo) *Peer {
+	pub := key.NodePublicFromRaw32(mem.B(info.PublicKey[:]))
+	dk := key.DiscoPublicFromRaw32(mem.B(info.DiscoKey[:]))
+	now := time.Now()
+
+	b.mu.Lock()
+	p := b.byKey[pub]
+	if p != nil && p.disco != dk {
+		b.forgetLocked(p)
+		p = nil
+	}
+	if p == nil {
+		p = &Peer{bind: b, key: pub, disco: dk, shared: b.disco.Shared(dk), machine: newMachine(now, newTxID)}
+		p.route.Store(&route{relay: true})
+		b.byKey[pub] = p
+		if b.byDisco[dk] == nil { // the first holder keeps it
+			b.byDisco[dk] = p
+		}
+	}
+	b.mu.Unlock()
+
+	p.home.Store(info.HomeRelay)
+	p.mu.Lock()
+	p.nat = info.NAT
+	acts := p.machine.setTold(now, b.pingable(info.Endpoints))
+	p.mu.Unlock()
+	b.perform(p, acts)
+	b.wakePeer(p)
+	return p
+}
+
+// RemovePeer forgets a peer. Packets from it are dropped from now on.
+func (b *Bind) RemovePeer(publicKey [32]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p := b.byKey[key.NodePublicFromRaw32(mem.B(publicKey[:]))]; p != nil {
+		b.forgetLocked(p)
+	}
+}
+
+func (b *Bind) forgetLocked(p *Peer) {
+	delete(b.byKey, p.key)
+	if b.byDisco[p.disco] == p {
+		delete(b.byDisco, p.disco)
+	}
+	for addr, q := range b.byAddr {
+		if q == p {
+			delete(b.byAddr, addr)
+		}
+	}
+}
+
+// pingable keeps what we are willing to ping of a peer's addresses.
+func (b *Bind) pingable(addrs []netip.AddrPort) []netip.AddrPort {
+	kept := make([]netip.AddrPort, 0, min(len(addrs), maxCandidates))
+	for _, a := range addrs {
+		a = netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+		ip := a.Addr()
+		if a.Port() == 0 || !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() ||
+			ip.IsLinkLocalUnicast() || b.cfg.Exclude(ip) {
+			continue
+		}
+		if len(kept) == maxCandidates {
+			break
+		}
+		kept = append(kept, a)
+	}
+	return kept
+}
+
+// wakePeer has the engine look at p soon. When the engine is behind it will
+// look anyway.
+func (b *Bind) wakePeer(p *Peer) {
+	select {
+	case b.wake <- p:
+	default:
+	}
+}
+
+// runEngine ticks each peer's machine when it is due.
+func (b *Bind) runEngine() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		var next time.Time
+		for _, p := range b.peers() {
+			if at := b.tickIfDue(p, time.Now()); !at.IsZero() && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
+		}
+		wait := time.Hour
+		if !next.IsZero() {
+			wait = time.Until(next)
+		}
+		timer.Reset(wait)
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-timer.C:
+		case p := <-b.wake:
+			b.tick(p, time.Now())
+		}
+	}
+}
+
+func (b *Bind) peers() []*Peer {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	peers := make([]*Peer, 0, len(b.byKey))
+	for _, p := range b.byKey {
+		peers = append(peers, p)
+	}
+	return peers
+}
+
+// tickIfDue ticks p if its time has come and returns when it comes next.
+func (b *Bind) tickIfDue(p *Peer, now time.Time) time.Time {
+	p.mu.Lock()
+	at := p.nextAt
+	p.mu.Unlock()
+	if at.IsZero() || at.After(now) {
+		return at
+	}
+	return b.tick(p, now)
+}
+
+func (b *Bind) tick(p *Peer, now time.Time) time.Time {
+	seen := traffic{
+		sent:           b.timeOf(p.lastSend.Load()),
+		received:       b.timeOf(p.lastRecv.Load()),
+		receivedDirect: b.timeOf(p.lastRecvDirect.Load()),
+	}
+	p.mu.Lock()
+	acts, next := p.machine.tick(now, seen)
+	p.nextAt = next
+	p.mu.Unlock()
+	b.perform(p, acts)
+	return next
+}
+
+// perform does what p's machine asked for and publishes its route.
+func (b *Bind) perform(p *Peer, acts actions) {
+	b.publishRoute(p)
+	for _, ping := range acts.pings {
+		b.sendDisco(p, ping.addr, &disco.Ping{TxID: ping.tx, NodeKey: b.pub})
+	}
+	if acts.callMeMaybe {
+		b.sendRelayedDisco(p, &disco.CallMeMaybe{MyNumber: b.probe.endpoints()})
+	}
+}
+
+func (b *Bind) publishRoute(p *Peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r := p.machine.route(); *p.route.Load() != r {
+		if old := p.route.Load(); old.direct != r.direct || old.relay != r.relay {
+			b.log.Debug("path changed", "peer", p.key.ShortString(), "mode", p.machine.mode, "direct", r.direct, "relay", r.relay)
+		}
+		p.route.Store(&r)
+	}
+}
+
+// sendDisco sends msg to addr. A failure shows as silence: what can't be sent
+// won't be answered.
+func (b *Bind) sendDisco(p *Peer, addr netip.AddrPort, msg disco.Message) {
+	if s := b.socketFor(addr.Addr()); s != nil {
+		_ = s.write(sealDisco(b.disco.Public(), p.shared, msg), addr)
+	}
+}
+
+func (b *Bind) sendRelayedDisco(p *Peer, msg disco.Message) {
+	if l := b.link(p.relayRegion()); l != nil {
+		l.send(p.key, sealDisco(b.disco.Public(), p.shared, msg))
+	}
+}
+
+// discoFrom is where a disco frame came from: a UDP address or, when relayed
+// is set, the peer whose key the relay vouches for.
+type discoFrom struct {
+	addr    netip.AddrPort
+	region  uint32
+	relayed *Peer
+}
+
+// onDisco handles one disco frame. Frames from strangers, and those that do
+// not open, are dropped without an answer.
+func (b *Bind) onDisco(data []byte, from discoFrom) {
+	sender, ok := discoSender(data)
+	if !ok {
+		return
+	}
+	b.mu.RLock()
+	p := b.byDisco[sender]
+	b.mu.RUnlock()
+	if p == nil || from.relayed != nil && from.relayed != p {
+		return
+	}
+	msg, err := openDisco(p.shared, data)
+	if err != nil {
+		return
+	}
+	switch m := msg.(type) {
+	case *disco.Ping:
+		if !m.NodeKey.IsZero() && m.NodeKey != p.key || from.relayed != nil {
+			return
+		}
+		b.onPing(p, m, from.addr)
+	case *disco.Pong:
+		if from.relayed == nil {
+			b.onPong(p, m, from.addr)
+		}
+	case *disco.CallMeMaybe:
+		if from.relayed != nil {
+			b.onCallMeMaybe(p, m)
+		}
+	}
+}
+
+func (b *Bind) onPing(p *Peer, m *disco.Ping, from netip.AddrPort) {
+	if b.cfg.Exclude(from.Addr()) {
+		return
+	}
+	b.learnAddr(p, from)
+	b.sendDisco(p, from, &disco.Pong{TxID: m.TxID, Src: from})
+	p.mu.Lock()
+	acts := p.machine.pinged(time.Now(), from)
+	p.mu.Unlock()
+	b.perform(p, acts)
+}
+
+func (b *Bind) onPong(p *Peer, m *disco.Pong, from netip.AddrPort) {
+	p.mu.Lock()
+	ok := p.machine.ponged(time.Now(), from, txID(m.TxID))
+	p.mu.Unlock()
+	if !ok {
+		return
+	}
+	b.learnAddr(p, from)
+	b.probe.seenAs(m.Src)
+	b.publishRoute(p)
+	b.wakePeer(p)
+}
+
+func (b *Bind) onCallMeMaybe(p *Peer, m *disco.CallMeMaybe) {
+	p.mu.Lock()
+	acts := p.machine.callMeMaybe(time.Now(), b.pingable(m.MyNumber))
+	p.mu.Unlock()
+	b.perform(p, acts)
+	b.wakePeer(p)
+}
+
+// maxAddrsPerPeer bounds the source addresses remembered for one peer.
+const maxAddrsPerPeer = 2 * maxCandidates
+
+// learnAddr notes that packets from addr are p's, as a disco frame proved.
+func (b *Bind) learnAddr(p *Peer, addr netip.AddrPort) {
+	if b.peerAt(addr) == p {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.byKey[p.key] != p {
+		return // removed meanwhile
+	}
+	held := 0
+	for _, q := range b.byAddr {
+		if q == p {
+			held++
+		}
+	}
+	if held >= maxAddrsPerPeer {
+		for a, q := range b.byAddr {
+			if q == p {
+				delete(b.byAddr, a)
+				break
+			}
+		}
+	}
+	b.byAddr[addr] = p
+}

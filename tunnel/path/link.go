@@ -1,0 +1,198 @@
+package path
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tailscale.com/derp"
+	"tailscale.com/types/key"
+	"tailscale.com/types/logger"
+)
+
+const (
+	// linkQueue is how many frames may wait for a relay: 50 ms of a 100 Mbit/s
+	// line. What does not fit is dropped, as any full router would.
+	linkQueue = 512
+
+	// A relay is dialled anew at once, then with growing pauses.
+	linkRetryMin = 100 * time.Millisecond
+	linkRetryMax = 5 * time.Second
+
+	// linkHealthyAfter is how long a connection must hold for its loss to
+	// start from linkRetryMin again.
+	linkHealthyAfter = 10 * time.Second
+)
+
+// frame is one packet on its way to or from a relay.
+type frame struct {
+	peer key.NodePublic
+	data []byte
+}
+
+// link keeps the connection to one relay region up and moves frames over it.
+// Its goroutines end when the context given to run does.
+type link struct {
+	region  uint32
+	url     *url.URL
+	pin     string
+	priv    key.NodePrivate
+	roots   *x509.CertPool
+	log     *slog.Logger
+	deliver func(region uint32, from key.NodePublic, data []byte)
+	frames  *sync.Pool // of *frame
+
+	out  chan *frame
+	home atomic.Bool
+
+	mu      sync.Mutex // guards what follows
+	current *derpConn  // nil while not connected
+	lastErr error      // why not
+}
+
+// send queues a copy of data for dst. It never blocks; a full queue drops.
+func (l *link) send(dst key.NodePublic, data []byte) {
+	f := l.frames.Get().(*frame)
+	f.peer = dst
+	f.data = append(f.data[:0], data...)
+	select {
+	case l.out <- f:
+	default:
+		l.frames.Put(f)
+	}
+}
+
+// setHome tells the relay whether this node is to be found there.
+func (l *link) setHome(home bool) {
+	if l.home.Swap(home) == home {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current != nil {
+		l.notePreferred(l.current)
+	}
+}
+
+func (l *link) notePreferred(c *derpConn) {
+	// An error here is seen by the reader of the same connection, which
+	// ends it.
+	if err := c.client.NotePreferred(l.home.Load()); err == nil {
+		_ = c.flush()
+	}
+}
+
+// err returns why the relay is not connected; nil when it is or was not tried.
+func (l *link) err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lastErr
+}
+
+// run connects, again and again, until ctx is done.
+func (l *link) run(ctx context.Context) {
+	pause := linkRetryMin
+	for ctx.Err() == nil {
+		started := time.Now()
+		err := l.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		l.mu.Lock()
+		l.lastErr = err
+		l.mu.Unlock()
+		if time.Since(started) > linkHealthyAfter {
+			pause = linkRetryMin
+		}
+		l.log.Debug("relay connection ended", "err", err, "retry", pause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+		pause = min(2*pause, linkRetryMax)
+	}
+}
+
+// session is one connection, from dial to its end.
+func (l *link) session(ctx context.Context) error {
+	conn, err := dialDERP(ctx, l.url, l.pin, l.priv, l.roots, logger.Discard)
+	if err != nil {
+		return err
+	}
+	l.notePreferred(conn)
+	l.mu.Lock()
+	l.current, l.lastErr = conn, nil
+	l.mu.Unlock()
+
+	ctx, cancel := context.WithCancel(ctx)
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		if err := l.write(ctx, conn); err != nil {
+			l.log.Debug("relay write failed", "err", err)
+		}
+		conn.close() // ends the reader, too
+	})
+	err = l.read(conn)
+	cancel()
+	writer.Wait()
+
+	l.mu.Lock()
+	l.current = nil
+	l.mu.Unlock()
+	return err
+}
+
+// write sends queued frames: all that wait, then one flush.
+func (l *link) write(ctx context.Context, conn *derpConn) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case f := <-l.out:
+			if err := l.sendQueued(conn, f); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (l *link) sendQueued(conn *derpConn, f *frame) error {
+	for {
+		err := conn.client.Send(f.peer, f.data)
+		l.frames.Put(f)
+		if err != nil {
+			return err
+		}
+		select {
+		case f = <-l.out:
+		default:
+			return conn.flush()
+		}
+	}
+}
+
+// read delivers what arrives until the connection fails.
+func (l *link) read(conn *derpConn) error {
+	for {
+		msg, err := conn.client.Recv()
+		if err != nil {
+			return err
+		}
+		switch m := msg.(type) {
+		case derp.ReceivedPacket:
+			l.deliver(l.region, m.Source, m.Data)
+		case derp.PingMessage:
+			if err := conn.client.SendPong(m); err != nil {
+				return err
+			}
+			if err := conn.flush(); err != nil {
+				return err
+			}
+		}
+	}
+}

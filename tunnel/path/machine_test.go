@@ -1,0 +1,392 @@
+package path
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// world is two machines and a network between them, in virtual time. The
+// network is a function that says what becomes of a packet.
+type world struct {
+	t    testing.TB
+	now  time.Time
+	ends [2]*simEnd
+	// carries decides whether a direct packet arrives; nil carries all.
+	carries func(w *world, from, to netip.AddrPort) bool
+	latency time.Duration
+	queue   []simPacket
+	sends   int // pings put on the network
+}
+
+// simEnd is one node: its machine and the single address it sends from.
+type simEnd struct {
+	m       *machine
+	addr    netip.AddrPort
+	next    time.Time
+	traffic traffic
+	talking bool // sends a packet every 20 ms
+	direct  int  // data packets that came over UDP
+	relayed int
+}
+
+type simPacket struct {
+	at       time.Time
+	to       int
+	from     netip.AddrPort
+	kind     string // "ping", "pong", "cmm", "data"
+	tx       txID
+	overUDP  bool
+	destAddr netip.AddrPort
+}
+
+var (
+	addrA = netip.MustParseAddrPort("198.51.100.1:1111")
+	addrB = netip.MustParseAddrPort("203.0.113.2:2222")
+)
+
+func newWorld(t testing.TB) *world {
+	w := &world{t: t, now: time.Unix(1_000_000, 0), latency: 10 * time.Millisecond}
+	n := uint64(0)
+	newTx := func() (tx txID) {
+		n++
+		binary.BigEndian.PutUint64(tx[:], n)
+		return tx
+	}
+	w.ends[0] = &simEnd{m: newMachine(w.now, newTx), addr: addrA}
+	w.ends[1] = &simEnd{m: newMachine(w.now, newTx), addr: addrB}
+	return w
+}
+
+// meet tells each end the other's address, as the coordinator does.
+func (w *world) meet() {
+	for i, e := range w.ends {
+		w.do(i, e.m.setTold(w.now, []netip.AddrPort{w.ends[1-i].addr}))
+		e.next = w.now
+	}
+}
+
+func (w *world) do(i int, acts actions) {
+	for _, p := range acts.pings {
+		w.sends++
+		w.send(i, simPacket{kind: "ping", tx: p.tx, overUDP: true, destAddr: p.addr})
+	}
+	if acts.callMeMaybe {
+		w.send(i, simPacket{kind: "cmm"})
+	}
+}
+
+func (w *world) send(from int, p simPacket) {
+	p.from, p.to, p.at = w.ends[from].addr, 1-from, w.now.Add(w.latency)
+	if p.overUDP {
+		if p.destAddr != w.ends[p.to].addr {
+			return
+		}
+		if w.carries != nil && !w.carries(w, p.from, p.destAddr) {
+			return
+		}
+	}
+	w.queue = append(w.queue, p)
+}
+
+// run lets d pass, a millisecond at a time.
+func (w *world) run(d time.Duration) {
+	for end := w.now.Add(d); w.now.Before(end); w.now = w.now.Add(time.Millisecond) {
+		var due []simPacket
+		rest := w.queue[:0]
+		for _, p := range w.queue {
+			if p.at.After(w.now) {
+				rest = append(rest, p)
+			} else {
+				due = append(due, p)
+			}
+		}
+		w.queue = rest
+		for _, p := range due {
+			w.receive(p)
+		}
+		for i, e := range w.ends {
+			if e.talking && w.now.UnixMilli()%20 == 0 {
+				w.sendData(i)
+			}
+			if !e.next.IsZero() && !w.now.Before(e.next) {
+				var acts actions
+				acts, e.next = e.m.tick(w.now, e.traffic)
+				w.do(i, acts)
+			}
+		}
+	}
+}
+
+// sendData sends one data packet over the route in force.
+func (w *world) sendData(i int) {
+	e := w.ends[i]
+	e.traffic.sent = w.now
+	r := e.m.route()
+	if r.asleep {
+		e.next = w.now
+	}
+	if r.direct.IsValid() {
+		w.send(i, simPacket{kind: "data", overUDP: true, destAddr: r.direct})
+	}
+	if r.relay {
+		w.send(i, simPacket{kind: "data"})
+	}
+}
+
+func (w *world) receive(p simPacket) {
+	e := w.ends[p.to]
+	switch p.kind {
+	case "ping":
+		w.send(p.to, simPacket{kind: "pong", tx: p.tx, overUDP: true, destAddr: p.from})
+		w.do(p.to, e.m.pinged(w.now, p.from))
+	case "pong":
+		e.m.ponged(w.now, p.from, p.tx)
+	case "cmm":
+		w.do(p.to, e.m.callMeMaybe(w.now, []netip.AddrPort{p.from}))
+	case "data":
+		e.traffic.received = w.now
+		if p.overUDP {
+			e.traffic.receivedDirect = w.now
+			e.direct++
+		} else {
+			e.relayed++
+		}
+	}
+	e.next = w.now
+}
+
+// untilDirect runs until both ends are direct and returns how long that took.
+func (w *world) untilDirect(limit time.Duration) time.Duration {
+	w.t.Helper()
+	start := w.now
+	for w.now.Sub(start) < limit {
+		w.run(time.Millisecond)
+		if w.ends[0].m.mode == modeDirect && w.ends[1].m.mode == modeDirect {
+			return w.now.Sub(start)
+		}
+	}
+	w.t.Fatalf("not direct after %v: %v, %v", limit, w.ends[0].m.mode, w.ends[1].m.mode)
+	return 0
+}
+
+// portRestricted is a NAT in front of both ends: a packet passes only if the
+// receiver has sent one to exactly that address before.
+func portRestricted() func(*world, netip.AddrPort, netip.AddrPort) bool {
+	type hole struct{ inside, outside netip.AddrPort }
+	open := map[hole]bool{}
+	return func(_ *world, from, to netip.AddrPort) bool {
+		open[hole{from, to}] = true
+		return open[hole{to, from}]
+	}
+}
+
+func nothing(*world, netip.AddrPort, netip.AddrPort) bool { return false }
+
+func TestDirectWithinOneRoundTripWithoutNAT(t *testing.T) {
+	w := newWorld(t)
+	w.meet()
+	if took := w.untilDirect(time.Second); took > 2*w.latency+5*time.Millisecond {
+		t.Errorf("direct after %v, want one round trip of %v", took, 2*w.latency)
+	}
+}
+
+// Only one end learns of the other. Its first ping dies at the far NAT; the
+// call-me-maybe that goes with it makes the far end ping, and that ping must
+// be answered with a ping at once for both to be direct.
+func TestPortRestrictedBothSidesNeedsThreeRoundTrips(t *testing.T) {
+	w := newWorld(t)
+	w.carries = portRestricted()
+	w.do(0, w.ends[0].m.setTold(w.now, []netip.AddrPort{addrB}))
+	w.ends[0].next = w.now
+	if took := w.untilDirect(10 * time.Second); took > 6*w.latency+50*time.Millisecond {
+		t.Errorf("direct after %v, want at most three round trips and 50 ms", took)
+	}
+}
+
+func TestRelayCarriesUntilDirect(t *testing.T) {
+	w := newWorld(t)
+	if r := w.ends[0].m.route(); !r.relay || r.direct.IsValid() {
+		t.Fatalf("route before anything is known: %+v, want relay only", r)
+	}
+	w.carries = nothing
+	w.meet()
+	w.ends[0].talking = true
+	w.run(30 * time.Second)
+	if got := w.ends[1].relayed; got < 1400 {
+		t.Errorf("relay carried %d packets of 1500", got)
+	}
+}
+
+func TestSilenceBringsBothPathsAndThenTheRelay(t *testing.T) {
+	w := newWorld(t)
+	w.meet()
+	w.untilDirect(time.Second)
+	w.ends[0].talking, w.ends[1].talking = true, true
+	w.run(5 * time.Second)
+	w.carries = nothing
+
+	w.run(500 * time.Millisecond)
+	if m := w.ends[0].m.mode; m != modeDoubt {
+		t.Fatalf("500 ms after the path fell silent: %v, want doubt", m)
+	}
+	got := w.ends[1].relayed
+	w.run(time.Second)
+	if carried := w.ends[1].relayed - got; carried < 45 {
+		t.Errorf("relay carried %d packets in the second of doubt, want all 50", carried)
+	}
+	w.run(2 * time.Second)
+	if m := w.ends[0].m.mode; m != modeRelay {
+		t.Errorf("3.5 s after the path fell silent: %v, want relay", m)
+	}
+}
+
+func TestDirectReturnsWhenTheNetworkDoes(t *testing.T) {
+	w := newWorld(t)
+	w.meet()
+	w.untilDirect(time.Second)
+	w.ends[0].talking, w.ends[1].talking = true, true
+	w.carries = nothing
+	w.run(20 * time.Second)
+	w.carries = portRestricted()
+	if took := w.untilDirect(time.Minute); took > reprobeRelayed+time.Second {
+		t.Errorf("direct again after %v, want within one probing round", took)
+	}
+}
+
+func TestShortHiccupStaysDirect(t *testing.T) {
+	w := newWorld(t)
+	w.meet()
+	w.untilDirect(time.Second)
+	w.ends[0].talking, w.ends[1].talking = true, true
+	w.run(2 * time.Second)
+	w.carries = nothing
+	w.run(700 * time.Millisecond)
+	w.carries = nil
+	w.run(500 * time.Millisecond)
+	if m := w.ends[0].m.mode; m != modeDirect {
+		t.Errorf("after a hiccup of 700 ms: %v, want direct", m)
+	}
+}
+
+func TestIdlePeersArePingedNoMoreAndTheFirstPacketTakesBothPaths(t *testing.T) {
+	w := newWorld(t)
+	w.meet()
+	w.untilDirect(time.Second)
+	w.run(idleAfter + time.Second)
+	before := w.sends
+	w.run(10 * time.Minute)
+	if w.sends != before {
+		t.Errorf("%d pings in ten idle minutes, want none", w.sends-before)
+	}
+	r := w.ends[0].m.route()
+	if !r.relay || !r.direct.IsValid() || !r.asleep {
+		t.Fatalf("route of an idle peer: %+v, want both ways and a wake-up", r)
+	}
+	w.sendData(0)
+	w.run(time.Second)
+	if m := w.ends[0].m.mode; m != modeDirect {
+		t.Errorf("a second after the first packet: %v, want direct", m)
+	}
+}
+
+func TestFasterPathWinsByAMargin(t *testing.T) {
+	m := newWorld(t).ends[0].m
+	now := time.Unix(1_000_000, 0)
+	slow, fast, same := addrA, addrB, netip.MustParseAddrPort("203.0.113.3:3")
+	m.setTold(now, []netip.AddrPort{slow, fast, same})
+	answer := func(a netip.AddrPort, rtt time.Duration) {
+		c := m.candidates[a]
+		m.ponged(c.waiting[0].at.Add(rtt), a, c.waiting[0].tx)
+	}
+	answer(slow, 40*time.Millisecond)
+	answer(same, 38*time.Millisecond)
+	if m.best != slow {
+		t.Errorf("moved to %v for 2 ms of 40", m.best)
+	}
+	answer(fast, 10*time.Millisecond)
+	if m.best != fast {
+		t.Errorf("best is %v, want the path of 10 ms", m.best)
+	}
+}
+
+func TestForeignPongsAreIgnored(t *testing.T) {
+	w := newWorld(t)
+	w.carries = nothing
+	w.meet()
+	m := w.ends[0].m
+	tx := m.candidates[addrB].waiting[0].tx
+	if m.ponged(w.now, addrB, txID{9}) {
+		t.Error("took a pong for a ping never sent")
+	}
+	if m.ponged(w.now, netip.MustParseAddrPort("192.0.2.9:9"), tx) {
+		t.Error("took a pong from an address never pinged")
+	}
+	if m.mode != modeRelay {
+		t.Errorf("mode %v, want relay", m.mode)
+	}
+}
+
+// Whatever a peer tells and sends, the machine stays within its bounds and
+// its route stays one that can carry a packet.
+func TestMachineInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := uint64(0)
+		m := newMachine(time.Unix(0, 1), func() (tx txID) {
+			n++
+			binary.BigEndian.PutUint64(tx[:], n)
+			return tx
+		})
+		now := time.Unix(0, 1)
+		var sent []ping
+		var tr traffic
+		addr := rapid.Custom(func(t *rapid.T) netip.AddrPort {
+			i := rapid.IntRange(0, 99).Draw(t, "host")
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 1000)
+		})
+		take := func(a actions) { sent = append(sent, a.pings...) }
+		t.Repeat(map[string]func(*rapid.T){
+			"told": func(t *rapid.T) {
+				take(m.setTold(now, rapid.SliceOfN(addr, 0, 100).Draw(t, "addrs")))
+			},
+			"cmm":    func(t *rapid.T) { take(m.callMeMaybe(now, rapid.SliceOfN(addr, 0, 100).Draw(t, "addrs"))) },
+			"pinged": func(t *rapid.T) { take(m.pinged(now, addr.Draw(t, "addr"))) },
+			"ponged": func(t *rapid.T) {
+				if len(sent) > 0 {
+					p := rapid.SampledFrom(sent).Draw(t, "ping")
+					m.ponged(now, p.addr, p.tx)
+				}
+			},
+			"tick": func(t *rapid.T) {
+				now = now.Add(time.Duration(rapid.IntRange(0, 200_000).Draw(t, "ms")) * time.Millisecond)
+				a, _ := m.tick(now, tr)
+				take(a)
+			},
+			"send": func(*rapid.T) { tr.sent = now },
+			"recv": func(*rapid.T) { tr.received, tr.receivedDirect = now, now },
+			"": func(t *rapid.T) {
+				if len(m.candidates) > maxCandidates {
+					t.Fatalf("%d candidates", len(m.candidates))
+				}
+				for _, c := range m.candidates {
+					if len(c.waiting) > maxWaiting {
+						t.Fatalf("%d pings waiting for %v", len(c.waiting), c.addr)
+					}
+				}
+				r := m.route()
+				if !r.relay && !r.direct.IsValid() {
+					t.Fatalf("route %+v goes nowhere in mode %v", r, m.mode)
+				}
+				if (m.mode == modeRelay) == r.direct.IsValid() {
+					t.Fatalf("mode %v with route %+v", m.mode, r)
+				}
+				if m.mode != modeRelay && m.candidates[m.best] == nil {
+					t.Fatalf("best %v is no candidate", m.best)
+				}
+			},
+		})
+	})
+}

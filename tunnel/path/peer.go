@@ -1,0 +1,148 @@
+package path
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+	"tailscale.com/types/key"
+)
+
+// NAT says what a node's network does to its UDP packets.
+type NAT uint8
+
+const (
+	NATUnknown NAT = iota
+	// NATEasy maps an address the same way towards every destination, or
+	// does not map at all.
+	NATEasy
+	// NATHard maps differently towards each destination.
+	NATHard
+	// NATBlocked lets no UDP out, or no answer in.
+	NATBlocked
+)
+
+func (n NAT) String() string {
+	return [...]string{"unknown", "easy", "hard", "udp-blocked"}[n]
+}
+
+// PeerInfo is what the coordinator tells about a peer.
+type PeerInfo struct {
+	PublicKey [32]byte // WireGuard
+	DiscoKey  [32]byte
+	Endpoints []netip.AddrPort
+	// HomeRelay is the region the peer listens on; zero means not known, and
+	// this node's own home is tried.
+	HomeRelay uint32
+	NAT       NAT
+}
+
+// Peer is the far end of a tunnel, whatever path leads there. It implements
+// conn.Endpoint, and stays the same for as long as the peer keeps its key.
+type Peer struct {
+	bind   *Bind
+	key    key.NodePublic
+	disco  key.DiscoPublic
+	shared key.DiscoShared
+
+	// Read by the data path without a lock.
+	route          atomic.Pointer[route]
+	home           atomic.Uint32
+	lastSend       atomic.Int64 // nanoseconds since bind.epoch; 0 never
+	lastRecv       atomic.Int64
+	lastRecvDirect atomic.Int64
+
+	// mu guards what follows. It is never held together with Bind.mu, and no
+	// I/O is done under it.
+	mu      sync.Mutex
+	machine *machine
+	nat     NAT
+	nextAt  time.Time // when machine.tick is due; zero is never
+}
+
+var _ conn.Endpoint = (*Peer)(nil)
+
+// EndpointString is what to give the device as this peer's endpoint.
+func (p *Peer) EndpointString() string { return p.key.UntypedHexString() }
+
+// ClearSrc does nothing: the kernel chooses the source address.
+func (p *Peer) ClearSrc() {}
+
+// SrcToString returns "": the kernel chooses the source address.
+func (p *Peer) SrcToString() string { return "" }
+
+// DstToString returns the peer's key, which names it on every path.
+func (p *Peer) DstToString() string { return p.EndpointString() }
+
+// DstToBytes returns what a WireGuard cookie is bound to: the address that
+// packets come from would change with the path, so the key stands for it.
+func (p *Peer) DstToBytes() []byte {
+	raw := p.key.Raw32()
+	return raw[:]
+}
+
+// DstIP returns the zero address; it serves WireGuard's rate limiter only.
+func (p *Peer) DstIP() netip.Addr { return netip.Addr{} }
+
+// SrcIP returns the zero address: the kernel chooses it.
+func (p *Peer) SrcIP() netip.Addr { return netip.Addr{} }
+
+// noteSend records that packets leave for the peer now.
+func (p *Peer) noteSend(now int64) { p.lastSend.Store(now) }
+
+// noteRecv records that packets of the tunnel came, over UDP when direct.
+func (p *Peer) noteRecv(now int64, direct bool) {
+	p.lastRecv.Store(now)
+	if direct {
+		p.lastRecvDirect.Store(now)
+	}
+}
+
+// Path is how packets to a peer travel at present.
+type Path struct {
+	// Direct is the peer's UDP address; invalid while relayed.
+	Direct netip.AddrPort
+	// Region is the relay's while packets are relayed, else zero.
+	Region uint32
+	// RTT of the direct path; zero when not known.
+	RTT time.Duration
+	// Tried is how many addresses of the peer were pinged, and Answered how
+	// many of them ever answered.
+	Tried, Answered int
+	// Since is when probing began.
+	Since time.Time
+	// NAT is the peer's, as it reports it.
+	NAT NAT
+}
+
+// Path returns the present path. While a direct path is in doubt it is still
+// the one reported.
+func (p *Peer) Path() Path {
+	region := p.relayRegion()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.machine
+	path := Path{Tried: len(m.candidates), Since: m.created, NAT: p.nat}
+	for _, c := range m.candidates {
+		if !c.answered.IsZero() {
+			path.Answered++
+		}
+	}
+	if m.mode == modeRelay {
+		path.Region = region
+		return path
+	}
+	path.Direct = m.best
+	path.RTT = m.candidates[m.best].rtt
+	return path
+}
+
+// relayRegion is where the peer is reached by relay.
+func (p *Peer) relayRegion() uint32 {
+	if r := p.home.Load(); r != 0 {
+		return r
+	}
+	return p.bind.home.Load()
+}

@@ -1,0 +1,396 @@
+package path
+
+import (
+	"context"
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"tailscale.com/net/stun"
+)
+
+const (
+	// probeEvery is how often a node looks at its own network. UDP mappings
+	// may expire after 30 s without traffic, so this is a little less.
+	probeEvery = 25 * time.Second
+
+	// probeBlockedEvery is how often a node asks again while UDP is blocked.
+	probeBlockedEvery = 5 * time.Second
+
+	// probeFor is how long one round waits for answers before what did not
+	// answer counts as blocked: four tries, the last with 900 ms to return.
+	probeFor = 1600 * time.Millisecond
+
+	// maxSelfEndpoints is what the protocol allows a node to announce.
+	maxSelfEndpoints = 32
+)
+
+// probeRetries is when, in a round, unanswered STUN requests are sent again.
+var probeRetries = [...]time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 700 * time.Millisecond}
+
+// Self is how this node can be reached.
+type Self struct {
+	// HomeRelay is the region this node listens on; zero while there is none.
+	HomeRelay uint32
+	// Endpoints to try, best guesses first.
+	Endpoints []netip.AddrPort
+	// Latencies are round trips to regions in microseconds.
+	Latencies map[uint32]uint32
+	NAT       NAT
+	// STUNServers is how many relay addresses were asked over UDP in the last
+	// round, and STUNAnswers how many answered.
+	STUNServers, STUNAnswers int
+}
+
+func (s Self) equal(t Self) bool {
+	return s.HomeRelay == t.HomeRelay && s.NAT == t.NAT && slices.Equal(s.Endpoints, t.Endpoints)
+}
+
+// prober finds out how this node can be reached: its interfaces' addresses,
+// and what STUN servers see of it.
+type prober struct {
+	bind  *Bind
+	again chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	self    Self
+	pending map[stun.TxID]*stunRequest
+	answers chan stunAnswer // of the round under way; nil between rounds
+}
+
+type stunRequest struct {
+	region uint32
+	server netip.AddrPort
+	sent   time.Time
+}
+
+type stunAnswer struct {
+	stunRequest
+	rtt    time.Duration
+	mapped netip.AddrPort
+}
+
+func newProber(b *Bind) *prober {
+	return &prober{bind: b, again: make(chan struct{}, 1), pending: make(map[stun.TxID]*stunRequest)}
+}
+
+// poke starts a round now.
+func (p *prober) poke() {
+	select {
+	case p.again <- struct{}{}:
+	default:
+	}
+}
+
+func (p *prober) current() Self {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.self
+}
+
+func (p *prober) endpoints() []netip.AddrPort { return p.current().Endpoints }
+
+// seenAs notes the address that a peer saw a ping of ours come from: as good
+// as a STUN answer, and from where it matters.
+func (p *prober) seenAs(addr netip.AddrPort) {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !addr.IsValid() || p.self.NAT == NATHard || slices.Contains(p.self.Endpoints, addr) ||
+		len(p.self.Endpoints) >= maxSelfEndpoints {
+		return
+	}
+	p.self.Endpoints = append(slices.Clone(p.self.Endpoints), addr)
+	p.bind.cfg.OnSelf(p.self)
+}
+
+// run probes until ctx is done.
+func (p *prober) run(ctx context.Context) {
+	timer := time.NewTimer(probeEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.again:
+		case <-timer.C:
+		}
+		p.round(ctx)
+		if p.current().NAT == NATBlocked {
+			timer.Reset(probeBlockedEvery)
+		} else {
+			timer.Reset(probeEvery)
+		}
+	}
+}
+
+// round asks every relay once and publishes what becomes known as soon as it
+// does: interfaces at once, the mapped address with the first answer.
+func (p *prober) round(ctx context.Context) {
+	socks := p.bind.socks.Load()
+	if socks == nil {
+		return
+	}
+	found := &findings{locals: p.locals(socks), before: p.current()}
+	p.publish(found.self(false))
+
+	ctx, cancel := context.WithTimeout(ctx, probeFor)
+	defer cancel()
+	requests := p.requests(ctx, socks)
+	found.asked = len(requests)
+	answers := make(chan stunAnswer, len(requests)*len(probeRetries))
+	p.mu.Lock()
+	p.answers = answers
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		p.answers = nil
+		clear(p.pending)
+		p.mu.Unlock()
+	}()
+
+	began := time.Now()
+	for try := 0; len(requests) > 0; {
+		if try < len(probeRetries) && time.Since(began) >= probeRetries[try] {
+			p.ask(requests, found)
+			try++
+			continue
+		}
+		var retry <-chan time.Time
+		if try < len(probeRetries) {
+			retry = time.After(probeRetries[try] - time.Since(began))
+		}
+		select {
+		case <-ctx.Done():
+		case <-retry:
+			continue
+		case a := <-answers:
+			if found.add(a) {
+				p.publish(found.self(false))
+			}
+			if len(found.answers) < found.asked {
+				continue
+			}
+		}
+		break
+	}
+	p.publish(found.self(true))
+}
+
+// publish makes self current and tells whoever wants to know, if it changed.
+func (p *prober) publish(self Self) {
+	p.bind.chooseHome(self.Latencies)
+	self.HomeRelay = p.bind.home.Load()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changed := !self.equal(p.self)
+	p.self = self
+	if changed {
+		p.bind.cfg.OnSelf(self)
+	}
+}
+
+// requests lists the STUN servers to ask: up to two ports of each relay, over
+// each address family that has a socket.
+func (p *prober) requests(ctx context.Context, socks *sockets) []stunRequest {
+	var reqs []stunRequest
+	for _, region := range p.bind.regions() {
+		for _, relay := range region.Relays[:1] {
+			u, err := url.Parse(relay.URL)
+			if err != nil {
+				continue
+			}
+			for _, ip := range resolve(ctx, u.Hostname(), socks) {
+				for _, port := range relay.STUNPorts[:min(2, len(relay.STUNPorts))] {
+					reqs = append(reqs, stunRequest{region: region.ID, server: netip.AddrPortFrom(ip, port)})
+				}
+			}
+		}
+	}
+	return reqs
+}
+
+// resolve returns one address a family of those that there are sockets for.
+func resolve(ctx context.Context, host string, socks *sockets) []netip.Addr {
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil
+	}
+	var v4, v6 netip.Addr
+	for _, ip := range ips {
+		ip = ip.Unmap()
+		switch {
+		case ip.Is4() && socks.v4 != nil && !v4.IsValid():
+			v4 = ip
+		case ip.Is6() && socks.v6 != nil && !v6.IsValid():
+			v6 = ip
+		}
+	}
+	return slices.DeleteFunc([]netip.Addr{v4, v6}, func(ip netip.Addr) bool { return !ip.IsValid() })
+}
+
+// ask sends a request to each server that has not answered yet.
+func (p *prober) ask(requests []stunRequest, found *findings) {
+	for _, req := range requests {
+		if _, ok := found.answers[req.server]; ok {
+			continue
+		}
+		tx := stun.NewTxID()
+		req.sent = time.Now()
+		p.mu.Lock()
+		p.pending[tx] = &req
+		p.mu.Unlock()
+		if s := p.bind.socketFor(req.server.Addr()); s != nil {
+			_ = s.write(stun.Request(tx), req.server) // silence is the answer
+		}
+	}
+}
+
+// onSTUN handles a STUN packet that came over a socket of ours.
+func (p *prober) onSTUN(b []byte, from netip.AddrPort) {
+	tx, mapped, err := stun.ParseResponse(b)
+	if err != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	req := p.pending[tx]
+	if req == nil || req.server != from {
+		return
+	}
+	delete(p.pending, tx)
+	select {
+	case p.answers <- stunAnswer{*req, time.Since(req.sent), netip.AddrPortFrom(mapped.Addr().Unmap(), mapped.Port())}:
+	default:
+	}
+}
+
+// findings gathers what one round learns.
+type findings struct {
+	before  Self
+	locals  []netip.AddrPort
+	asked   int
+	answers map[netip.AddrPort]stunAnswer // by server
+}
+
+// add notes an answer and reports whether it is the server's first.
+func (f *findings) add(a stunAnswer) bool {
+	if f.answers == nil {
+		f.answers = make(map[netip.AddrPort]stunAnswer)
+	}
+	if _, ok := f.answers[a.server]; ok {
+		return false
+	}
+	f.answers[a.server] = a
+	return true
+}
+
+// self puts the findings together. Before the round is done, silence proves
+// nothing and what was known before still counts.
+func (f *findings) self(done bool) Self {
+	s := Self{Latencies: make(map[uint32]uint32), STUNServers: f.asked, STUNAnswers: len(f.answers)}
+	mapped := make(map[netip.AddrPort]int)
+	for _, a := range f.answers {
+		us := uint32(max(1, a.rtt.Microseconds()))
+		if old, ok := s.Latencies[a.region]; !ok || us < old {
+			s.Latencies[a.region] = us
+		}
+		mapped[a.mapped]++
+	}
+	s.NAT = f.nat(mapped, done)
+	s.Endpoints = slices.Clone(f.locals)
+	seen := slices.SortedFunc(maps.Keys(mapped), netip.AddrPort.Compare)
+	if !done {
+		seen = append(seen, f.before.Endpoints...)
+		if len(s.Latencies) == 0 {
+			s.Latencies = f.before.Latencies
+		}
+	}
+	for _, a := range seen {
+		if !slices.Contains(s.Endpoints, a) && len(s.Endpoints) < maxSelfEndpoints {
+			s.Endpoints = append(s.Endpoints, a)
+		}
+	}
+	return s
+}
+
+// nat judges the mappings: two servers that saw different ports of one socket
+// make it hard.
+func (f *findings) nat(mapped map[netip.AddrPort]int, done bool) NAT {
+	v4, perFamily := 0, map[bool]int{}
+	for a := range mapped {
+		perFamily[a.Addr().Is4()]++
+		if a.Addr().Is4() {
+			v4 += mapped[a]
+		}
+	}
+	switch {
+	case perFamily[true] > 1 || perFamily[false] > 1:
+		return NATHard
+	case len(f.answers) == 0 && done && f.asked > 0:
+		return NATBlocked
+	case len(f.answers) == 0:
+		return f.before.NAT
+	case done || v4 > 1:
+		return NATEasy
+	case f.before.NAT == NATBlocked:
+		return NATUnknown
+	default:
+		return f.before.NAT
+	}
+}
+
+// locals lists the addresses of this machine's interfaces that a peer might
+// reach, with the port of the socket of their family. Tunnels are left out: a
+// mesh over another mesh's interface would be carried twice. Loopback counts
+// only where there is nothing else, so that two nodes on one machine that has
+// no network still meet.
+func (p *prober) locals(socks *sockets) []netip.AddrPort {
+	ifaces, err := net.Interfaces()
+	if err != nil {
+		p.bind.log.Warn("cannot list network interfaces", "err", err)
+		return nil
+	}
+	var private, public, loopback []netip.AddrPort
+	for _, ifc := range ifaces {
+		if ifc.Flags&net.FlagUp == 0 || ifc.Flags&net.FlagPointToPoint != 0 {
+			continue
+		}
+		addrs, err := ifc.Addrs()
+		if err != nil {
+			continue // it went away
+		}
+		for _, a := range addrs {
+			prefix, err := netip.ParsePrefix(a.String())
+			if err != nil {
+				continue
+			}
+			ip := prefix.Addr().Unmap()
+			sock := socks.v6
+			if ip.Is4() {
+				sock = socks.v4
+			}
+			if sock == nil || ip.IsLinkLocalUnicast() || p.bind.cfg.Exclude(ip) {
+				continue
+			}
+			at := netip.AddrPortFrom(ip, sock.port())
+			switch {
+			case ip.IsLoopback():
+				loopback = append(loopback, at)
+			case ip.IsPrivate():
+				private = append(private, at)
+			default:
+				public = append(public, at)
+			}
+		}
+	}
+	all := append(private, public...)
+	if len(all) == 0 {
+		all = loopback
+	}
+	return all[:min(len(all), maxSelfEndpoints)]
+}

@@ -1,0 +1,160 @@
+package path
+
+import (
+	"context"
+	"maps"
+	"net/url"
+	"slices"
+)
+
+// Region is one region of the relay map.
+type Region struct {
+	ID         uint32
+	Code, Name string
+	Relays     []Relay
+}
+
+// Relay is one relay of a region.
+type Relay struct {
+	Name string
+	// URL is "http://host[:port]" or "https://host[:port]".
+	URL string
+	// STUNPorts answer STUN over UDP on the URL's host.
+	STUNPorts []uint16
+	// CertPin is "sha256-raw:<hex>"; empty means the usual roots.
+	CertPin string
+}
+
+// SetRelays replaces the relay map. Links to relays that left it, or changed,
+// are closed; the home region's is opened again by itself.
+func (b *Bind) SetRelays(regions []Region) {
+	next := make(map[uint32]Region, len(regions))
+	for _, r := range regions {
+		if r.ID != 0 && len(r.Relays) > 0 {
+			next[r.ID] = r
+		}
+	}
+	b.mu.Lock()
+	b.relays = next
+	var ended []*runningLink
+	for id, l := range b.links {
+		if r, ok := next[id]; !ok || r.Relays[0].URL != l.relay.URL || r.Relays[0].CertPin != l.relay.CertPin {
+			ended = append(ended, l)
+			delete(b.links, id)
+		}
+	}
+	b.mu.Unlock()
+	for _, l := range ended {
+		l.stop()
+		<-l.done
+	}
+	b.chooseHome(nil)
+	b.probe.poke()
+}
+
+// regions returns the relay map, lowest id first.
+func (b *Bind) regions() []Region {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(b.relays), func(x, y Region) int { return int(x.ID) - int(y.ID) })
+}
+
+// Region returns one region of the relay map.
+func (b *Bind) Region(id uint32) (Region, bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	r, ok := b.relays[id]
+	return r, ok
+}
+
+// link returns the link to a region, opening it on first use; nil when the
+// region is not in the map.
+func (b *Bind) link(region uint32) *link {
+	b.mu.RLock()
+	l := b.links[region]
+	b.mu.RUnlock()
+	if l != nil {
+		return l.link
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.links[region]; l != nil {
+		return l.link
+	}
+	r, ok := b.relays[region]
+	if !ok || b.ctx.Err() != nil {
+		return nil
+	}
+	relay := r.Relays[0]
+	u, err := url.Parse(relay.URL)
+	if err != nil {
+		b.log.Error("relay map holds a bad URL", "region", region, "err", err)
+		return nil
+	}
+	ctx, stop := context.WithCancel(b.ctx)
+	l = &runningLink{
+		link: &link{
+			region: region, url: u, pin: relay.CertPin, priv: b.priv, roots: b.cfg.RootCAs,
+			log: b.log.With("region", region), deliver: b.onRelayed,
+			frames: &b.frames, out: make(chan *frame, linkQueue),
+		},
+		relay: relay, stop: stop, done: make(chan struct{}),
+	}
+	b.links[region] = l
+	b.wg.Go(func() {
+		defer close(l.done)
+		l.run(ctx)
+	})
+	return l.link
+}
+
+// chooseHome makes the nearest region home, by the given round trips in
+// microseconds, and connects there. A region without a measurement counts as
+// farthest; with none at all the present home stays, or the first one is taken.
+// It reports whether home changed.
+func (b *Bind) chooseHome(latencies map[uint32]uint32) bool {
+	old := b.home.Load()
+	var home uint32
+	for _, r := range b.regions() {
+		switch {
+		case home == 0:
+			home = r.ID
+		case latencies[r.ID] == 0:
+			if r.ID == old && latencies[home] == 0 {
+				home = old
+			}
+		case latencies[home] == 0 || latencies[r.ID] < latencies[home]:
+			home = r.ID
+		}
+	}
+	// Moving makes every peer look elsewhere: only for a third less.
+	if was, is := latencies[old], latencies[home]; old != home && was != 0 && is*3 > was*2 {
+		if _, ok := b.Region(old); ok {
+			home = old
+		}
+	}
+	b.home.Store(home)
+	if home != 0 {
+		b.link(home).setHome(true)
+	}
+	if old != home && old != 0 {
+		b.mu.RLock()
+		l := b.links[old]
+		b.mu.RUnlock()
+		if l != nil {
+			l.setHome(false)
+		}
+	}
+	return old != home
+}
+
+// RelayError returns why a region's relay is not connected, or nil.
+func (b *Bind) RelayError(region uint32) error {
+	b.mu.RLock()
+	l := b.links[region]
+	b.mu.RUnlock()
+	if l == nil {
+		return nil
+	}
+	return l.err()
+}

@@ -1,0 +1,105 @@
+package path
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"golang.org/x/net/ipv6"
+	"tailscale.com/net/batching"
+	"tailscale.com/net/packet"
+	"tailscale.com/types/nettype"
+)
+
+// socketBuffer is the size asked for each UDP socket's buffers. With the usual
+// 208 KiB a sender that bursts loses most of what it sends; 7 MiB holds 50 ms
+// of a gigabit.
+const socketBuffer = 7 << 20
+
+// batchSize is how many packets one system call may move. The kernel coalesces
+// up to 64 datagrams into one (UDP_GRO_CNT_MAX), and a read takes two of them
+// apart, so less would overflow.
+const batchSize = batching.IdealBatchSize
+
+// socket is one UDP socket. Reads belong to one goroutine; writes may come
+// from many.
+type socket struct {
+	conn  nettype.PacketConn
+	batch batching.Conn // nil where the platform has none
+
+	msgs []ipv6.Message // scratch of the reader
+}
+
+// listen opens a UDP socket of network "udp4" or "udp6". Port 0 picks one.
+func listen(network string, port uint16) (*socket, error) {
+	uc, err := net.ListenUDP(network, &net.UDPAddr{Port: int(port)})
+	if err != nil {
+		return nil, fmt.Errorf("path: listen on %s port %d: %w", network, port, err)
+	}
+	growBuffers(uc)
+	s := &socket{conn: batching.TryUpgradeToConn(uc, network, batchSize, "", nil)}
+	s.batch, _ = s.conn.(batching.Conn)
+	s.msgs = make([]ipv6.Message, batchSize)
+	for i := range s.msgs {
+		s.msgs[i].Buffers = make([][]byte, 1)
+		s.msgs[i].OOB = make([]byte, batching.MinControlMessageSize())
+	}
+	return s, nil
+}
+
+func (s *socket) port() uint16 {
+	return s.conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+}
+
+// read reads at least one packet into bufs and calls each for every one with
+// its index in bufs. It returns how many of bufs it looked at.
+func (s *socket) read(bufs [][]byte, each func(i, n int, from netip.AddrPort)) (int, error) {
+	if s.batch == nil {
+		n, from, err := s.conn.ReadFromUDPAddrPort(bufs[0])
+		if err != nil {
+			return 0, err
+		}
+		each(0, n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+		return 1, nil
+	}
+	msgs := s.msgs[:len(bufs)]
+	for i := range msgs {
+		msgs[i].Buffers[0] = bufs[i]
+		msgs[i].OOB = msgs[i].OOB[:cap(msgs[i].OOB)]
+		msgs[i].N = 0
+	}
+	count, err := s.batch.ReadBatch(msgs, 0)
+	if err != nil {
+		return 0, err
+	}
+	for i := range msgs[:count] {
+		if msgs[i].N == 0 {
+			each(i, 0, netip.AddrPort{})
+			continue
+		}
+		from := msgs[i].Addr.(*net.UDPAddr).AddrPort()
+		each(i, msgs[i].N, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+	}
+	return count, nil
+}
+
+// writeBatch sends bufs to addr, in one system call where it can.
+func (s *socket) writeBatch(bufs [][]byte, addr netip.AddrPort) error {
+	if s.batch != nil {
+		return s.batch.WriteBatchTo(bufs, addr, packet.GeneveHeader{}, 0)
+	}
+	var errs error
+	for _, b := range bufs {
+		_, err := s.conn.WriteToUDPAddrPort(b, addr)
+		errs = errors.Join(errs, err)
+	}
+	return errs
+}
+
+func (s *socket) write(b []byte, addr netip.AddrPort) error {
+	_, err := s.conn.WriteToUDPAddrPort(b, addr)
+	return err
+}
+
+func (s *socket) close() error { return s.conn.Close() }

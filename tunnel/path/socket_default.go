@@ -1,0 +1,12 @@
+//go:build !linux
+
+package path
+
+import "net"
+
+// growBuffers asks for socketBuffer both ways. Smaller buffers cost
+// throughput, never correctness, so failing is no error.
+func growBuffers(uc *net.UDPConn) {
+	_ = uc.SetReadBuffer(socketBuffer)
+	_ = uc.SetWriteBuffer(socketBuffer)
+}

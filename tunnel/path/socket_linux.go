@@ -1,0 +1,26 @@
+package path
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// growBuffers asks for socketBuffer both ways: with force, which passes
+// net.core.*mem_max but needs CAP_NET_ADMIN, else as far as the system allows.
+// Smaller buffers cost throughput, never correctness, so failing is no error.
+func growBuffers(uc *net.UDPConn) {
+	raw, err := uc.SyscallConn()
+	if err != nil {
+		return
+	}
+	forced := false
+	_ = raw.Control(func(fd uintptr) {
+		forced = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer) == nil &&
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketBuffer) == nil
+	})
+	if !forced {
+		_ = uc.SetReadBuffer(socketBuffer)
+		_ = uc.SetWriteBuffer(socketBuffer)
+	}
+}
