@@ -1,0 +1,141 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+)
+
+const (
+	// MaxMessage is the largest control message in bytes. The largest that is
+	// meant to be sent, a peer with all its endpoints, is under 4 KiB.
+	MaxMessage = 64 << 10
+
+	// DefaultPing and DefaultTimeout: a peer that is gone is noticed after 30 s
+	// at the latest.
+	DefaultPing    = 15 * time.Second
+	DefaultTimeout = 15 * time.Second
+)
+
+// ErrUnauthorized matches the refusal of a token.
+var ErrUnauthorized = errors.New("token not accepted")
+
+// UpgradeError is an answer other than a WebSocket.
+type UpgradeError struct {
+	// Status is the HTTP status.
+	Status int
+	// Message is what the server said, one line.
+	Message string
+}
+
+func (e *UpgradeError) Error() string {
+	if e.Message == "" {
+		return fmt.Sprintf("server answered %d %s", e.Status, http.StatusText(e.Status))
+	}
+	return fmt.Sprintf("server answered %d: %s", e.Status, e.Message)
+}
+
+// Is makes a refusal of the token match ErrUnauthorized.
+func (e *UpgradeError) Is(target error) bool {
+	return target == ErrUnauthorized && e.Status == http.StatusUnauthorized
+}
+
+// DialConfig says where to dial.
+type DialConfig struct {
+	// URL of the coordinator, http or https.
+	URL *url.URL
+	// Path of the stream, such as "/rpc/v1/node".
+	Path string
+	// Token is sent as the bearer token.
+	Token string
+	// HTTPClient makes the upgrade request; nil means http.DefaultClient.
+	HTTPClient *http.Client
+	// Ping is how often a silent connection is pinged, Timeout how long an
+	// answer may take. Zero means the defaults.
+	Ping, Timeout time.Duration
+}
+
+// Dial opens the WebSocket and returns gRPC over it. The context governs the
+// dial alone. A refusal is an *UpgradeError.
+func Dial(ctx context.Context, cfg DialConfig) (*grpc.ClientConn, error) {
+	target := cfg.URL.JoinPath(cfg.Path)
+	ws, resp, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
+		HTTPClient:      cfg.HTTPClient,
+		HTTPHeader:      http.Header{"Authorization": {"Bearer " + cfg.Token}},
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		if resp != nil {
+			err = &UpgradeError{Status: resp.StatusCode, Message: problem(resp.Body)}
+		}
+		return nil, fmt.Errorf("rpc: connect to %s: %w", target.Redacted(), err)
+	}
+	ws.SetReadLimit(readLimit)
+	// The connection outlives the dial's context.
+	conn := websocket.NetConn(context.Background(), ws, websocket.MessageBinary)
+	cc, err := clientOn(conn, cfg)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("rpc: connect to %s: %w", target.Redacted(), err)
+	}
+	return cc, nil
+}
+
+// errGone is what a second dial of the same connection gets.
+var errGone = errors.New("connection lost")
+
+func clientOn(conn net.Conn, cfg DialConfig) (*grpc.ClientConn, error) {
+	var used atomic.Bool
+	return grpc.NewClient("passthrough:///"+cfg.URL.Host,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), // the WebSocket is inside TLS
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			if used.Swap(true) {
+				return nil, errGone
+			}
+			return conn, nil
+		}),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithIdleTimeout(0),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time:    max(orDefault(cfg.Ping, DefaultPing), 10*time.Second), // gRPC's floor
+			Timeout: orDefault(cfg.Timeout, DefaultTimeout),
+		}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage)),
+	)
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+// problem returns the reason in an error response: the detail of an RFC 9457
+// problem, or its first bytes as they are.
+func problem(body io.Reader) string {
+	raw, err := io.ReadAll(io.LimitReader(body, 1024))
+	if err != nil {
+		return ""
+	}
+	var p struct{ Title, Detail string }
+	if json.Unmarshal(raw, &p) == nil {
+		if p.Detail != "" {
+			return p.Detail
+		}
+		return p.Title
+	}
+	return string(raw)
+}

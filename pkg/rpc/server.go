@@ -1,0 +1,205 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/peer"
+)
+
+// readLimit bounds one WebSocket message: gRPC writes HTTP/2 frames of at most
+// 16 KiB, gathered in a write buffer of 32 KiB.
+const readLimit = 256 << 10
+
+// maxStreams bounds the RPCs under way on one connection. A node has one.
+const maxStreams = 4
+
+// ServerConfig configures a Server.
+type ServerConfig struct {
+	// Authenticate checks the request's bearer token and returns who it is
+	// for. It writes nothing; an error is passed to Refuse.
+	Authenticate func(ctx context.Context, token string) (identity any, err error)
+	// Refuse answers a request that Authenticate refused.
+	Refuse func(w http.ResponseWriter, err error)
+	// Ping is how often a silent connection is pinged, Timeout how long an
+	// answer may take before the connection is closed. Zero means the defaults.
+	Ping, Timeout time.Duration
+}
+
+// Server speaks gRPC on the WebSockets that its handler accepts.
+type Server struct {
+	cfg      ServerConfig
+	grpc     *grpc.Server
+	incoming *listener
+	serving  sync.WaitGroup
+}
+
+// NewServer starts a server; register adds the services to it. End it with
+// Close.
+func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
+	s := &Server{
+		cfg: cfg,
+		grpc: grpc.NewServer(
+			grpc.Creds(identityCreds{}),
+			grpc.MaxRecvMsgSize(MaxMessage),
+			grpc.MaxConcurrentStreams(maxStreams),
+			grpc.KeepaliveParams(keepalive.ServerParameters{
+				Time:    orDefault(cfg.Ping, DefaultPing),
+				Timeout: orDefault(cfg.Timeout, DefaultTimeout),
+			}),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		),
+		incoming: &listener{conns: make(chan net.Conn), closed: make(chan struct{})},
+	}
+	register(s.grpc)
+	s.serving.Go(func() {
+		// It ends with Stop, which is no error.
+		_ = s.grpc.Serve(s.incoming)
+	})
+	return s
+}
+
+// Close ends every connection and waits for the RPCs to return.
+func (s *Server) Close() {
+	s.grpc.Stop()
+	s.serving.Wait()
+}
+
+// ServeHTTP upgrades a request with a good token and serves gRPC on it until
+// the connection ends.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		token = ""
+	}
+	identity, err := s.cfg.Authenticate(r.Context(), token)
+	if err != nil {
+		s.cfg.Refuse(w, err)
+		return
+	}
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		return // Accept has answered
+	}
+	ws.SetReadLimit(readLimit)
+	conn := &identifiedConn{
+		Conn:     websocket.NetConn(context.Background(), ws, websocket.MessageBinary),
+		identity: identity,
+		remote:   r.RemoteAddr,
+		done:     make(chan struct{}),
+	}
+	select {
+	case s.incoming.conns <- conn:
+		<-conn.done // net/http owns the connection until the handler returns
+	case <-s.incoming.closed:
+		conn.Close()
+	}
+}
+
+// Identity returns what Authenticate returned for the RPC's connection.
+func Identity(ctx context.Context) (any, bool) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, false
+	}
+	info, ok := p.AuthInfo.(identityInfo)
+	return info.identity, ok
+}
+
+// RemoteAddr returns the address that the RPC's connection came from.
+func RemoteAddr(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(identityInfo); ok {
+			return info.remote
+		}
+	}
+	return ""
+}
+
+// identifiedConn is a connection that knows who it belongs to.
+type identifiedConn struct {
+	net.Conn
+	identity any
+	remote   string
+	once     sync.Once
+	done     chan struct{} // closed by Close
+}
+
+func (c *identifiedConn) Close() error {
+	defer c.once.Do(func() { close(c.done) })
+	return c.Conn.Close()
+}
+
+// identityCreds lift the identity from the connection into gRPC's context.
+// Secrecy is not theirs to give: TLS is outside the WebSocket.
+type identityCreds struct{}
+
+type identityInfo struct {
+	credentials.CommonAuthInfo
+	identity any
+	remote   string
+}
+
+func (identityInfo) AuthType() string { return "adit" }
+
+var errNotIdentified = errors.New("rpc: connection did not come through Server.ServeHTTP")
+
+func (identityCreds) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	ic, ok := c.(*identifiedConn)
+	if !ok {
+		return nil, nil, errNotIdentified
+	}
+	return c, identityInfo{
+		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity},
+		identity:       ic.identity, remote: ic.remote,
+	}, nil
+}
+
+func (identityCreds) ClientHandshake(_ context.Context, _ string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errNotIdentified
+}
+
+func (identityCreds) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "adit"}
+}
+
+func (c identityCreds) Clone() credentials.TransportCredentials { return c }
+
+func (identityCreds) OverrideServerName(string) error { return nil }
+
+// listener hands accepted WebSockets to gRPC.
+type listener struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return addr{} }
+
+type addr struct{}
+
+func (addr) Network() string { return "websocket" }
+func (addr) String() string  { return "websocket" }
