@@ -185,7 +185,7 @@ func (s *Stack) HandleTCP(open func(ctx context.Context, port uint16) (serve fun
 		}
 		r.Complete(false)
 		conn := gonet.NewTCPConn(&wq, ep)
-			serve(conn)
+		serve(conn)
 	})
 	s.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, fwd.HandlePacket)
 }

@@ -198,7 +198,7 @@ func (p *prober) publish(self Self) {
 // each address family that has a socket.
 func (p *prober) requests(ctx context.Context, socks *sockets) []stunRequest {
 	var reqs []stunRequest
-	for _, region := range p.bind.regions() {
+	for _, region := range p.bind.Regions() {
 		for _, relay := range region.Relays[:1] {
 			u, err := url.Parse(relay.URL)
 			if err != nil {

@@ -52,8 +52,8 @@ func (b *Bind) SetRelays(regions []Region) {
 	b.probe.poke()
 }
 
-// regions returns the relay map, lowest id first.
-func (b *Bind) regions() []Region {
+// Regions returns the relay map, lowest id first.
+func (b *Bind) Regions() []Region {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return slices.SortedFunc(maps.Values(b.relays), func(x, y Region) int { return int(x.ID) - int(y.ID) })
@@ -115,7 +115,7 @@ func (b *Bind) link(region uint32) *link {
 func (b *Bind) chooseHome(latencies map[uint32]uint32) bool {
 	old := b.home.Load()
 	var home uint32
-	for _, r := range b.regions() {
+	for _, r := range b.Regions() {
 		switch {
 		case home == 0:
 			home = r.ID

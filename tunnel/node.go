@@ -1,0 +1,328 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.zx2c4.com/wireguard/device"
+
+	"github.com/aditmesh/adit/pkg/meshaddr"
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+	"github.com/aditmesh/adit/tunnel/netstack"
+	"github.com/aditmesh/adit/tunnel/path"
+)
+
+// innerMTU is the size of packets inside the tunnel: IPv6's minimum, so that
+// with WireGuard's 80 bytes around it a packet passes any underlay of 1360.
+const innerMTU = 1280
+
+// Errors that end a node, or a call, and that callers tell apart.
+var (
+	// ErrReplaced: another session with the same token took this one's place.
+	ErrReplaced = errors.New("replaced by a newer session with the same token")
+	// ErrRevoked: the token was revoked or the workspace deleted.
+	ErrRevoked = errors.New("access revoked")
+	// ErrRefused: the coordinator does not accept this node; the text says why.
+	ErrRefused = errors.New("refused by the coordinator")
+	// ErrPeerNotFound: no such peer, or none this node may reach.
+	ErrPeerNotFound = errors.New("no such peer, or not yours to reach")
+	// ErrPeerOffline: the peer exists and is not connected.
+	ErrPeerOffline = errors.New("peer is not connected")
+	// ErrClosed: the node was closed.
+	ErrClosed = errors.New("node closed")
+)
+
+// Config configures a node.
+type Config struct {
+	// URL of the coordinator.
+	URL *url.URL
+	// Token of a user or an agent.
+	Token string
+	// HTTPClient opens the control session; nil means http.DefaultClient.
+	HTTPClient *http.Client
+	// RootCAs verify relays that are not pinned; nil means the system's.
+	RootCAs *x509.CertPool
+	// Logger gets events worth a line; nil discards them.
+	Logger *slog.Logger
+	// Version is told to the coordinator, for people.
+	Version string
+	// Persist makes Start wait for a coordinator that cannot be reached yet;
+	// else Start fails at once.
+	Persist bool
+	// Ping and Timeout watch the control session: how often it is pinged when
+	// silent, and how long an answer may take. Zero means 15 s each.
+	Ping, Timeout time.Duration
+}
+
+// Node is a member of the mesh. Its methods may be called concurrently.
+type Node struct {
+	cfg    Config
+	log    *slog.Logger
+	bind   *path.Bind
+	stack  *netstack.Stack
+	filter *filteredDevice
+	device *device.Device
+	pub    [32]byte
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // control loop, housekeeping
+	done   chan struct{}  // closed when the node ended
+	closed chan struct{}  // closed by Close
+	once   sync.Once      // guards closed
+
+	// self is what the path engine last found out about this node's network.
+	self atomic.Pointer[path.Self]
+
+	// dirty tells the session's sender that there is something to say.
+	dirty chan struct{}
+
+	// mu guards what follows. Bind and device may be called under it; they
+	// never call back while holding locks of their own.
+	mu       sync.Mutex
+	id, name string
+	addr     netip.Addr
+	resume   string
+	joined   bool // welcomed at least once
+	closing  bool
+	err      error // why the node ended
+	peers    map[string]*peer
+	policies map[string][]*meshv1.Allow
+	wants    map[string]bool
+	refused  map[string]string // peers the coordinator would not give, and why
+	changed  chan struct{}     // closed and replaced at every change of the above
+}
+
+// Start joins the mesh and returns once the coordinator gave the node an
+// address. The context governs the start alone; Close ends the node.
+func Start(ctx context.Context, cfg Config) (*Node, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	priv, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: make a key: %w", err)
+	}
+	stack, err := netstack.New(innerMTU)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: %w", err)
+	}
+	n := &Node{
+		cfg: cfg, log: cfg.Logger, stack: stack, filter: newFilteredDevice(stack),
+		pub:  [32]byte(priv.PublicKey().Bytes()),
+		done: make(chan struct{}), closed: make(chan struct{}), dirty: make(chan struct{}, 1),
+		peers: make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
+		wants: make(map[string]bool), refused: make(map[string]string),
+		changed: make(chan struct{}),
+	}
+	n.self.Store(&path.Self{})
+	n.bind = path.New(path.Config{
+		PrivateKey: [32]byte(priv.Bytes()),
+		OnSelf:     n.setSelf,
+		Exclude:    meshaddr.Prefix.Contains,
+		RootCAs:    cfg.RootCAs,
+		Logger:     cfg.Logger,
+	})
+	n.device = device.NewDevice(n.filter, n.bind, deviceLogger(cfg.Logger))
+	if err := n.device.IpcSet(fmt.Sprintf("private_key=%x\n", priv.Bytes())); err != nil {
+		n.closeLayers()
+		return nil, fmt.Errorf("tunnel: set the key: %w", err)
+	}
+	if err := n.device.Up(); err != nil {
+		n.closeLayers()
+		return nil, fmt.Errorf("tunnel: open sockets: %w", err)
+	}
+
+	run, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	n.wg.Go(func() { n.runControl(run) })
+	n.wg.Go(func() { n.housekeep(run) })
+	if err := n.waitJoined(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) waitJoined(ctx context.Context) error {
+	for {
+		n.mu.Lock()
+		joined, changed := n.joined, n.changed
+		n.mu.Unlock()
+		if joined {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-n.done:
+			return n.Err()
+		case <-ctx.Done():
+			return fmt.Errorf("tunnel: join %s: %w", n.cfg.URL.Redacted(), context.Cause(ctx))
+		}
+	}
+}
+
+// Close says bye to the coordinator, ends every connection and waits for all
+// that Start began.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	n.closing = true
+	n.mu.Unlock()
+	n.once.Do(func() { close(n.closed) })
+	n.poke()
+	// The session says bye and ends by itself; don't wait for a dead network.
+	bye := time.AfterFunc(byeTimeout, n.cancel)
+	defer bye.Stop()
+	n.wg.Wait()
+	n.cancel()
+	return n.closeLayers()
+}
+
+func (n *Node) closeLayers() error {
+	n.device.Close() // closes bind sockets and stack
+	return n.bind.Shutdown()
+}
+
+// Done is closed when the node has ended for good.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err returns why the node ended; nil before Done is closed.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
+// ID returns the node's id.
+func (n *Node) ID() string { n.mu.Lock(); defer n.mu.Unlock(); return n.id }
+
+// Name returns the node's name, for people.
+func (n *Node) Name() string { n.mu.Lock(); defer n.mu.Unlock(); return n.name }
+
+// Address returns the node's mesh address.
+func (n *Node) Address() netip.Addr { n.mu.Lock(); defer n.mu.Unlock(); return n.addr }
+
+// Connect asks for a link to the peer with the given node id and waits until
+// both ends have programmed it. It returns the peer's address. When ctx ends
+// first the error matches ErrPeerOffline if the peer is known but not
+// connected.
+func (n *Node) Connect(ctx context.Context, id string) (netip.Addr, error) {
+	n.mu.Lock()
+	n.wants[id] = true
+	delete(n.refused, id)
+	n.mu.Unlock()
+	n.poke()
+	for {
+		n.mu.Lock()
+		p, why, changed := n.peers[id], n.refused[id], n.changed
+		if p != nil && p.state == peerHere && p.ready && p.path != nil && len(p.addrs) > 0 {
+			defer n.mu.Unlock()
+			return p.addrs[0], nil
+		}
+		if why != "" {
+			delete(n.wants, id)
+		}
+		n.mu.Unlock()
+		if why != "" {
+			return netip.Addr{}, fmt.Errorf("tunnel: connect to peer %s: %w", id, ErrPeerNotFound)
+		}
+		select {
+		case <-changed:
+		case <-n.done:
+			return netip.Addr{}, fmt.Errorf("tunnel: connect to peer %s: %w", id, n.Err())
+		case <-ctx.Done():
+			err := context.Cause(ctx)
+			if p != nil && p.state == peerLost {
+				err = fmt.Errorf("%w (%w)", ErrPeerOffline, err)
+			}
+			return netip.Addr{}, fmt.Errorf("tunnel: connect to peer %s: %w", id, err)
+		}
+	}
+}
+
+// DialTCP connects to a port of a peer. The connection has CloseWrite.
+func (n *Node) DialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return n.stack.DialTCP(ctx, to)
+}
+
+// DialUDP returns a UDP socket connected to a port of a peer.
+func (n *Node) DialUDP(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+	return n.stack.DialUDP(to)
+}
+
+// ListenTCP listens on a port of the node's mesh address. The RemoteAddr of
+// what it accepts is the mesh address of the peer, proven by WireGuard.
+func (n *Node) ListenTCP(port uint16) (net.Listener, error) { return n.stack.ListenTCP(port) }
+
+// HandleTCP takes the connections to ports that nobody listens on; see
+// netstack.Stack.HandleTCP.
+func (n *Node) HandleTCP(open func(ctx context.Context, port uint16) (serve func(net.Conn), err error)) {
+	n.stack.HandleTCP(open)
+}
+
+// Ping sends an echo request through the tunnel and waits for the answer.
+func (n *Node) Ping(ctx context.Context, to netip.Addr) (time.Duration, error) {
+	return n.stack.Ping(ctx, to)
+}
+
+// changedLocked wakes whoever waits for a change.
+func (n *Node) changedLocked() {
+	close(n.changed)
+	n.changed = make(chan struct{})
+	n.poke()
+}
+
+// poke has the session look for something to say.
+func (n *Node) poke() {
+	select {
+	case n.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// setSelf takes what the path engine found out about this node's network. The
+// engine calls it under locks of its own, so it takes none.
+func (n *Node) setSelf(s path.Self) {
+	n.self.Store(&s)
+	n.poke()
+}
+
+// housekeepEvery is how often lost peers and verdicts are looked at.
+const housekeepEvery = 2 * time.Second
+
+// housekeep drops peers lost for good and has changed verdicts reported.
+func (n *Node) housekeep(ctx context.Context) {
+	tick := time.NewTicker(housekeepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.done:
+			return
+		case now := <-tick.C:
+			n.dropLost(now)
+			n.poke()
+		}
+	}
+}
+
+// deviceLogger passes on what the WireGuard device complains about. Its
+// verbose lines are a line a packet at times, so they are left out.
+func deviceLogger(log *slog.Logger) *device.Logger {
+	return &device.Logger{
+		Verbosef: device.DiscardLogf,
+		Errorf:   func(format string, args ...any) { log.Debug("wireguard: " + fmt.Sprintf(format, args...)) },
+	}
+}

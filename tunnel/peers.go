@@ -1,0 +1,248 @@
+package tunnel
+
+import (
+	"bufio"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.zx2c4.com/wireguard/device"
+
+	"github.com/aditmesh/adit/pkg/meshaddr"
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+	"github.com/aditmesh/adit/tunnel/path"
+)
+
+// lostFor is how long a peer whose control session broke is kept after its
+// last handshake: long enough for a coordinator's upgrade or a night train's
+// tunnel, and by then WireGuard's own session has long expired.
+const lostFor = 15 * time.Minute
+
+// peer is one entry of the peer table, guarded by Node.mu.
+//
+//	(unknown) ──HERE──▶ here ──LOST, own session broken──▶ lost
+//	                     ▲ │                                │ │
+//	                     │ └───────────GONE──▶ (removed) ◀──┘ │
+//	                     └──────────────HERE──────────────────┘
+//
+// A lost peer keeps its tunnel; it is removed lostFor after its last
+// handshake.
+type peer struct {
+	id, name string
+	state    peerState
+	key      [32]byte
+	addrs    []netip.Addr
+	path     *path.Peer // nil while not programmed into the device
+	// ready says that the far end has programmed our present key.
+	ready bool
+	// since is when the peer came into its state.
+	since time.Time
+}
+
+type peerState string
+
+const (
+	peerHere peerState = "here"
+	peerLost peerState = "lost"
+)
+
+// applyPeer brings the table and the device to what the coordinator says.
+func (n *Node) applyPeer(m *meshv1.Peer) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer n.changedLocked()
+	if m.GetState() == meshv1.Peer_GONE {
+		n.removePeerLocked(m.GetId())
+		return nil
+	}
+	info, addrs, err := parsePeer(m)
+	if err != nil {
+		return fmt.Errorf("tunnel: peer %q from the coordinator: %w", m.GetId(), err)
+	}
+	p := n.peers[m.GetId()]
+	if p != nil && (p.key != info.PublicKey || !slices.Equal(p.addrs, addrs)) {
+		n.removePeerLocked(p.id)
+		p = nil
+	}
+	if p == nil {
+		p = &peer{id: m.GetId(), key: info.PublicKey, addrs: addrs}
+		n.peers[p.id] = p
+	}
+	p.name, p.ready = m.GetName(), m.GetReady()
+	p.moveTo(stateOf(m.GetState()), time.Now())
+	if info.PublicKey == ([32]byte{}) {
+		return nil // an agent that never connected: nothing to program yet
+	}
+	if at := n.bind.SetPeer(info); at != p.path {
+		if err := n.programPeer(p, at); err != nil {
+			return err
+		}
+		p.path = at
+	}
+	n.updateFilterLocked()
+	return nil
+}
+
+func stateOf(s meshv1.Peer_State) peerState {
+	if s == meshv1.Peer_HERE {
+		return peerHere
+	}
+	return peerLost
+}
+
+func (p *peer) moveTo(s peerState, now time.Time) {
+	if p.state != s {
+		p.state, p.since = s, now
+	}
+}
+
+// parsePeer checks what the coordinator says of a peer. Even the coordinator
+// does not give a peer an address outside the mesh.
+func parsePeer(m *meshv1.Peer) (path.PeerInfo, []netip.Addr, error) {
+	info := path.PeerInfo{HomeRelay: m.GetHomeRelay(), NAT: natFromProto(m.GetNat())}
+	if k := m.GetPublicKey(); len(k) != 0 {
+		if copy(info.PublicKey[:], k) != 32 || len(k) != 32 || copy(info.DiscoKey[:], m.GetDiscoKey()) != 32 {
+			return info, nil, fmt.Errorf("keys of %d and %d bytes, want 32", len(k), len(m.GetDiscoKey()))
+		}
+	}
+	var addrs []netip.Addr
+	for _, s := range m.GetAddresses() {
+		a, err := netip.ParseAddr(s)
+		if err != nil || !meshaddr.Prefix.Contains(a) {
+			return info, nil, fmt.Errorf("address %q is not in %v", s, meshaddr.Prefix)
+		}
+		addrs = append(addrs, a)
+	}
+	for _, s := range m.GetEndpoints() {
+		if ap, err := netip.ParseAddrPort(s); err == nil {
+			info.Endpoints = append(info.Endpoints, ap)
+		}
+	}
+	return info, addrs, nil
+}
+
+// programPeer tells the WireGuard device about p, whose paths are at.
+func (n *Node) programPeer(p *peer, at *path.Peer) error {
+	var conf strings.Builder
+	fmt.Fprintf(&conf, "public_key=%x\nendpoint=%s\nreplace_allowed_ips=true\n", p.key, at.EndpointString())
+	for _, a := range p.addrs {
+		fmt.Fprintf(&conf, "allowed_ip=%s/%d\n", a, a.BitLen())
+	}
+	if err := n.device.IpcSet(conf.String()); err != nil {
+		return fmt.Errorf("tunnel: add peer %s to the device: %w", p.id, err)
+	}
+	return nil
+}
+
+func (n *Node) removePeerLocked(id string) {
+	p := n.peers[id]
+	if p == nil {
+		return
+	}
+	delete(n.peers, id)
+	if p.path == nil {
+		return
+	}
+	n.device.RemovePeer(device.NoisePublicKey(p.key))
+	n.bind.RemovePeer(p.key)
+	n.updateFilterLocked()
+}
+
+// updateFilterLocked rebuilds the packet filter from policies and peers.
+func (n *Node) updateFilterLocked() {
+	allow := make(map[netip.Addr][]*meshv1.Allow)
+	for id, rules := range n.policies {
+		if p := n.peers[id]; p != nil {
+			for _, a := range p.addrs {
+				allow[a] = rules
+			}
+		}
+	}
+	n.filter.setRules(n.addr, allow)
+}
+
+// loseAll marks every peer lost: the control session broke, so nothing is
+// known of them until it is back.
+func (n *Node) loseAll() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.peers {
+		p.moveTo(peerLost, time.Now())
+	}
+	n.changedLocked()
+}
+
+// dropLost removes the peers that were lost for too long.
+func (n *Node) dropLost(now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var stats map[[32]byte]deviceStats
+	for id, p := range n.peers {
+		if p.state != peerLost || now.Sub(p.since) < lostFor {
+			continue
+		}
+		if stats == nil {
+			stats = n.deviceStats()
+		}
+		if now.Sub(stats[p.key].lastHandshake) >= lostFor {
+			n.removePeerLocked(id)
+			n.changedLocked()
+		}
+	}
+}
+
+// deviceStats is what the WireGuard device counts for one peer.
+type deviceStats struct {
+	lastHandshake time.Time
+	rx, tx        uint64
+}
+
+// deviceStats reads the device's counters by public key.
+func (n *Node) deviceStats() map[[32]byte]deviceStats {
+	conf, err := n.device.IpcGet()
+	if err != nil {
+		return nil // the device is closed
+	}
+	return parseDeviceStats(conf)
+}
+
+// parseDeviceStats reads the answer to a "get" of WireGuard's configuration
+// protocol. Lines it does not know are skipped.
+func parseDeviceStats(conf string) map[[32]byte]deviceStats {
+	stats := make(map[[32]byte]deviceStats)
+	var key [32]byte
+	var s deviceStats
+	known := false
+	flush := func() {
+		if known {
+			stats[key] = s
+		}
+	}
+	lines := bufio.NewScanner(strings.NewReader(conf))
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), "=")
+		num, _ := strconv.ParseUint(value, 10, 63)
+		switch name {
+		case "public_key":
+			flush()
+			raw, err := hex.DecodeString(value)
+			known = err == nil && len(raw) == len(key)
+			copy(key[:], raw)
+			s = deviceStats{}
+		case "last_handshake_time_sec":
+			if num > 0 {
+				s.lastHandshake = time.Unix(int64(num), 0)
+			}
+		case "rx_bytes":
+			s.rx = num
+		case "tx_bytes":
+			s.tx = num
+		}
+	}
+	flush()
+	return stats
+}

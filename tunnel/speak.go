@@ -1,0 +1,119 @@
+package tunnel
+
+import (
+	"context"
+	"maps"
+
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+	"github.com/aditmesh/adit/tunnel/path"
+)
+
+// upStream is the half of the control stream that speaks.
+type upStream interface {
+	Send(*meshv1.Up) error
+	CloseSend() error
+}
+
+// said is what one session has told the coordinator. What there is to say is
+// always the difference between it and the node, so that a new session starts
+// from nothing and ends up the same.
+type said struct {
+	self     bool
+	endpoint *meshv1.Self
+	wants    map[string]bool
+	ready    map[string][32]byte // the key that was ready
+	verdicts map[string]string   // "path reason"
+}
+
+// speak tells the coordinator whatever changes, until ctx is done or the node
+// closes, which it ends with bye.
+func (n *Node) speak(ctx context.Context, stream upStream) {
+	s := said{wants: map[string]bool{}, ready: map[string][32]byte{}, verdicts: map[string]string{}}
+	for {
+		ups, bye := n.news(&s)
+		for _, up := range ups {
+			if stream.Send(up) != nil {
+				return // the receiving half says why
+			}
+		}
+		if bye {
+			// The coordinator ends the stream when it has read this.
+			_ = stream.CloseSend()
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.dirty:
+		}
+	}
+}
+
+// news returns what there is to say and notes it as said.
+func (n *Node) news(s *said) (ups []*meshv1.Up, bye bool) {
+	verdicts := n.verdictReports()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing {
+		return []*meshv1.Up{{Msg: &meshv1.Up_Bye{Bye: &meshv1.Bye{}}}}, true
+	}
+	if self := selfToProto(n.self.Load()); !s.self || !sameSelf(self, s.endpoint) {
+		s.self, s.endpoint = true, self
+		ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Self{Self: self}})
+	}
+	for id := range n.wants {
+		if !s.wants[id] {
+			s.wants[id] = true
+			ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Want{Want: &meshv1.Want{Peer: id}}})
+		}
+	}
+	for id := range s.wants {
+		if !n.wants[id] {
+			delete(s.wants, id)
+			ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Unwant{Unwant: &meshv1.Unwant{Peer: id}}})
+		}
+	}
+	for id, p := range n.peers {
+		if p.path != nil && p.state == peerHere && s.ready[id] != p.key {
+			s.ready[id] = p.key
+			ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Ready{Ready: &meshv1.Ready{Peer: id}}})
+		}
+	}
+	maps.DeleteFunc(s.ready, func(id string, _ [32]byte) bool {
+		p := n.peers[id]
+		return p == nil || p.state != peerHere // to be said anew when it is back
+	})
+	for _, v := range verdicts {
+		if text := v.Path + " " + v.Reason; s.verdicts[v.Peer] != text {
+			s.verdicts[v.Peer] = text
+			ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Verdict{Verdict: v}})
+		}
+	}
+	maps.DeleteFunc(s.verdicts, func(id string, _ string) bool { return n.peers[id] == nil })
+	return ups, false
+}
+
+func selfToProto(s *path.Self) *meshv1.Self {
+	self := &meshv1.Self{
+		HomeRelay: s.HomeRelay, Nat: natToProto(s.NAT),
+		RelayLatencies: maps.Clone(s.Latencies),
+	}
+	for _, e := range s.Endpoints {
+		self.Endpoints = append(self.Endpoints, e.String())
+	}
+	return self
+}
+
+// sameSelf compares what matters to peers; round trips to relays change all
+// the time.
+func sameSelf(a, b *meshv1.Self) bool {
+	if a.GetHomeRelay() != b.GetHomeRelay() || a.GetNat() != b.GetNat() || len(a.GetEndpoints()) != len(b.GetEndpoints()) {
+		return false
+	}
+	for i, e := range a.GetEndpoints() {
+		if e != b.GetEndpoints()[i] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,153 @@
+package tunnel
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+	"github.com/aditmesh/adit/tunnel/path"
+)
+
+// Peer is what a node knows about a peer right now.
+type Peer struct {
+	ID, Name  string
+	Addresses []netip.Addr
+	// State is "here", or "lost" while the peer has no control session.
+	State string
+	Path  Path
+	// RTT of a direct path; zero when not known.
+	RTT              time.Duration
+	LastHandshake    time.Time
+	RxBytes, TxBytes uint64
+	// Verdict says why the path is not direct; nil when it is.
+	Verdict *Verdict
+}
+
+// Path is how packets to a peer travel.
+type Path struct {
+	// Kind is "direct", "derp" or "none".
+	Kind string `json:"kind"`
+	// Addr is the peer's UDP address, or the relay's URL.
+	Addr string `json:"addr,omitempty"`
+	// Region is the relay's code.
+	Region string `json:"region,omitempty"`
+	// MTU is the size of the largest packet inside the tunnel.
+	MTU int `json:"mtu"`
+}
+
+// Self is what a node knows about itself.
+type Self struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Address   netip.Addr `json:"address"`
+	Endpoints []string   `json:"endpoints"`
+	HomeRelay string     `json:"home_relay"`
+	NAT       string     `json:"nat"`
+}
+
+// Relay is one relay region as seen from here.
+type Relay struct {
+	Region string  `json:"region"`
+	Name   string  `json:"name"`
+	URL    string  `json:"url"`
+	RTTMs  float64 `json:"rtt_ms,omitempty"`
+	Home   bool    `json:"home"`
+}
+
+// Peers returns all peers, by name.
+func (n *Node) Peers() []Peer {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	stats := n.deviceStats()
+	peers := make([]Peer, 0, len(n.peers))
+	for _, p := range n.peers {
+		peers = append(peers, n.describeLocked(p, stats))
+	}
+	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return peers
+}
+
+// Peer returns the peer with the given node id.
+func (n *Node) Peer(id string) (Peer, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.peers[id]
+	if p == nil {
+		return Peer{}, false
+	}
+	return n.describeLocked(p, n.deviceStats()), true
+}
+
+func (n *Node) describeLocked(p *peer, stats map[[32]byte]deviceStats) Peer {
+	s := stats[p.key]
+	d := Peer{
+		ID: p.id, Name: p.name, Addresses: slices.Clone(p.addrs), State: string(p.state),
+		LastHandshake: s.lastHandshake, RxBytes: s.rx, TxBytes: s.tx,
+		Path: Path{Kind: "none", MTU: innerMTU},
+	}
+	f := facts{self: *n.self.Load(), online: p.state == peerHere, now: time.Now()}
+	if p.path != nil {
+		f.at = p.path.Path()
+		f.relayErr = n.bind.RelayError(f.at.Region)
+		d.Path, d.RTT = n.pathOf(f.at, f.relayErr), f.at.RTT
+	}
+	d.Verdict = judge(f)
+	return d
+}
+
+func (n *Node) pathOf(at path.Path, relayErr error) Path {
+	if at.Direct.IsValid() {
+		return Path{Kind: "direct", Addr: at.Direct.String(), MTU: innerMTU}
+	}
+	region, ok := n.bind.Region(at.Region)
+	if !ok || relayErr != nil {
+		return Path{Kind: "none", MTU: innerMTU}
+	}
+	return Path{Kind: "derp", Addr: region.Relays[0].URL, Region: region.Code, MTU: innerMTU}
+}
+
+// verdictReports is what the coordinator gets to know of each peer's path.
+func (n *Node) verdictReports() []*meshv1.Verdict {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var reports []*meshv1.Verdict
+	for _, p := range n.peers {
+		d := n.describeLocked(p, nil)
+		r := &meshv1.Verdict{Peer: d.ID, Path: d.Path.Kind}
+		if d.Verdict != nil {
+			r.Reason = d.Verdict.Code
+		}
+		reports = append(reports, r)
+	}
+	return reports
+}
+
+// Self returns what the node knows about itself.
+func (n *Node) Self() Self {
+	self := n.self.Load()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := Self{ID: n.id, Name: n.name, Address: n.addr, NAT: self.NAT.String(), Endpoints: []string{}}
+	for _, e := range self.Endpoints {
+		s.Endpoints = append(s.Endpoints, e.String())
+	}
+	if r, ok := n.bind.Region(self.HomeRelay); ok {
+		s.HomeRelay = r.Code
+	}
+	return s
+}
+
+// Relays returns the relay map as seen from here.
+func (n *Node) Relays() []Relay {
+	self := n.self.Load()
+	relays := []Relay{}
+	for _, r := range n.bind.Regions() {
+		relays = append(relays, Relay{
+			Region: r.Code, Name: r.Name, URL: r.Relays[0].URL,
+			RTTMs: float64(self.Latencies[r.ID]) / 1000, Home: r.ID == self.HomeRelay,
+		})
+	}
+	return relays
+}
