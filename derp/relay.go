@@ -1,0 +1,172 @@
+// Package derp is the relay: it carries WireGuard packets between nodes that
+// have no direct path yet, and answers STUN, so that they find one. It never
+// sees plaintext and has no database.
+//
+// A [Relay] is mounted into an HTTP server with [Relay.Handler] and answers
+// STUN on its own UDP sockets. It admits the keys that [Config.Admit] vouches
+// for and no others. Close ends both and waits.
+package derp
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"tailscale.com/derp/derpserver"
+	"tailscale.com/net/stunserver"
+	"tailscale.com/tailcfg"
+)
+
+// Config configures a Relay.
+type Config struct {
+	// KeyFile holds the relay's private key and is made if it is missing.
+	// Empty means a new key with each start.
+	KeyFile string
+	// Admit says whether the node with the given WireGuard public key may use
+	// the relay. An error admits nobody. Nil admits everybody.
+	Admit func(ctx context.Context, nodeKey [32]byte) (bool, error)
+	// STUN lists the UDP addresses to answer STUN on. A node that is to see
+	// whether its mapping varies needs two.
+	STUN []string
+	// Logger gets events worth a line; nil discards.
+	Logger *slog.Logger
+}
+
+// Relay is a running relay.
+type Relay struct {
+	log       *slog.Logger
+	admit     func(ctx context.Context, nodeKey [32]byte) (bool, error)
+	server    *derpserver.Server
+	gate      *http.Server
+	stunPorts []uint16
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// Start starts a relay. Ports that are taken are an error that matches the
+// system's EADDRINUSE.
+func Start(cfg Config) (*Relay, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	priv, err := loadKey(cfg.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("derp: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &Relay{log: cfg.Logger, admit: cfg.Admit, cancel: cancel}
+	r.server = derpserver.New(priv, func(format string, args ...any) {
+		r.log.Debug("derp: " + fmt.Sprintf(format, args...))
+	})
+	if cfg.Admit != nil {
+		if err := r.openGate(); err != nil {
+			r.Close()
+			return nil, fmt.Errorf("derp: %w", err)
+		}
+	}
+	for _, addr := range cfg.STUN {
+		if err := r.serveSTUN(ctx, addr); err != nil {
+			r.Close()
+			return nil, fmt.Errorf("derp: answer STUN on UDP %s: %w", addr, err)
+		}
+	}
+	return r, nil
+}
+
+// STUNPorts returns the UDP ports that answer STUN, in the order of
+// Config.STUN.
+func (r *Relay) STUNPorts() []uint16 { return r.stunPorts }
+
+// Handler serves /derp, the paths below it, and /generate_204.
+func (r *Relay) Handler() http.Handler {
+	mux := http.NewServeMux()
+	derp := derpserver.AddWebSocketSupport(r.server, derpserver.Handler(r.server))
+	mux.Handle("/derp", derp)
+	mux.Handle("/derp/", derp)
+	mux.HandleFunc("/generate_204", derpserver.ServeNoContent)
+	return mux
+}
+
+// Close disconnects every client and waits for what Start began.
+func (r *Relay) Close() error {
+	r.cancel()
+	err := r.server.Close()
+	if r.gate != nil {
+		err = errors.Join(err, r.gate.Close())
+	}
+	r.wg.Wait()
+	return err
+}
+
+func (r *Relay) serveSTUN(ctx context.Context, addr string) error {
+	s := stunserver.New(ctx)
+	if err := s.Listen(addr); err != nil {
+		return err
+	}
+	r.stunPorts = append(r.stunPorts, uint16(s.LocalAddr().(*net.UDPAddr).Port))
+	r.wg.Go(func() {
+		if err := s.Serve(); err != nil {
+			r.log.Error("STUN ended", "addr", addr, "err", err)
+		}
+	})
+	return nil
+}
+
+const (
+	// gateTimeout bounds one question of whether a key may come in.
+	gateTimeout = 5 * time.Second
+
+	// gateLimit bounds the question in bytes: a key and an address.
+	gateLimit = 4 << 10
+)
+
+// openGate lets the DERP server ask about each client. The library asks by
+// HTTP, so the question takes a way round over loopback, on a path that nobody
+// else can guess.
+func (r *Relay) openGate() error {
+	var secret [16]byte
+	rand.Read(secret[:])
+	path := "/" + hex.EncodeToString(secret[:])
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen on loopback: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+path, r.serveGate)
+	r.gate = &http.Server{Handler: mux, ReadTimeout: gateTimeout, WriteTimeout: gateTimeout, IdleTimeout: gateTimeout}
+	r.wg.Go(func() {
+		if err := r.gate.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			r.log.Error("relay admits nobody any more", "err", err)
+		}
+	})
+	r.server.SetVerifyClientURL("http://" + l.Addr().String() + path)
+	return nil
+}
+
+func (r *Relay) serveGate(w http.ResponseWriter, req *http.Request) {
+	var ask tailcfg.DERPAdmitClientRequest
+	if err := json.NewDecoder(io.LimitReader(req.Body, gateLimit)).Decode(&ask); err != nil {
+		http.Error(w, "bad request", http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), gateTimeout)
+	defer cancel()
+	ok, err := r.admit(ctx, ask.NodePublic.Raw32())
+	if err != nil {
+		r.log.Warn("cannot tell whether to admit a node to the relay", "err", err)
+		ok = false
+	}
+	w.Header().Set("Content-Type", "application/json")
+	// The answer goes to ourselves; if it cannot, the client is refused.
+	_ = json.NewEncoder(w).Encode(tailcfg.DERPAdmitClientResponse{Allow: ok})
+}
