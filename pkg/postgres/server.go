@@ -1,0 +1,272 @@
+// Package postgres runs a private Postgres from the machine's own binaries,
+// for deployments that have none.
+//
+// [Start] makes the database cluster on first use, starts the server on a unix
+// socket that only this user (and root) can reach, and starts it again should
+// it die. Close shuts it down and waits. Postgres refuses to run as root, so a
+// root process has it run by an unprivileged user. If the process is killed,
+// the kernel tells Postgres to shut down, and the next Start waits for that.
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// startTimeout bounds a start, with the recovery after a crash.
+	startTimeout = 60 * time.Second
+
+	// stopTimeout is how long a fast shutdown may take before it becomes an
+	// immediate one; the next start recovers from that.
+	stopTimeout = 20 * time.Second
+
+	// A server that died is started again after a pause that doubles.
+	restartMin = 200 * time.Millisecond
+	restartMax = 10 * time.Second
+
+	// healthyAfter is how long a server must have run for its end to start
+	// from restartMin again.
+	healthyAfter = time.Minute
+)
+
+// superuser is the role that owns everything in the cluster.
+const superuser = "adit"
+
+// Config configures a Server.
+type Config struct {
+	// Dir is where the cluster lives, in its subdirectory "postgres". It must
+	// exist.
+	Dir string
+	// Logger gets starts and ends; nil discards.
+	Logger *slog.Logger
+}
+
+// Server is a supervised Postgres.
+type Server struct {
+	log     *slog.Logger
+	bin     string // directory of the binaries
+	data    string
+	sockets string
+	owner   *syscall.Credential // nil: this process's own user
+
+	stop chan struct{}
+	once sync.Once
+	done chan struct{}
+}
+
+// Start returns once the server answers. The context governs the start alone.
+func Start(ctx context.Context, cfg Config) (*Server, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	bin, err := findBinaries(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	s := &Server{log: cfg.Logger, bin: bin, stop: make(chan struct{}), done: make(chan struct{})}
+	if s.owner, err = unprivileged(); err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	if s.data, err = s.place(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := s.initdb(ctx); err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	if s.sockets, err = s.socketDir(); err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	if err := s.endStale(ctx); err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	first := make(chan error, 1)
+	go s.supervise(first)
+	if err := s.waitReady(ctx, first); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	return s, nil
+}
+
+// URL returns the connection string of the server's default database.
+func (s *Server) URL() string { return s.url("postgres") }
+
+func (s *Server) url(database string) string {
+	q := url.Values{"host": {s.sockets}, "user": {superuser}, "sslmode": {"disable"}}
+	return "postgres:///" + database + "?" + q.Encode()
+}
+
+// Close shuts the server down and waits until it has ended.
+func (s *Server) Close() error {
+	s.once.Do(func() { close(s.stop) })
+	<-s.done
+	return nil
+}
+
+// supervise runs the server until Close. Its first end goes to first.
+func (s *Server) supervise(first chan<- error) {
+	defer close(s.done)
+	pause := restartMin
+	for {
+		began := time.Now()
+		err := s.runOnce()
+		select {
+		case <-s.stop:
+			return
+		default:
+		}
+		select {
+		case first <- err:
+		default:
+		}
+		if time.Since(began) > healthyAfter {
+			pause = restartMin
+		}
+		s.log.Error("Postgres ended by itself; starting it again", "err", err, "in", pause)
+		select {
+		case <-s.stop:
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, restartMax)
+	}
+}
+
+// runOnce starts the server and returns when it has ended. The goroutine keeps
+// its thread, because the kernel sends the parent-death signal when the thread
+// that started a child ends.
+func (s *Server) runOnce() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var tail tailBuffer
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"),
+		"-D", s.data,
+		"-c", "listen_addresses=",
+		"-c", "unix_socket_directories="+s.sockets,
+		"-c", "unix_socket_permissions=0700",
+		"-c", "max_connections=50",
+	)
+	cmd.Dir, cmd.Env, cmd.Stderr = s.data, childEnv(), &tail
+	// SIGINT is Postgres's fast shutdown.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Setpgid: true, Pdeathsig: syscall.SIGINT}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	s.log.Debug("Postgres started", "pid", cmd.Process.Pid, "data", s.data)
+	ended := make(chan struct{})
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		select {
+		case <-ended:
+			return
+		case <-s.stop:
+		}
+		terminate(cmd.Process, ended)
+	}()
+	err := cmd.Wait()
+	close(ended)
+	<-stopped
+	return fmt.Errorf("%w: %s", errors.Join(errEnded, err), tail.lastLine())
+}
+
+var errEnded = errors.New("server ended")
+
+// terminate asks a Postgres to shut down, fast and then at once.
+func terminate(p *os.Process, ended <-chan struct{}) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
+		if p.Signal(sig) != nil {
+			return
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(stopTimeout):
+		}
+	}
+}
+
+// waitReady returns when the server answers a query, or the error it ended
+// with.
+func (s *Server) waitReady(ctx context.Context, first <-chan error) error {
+	for {
+		conn, err := pgx.Connect(ctx, s.URL())
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case err := <-first:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("server does not answer: %w", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// initdb makes the cluster if there is none.
+func (s *Server) initdb(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(s.data, "PG_VERSION")); err == nil {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"),
+		"-D", s.data, "-U", superuser, "--auth=trust", // the socket's directory is the lock
+		"--encoding=UTF8", "--locale=C", "--no-instructions")
+	cmd.Dir, cmd.Env = s.data, childEnv()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Pdeathsig: syscall.SIGKILL}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		var tail tailBuffer
+		tail.Write(out)
+		return fmt.Errorf("make the cluster in %s: %w: %s", s.data, err, tail.lastLine())
+	}
+	return nil
+}
+
+// childEnv is what Postgres gets to see: nothing of ours.
+func childEnv() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+}
+
+// tailBuffer keeps the end of what is written to it. It is written by one
+// goroutine and read after that has ended.
+type tailBuffer struct{ buf []byte }
+
+const tailSize = 4 << 10
+
+var _ io.Writer = (*tailBuffer)(nil)
+
+func (t *tailBuffer) Write(p []byte) (int, error) {
+	t.buf = append(t.buf, p...)
+	if over := len(t.buf) - tailSize; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(p), nil
+}
+
+// lastLine returns the last line that says what went wrong, else the last.
+func (t *tailBuffer) lastLine() string {
+	lines := bytes.Split(bytes.TrimSpace(t.buf), []byte("\n"))
+	for i := len(lines) - 1; i >= 0; i-- {
+		if bytes.Contains(lines[i], []byte("FATAL")) || bytes.Contains(lines[i], []byte("error:")) {
+			return string(lines[i])
+		}
+	}
+	return string(lines[len(lines)-1])
+}
