@@ -270,3 +270,16 @@ func (t *tailBuffer) lastLine() string {
 	}
 	return string(lines[len(lines)-1])
 }
+
+// CreateDatabase makes a database and returns its connection string.
+func (s *Server) CreateDatabase(ctx context.Context, name string) (string, error) {
+	conn, err := pgx.Connect(ctx, s.URL())
+	if err != nil {
+		return "", fmt.Errorf("postgres: create database %s: %w", name, err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "create database "+pgx.Identifier{name}.Sanitize()); err != nil {
+		return "", fmt.Errorf("postgres: create database %s: %w", name, err)
+	}
+	return s.url(name), nil
+}

@@ -1,0 +1,157 @@
+// Package auth says who a request is from: people by password and API token,
+// agents by the token of their workspace.
+//
+// Whatever is wrong with a credential, the answer is the one error
+// ErrUnauthenticated. Any other error means that the database could not tell;
+// the caller should answer that it is unavailable, so that nodes try again.
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/secret"
+	"github.com/aditmesh/adit/coordinator/store"
+)
+
+// ErrUnauthenticated is a credential that is not good.
+var ErrUnauthenticated = errors.New("not signed in, or the token is wrong, expired or revoked")
+
+// Kind says what an identity is.
+type Kind uint8
+
+const (
+	// User is a person, by an API token.
+	User Kind = iota + 1
+	// Agent is a workspace's agent.
+	Agent
+)
+
+// Identity is who a request is from.
+type Identity struct {
+	Kind Kind
+	// UserID is the person, or the owner of the agent's workspace.
+	UserID uuid.UUID
+	// AgentID is set for agents.
+	AgentID uuid.UUID
+	// TokenID is the API token's, set for people.
+	TokenID uuid.UUID
+}
+
+// Prefixes of tokens; they tell people, and scanners for leaked secrets, what
+// they have found.
+const (
+	userPrefix  = "adit_"
+	agentPrefix = "adit_agent_"
+)
+
+// Store is what authentication reads and writes.
+type Store interface {
+	LiveToken(ctx context.Context, id uuid.UUID) (store.Token, error)
+	TouchToken(ctx context.Context, id uuid.UUID) error
+	CreateToken(ctx context.Context, userID uuid.UUID, name string, secretHash []byte, expires *time.Time) (store.Token, error)
+	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
+	UserByName(ctx context.Context, name string) (store.User, error)
+}
+
+// Authenticator checks credentials.
+type Authenticator struct {
+	store     Store
+	passwords *hasher
+	attempts  *attempts
+}
+
+// New returns an authenticator on a store.
+func New(s Store) *Authenticator {
+	return &Authenticator{store: s, passwords: newHasher(), attempts: newAttempts()}
+}
+
+// Authenticate returns who a bearer token belongs to.
+func (a *Authenticator) Authenticate(ctx context.Context, token string) (Identity, error) {
+	if rest, ok := strings.CutPrefix(token, agentPrefix); ok {
+		return a.agent(ctx, rest)
+	}
+	if rest, ok := strings.CutPrefix(token, userPrefix); ok {
+		return a.user(ctx, rest)
+	}
+	return Identity{}, ErrUnauthenticated
+}
+
+func (a *Authenticator) user(ctx context.Context, rest string) (Identity, error) {
+	id, text, err := split(rest)
+	if err != nil {
+		return Identity{}, err
+	}
+	t, err := a.store.LiveToken(ctx, id)
+	if err := judge(err, text, t.SecretHash); err != nil {
+		return Identity{}, err
+	}
+	if t.LastUsedAt == nil || time.Since(*t.LastUsedAt) > time.Minute {
+		if err := a.store.TouchToken(ctx, id); err != nil {
+			return Identity{}, fmt.Errorf("auth: %w", err)
+		}
+	}
+	return Identity{Kind: User, UserID: t.UserID, TokenID: t.ID}, nil
+}
+
+func (a *Authenticator) agent(ctx context.Context, rest string) (Identity, error) {
+	id, text, err := split(rest)
+	if err != nil {
+		return Identity{}, err
+	}
+	agent, err := a.store.LiveAgent(ctx, id)
+	if err := judge(err, text, agent.TokenHash); err != nil {
+		return Identity{}, err
+	}
+	return Identity{Kind: Agent, UserID: agent.OwnerID, AgentID: agent.ID}, nil
+}
+
+// judge turns the outcome of a look-up and the secret given into an error.
+func judge(err error, text string, hash []byte) error {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return ErrUnauthenticated
+	case err != nil:
+		return fmt.Errorf("auth: %w", err)
+	case !secret.Match(text, hash):
+		return ErrUnauthenticated
+	}
+	return nil
+}
+
+// split takes a token without its prefix apart: the id in 32 hex digits, an
+// underscore, the secret.
+func split(rest string) (uuid.UUID, string, error) {
+	idText, text, ok := strings.Cut(rest, "_")
+	if !ok || len(idText) != 32 {
+		return uuid.Nil, "", ErrUnauthenticated
+	}
+	id, err := uuid.Parse(idText)
+	if err != nil {
+		return uuid.Nil, "", ErrUnauthenticated
+	}
+	return id, text, nil
+}
+
+func join(prefix string, id uuid.UUID, text string) string {
+	return prefix + strings.ReplaceAll(id.String(), "-", "") + "_" + text
+}
+
+// AgentToken returns the token of an agent with this secret.
+func AgentToken(id uuid.UUID, text string) string { return join(agentPrefix, id, text) }
+
+// IssueToken makes an API token for a user and returns its text, which is
+// known to nobody afterwards. A nil expiry is never.
+func (a *Authenticator) IssueToken(ctx context.Context, userID uuid.UUID, name string, expires *time.Time) (string, store.Token, error) {
+	text, hash := secret.New()
+	t, err := a.store.CreateToken(ctx, userID, name, hash, expires)
+	if err != nil {
+		return "", store.Token{}, fmt.Errorf("auth: %w", err)
+	}
+	return join(userPrefix, t.ID, text), t, nil
+}

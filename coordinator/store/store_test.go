@@ -1,0 +1,281 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/pkg/meshaddr"
+	"github.com/aditmesh/adit/pkg/postgres"
+)
+
+// server is one real Postgres for all tests; each has a database of its own.
+var server *postgres.Server
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "adit-store-test-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o711); err != nil { // for the user that runs Postgres
+		panic(err)
+	}
+	server, err = postgres.Start(context.Background(), postgres.Config{Dir: dir})
+	if err != nil {
+		panic(err)
+	}
+	defer server.Close()
+	return m.Run()
+}
+
+func open(t *testing.T) *Store {
+	t.Helper()
+	url, err := server.CreateDatabase(t.Context(), fmt.Sprintf("t%d", time.Now().UnixNano()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func addUser(t *testing.T, s *Store, name string) User {
+	t.Helper()
+	u, err := s.CreateUser(t.Context(), NewUser{Username: name, Email: name + "@example.com", PasswordHash: "x", Role: RoleMember})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func addAgent(t *testing.T, s *Store, u User, workspace string) Agent {
+	t.Helper()
+	w, err := s.CreateWorkspace(t.Context(), NewWorkspace{
+		OwnerID: u.ID, OwnerName: u.Username, Name: workspace, External: true, AgentName: "main", AgentTokenHash: []byte("hash"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Agents[0]
+}
+
+func key(b byte) (k [32]byte) {
+	k[0] = b
+	return k
+}
+
+func TestManyOpenersMigrateOnce(t *testing.T) {
+	url, err := server.CreateDatabase(t.Context(), "race")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			s, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s.Close()
+		})
+	}
+	wg.Wait()
+}
+
+func TestFirstUserIsMadeOnce(t *testing.T) {
+	s := open(t)
+	results := make(chan error, 4)
+	for i := range cap(results) {
+		go func() {
+			_, err := s.CreateFirstUser(t.Context(), NewUser{
+				Username: fmt.Sprint("u", i), Email: fmt.Sprint(i, "@example.com"), PasswordHash: "x", Role: RoleOwner,
+			})
+			results <- err
+		}()
+	}
+	won := 0
+	for range cap(results) {
+		if err := <-results; err == nil {
+			won++
+		} else if !errors.Is(err, ErrConflict) {
+			t.Errorf("loser got %v, want ErrConflict", err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d first users, want 1", won)
+	}
+}
+
+func TestNamesAreUniqueInAnyCaseUntilDeleted(t *testing.T) {
+	s := open(t)
+	u := addUser(t, s, "alice")
+	if _, err := s.CreateUser(t.Context(), NewUser{Username: "ALICE", Email: "b@example.com", PasswordHash: "x", Role: RoleMember}); !errors.Is(err, ErrConflict) {
+		t.Errorf("second alice: %v, want ErrConflict", err)
+	}
+	a := addAgent(t, s, u, "dev")
+	if _, err := s.CreateWorkspace(t.Context(), NewWorkspace{OwnerID: u.ID, Name: "Dev", AgentName: "main", AgentTokenHash: []byte("x")}); !errors.Is(err, ErrConflict) {
+		t.Errorf("second dev: %v, want ErrConflict", err)
+	}
+	if err := s.DeleteWorkspace(t.Context(), a.WorkspaceID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.LiveAgent(t.Context(), a.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("agent of a deleted workspace: %v, want ErrNotFound", err)
+	}
+	addAgent(t, s, u, "dev")
+}
+
+func TestTokensExpireAndAreRevoked(t *testing.T) {
+	s := open(t)
+	u, eve := addUser(t, s, "alice"), addUser(t, s, "eve")
+	past := time.Now().Add(-time.Hour)
+	old, err := s.CreateToken(t.Context(), u.ID, "old", []byte("h"), &past)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.LiveToken(t.Context(), old.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("expired token: %v, want ErrNotFound", err)
+	}
+	tok, err := s.CreateToken(t.Context(), u.ID, "laptop", []byte("h"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RevokeToken(t.Context(), eve.ID, tok.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("somebody else's token: %v, want ErrNotFound", err)
+	}
+	if err := s.RevokeToken(t.Context(), u.ID, tok.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.LiveToken(t.Context(), tok.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("revoked token: %v, want ErrNotFound", err)
+	}
+}
+
+func TestAgentKeepsItsIDAndAddressWithEveryKey(t *testing.T) {
+	s := open(t)
+	a := addAgent(t, s, addUser(t, s, "alice"), "dev")
+	for _, k := range []byte{1, 2} {
+		n, err := s.JoinAgent(t.Context(), a.ID, key(k), key(k), "v1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.ID != a.ID || n.Address != meshaddr.FromID(a.ID) || !n.Agent {
+			t.Errorf("with key %d: %+v", k, n)
+		}
+	}
+	if known, err := s.NodeKeyKnown(t.Context(), key(1)); err != nil || known {
+		t.Errorf("the replaced key is still known (%v)", err)
+	}
+}
+
+func TestKeyOfAnotherNodeIsRefused(t *testing.T) {
+	s := open(t)
+	u := addUser(t, s, "alice")
+	a := addAgent(t, s, u, "dev")
+	if _, err := s.JoinAgent(t.Context(), a.ID, key(1), key(1), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.JoinClient(t.Context(), u.ID, "", key(1), key(2)); !errors.Is(err, ErrKeyInUse) {
+		t.Errorf("client with the agent's key: %v, want ErrKeyInUse", err)
+	}
+	if _, err := s.JoinAgent(t.Context(), addAgent(t, s, u, "other").ID, key(1), key(3), ""); !errors.Is(err, ErrKeyInUse) {
+		t.Errorf("other agent with the key: %v, want ErrKeyInUse", err)
+	}
+}
+
+func TestResumeTokenKeepsTheNodeForItsUserOnly(t *testing.T) {
+	s := open(t)
+	u, eve := addUser(t, s, "alice"), addUser(t, s, "eve")
+	first, resume, err := s.JoinClient(t.Context(), u.ID, "", key(1), key(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _, err := s.JoinClient(t.Context(), u.ID, resume, key(1), key(1))
+	if err != nil || again.ID != first.ID {
+		t.Errorf("resumed as %v, %v, want %v", again.ID, err, first.ID)
+	}
+	stolen, _, err := s.JoinClient(t.Context(), eve.ID, resume, key(9), key(9))
+	if err != nil || stolen.ID == first.ID {
+		t.Errorf("eve resumed alice's node (%v)", err)
+	}
+	if err := s.LeaveClient(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	if after, _, err := s.JoinClient(t.Context(), u.ID, resume, key(1), key(1)); err != nil || after.ID == first.ID {
+		t.Errorf("resumed a node that said bye (%v)", err)
+	}
+}
+
+func TestLivenessIsWrittenForAllAtOnce(t *testing.T) {
+	s := open(t)
+	u := addUser(t, s, "alice")
+	a, b := addAgent(t, s, u, "a"), addAgent(t, s, u, "b")
+	t0 := time.Now().Truncate(time.Second)
+	record := func(l ...AgentLiveness) {
+		t.Helper()
+		if err := s.RecordLiveness(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record(AgentLiveness{a.ID, AgentConnected, t0}, AgentLiveness{b.ID, AgentConnected, t0})
+	record(AgentLiveness{a.ID, AgentConnected, t0.Add(15 * time.Second)}, AgentLiveness{b.ID, AgentTimeout, t0.Add(30 * time.Second)})
+	get := func(name string) Agent {
+		t.Helper()
+		w, err := s.WorkspaceByName(t.Context(), "alice", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.Agents[0]
+	}
+	if got := get("a"); got.State != AgentConnected || !got.FirstConnectedAt.Equal(t0) ||
+		!got.LastConnectedAt.Equal(t0.Add(15*time.Second)) || got.DisconnectedAt != nil {
+		t.Errorf("a: %+v", got)
+	}
+	if got := get("b"); got.State != AgentTimeout || !got.LastConnectedAt.Equal(t0) || !got.DisconnectedAt.Equal(t0.Add(30*time.Second)) {
+		t.Errorf("b: %+v", got)
+	}
+	if ids, err := s.ConnectedAgents(t.Context()); err != nil || len(ids) != 1 || ids[0] != a.ID {
+		t.Errorf("connected: %v, %v", ids, err)
+	}
+}
+
+func TestStaleClientsAreForgottenButForThoseHere(t *testing.T) {
+	s := open(t)
+	u := addUser(t, s, "alice")
+	here, _, err := s.JoinClient(t.Context(), u.ID, "", key(1), key(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.JoinClient(t.Context(), u.ID, "", key(2), key(2)); err != nil {
+		t.Fatal(err)
+	}
+	n, err := s.DeleteStaleClients(t.Context(), time.Now().Add(time.Hour), []uuid.UUID{here.ID})
+	if err != nil || n != 1 {
+		t.Errorf("forgot %d, %v, want 1", n, err)
+	}
+	if known, _ := s.NodeKeyKnown(t.Context(), key(1)); !known {
+		t.Error("a client that is here was forgotten")
+	}
+}
+
+func TestUnreachableDatabaseIsAClearError(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := Open(ctx, "postgres://nobody@127.0.0.1:1/none", slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("opened a database that is not there")
+	}
+}

@@ -1,0 +1,162 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/store/internal/db"
+)
+
+// AgentState says what the coordinator knows of an agent.
+//
+//	connecting ──▶ connected ──bye──▶ disconnected
+//	                 ▲  │ ▲────────────────┘
+//	                 │  └─silence──▶ timeout
+//	                 └──────────────────┘
+type AgentState string
+
+const (
+	AgentConnecting   AgentState = "connecting"
+	AgentConnected    AgentState = "connected"
+	AgentDisconnected AgentState = "disconnected"
+	AgentTimeout      AgentState = "timeout"
+)
+
+// Workspace is a workspace with its agents.
+type Workspace struct {
+	ID, OwnerID     uuid.UUID
+	OwnerName, Name string
+	External        bool
+	CreatedAt       time.Time
+	Agents          []Agent
+}
+
+// Agent is the program that runs in a workspace.
+type Agent struct {
+	ID, WorkspaceID uuid.UUID
+	Name            string
+	TokenHash       []byte
+	State           AgentState
+	Version         string
+	CreatedAt       time.Time
+	// Nil where it has not happened, and DisconnectedAt while connected.
+	FirstConnectedAt, LastConnectedAt, DisconnectedAt *time.Time
+}
+
+func agentFrom(a db.Agent) Agent {
+	return Agent{
+		ID: a.ID, WorkspaceID: a.WorkspaceID, Name: a.Name, TokenHash: a.TokenHash,
+		State: AgentState(a.State), Version: a.Version, CreatedAt: a.CreatedAt,
+		FirstConnectedAt: a.FirstConnectedAt, LastConnectedAt: a.LastConnectedAt, DisconnectedAt: a.DisconnectedAt,
+	}
+}
+
+// NewWorkspace is what a workspace starts from.
+type NewWorkspace struct {
+	OwnerID   uuid.UUID
+	OwnerName string
+	Name      string
+	External  bool
+	// AgentName and AgentTokenHash make its one agent.
+	AgentName      string
+	AgentTokenHash []byte
+}
+
+// CreateWorkspace makes a workspace with an agent; ErrConflict if the owner
+// has one of that name.
+func (s *Store) CreateWorkspace(ctx context.Context, n NewWorkspace) (Workspace, error) {
+	var w db.Workspace
+	var a db.Agent
+	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) (err error) {
+		w, err = q.InsertWorkspace(ctx, db.InsertWorkspaceParams{OwnerID: n.OwnerID, Name: n.Name, External: n.External})
+		if err != nil {
+			return err
+		}
+		a, err = q.InsertAgent(ctx, db.InsertAgentParams{WorkspaceID: w.ID, Name: n.AgentName, TokenHash: n.AgentTokenHash})
+		return err
+	})
+	if err != nil {
+		return Workspace{}, fmt.Errorf("store: create workspace %s: %w", n.Name, kind(err))
+	}
+	return Workspace{
+		ID: w.ID, OwnerID: w.OwnerID, OwnerName: n.OwnerName, Name: w.Name, External: w.External,
+		CreatedAt: w.CreatedAt, Agents: []Agent{agentFrom(a)},
+	}, nil
+}
+
+// Workspaces lists an owner's workspaces by name.
+func (s *Store) Workspaces(ctx context.Context, ownerID uuid.UUID) ([]Workspace, error) {
+	rows, err := one(ctx, "workspaces of "+ownerID.String(), func(ctx context.Context) ([]db.WorkspacesOfOwnerRow, error) {
+		return s.q.WorkspacesOfOwner(ctx, ownerID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Workspace, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, workspaceFrom(db.WorkspaceByNameRow(r)))
+	}
+	return s.withAgents(ctx, list)
+}
+
+// AllWorkspaces lists everybody's workspaces, by owner and name.
+func (s *Store) AllWorkspaces(ctx context.Context) ([]Workspace, error) {
+	rows, err := one(ctx, "all workspaces", s.q.AllWorkspaces)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Workspace, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, workspaceFrom(db.WorkspaceByNameRow(r)))
+	}
+	return s.withAgents(ctx, list)
+}
+
+// WorkspaceByName finds a workspace by the names of its owner and itself.
+func (s *Store) WorkspaceByName(ctx context.Context, owner, name string) (Workspace, error) {
+	r, err := one(ctx, "workspace "+owner+"/"+name, func(ctx context.Context) (db.WorkspaceByNameRow, error) {
+		return s.q.WorkspaceByName(ctx, db.WorkspaceByNameParams{OwnerName: owner, Name: name})
+	})
+	if err != nil {
+		return Workspace{}, err
+	}
+	list, err := s.withAgents(ctx, []Workspace{workspaceFrom(r)})
+	if err != nil {
+		return Workspace{}, err
+	}
+	return list[0], nil
+}
+
+func workspaceFrom(r db.WorkspaceByNameRow) Workspace {
+	return Workspace{
+		ID: r.ID, OwnerID: r.OwnerID, OwnerName: r.OwnerName, Name: r.Name,
+		External: r.External, CreatedAt: r.CreatedAt,
+	}
+}
+
+// withAgents fills in the agents of all workspaces with one query.
+func (s *Store) withAgents(ctx context.Context, list []Workspace) ([]Workspace, error) {
+	ids := make([]uuid.UUID, len(list))
+	at := make(map[uuid.UUID]int, len(list))
+	for i, w := range list {
+		ids[i], at[w.ID] = w.ID, i
+	}
+	agents, err := one(ctx, "agents of workspaces", func(ctx context.Context) ([]db.Agent, error) {
+		return s.q.AgentsOfWorkspaces(ctx, ids)
+	})
+	for _, a := range agents {
+		w := &list[at[a.WorkspaceID]]
+		w.Agents = append(w.Agents, agentFrom(a))
+	}
+	return list, err
+}
+
+// DeleteWorkspace marks a workspace deleted; its agents' tokens die with it.
+func (s *Store) DeleteWorkspace(ctx context.Context, id uuid.UUID) error {
+	return affected(ctx, "delete workspace "+id.String(), func(ctx context.Context) (int64, error) {
+		return s.q.DeleteWorkspace(ctx, id)
+	})
+}
