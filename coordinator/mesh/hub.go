@@ -1,0 +1,414 @@
+// Package mesh introduces nodes to each other. It serves the control streams
+// of pkg/proto/meshv1 and keeps who is linked to whom.
+//
+// The rules are those of a pure state machine ([core]): addresses are the
+// coordinator's to give; a key belongs to one node; a client is linked to an
+// agent only if the agent's workspace is its user's, and nothing else is ever
+// linked; both ends hear of each other at the same moment; a stream that
+// breaks makes a node lost, not gone. Around it, a [Hub] has the streams, the
+// store, and a lock.
+//
+// Make a Hub with [New], give its Connect method to a gRPC server, run Run
+// beside it, and call AgentDeleted and TokenRevoked when access ends.
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/meshaddr"
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+	"github.com/aditmesh/adit/pkg/rpc"
+)
+
+const (
+	// protocolVersion is the control protocol spoken here.
+	protocolVersion = 1
+
+	// helloTimeout is how long a stream may take to say who it is.
+	helloTimeout = 10 * time.Second
+
+	// expireEvery is how often lost nodes and stale rows are looked for.
+	expireEvery = time.Minute
+
+	// clientKept is how long the row of a client that vanished is kept, so that
+	// it can resume: over a night, with the lid closed.
+	clientKept = 24 * time.Hour
+)
+
+// Store is what the mesh reads and writes.
+type Store interface {
+	livenessStore
+	JoinAgent(ctx context.Context, id uuid.UUID, publicKey, discoKey [32]byte, version string) (store.Node, error)
+	JoinClient(ctx context.Context, userID uuid.UUID, resume string, publicKey, discoKey [32]byte) (store.Node, string, error)
+	LeaveClient(ctx context.Context, id uuid.UUID) error
+	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
+	UserByID(ctx context.Context, id uuid.UUID) (store.User, error)
+	NodeKeyKnown(ctx context.Context, publicKey [32]byte) (bool, error)
+	DeleteStaleClients(ctx context.Context, before time.Time, keep []uuid.UUID) (int64, error)
+}
+
+// Config configures a Hub.
+type Config struct {
+	Store Store
+	// Relays is the relay map that nodes get.
+	Relays *meshv1.Relays
+	// NodeTimeout is how long an agent whose stream broke may take to return
+	// before it counts as timed out.
+	NodeTimeout time.Duration
+	Logger      *slog.Logger
+}
+
+// Hub serves the control streams. Its methods may be called concurrently.
+type Hub struct {
+	meshv1.UnimplementedMeshServer
+	cfg Config
+	log *slog.Logger
+
+	// mu guards what follows. It is held for one event at a time, never over
+	// I/O.
+	mu       sync.Mutex
+	core     *core
+	liveness *liveness
+	sessions map[sessionID]*session
+	lastID   sessionID
+}
+
+// session is one stream.
+type session struct {
+	outbox *outbox
+	who    auth.Identity
+}
+
+// New returns a hub without streams.
+func New(cfg Config) *Hub {
+	return &Hub{
+		cfg: cfg, log: cfg.Logger,
+		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), sessions: make(map[sessionID]*session),
+	}
+}
+
+// Run keeps liveness written and forgets what is over, until ctx is done.
+func (h *Hub) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { h.recordLiveness(ctx, h.log) })
+	defer wg.Wait()
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			h.mu.Lock()
+			h.deliver(h.core.expire(now))
+			var here []uuid.UUID
+			for _, n := range h.core.sessions {
+				here = append(here, n.id)
+			}
+			h.mu.Unlock()
+			if _, err := h.cfg.Store.DeleteStaleClients(ctx, now.Add(-clientKept), here); err != nil {
+				h.log.Debug("stale clients stay for now", "err", err)
+			}
+		}
+	}
+}
+
+// deliver puts messages into the outboxes of their sessions. h.mu is held.
+func (h *Hub) deliver(outs []out) {
+	for _, o := range outs {
+		if s := h.sessions[o.to]; s != nil {
+			s.outbox.put(o.msg, o.end)
+		}
+	}
+}
+
+// AgentDeleted ends an agent's session and links: its workspace is deleted.
+func (h *Hub) AgentDeleted(id uuid.UUID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deliver(h.core.revoke(id, "the workspace was deleted"))
+	delete(h.liveness.agents, id)
+}
+
+// TokenRevoked ends the sessions that an API token opened.
+func (h *Hub) TokenRevoked(id uuid.UUID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for sid, s := range h.sessions {
+		if n := h.core.sessions[sid]; n != nil && s.who.Kind == auth.User && s.who.TokenID == id {
+			h.deliver(h.core.revoke(n.id, "the token was revoked; sign in again"))
+		}
+	}
+}
+
+// Vouches reports whether a WireGuard key belongs to a node of the mesh.
+func (h *Hub) Vouches(ctx context.Context, key [32]byte) (bool, error) {
+	h.mu.Lock()
+	known := h.core.hasKey(key)
+	h.mu.Unlock()
+	if known {
+		return true, nil
+	}
+	return h.cfg.Store.NodeKeyKnown(ctx, key)
+}
+
+// Connect serves one control stream.
+func (h *Hub) Connect(stream meshv1.Mesh_ConnectServer) error {
+	ctx := stream.Context()
+	who, ok := identity(ctx)
+	if !ok {
+		return errors.New("mesh: stream without an identity")
+	}
+	ups := make(chan *meshv1.Up)
+	go func() { // ends with the stream, which ends when Connect returns
+		defer close(ups)
+		for {
+			up, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			select {
+			case ups <- up:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	member, resume, refusal := h.admit(ctx, who, ups)
+	if refusal != nil {
+		return stream.Send(refusal)
+	}
+	if member == nil {
+		return nil // it went away before it said hello
+	}
+	return h.serve(stream, who, *member, resume, ups)
+}
+
+func identity(ctx context.Context) (auth.Identity, bool) {
+	v, ok := rpc.Identity(ctx)
+	if !ok {
+		return auth.Identity{}, false
+	}
+	who, ok := v.(auth.Identity)
+	return who, ok
+}
+
+// admit waits for hello and joins the node in the store. It returns the member
+// and its resume token, or what to refuse the stream with, or neither.
+func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.Up) (*member, string, *meshv1.Down) {
+	timer := time.NewTimer(helloTimeout)
+	defer timer.Stop()
+	var hello *meshv1.Hello
+	select {
+	case up, ok := <-ups:
+		if !ok {
+			return nil, "", nil
+		}
+		hello = up.GetHello()
+	case <-timer.C:
+		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", fmt.Sprintf("no hello within %v", helloTimeout))
+	}
+	switch {
+	case hello == nil:
+		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "the first message must be hello")
+	case hello.GetProtocol() != protocolVersion:
+		return nil, "", errorDown(meshv1.Error_BAD_VERSION, "", fmt.Sprintf(
+			"protocol version %d is not spoken here, only %d; use an adit of the coordinator's version", hello.GetProtocol(), protocolVersion))
+	case len(hello.GetPublicKey()) != 32 || len(hello.GetDiscoKey()) != 32:
+		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "keys must be 32 bytes long")
+	case len(hello.GetVersion()) > 128 || len(hello.GetResumeToken()) > 256:
+		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "hello is too long")
+	}
+	m := &member{key: [32]byte(hello.GetPublicKey()), disco: [32]byte(hello.GetDiscoKey())}
+	resume, err := h.joinStore(ctx, who, hello, m)
+	switch {
+	case err == nil:
+		return m, resume, nil
+	case errors.Is(err, store.ErrKeyInUse):
+		return nil, "", errorDown(meshv1.Error_KEY_IN_USE, "", "this public key belongs to another node; restart to make a new one")
+	case errors.Is(err, store.ErrNotFound):
+		return nil, "", errorDown(meshv1.Error_REVOKED, "", "the workspace was deleted")
+	default:
+		h.log.Warn("a node could not join", "err", err)
+		return nil, "", errorDown(meshv1.Error_UNAVAILABLE, "", "the database is away; try again")
+	}
+}
+
+// joinStore fills in m with what the store has to say.
+func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.Hello, m *member) (resume string, err error) {
+	var n store.Node
+	if who.Kind == auth.Agent {
+		a, err := h.cfg.Store.LiveAgent(ctx, who.AgentID)
+		if err != nil {
+			return "", err
+		}
+		m.name = agentName(a)
+		n, err = h.cfg.Store.JoinAgent(ctx, who.AgentID, m.key, m.disco, hello.GetVersion())
+		if err != nil {
+			return "", err
+		}
+	} else {
+		u, err := h.cfg.Store.UserByID(ctx, who.UserID)
+		if err != nil {
+			return "", err
+		}
+		m.name = u.Username
+		n, resume, err = h.cfg.Store.JoinClient(ctx, who.UserID, hello.GetResumeToken(), m.key, m.disco)
+		if err != nil {
+			return "", err
+		}
+	}
+	m.id, m.user, m.agent, m.addr = n.ID, n.UserID, n.Agent, n.Address
+	return resume, nil
+}
+
+func agentName(a store.MeshAgent) string {
+	return a.AgentName + "." + a.WorkspaceName + "." + a.OwnerName
+}
+
+// serve carries messages both ways until the stream ends, one way or another.
+func (h *Hub) serve(stream meshv1.Mesh_ConnectServer, who auth.Identity, m member, resume string, ups <-chan *meshv1.Up) error {
+	ctx := stream.Context()
+	s := &session{outbox: newOutbox(), who: who}
+	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Welcome{Welcome: &meshv1.Welcome{
+		NodeId: m.id.String(), Address: m.addr.String(), ResumeToken: resume, Name: m.name,
+	}}}, false)
+	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Relays{Relays: h.cfg.Relays}}, false)
+	id := h.enter(s, m)
+	bye := false
+	defer func() { h.exit(ctx, id, bye) }()
+	h.log.Info("node joined", "node", m.id, "name", m.name, "agent", m.agent, "from", rpc.RemoteAddr(ctx))
+	for {
+		select {
+		case <-s.outbox.wake:
+			msgs, last := s.outbox.take()
+			for _, msg := range msgs {
+				if err := stream.Send(msg); err != nil {
+					return err
+				}
+			}
+			if last {
+				return nil
+			}
+		case up, ok := <-ups:
+			if !ok {
+				return nil
+			}
+			if up.GetBye() != nil {
+				bye = true
+				return nil
+			}
+			if err := h.onUp(ctx, id, who, up); err != nil {
+				h.log.Warn("node broke the protocol", "node", m.id, "name", m.name, "err", err)
+				return stream.Send(errorDown(meshv1.Error_BAD_MESSAGE, "", err.Error()))
+			}
+		}
+	}
+}
+
+func (h *Hub) enter(s *session, m member) sessionID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lastID++
+	h.sessions[h.lastID] = s
+	h.deliver(h.core.join(h.lastID, m))
+	if m.agent {
+		h.liveness.happened(m.id, agentJoined, time.Now())
+	}
+	return h.lastID
+}
+
+func (h *Hub) exit(ctx context.Context, id sessionID, bye bool) {
+	h.mu.Lock()
+	m, left, outs := h.core.leave(id, bye, time.Now())
+	h.deliver(outs)
+	delete(h.sessions, id)
+	if left && m.agent {
+		event := agentBroke
+		if bye {
+			event = agentBye
+		}
+		h.liveness.happened(m.id, event, time.Now())
+	}
+	h.mu.Unlock()
+	if !left {
+		return // replaced or revoked
+	}
+	h.log.Info("node left", "node", m.id, "name", m.name, "bye", bye)
+	if bye && !m.agent {
+		if err := h.cfg.Store.LeaveClient(context.WithoutCancel(ctx), m.id); err != nil {
+			h.log.Debug("row of a client that left stays for a day", "err", err)
+		}
+	}
+}
+
+// onUp handles one message. An error ends the stream.
+func (h *Hub) onUp(ctx context.Context, id sessionID, who auth.Identity, up *meshv1.Up) error {
+	switch m := up.GetMsg().(type) {
+	case *meshv1.Up_Self:
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		outs, err := h.core.setSelf(id, m.Self)
+		h.deliver(outs)
+		return err
+	case *meshv1.Up_Want:
+		return h.onWant(ctx, id, who, m.Want.GetPeer())
+	case *meshv1.Up_Unwant:
+		peer, err := uuid.Parse(m.Unwant.GetPeer())
+		if err != nil {
+			return fmt.Errorf("unwant of %.60q, which is no node id", m.Unwant.GetPeer())
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.deliver(h.core.unwant(id, peer))
+	case *meshv1.Up_Ready:
+		peer, err := uuid.Parse(m.Ready.GetPeer())
+		if err != nil {
+			return fmt.Errorf("ready for %.60q, which is no node id", m.Ready.GetPeer())
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.deliver(h.core.ready(id, peer))
+	case *meshv1.Up_Verdict:
+		h.log.Debug("path", "from", who.UserID, "to", m.Verdict.GetPeer(),
+			"path", m.Verdict.GetPath(), "reason", m.Verdict.GetReason())
+	case *meshv1.Up_Hello:
+		return errors.New("hello came twice")
+	}
+	return nil // or a message of a later version
+}
+
+// onWant links a client to an agent, if it may. Whether an agent does not
+// exist, is somebody else's, or is asked for by an agent: the answer is one.
+func (h *Hub) onWant(ctx context.Context, id sessionID, who auth.Identity, peer string) error {
+	agentID, err := uuid.Parse(peer)
+	if err != nil {
+		return fmt.Errorf("want of %.60q, which is no node id", peer)
+	}
+	a, err := h.cfg.Store.LiveAgent(ctx, agentID)
+	allowed := err == nil && who.Kind == auth.User && a.OwnerID == who.UserID
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_UNAVAILABLE, peer, "the database is away; try again"), end: true}})
+	case !allowed:
+		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_PEER_NOT_FOUND, peer, "no such peer, or not yours to reach")}})
+	default:
+		outs, err := h.core.want(id, member{
+			id: a.ID, user: a.OwnerID, agent: true, name: agentName(a), addr: meshaddr.FromID(a.ID),
+		})
+		h.deliver(outs)
+		return err
+	}
+	return nil
+}
