@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -136,6 +137,36 @@ func TestGarbageHarmsNobodyElse(t *testing.T) {
 		conn.Close()
 	}
 	exchange(t, a, alice.Public(), b, bob.Public())
+}
+
+// The library panics at it; what net/http logs of a panic is no clear error.
+func TestKeyOfZerosEndsItsConnectionQuietly(t *testing.T) {
+	r, err := Start(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logged strings.Builder
+	web := httptest.NewUnstartedServer(r.Handler())
+	web.Config.ErrorLog = log.New(&logged, "", 0)
+	web.Start()
+	conn, err := net.Dial("tcp", web.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	clientInfo := append([]byte{2, 0, 0, 0, 100}, make([]byte, 100)...)
+	if _, err := conn.Write(append([]byte("GET /derp HTTP/1.1\r\nHost: relay\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n"), clientInfo...)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Errorf("the connection ended with %v", err)
+	}
+	r.Close()
+	web.Close() // its goroutines are done with the log
+	if logged.Len() > 0 {
+		t.Errorf("net/http logged:\n%s", logged.String())
+	}
 }
 
 func TestProbePathsAnswer(t *testing.T) {

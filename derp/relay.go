@@ -90,11 +90,24 @@ func (r *Relay) STUNPorts() []uint16 { return r.stunPorts }
 // Handler serves /derp, the paths below it, and /generate_204.
 func (r *Relay) Handler() http.Handler {
 	mux := http.NewServeMux()
-	derp := derpserver.AddWebSocketSupport(r.server, derpserver.Handler(r.server))
+	derp := r.survive(derpserver.AddWebSocketSupport(r.server, derpserver.Handler(r.server)))
 	mux.Handle("/derp", derp)
 	mux.Handle("/derp/", derp)
 	mux.HandleFunc("/generate_204", derpserver.ServeNoContent)
 	return mux
+}
+
+// survive turns a panic into the end of its connection and one line of log:
+// the library panics at a client key of zeros, which anybody can send.
+func (r *Relay) survive(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				r.log.Warn("a client broke the relay's protocol", "from", req.RemoteAddr, "err", v)
+			}
+		}()
+		next.ServeHTTP(w, req)
+	})
 }
 
 // Close disconnects every client and waits for what Start began.

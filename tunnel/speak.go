@@ -21,14 +21,14 @@ type said struct {
 	self     bool
 	endpoint *meshv1.Self
 	wants    map[string]bool
-	ready    map[string][32]byte // the key that was ready
-	verdicts map[string]string   // "path reason"
+	ready    map[string]*path.Peer // as it was programmed; one that was gone and is back is another
+	verdicts map[string]string     // "path reason"
 }
 
 // speak tells the coordinator whatever changes, until ctx is done or the node
 // closes, which it ends with bye.
 func (n *Node) speak(ctx context.Context, stream upStream) {
-	s := said{wants: map[string]bool{}, ready: map[string][32]byte{}, verdicts: map[string]string{}}
+	s := said{wants: map[string]bool{}, ready: map[string]*path.Peer{}, verdicts: map[string]string{}}
 	for {
 		ups, bye := n.news(&s)
 		for _, up := range ups {
@@ -74,12 +74,12 @@ func (n *Node) news(s *said) (ups []*meshv1.Up, bye bool) {
 		}
 	}
 	for id, p := range n.peers {
-		if p.path != nil && p.state == peerHere && s.ready[id] != p.key {
-			s.ready[id] = p.key
+		if p.path != nil && p.state == peerHere && s.ready[id] != p.path {
+			s.ready[id] = p.path
 			ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Ready{Ready: &meshv1.Ready{Peer: id}}})
 		}
 	}
-	maps.DeleteFunc(s.ready, func(id string, _ [32]byte) bool {
+	maps.DeleteFunc(s.ready, func(id string, _ *path.Peer) bool {
 		p := n.peers[id]
 		return p == nil || p.state != peerHere // to be said anew when it is back
 	})

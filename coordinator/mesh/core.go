@@ -14,6 +14,7 @@ import (
 // Limits on what one node may ask for.
 const (
 	maxEndpoints      = 32
+	maxEndpointLen    = 64 // an IPv6 address with a zone and a port
 	maxCapabilities   = 32
 	maxCapabilityLen  = 64
 	maxRelayLatencies = 64
@@ -293,7 +294,7 @@ func checkSelf(self *meshv1.Self) error {
 		return fmt.Errorf("%d endpoints, at most %d are allowed", n, maxEndpoints)
 	}
 	for _, e := range self.GetEndpoints() {
-		if _, err := netip.ParseAddrPort(e); err != nil {
+		if _, err := netip.ParseAddrPort(e); err != nil || len(e) > maxEndpointLen {
 			return fmt.Errorf("endpoint %.60q is no address and port", e)
 		}
 	}
@@ -373,6 +374,9 @@ func (c *core) ready(s sessionID, peer uuid.UUID) []out {
 
 // hasKey reports whether a node, here or lost, holds the key.
 func (c *core) hasKey(key [32]byte) bool {
+	if key == ([32]byte{}) {
+		return false // that of agents that never joined
+	}
 	for _, n := range c.nodes {
 		if n.key == key {
 			return true

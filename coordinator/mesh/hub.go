@@ -17,8 +17,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -51,6 +55,7 @@ type Store interface {
 	JoinClient(ctx context.Context, userID uuid.UUID, resume string, publicKey, discoKey [32]byte) (store.Node, string, error)
 	LeaveClient(ctx context.Context, id uuid.UUID) error
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
+	LiveToken(ctx context.Context, id uuid.UUID) (store.Token, error)
 	UserByID(ctx context.Context, id uuid.UUID) (store.User, error)
 	NodeKeyKnown(ctx context.Context, publicKey [32]byte) (bool, error)
 	DeleteStaleClients(ctx context.Context, before time.Time, keep []uuid.UUID) (int64, error)
@@ -82,10 +87,13 @@ type Hub struct {
 	lastID   sessionID
 }
 
-// session is one stream.
+// session is one stream, from before its hello is looked at: what is revoked
+// meanwhile must not come in.
 type session struct {
-	outbox *outbox
-	who    auth.Identity
+	id      sessionID
+	outbox  *outbox
+	who     auth.Identity
+	revoked string // why it may not enter any more; guarded by Hub.mu
 }
 
 // New returns a hub without streams.
@@ -103,6 +111,7 @@ func (h *Hub) Run(ctx context.Context) {
 	defer wg.Wait()
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()
+	began := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -110,12 +119,14 @@ func (h *Hub) Run(ctx context.Context) {
 		case now := <-tick.C:
 			h.mu.Lock()
 			h.deliver(h.core.expire(now))
-			var here []uuid.UUID
-			for _, n := range h.core.sessions {
-				here = append(here, n.id)
-			}
+			// The lost too: a session of many days may return, and its
+			// connections live by its address.
+			keep := slices.Collect(maps.Keys(h.core.nodes))
 			h.mu.Unlock()
-			if _, err := h.cfg.Store.DeleteStaleClients(ctx, now.Add(-clientKept), here); err != nil {
+			if now.Sub(began) < forgetAfter {
+				continue // who was here before a restart may still return
+			}
+			if _, err := h.cfg.Store.DeleteStaleClients(ctx, now.Add(-clientKept), keep); err != nil {
 				h.log.Debug("stale clients stay for now", "err", err)
 			}
 		}
@@ -135,17 +146,32 @@ func (h *Hub) deliver(outs []out) {
 func (h *Hub) AgentDeleted(id uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.deliver(h.core.revoke(id, "the workspace was deleted"))
+	for _, s := range h.sessions {
+		if s.who.Kind == auth.Agent && s.who.AgentID == id {
+			s.revoked = workspaceDeleted
+		}
+	}
+	h.deliver(h.core.revoke(id, workspaceDeleted))
 	delete(h.liveness.agents, id)
 }
+
+// What the owners of revoked sessions are told.
+const (
+	workspaceDeleted = "the workspace was deleted"
+	tokenRevoked     = "the token was revoked or has expired; sign in again"
+)
 
 // TokenRevoked ends the sessions that an API token opened.
 func (h *Hub) TokenRevoked(id uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for sid, s := range h.sessions {
-		if n := h.core.sessions[sid]; n != nil && s.who.Kind == auth.User && s.who.TokenID == id {
-			h.deliver(h.core.revoke(n.id, "the token was revoked; sign in again"))
+		if s.who.Kind != auth.User || s.who.TokenID != id {
+			continue
+		}
+		s.revoked = tokenRevoked
+		if n := h.core.sessions[sid]; n != nil {
+			h.deliver(h.core.revoke(n.id, tokenRevoked))
 		}
 	}
 }
@@ -183,14 +209,23 @@ func (h *Hub) Connect(stream meshv1.Mesh_ConnectServer) error {
 			}
 		}
 	}()
+	s := h.open(who)
+	bye := false
+	defer func() { h.exit(ctx, s, bye) }()
 	member, resume, refusal := h.admit(ctx, who, ups)
-	if refusal != nil {
-		return stream.Send(refusal)
+	if refusal == nil && member != nil {
+		refusal = h.enter(s, *member, resume)
 	}
-	if member == nil {
+	switch {
+	case refusal != nil:
+		return stream.Send(refusal)
+	case member == nil:
 		return nil // it went away before it said hello
 	}
-	return h.serve(stream, who, *member, resume, ups)
+	h.log.Info("node joined", "node", member.id, "name", member.name, "agent", member.agent, "from", rpc.RemoteAddr(ctx))
+	var err error
+	bye, err = h.serve(stream, s, *member, ups)
+	return err
 }
 
 func identity(ctx context.Context) (auth.Identity, bool) {
@@ -225,8 +260,12 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.U
 			"protocol version %d is not spoken here, only %d; use an adit of the coordinator's version", hello.GetProtocol(), protocolVersion))
 	case len(hello.GetPublicKey()) != 32 || len(hello.GetDiscoKey()) != 32:
 		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "keys must be 32 bytes long")
+	case [32]byte(hello.GetPublicKey()) == [32]byte{}, [32]byte(hello.GetDiscoKey()) == [32]byte{}:
+		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "a key of zeros is none")
 	case len(hello.GetVersion()) > 128 || len(hello.GetResumeToken()) > 256:
 		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "hello is too long")
+	case strings.ContainsFunc(hello.GetVersion(), unicode.IsControl): // Postgres keeps no NUL, terminals no escapes
+		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "version has control characters")
 	}
 	m := &member{key: [32]byte(hello.GetPublicKey()), disco: [32]byte(hello.GetDiscoKey())}
 	resume, err := h.joinStore(ctx, who, hello, m)
@@ -235,15 +274,18 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.U
 		return m, resume, nil
 	case errors.Is(err, store.ErrKeyInUse):
 		return nil, "", errorDown(meshv1.Error_KEY_IN_USE, "", "this public key belongs to another node; restart to make a new one")
+	case errors.Is(err, store.ErrNotFound) && who.Kind == auth.Agent:
+		return nil, "", errorDown(meshv1.Error_REVOKED, "", workspaceDeleted)
 	case errors.Is(err, store.ErrNotFound):
-		return nil, "", errorDown(meshv1.Error_REVOKED, "", "the workspace was deleted")
+		return nil, "", errorDown(meshv1.Error_REVOKED, "", tokenRevoked)
 	default:
 		h.log.Warn("a node could not join", "err", err)
 		return nil, "", errorDown(meshv1.Error_UNAVAILABLE, "", "the database is away; try again")
 	}
 }
 
-// joinStore fills in m with what the store has to say.
+// joinStore fills in m with what the store has to say. That the identity was
+// good when its connection was opened says little about now.
 func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.Hello, m *member) (resume string, err error) {
 	var n store.Node
 	if who.Kind == auth.Agent {
@@ -257,6 +299,9 @@ func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.He
 			return "", err
 		}
 	} else {
+		if _, err := h.cfg.Store.LiveToken(ctx, who.TokenID); err != nil {
+			return "", err
+		}
 		u, err := h.cfg.Store.UserByID(ctx, who.UserID)
 		if err != nil {
 			return "", err
@@ -276,62 +321,67 @@ func agentName(a store.MeshAgent) string {
 }
 
 // serve carries messages both ways until the stream ends, one way or another.
-func (h *Hub) serve(stream meshv1.Mesh_ConnectServer, who auth.Identity, m member, resume string, ups <-chan *meshv1.Up) error {
-	ctx := stream.Context()
-	s := &session{outbox: newOutbox(), who: who}
-	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Welcome{Welcome: &meshv1.Welcome{
-		NodeId: m.id.String(), Address: m.addr.String(), ResumeToken: resume, Name: m.name,
-	}}}, false)
-	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Relays{Relays: h.cfg.Relays}}, false)
-	id := h.enter(s, m)
-	bye := false
-	defer func() { h.exit(ctx, id, bye) }()
-	h.log.Info("node joined", "node", m.id, "name", m.name, "agent", m.agent, "from", rpc.RemoteAddr(ctx))
+func (h *Hub) serve(stream meshv1.Mesh_ConnectServer, s *session, m member, ups <-chan *meshv1.Up) (bye bool, err error) {
 	for {
 		select {
 		case <-s.outbox.wake:
 			msgs, last := s.outbox.take()
 			for _, msg := range msgs {
 				if err := stream.Send(msg); err != nil {
-					return err
+					return false, err
 				}
 			}
 			if last {
-				return nil
+				return false, nil
 			}
 		case up, ok := <-ups:
 			if !ok {
-				return nil
+				return false, nil
 			}
 			if up.GetBye() != nil {
-				bye = true
-				return nil
+				return true, nil
 			}
-			if err := h.onUp(ctx, id, who, up); err != nil {
+			if err := h.onUp(stream.Context(), s.id, s.who, up); err != nil {
 				h.log.Warn("node broke the protocol", "node", m.id, "name", m.name, "err", err)
-				return stream.Send(errorDown(meshv1.Error_BAD_MESSAGE, "", err.Error()))
+				return false, stream.Send(errorDown(meshv1.Error_BAD_MESSAGE, "", err.Error()))
 			}
 		}
 	}
 }
 
-func (h *Hub) enter(s *session, m member) sessionID {
+// open notes a stream. Each has one exit.
+func (h *Hub) open(who auth.Identity) *session {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lastID++
-	h.sessions[h.lastID] = s
-	h.deliver(h.core.join(h.lastID, m))
+	s := &session{id: h.lastID, outbox: newOutbox(), who: who}
+	h.sessions[s.id] = s
+	return s
+}
+
+// enter brings a node in and welcomes it, or returns why not.
+func (h *Hub) enter(s *session, m member, resume string) (refusal *meshv1.Down) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.revoked != "" {
+		return errorDown(meshv1.Error_REVOKED, "", s.revoked)
+	}
+	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Welcome{Welcome: &meshv1.Welcome{
+		NodeId: m.id.String(), Address: m.addr.String(), ResumeToken: resume, Name: m.name,
+	}}}, false)
+	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Relays{Relays: h.cfg.Relays}}, false)
+	h.deliver(h.core.join(s.id, m))
 	if m.agent {
 		h.liveness.happened(m.id, agentJoined, time.Now())
 	}
-	return h.lastID
+	return nil
 }
 
-func (h *Hub) exit(ctx context.Context, id sessionID, bye bool) {
+func (h *Hub) exit(ctx context.Context, s *session, bye bool) {
 	h.mu.Lock()
-	m, left, outs := h.core.leave(id, bye, time.Now())
+	m, left, outs := h.core.leave(s.id, bye, time.Now())
 	h.deliver(outs)
-	delete(h.sessions, id)
+	delete(h.sessions, s.id)
 	if left && m.agent {
 		event := agentBroke
 		if bye {
@@ -341,7 +391,7 @@ func (h *Hub) exit(ctx context.Context, id sessionID, bye bool) {
 	}
 	h.mu.Unlock()
 	if !left {
-		return // replaced or revoked
+		return // never entered, replaced or revoked
 	}
 	h.log.Info("node left", "node", m.id, "name", m.name, "bye", bye)
 	if bye && !m.agent {

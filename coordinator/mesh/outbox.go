@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"sync"
 
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -8,7 +9,9 @@ import (
 
 // outbox holds what waits to be sent on one session. A newer message about the
 // same thing takes the place of the older, so a reader that is slow, or stuck,
-// costs no more than one message for each of its peers.
+// costs no more than three messages for each of its peers: that it is gone, and
+// then that it is back, with its policy. "Gone" is never skipped, for a node
+// must know that it starts anew with the peer.
 type outbox struct {
 	wake chan struct{} // has a value when there is something to send
 
@@ -30,6 +33,9 @@ func (o *outbox) put(m *meshv1.Down, end bool) {
 		return
 	}
 	k := subject(m)
+	if p := m.GetPeer(); p.GetState() == meshv1.Peer_GONE {
+		o.drop("peer "+p.GetId(), "policy "+p.GetId())
+	}
 	if o.msgs[k] == nil {
 		o.order = append(o.order, k)
 	}
@@ -38,6 +44,16 @@ func (o *outbox) put(m *meshv1.Down, end bool) {
 	select {
 	case o.wake <- struct{}{}:
 	default:
+	}
+}
+
+// drop takes back what has not been sent. o.mu is held.
+func (o *outbox) drop(subjects ...string) {
+	for _, k := range subjects {
+		if o.msgs[k] != nil {
+			delete(o.msgs, k)
+			o.order = slices.DeleteFunc(o.order, func(s string) bool { return s == k })
+		}
 	}
 }
 
@@ -57,6 +73,9 @@ func (o *outbox) take() (msgs []*meshv1.Down, last bool) {
 func subject(m *meshv1.Down) string {
 	switch m := m.GetMsg().(type) {
 	case *meshv1.Down_Peer:
+		if m.Peer.GetState() == meshv1.Peer_GONE {
+			return "gone " + m.Peer.GetId()
+		}
 		return "peer " + m.Peer.GetId()
 	case *meshv1.Down_Policy:
 		return "policy " + m.Policy.GetPeer()

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,11 +10,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/coder/websocket"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
@@ -77,15 +81,15 @@ func Dial(ctx context.Context, cfg DialConfig) (*grpc.ClientConn, error) {
 		CompressionMode: websocket.CompressionDisabled,
 	})
 	if err != nil {
-		if resp != nil {
+		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			err = &UpgradeError{Status: resp.StatusCode, Message: problem(resp.Body)}
 		}
 		return nil, fmt.Errorf("rpc: connect to %s: %w", target.Redacted(), err)
 	}
-	ws.SetReadLimit(readLimit)
 	// The connection outlives the dial's context.
 	conn := websocket.NetConn(context.Background(), ws, websocket.MessageBinary)
-	cc, err := clientOn(conn, cfg)
+	ws.SetReadLimit(readLimit) // after NetConn, which lifts it
+	cc, err := clientOn(ctx, conn, cfg)
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("rpc: connect to %s: %w", target.Redacted(), err)
@@ -96,9 +100,10 @@ func Dial(ctx context.Context, cfg DialConfig) (*grpc.ClientConn, error) {
 // errGone is what a second dial of the same connection gets.
 var errGone = errors.New("connection lost")
 
-func clientOn(conn net.Conn, cfg DialConfig) (*grpc.ClientConn, error) {
+// clientOn returns gRPC that is up on conn and owns it.
+func clientOn(ctx context.Context, conn net.Conn, cfg DialConfig) (*grpc.ClientConn, error) {
 	var used atomic.Bool
-	return grpc.NewClient("passthrough:///"+cfg.URL.Host,
+	cc, err := grpc.NewClient("passthrough:///"+cfg.URL.Host,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // the WebSocket is inside TLS
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
 			if used.Swap(true) {
@@ -114,6 +119,32 @@ func clientOn(conn net.Conn, cfg DialConfig) (*grpc.ClientConn, error) {
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage)),
 	)
+	if err != nil {
+		return nil, err
+	}
+	// gRPC dials with the first RPC. A connection that it never took would not
+	// be closed with it either.
+	if err := waitReady(ctx, cc); err != nil {
+		cc.Close()
+		return nil, err
+	}
+	return cc, nil
+}
+
+// waitReady waits until HTTP/2 is spoken, or cannot be.
+func waitReady(ctx context.Context, cc *grpc.ClientConn) error {
+	for s := cc.GetState(); s != connectivity.Ready; s = cc.GetState() {
+		switch s {
+		case connectivity.Idle:
+			cc.Connect()
+		case connectivity.TransientFailure, connectivity.Shutdown:
+			return errGone
+		}
+		if !cc.WaitForStateChange(ctx, s) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func orDefault(d, def time.Duration) time.Duration {
@@ -123,8 +154,8 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
-// problem returns the reason in an error response: the detail of an RFC 9457
-// problem, or its first bytes as they are.
+// problem returns the reason in an error response, one line: the detail of an
+// RFC 9457 problem, or the first words of what a proxy in between answered.
 func problem(body io.Reader) string {
 	raw, err := io.ReadAll(io.LimitReader(body, 1024))
 	if err != nil {
@@ -132,10 +163,26 @@ func problem(body io.Reader) string {
 	}
 	var p struct{ Title, Detail string }
 	if json.Unmarshal(raw, &p) == nil {
-		if p.Detail != "" {
-			return p.Detail
-		}
-		return p.Title
+		return oneLine(cmp.Or(p.Detail, p.Title))
 	}
-	return string(raw)
+	return oneLine(string(raw))
+}
+
+// maxReason is the longest reason in runes: two lines of a terminal.
+const maxReason = 160
+
+// oneLine makes text from the network fit for a terminal: no control
+// characters, no line breaks, no longer than maxReason.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, s)
+	runes := []rune(strings.Join(strings.Fields(s), " "))
+	if len(runes) > maxReason {
+		runes = append(runes[:maxReason-1], '…')
+	}
+	return string(runes)
 }

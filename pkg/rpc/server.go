@@ -3,8 +3,10 @@ package rpc
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +21,10 @@ import (
 // readLimit bounds one WebSocket message: gRPC writes HTTP/2 frames of at most
 // 16 KiB, gathered in a write buffer of 32 KiB.
 const readLimit = 256 << 10
+
+// handshakeTimeout is how long an upgraded connection may take to speak
+// HTTP/2; keepalive watches it from then on.
+const handshakeTimeout = 10 * time.Second
 
 // maxStreams bounds the RPCs under way on one connection. A node has one.
 const maxStreams = 4
@@ -40,7 +46,11 @@ type Server struct {
 	cfg      ServerConfig
 	grpc     *grpc.Server
 	incoming *listener
-	serving  sync.WaitGroup
+	serving  sync.WaitGroup // gRPC's loop, and ServeHTTP once conns has its connection
+
+	mu     sync.Mutex // guards the following
+	closed bool
+	conns  map[*identifiedConn]struct{}
 }
 
 // NewServer starts a server; register adds the services to it. End it with
@@ -52,6 +62,8 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 			grpc.Creds(identityCreds{}),
 			grpc.MaxRecvMsgSize(MaxMessage),
 			grpc.MaxConcurrentStreams(maxStreams),
+			grpc.ConnectionTimeout(handshakeTimeout),
+			grpc.WaitForHandlers(true),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
 				Time:    orDefault(cfg.Ping, DefaultPing),
 				Timeout: orDefault(cfg.Timeout, DefaultTimeout),
@@ -59,6 +71,7 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		),
 		incoming: &listener{conns: make(chan net.Conn), closed: make(chan struct{})},
+		conns:    make(map[*identifiedConn]struct{}),
 	}
 	register(s.grpc)
 	s.serving.Go(func() {
@@ -70,8 +83,37 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 
 // Close ends every connection and waits for the RPCs to return.
 func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	conns := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	// gRPC's Stop waits for connections that have not spoken HTTP/2 yet, but
+	// does not close them.
+	for _, c := range conns {
+		c.Close()
+	}
 	s.grpc.Stop()
 	s.serving.Wait()
+}
+
+// enter notes a connection that is being served, and reports whether the
+// server still takes any. Each true is followed by one leave.
+func (s *Server) enter(c *identifiedConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.serving.Add(1)
+	return true
+}
+
+func (s *Server) leave(c *identifiedConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.serving.Done()
 }
 
 // ServeHTTP upgrades a request with a good token and serves gRPC on it until
@@ -90,13 +132,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // Accept has answered
 	}
-	ws.SetReadLimit(readLimit)
 	conn := &identifiedConn{
 		Conn:     websocket.NetConn(context.Background(), ws, websocket.MessageBinary),
+		ws:       ws,
 		identity: identity,
 		remote:   r.RemoteAddr,
 		done:     make(chan struct{}),
 	}
+	ws.SetReadLimit(readLimit) // after NetConn, which lifts it
+	if !s.enter(conn) {
+		conn.Close()
+		return
+	}
+	defer s.leave(conn)
 	select {
 	case s.incoming.conns <- conn:
 		<-conn.done // net/http owns the connection until the handler returns
@@ -128,15 +176,18 @@ func RemoteAddr(ctx context.Context) string {
 // identifiedConn is a connection that knows who it belongs to.
 type identifiedConn struct {
 	net.Conn
+	ws       *websocket.Conn
 	identity any
 	remote   string
 	once     sync.Once
 	done     chan struct{} // closed by Close
 }
 
+// Close does not wait for the peer, as the WebSocket's own farewell does for up
+// to 5 s: HTTP/2 has said all there was to say.
 func (c *identifiedConn) Close() error {
 	defer c.once.Do(func() { close(c.done) })
-	return c.Conn.Close()
+	return c.ws.CloseNow()
 }
 
 // identityCreds lift the identity from the connection into gRPC's context.

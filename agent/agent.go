@@ -1,0 +1,90 @@
+// Package agent is what runs inside a workspace: a mesh node that serves SSH
+// and the workspace's ports to those the coordinator lets through.
+//
+// [Run] does everything and returns when its context ends, or when the
+// coordinator has refused the agent for good.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/aditmesh/adit/agent/port"
+	"github.com/aditmesh/adit/agent/ssh"
+	"github.com/aditmesh/adit/tunnel"
+)
+
+// sshPort is where SSH is served on the mesh.
+const sshPort = 22
+
+// Config configures an agent.
+type Config struct {
+	// URL of the coordinator.
+	URL *url.URL
+	// Token of the agent.
+	Token   string
+	Version string
+	Logger  *slog.Logger
+}
+
+// Run joins the mesh and serves until ctx ends, which is no error. It waits
+// for a coordinator that cannot be reached yet.
+func Run(ctx context.Context, cfg Config) error {
+	hostKey, err := ssh.HostKey(cfg.Token)
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	node, err := tunnel.Start(ctx, tunnel.Config{
+		URL: cfg.URL, Token: cfg.Token, Logger: cfg.Logger, Version: cfg.Version, Persist: true,
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("agent: %w", err)
+	}
+	err = serve(ctx, cfg, node, ssh.New(ssh.Config{
+		HostKey: hostKey, Account: ssh.CurrentAccount(), Env: sessionEnv(os.Environ()), Logger: cfg.Logger,
+	}))
+	return errors.Join(err, node.Close())
+}
+
+// serve serves SSH and ports on the node until one of them ends.
+func serve(ctx context.Context, cfg Config, node *tunnel.Node, server *ssh.Server) error {
+	l, err := node.ListenTCP(sshPort)
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	node.HandleTCP(port.Open)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	cfg.Logger.Info("agent ready", "name", node.Name(), "address", node.Address())
+
+	select {
+	case <-ctx.Done():
+	case <-node.Done():
+		err = fmt.Errorf("agent: %w", node.Err())
+	case err = <-served:
+		served <- nil
+	}
+	closeErr := server.Close()
+	<-served
+	return errors.Join(err, closeErr)
+}
+
+// sessionEnv is the agent's environment without what is the agent's own: its
+// token above all.
+func sessionEnv(env []string) []string {
+	var kept []string
+	for _, kv := range env {
+		if !strings.HasPrefix(kv, "ADIT_") {
+			kept = append(kept, kv)
+		}
+	}
+	return kept
+}

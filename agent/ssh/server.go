@@ -1,0 +1,99 @@
+// Package ssh is the agent's SSH server.
+//
+// It asks for no password and no key: it must only ever be served on the mesh,
+// where WireGuard has proven who is at the other end, and the packet filter
+// that they may be. Sessions run as the agent's own user, whatever name the
+// client gives.
+//
+// A [Server] serves listeners until Close, which ends every session and waits
+// for their processes.
+package ssh
+
+import (
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	gssh "github.com/gliderlabs/ssh"
+	"golang.org/x/crypto/ssh"
+)
+
+// Config configures a Server.
+type Config struct {
+	// HostKey identifies the workspace to SSH clients.
+	HostKey ssh.Signer
+	// Account is whom sessions run as; see [CurrentAccount].
+	Account Account
+	// Env is the environment that sessions start from.
+	Env []string
+	// Logger gets one line a session; nil discards.
+	Logger *slog.Logger
+}
+
+// Server is an SSH server.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	server   *gssh.Server
+	sessions sync.WaitGroup
+}
+
+// New returns a server that serves nothing yet.
+func New(cfg Config) *Server {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger}
+	forward := &gssh.ForwardedTCPHandler{}
+	s.server = &gssh.Server{
+		Version:     "adit",
+		HostSigners: []gssh.Signer{cfg.HostKey},
+		ChannelHandlers: map[string]gssh.ChannelHandler{
+			"session":      s.handleSession,
+			"direct-tcpip": gssh.DirectTCPIPHandler,
+		},
+		RequestHandlers: map[string]gssh.RequestHandler{
+			"tcpip-forward":        forward.HandleSSHRequest,
+			"cancel-tcpip-forward": forward.HandleSSHRequest,
+		},
+		// Who may open a session may reach what its processes can anyway.
+		LocalPortForwardingCallback:   func(gssh.Context, string, uint32) bool { return true },
+		ReversePortForwardingCallback: func(gssh.Context, string, uint32) bool { return true },
+	}
+	return s
+}
+
+// Serve accepts connections on l until Close.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.server.Serve(l); !errors.Is(err, gssh.ErrServerClosed) {
+		return fmt.Errorf("ssh: serve: %w", err)
+	}
+	return nil
+}
+
+// Close ends every connection and waits for the sessions' processes.
+func (s *Server) Close() error {
+	err := s.server.Close()
+	s.sessions.Wait()
+	return err
+}
+
+// HostKey derives a host key from the agent's token, so that a workspace keeps
+// its key when its agent restarts, on another host too, without a file; and so
+// that only those who hold the token can have it.
+func HostKey(token string) (ssh.Signer, error) {
+	seed, err := hkdf.Key(sha256.New, []byte(token), nil, "adit ssh host key v1", ed25519.SeedSize)
+	if err != nil {
+		return nil, fmt.Errorf("ssh: derive host key: %w", err)
+	}
+	signer, err := ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(seed))
+	if err != nil {
+		return nil, fmt.Errorf("ssh: derive host key: %w", err)
+	}
+	return signer, nil
+}

@@ -1,0 +1,175 @@
+// Package api is the coordinator's HTTP API: everything under /api/v1, its
+// OpenAPI document at /api/openapi.json, and the health endpoints.
+//
+// Every operation but buildinfo, login and the first user needs an API token.
+// Access is denied by default: what is not one's own is answered as if it did
+// not exist. Errors are RFC 9457 problems.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/store"
+)
+
+const (
+	// maxBody bounds a request: the largest is a sign-in.
+	maxBody = 64 << 10
+
+	// requestTimeout bounds the work on one request.
+	requestTimeout = 20 * time.Second
+)
+
+// Revoker ends what an agent or a token has open on the mesh.
+type Revoker interface {
+	AgentDeleted(agentID uuid.UUID)
+	TokenRevoked(tokenID uuid.UUID)
+}
+
+// Config configures the API.
+type Config struct {
+	Store   *store.Store
+	Auth    *auth.Authenticator
+	Revoker Revoker
+	// AccessURL is where people and agents reach the coordinator; nil means by
+	// whatever name a request came.
+	AccessURL *url.URL
+	Version   string
+	Logger    *slog.Logger
+}
+
+// API holds what the operations need.
+type API struct {
+	Config
+}
+
+// New returns the API's handler.
+func New(cfg Config) http.Handler {
+	a := &API{Config: cfg}
+	r := chi.NewRouter()
+	r.Use(middleware.Recoverer, secure, limit)
+	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	r.Get("/readyz", a.ready)
+
+	conf := huma.DefaultConfig("adit", cfg.Version)
+	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "/api/openapi", "", "/api/schemas"
+	conf.CreateHooks = nil // no $schema links in bodies
+	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	h := humachi.New(r, conf)
+	h.UseMiddleware(a.identify(h))
+	a.registerUsers(h)
+	a.registerTokens(h)
+	a.registerWorkspaces(h)
+	return r
+}
+
+// secure sets the headers that keep a browser from being made a tool.
+func secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("X-Frame-Options", "DENY")
+		w.Header().Set("Referrer-Policy", "same-origin")
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limit bounds a request's body and time.
+func limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+func (a *API) ready(w http.ResponseWriter, r *http.Request) {
+	if err := a.Store.Ping(r.Context()); err != nil {
+		a.Logger.Warn("not ready", "err", err)
+		http.Error(w, "database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+type identityKey struct{}
+
+// identify lets a request pass if its operation is open or its token is a
+// user's, whose identity it puts into the context.
+func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		if len(ctx.Operation().Security) == 0 {
+			next(ctx)
+			return
+		}
+		token, _ := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
+		who, err := a.Auth.Authenticate(ctx.Context(), token)
+		if err == nil && who.Kind != auth.User {
+			err = auth.ErrUnauthenticated
+		}
+		if err != nil {
+			p := a.problem(err)
+			// The connection is gone if this fails.
+			_ = huma.WriteErr(h, ctx, p.GetStatus(), p.Error())
+			return
+		}
+		next(huma.WithValue(ctx, identityKey{}, who))
+	}
+}
+
+// caller returns who a request is from. Operations without security have none.
+func caller(ctx context.Context) auth.Identity {
+	who, _ := ctx.Value(identityKey{}).(auth.Identity)
+	return who
+}
+
+// signedIn marks an operation as one that needs a token.
+func signedIn() []map[string][]string { return []map[string][]string{{"token": {}}} }
+
+// problem turns an error into what the caller gets to know of it.
+func (a *API) problem(err error) huma.StatusError {
+	switch {
+	case errors.Is(err, auth.ErrUnauthenticated):
+		return huma.Error401Unauthorized(auth.ErrUnauthenticated.Error())
+	case errors.Is(err, auth.ErrTooMany):
+		return huma.Error429TooManyRequests(auth.ErrTooMany.Error())
+	case errors.Is(err, auth.ErrPassword):
+		return huma.Error422UnprocessableEntity(auth.ErrPassword.Error())
+	case errors.Is(err, store.ErrNotFound):
+		return huma.Error404NotFound("not found")
+	case errors.Is(err, store.ErrConflict):
+		return huma.Error409Conflict("already exists")
+	default:
+		a.Logger.Error("request failed", "err", err)
+		return huma.Error503ServiceUnavailable("the coordinator cannot do that right now; try again")
+	}
+}
+
+// Refuse answers an upgrade whose token was refused; for pkg/rpc.
+func Refuse(log *slog.Logger) func(http.ResponseWriter, error) {
+	return func(w http.ResponseWriter, err error) {
+		status, detail := http.StatusUnauthorized, auth.ErrUnauthenticated.Error()
+		if !errors.Is(err, auth.ErrUnauthenticated) {
+			log.Warn("cannot tell who a node is", "err", err)
+			status, detail = http.StatusServiceUnavailable, "the database is away; try again"
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"status":%d,"detail":%q}`, status, detail)
+	}
+}

@@ -1,0 +1,165 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/secret"
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/meshaddr"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// agentName is what the one agent of an external workspace is called.
+const agentName = "main"
+
+func (a *API) registerWorkspaces(h huma.API) {
+	huma.Register(h, huma.Operation{
+		OperationID: "list-workspaces", Method: http.MethodGet, Path: "/api/v1/workspaces", Summary: "List workspaces", Security: signedIn(),
+	}, a.listWorkspaces)
+	huma.Register(h, huma.Operation{
+		OperationID: "create-workspace", Method: http.MethodPost, Path: "/api/v1/workspaces", Summary: "Make a workspace",
+		Security: signedIn(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody, Middlewares: huma.Middlewares{withOrigin},
+	}, a.createWorkspace)
+	huma.Register(h, huma.Operation{
+		OperationID: "get-workspace", Method: http.MethodGet, Path: "/api/v1/workspaces/{owner}/{name}", Summary: "Show a workspace", Security: signedIn(),
+	}, a.getWorkspace)
+	huma.Register(h, huma.Operation{
+		OperationID: "delete-workspace", Method: http.MethodDelete, Path: "/api/v1/workspaces/{owner}/{name}",
+		Summary: "Delete a workspace and end its agents' access", Security: signedIn(), DefaultStatus: http.StatusNoContent,
+	}, a.deleteWorkspace)
+}
+
+func (a *API) listWorkspaces(ctx context.Context, in *struct {
+	Owner string `query:"owner" enum:"me,all" default:"me" doc:"Whose; all is for the deployment's owners"`
+}) (*body[sdk.List[sdk.Workspace]], error) {
+	who := caller(ctx)
+	var list []store.Workspace
+	var err error
+	if in.Owner == "all" {
+		var u store.User
+		if u, err = a.Store.UserByID(ctx, who.UserID); err != nil {
+			return nil, a.problem(err)
+		}
+		if u.Role != store.RoleOwner {
+			return nil, huma.Error403Forbidden("only owners of the deployment see everybody's workspaces")
+		}
+		list, err = a.Store.AllWorkspaces(ctx)
+	} else {
+		list, err = a.Store.Workspaces(ctx, who.UserID)
+	}
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	items := make([]sdk.Workspace, 0, len(list))
+	for _, w := range list {
+		items = append(items, workspaceJSON(w))
+	}
+	return &body[sdk.List[sdk.Workspace]]{sdk.List[sdk.Workspace]{Items: items}}, nil
+}
+
+func (a *API) createWorkspace(ctx context.Context, in *body[sdk.CreateWorkspace]) (*body[sdk.CreatedWorkspace], error) {
+	if !in.Body.External {
+		return nil, huma.Error422UnprocessableEntity("only external workspaces can be made as yet; set external")
+	}
+	u, err := a.Store.UserByID(ctx, caller(ctx).UserID)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	text, hash := secret.New()
+	w, err := a.Store.CreateWorkspace(ctx, store.NewWorkspace{
+		OwnerID: u.ID, OwnerName: u.Username, Name: in.Body.Name, External: true,
+		AgentName: agentName, AgentTokenHash: hash,
+	})
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	token := auth.AgentToken(w.Agents[0].ID, text)
+	return &body[sdk.CreatedWorkspace]{sdk.CreatedWorkspace{
+		Workspace: workspaceJSON(w), AgentToken: token,
+		AgentCommand: fmt.Sprintf("adit agent --url %s --token %s", a.accessURL(ctx), token),
+	}}, nil
+}
+
+// find returns a workspace of the caller's. Anybody else's does not exist.
+func (a *API) find(ctx context.Context, owner, name string) (store.Workspace, error) {
+	who := caller(ctx)
+	if owner == "me" {
+		u, err := a.Store.UserByID(ctx, who.UserID)
+		if err != nil {
+			return store.Workspace{}, err
+		}
+		owner = u.Username
+	}
+	w, err := a.Store.WorkspaceByName(ctx, owner, name)
+	if err == nil && w.OwnerID != who.UserID {
+		err = store.ErrNotFound
+	}
+	return w, err
+}
+
+type workspacePath struct {
+	Owner string `path:"owner" maxLength:"64"`
+	Name  string `path:"name" maxLength:"64"`
+}
+
+func (a *API) getWorkspace(ctx context.Context, in *workspacePath) (*body[sdk.Workspace], error) {
+	w, err := a.find(ctx, in.Owner, in.Name)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.Workspace]{workspaceJSON(w)}, nil
+}
+
+func (a *API) deleteWorkspace(ctx context.Context, in *workspacePath) (*struct{}, error) {
+	w, err := a.find(ctx, in.Owner, in.Name)
+	if err == nil {
+		err = a.Store.DeleteWorkspace(ctx, w.ID)
+	}
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	for _, agent := range w.Agents {
+		a.Revoker.AgentDeleted(agent.ID)
+	}
+	return nil, nil
+}
+
+type originKey struct{}
+
+// withOrigin notes by which name the coordinator was reached.
+func withOrigin(ctx huma.Context, next func(huma.Context)) {
+	scheme := "http"
+	if ctx.TLS() != nil {
+		scheme = "https"
+	}
+	next(huma.WithValue(ctx, originKey{}, &url.URL{Scheme: scheme, Host: ctx.Host()}))
+}
+
+func (a *API) accessURL(ctx context.Context) *url.URL {
+	if a.AccessURL != nil {
+		return a.AccessURL
+	}
+	u, _ := ctx.Value(originKey{}).(*url.URL)
+	return u
+}
+
+func workspaceJSON(w store.Workspace) sdk.Workspace {
+	out := sdk.Workspace{
+		ID: w.ID.String(), Owner: w.OwnerName, Name: w.Name, External: w.External,
+		CreatedAt: w.CreatedAt, Agents: []sdk.Agent{},
+	}
+	for _, a := range w.Agents {
+		out.Agents = append(out.Agents, sdk.Agent{
+			ID: a.ID.String(), Name: a.Name, NodeID: a.ID.String(), Address: meshaddr.FromID(a.ID),
+			State: string(a.State), Version: a.Version, FirstConnectedAt: a.FirstConnectedAt,
+			LastConnectedAt: a.LastConnectedAt, DisconnectedAt: a.DisconnectedAt,
+		})
+	}
+	return out
+}

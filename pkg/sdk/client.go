@@ -1,0 +1,219 @@
+// Package sdk is the client of the coordinator's HTTP API, and the types that
+// both ends share. The command line uses nothing else.
+//
+// A Client may be used concurrently. Errors that the coordinator answers with
+// are *Error and match ErrUnauthorized and the like; any other error means
+// that there was no answer.
+package sdk
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Errors that callers tell apart.
+var (
+	ErrUnauthorized = errors.New("not signed in")
+	ErrNotFound     = errors.New("not found")
+	ErrConflict     = errors.New("conflict")
+)
+
+// maxResponse bounds what is read of one answer.
+const maxResponse = 16 << 20
+
+// timeout bounds one request.
+const timeout = 30 * time.Second
+
+// Error is an RFC 9457 problem.
+type Error struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Message  string `json:"message"`
+		Location string `json:"location"`
+	} `json:"errors"`
+}
+
+func (e *Error) Error() string {
+	text := e.Detail
+	if text == "" {
+		text = e.Title
+	}
+	if text == "" {
+		text = http.StatusText(e.Status)
+	}
+	for i, d := range e.Errors {
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		text += sep + d.Message
+	}
+	return text
+}
+
+// Is matches the errors that callers tell apart.
+func (e *Error) Is(target error) bool {
+	switch e.Status {
+	case http.StatusUnauthorized:
+		return target == ErrUnauthorized
+	case http.StatusNotFound:
+		return target == ErrNotFound
+	case http.StatusConflict:
+		return target == ErrConflict
+	}
+	return false
+}
+
+// Client speaks to one coordinator.
+type Client struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+// New returns a client for the coordinator at base. The token may be empty
+// until signed in.
+func New(base *url.URL, token string) *Client {
+	return &Client{base: base, token: token, http: &http.Client{Timeout: timeout}}
+}
+
+// URL returns where the coordinator is.
+func (c *Client) URL() *url.URL { return c.base }
+
+// Token returns the token that requests carry.
+func (c *Client) Token() string { return c.token }
+
+// BuildInfo asks what the coordinator is. It needs no token.
+func (c *Client) BuildInfo(ctx context.Context) (b BuildInfo, err error) {
+	err = c.do(ctx, http.MethodGet, &b, nil, "buildinfo")
+	return b, err
+}
+
+// CreateFirstUser makes the first user of an empty deployment.
+func (c *Client) CreateFirstUser(ctx context.Context, u FirstUser) (made User, err error) {
+	err = c.do(ctx, http.MethodPost, &made, u, "users", "first")
+	return made, err
+}
+
+// Login signs in and returns a session, whose token this client does not use.
+func (c *Client) Login(ctx context.Context, l Login) (s Session, err error) {
+	err = c.do(ctx, http.MethodPost, &s, l, "login")
+	return s, err
+}
+
+// Logout revokes the client's token.
+func (c *Client) Logout(ctx context.Context) error {
+	return c.do(ctx, http.MethodPost, nil, nil, "logout")
+}
+
+// Me returns the user whose token it is.
+func (c *Client) Me(ctx context.Context) (u User, err error) {
+	err = c.do(ctx, http.MethodGet, &u, nil, "users", "me")
+	return u, err
+}
+
+// Workspaces lists one's own workspaces or, for owner "all", everybody's.
+func (c *Client) Workspaces(ctx context.Context, owner string) ([]Workspace, error) {
+	var l List[Workspace]
+	err := c.do(ctx, http.MethodGet, &l, nil, "workspaces?owner="+url.QueryEscape(owner))
+	return l.Items, err
+}
+
+// Workspace returns one workspace; the owner may be "me".
+func (c *Client) Workspace(ctx context.Context, owner, name string) (w Workspace, err error) {
+	err = c.do(ctx, http.MethodGet, &w, nil, "workspaces", owner, name)
+	return w, err
+}
+
+// CreateWorkspace makes a workspace.
+func (c *Client) CreateWorkspace(ctx context.Context, req CreateWorkspace) (w CreatedWorkspace, err error) {
+	err = c.do(ctx, http.MethodPost, &w, req, "workspaces")
+	return w, err
+}
+
+// DeleteWorkspace deletes a workspace and ends its agents' access.
+func (c *Client) DeleteWorkspace(ctx context.Context, owner, name string) error {
+	return c.do(ctx, http.MethodDelete, nil, nil, "workspaces", owner, name)
+}
+
+// Tokens lists one's API tokens.
+func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
+	var l List[Token]
+	err := c.do(ctx, http.MethodGet, &l, nil, "tokens")
+	return l.Items, err
+}
+
+// CreateToken makes an API token.
+func (c *Client) CreateToken(ctx context.Context, req CreateToken) (t CreatedToken, err error) {
+	err = c.do(ctx, http.MethodPost, &t, req, "tokens")
+	return t, err
+}
+
+// RevokeToken ends an API token.
+func (c *Client) RevokeToken(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodDelete, nil, nil, "tokens", id)
+}
+
+// do sends in as JSON to a path below /api/v1 and reads the answer into out.
+// The first element of path may carry a query.
+func (c *Client) do(ctx context.Context, method string, out, in any, path ...string) error {
+	target := c.base.JoinPath("api", "v1")
+	first, err := url.Parse(path[0])
+	if err != nil {
+		return fmt.Errorf("path %q: %w", path[0], err)
+	}
+	target = target.JoinPath(first.Path)
+	target.RawQuery = first.RawQuery
+	for _, p := range path[1:] {
+		target = target.JoinPath(url.PathEscape(p))
+	}
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode %T: %w", in, err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, target.Redacted(), err)
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("no answer from the coordinator: %w", err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
+	if err != nil {
+		return fmt.Errorf("answer from the coordinator: %w", err)
+	}
+	if resp.StatusCode >= 300 {
+		problem := &Error{Status: resp.StatusCode}
+		// Whatever stands between us and the coordinator answers otherwise.
+		_ = json.Unmarshal(raw, problem)
+		return problem
+	}
+	if out == nil || len(raw) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return fmt.Errorf("answer of %s is no adit coordinator's: %w", c.base.Redacted(), err)
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package sdk
+
+import (
+	"net/netip"
+	"time"
+)
+
+// User is a person.
+type User struct {
+	ID        string    `json:"id"`
+	Username  string    `json:"username"`
+	Email     string    `json:"email"`
+	Role      string    `json:"role" enum:"owner,member"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Workspace is a workspace with its agents.
+type Workspace struct {
+	ID        string    `json:"id"`
+	Owner     string    `json:"owner" doc:"User name of the owner"`
+	Name      string    `json:"name"`
+	External  bool      `json:"external" doc:"Somebody runs the agent by hand; no template makes it"`
+	CreatedAt time.Time `json:"created_at"`
+	Agents    []Agent   `json:"agents"`
+}
+
+// Agent is the program that runs in a workspace. Its node id on the mesh is
+// its id.
+type Agent struct {
+	ID               string     `json:"id"`
+	Name             string     `json:"name"`
+	NodeID           string     `json:"node_id"`
+	Address          netip.Addr `json:"address" doc:"Mesh address"`
+	State            string     `json:"state" enum:"connecting,connected,disconnected,timeout"`
+	Version          string     `json:"version"`
+	FirstConnectedAt *time.Time `json:"first_connected_at"`
+	LastConnectedAt  *time.Time `json:"last_connected_at"`
+	DisconnectedAt   *time.Time `json:"disconnected_at"`
+}
+
+// CreatedWorkspace is a new workspace with the token that its agent joins
+// with. The token is shown this once.
+type CreatedWorkspace struct {
+	Workspace
+	AgentToken   string `json:"agent_token"`
+	AgentCommand string `json:"agent_command" doc:"What to run on the workspace's host"`
+}
+
+// CreateWorkspace asks for a workspace.
+type CreateWorkspace struct {
+	Name     string `json:"name" minLength:"1" maxLength:"32" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" patternDescription:"a DNS label of lower-case letters, digits and hyphens"`
+	External bool   `json:"external"`
+}
+
+// FirstUser asks for the first user of a deployment.
+type FirstUser struct {
+	Username string `json:"username" minLength:"1" maxLength:"32" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" patternDescription:"a DNS label of lower-case letters, digits and hyphens"`
+	Email    string `json:"email" format:"email" maxLength:"254"`
+	Password string `json:"password" minLength:"8" maxLength:"512"`
+}
+
+// Login asks for a session.
+type Login struct {
+	Username string `json:"username" minLength:"1" maxLength:"254"`
+	Password string `json:"password" minLength:"1" maxLength:"512"`
+}
+
+// Session is a token and whom it is for.
+type Session struct {
+	Token string `json:"token"`
+	User  User   `json:"user"`
+}
+
+// Token is an API token, without its secret.
+type Token struct {
+	ID         string     `json:"id"`
+	Name       string     `json:"name"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	LastUsedAt *time.Time `json:"last_used_at"`
+}
+
+// CreateToken asks for an API token.
+type CreateToken struct {
+	Name string `json:"name" minLength:"1" maxLength:"64"`
+	// Lifetime in seconds; zero is for ever.
+	Lifetime int64 `json:"lifetime_seconds,omitempty" minimum:"0" maximum:"315360000"`
+}
+
+// CreatedToken is a new token; its text is shown this once.
+type CreatedToken struct {
+	Token
+	Text string `json:"token"`
+}
+
+// BuildInfo says what a coordinator is.
+type BuildInfo struct {
+	Version string `json:"version"`
+	// HasUsers is false on an empty deployment, whose first user is to be made.
+	HasUsers bool `json:"has_users"`
+}
+
+// List is one page of a collection.
+type List[T any] struct {
+	Items []T `json:"items"`
+}
