@@ -224,7 +224,8 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if r.asleep {
 		b.wakePeer(p)
 	}
-	relay := r.relay
+	// Handshakes are rare and dear to lose; WireGuard drops the copy.
+	relay := r.relay || isHandshake(bufs[0])
 	if r.direct.IsValid() {
 		if err := b.writeUDP(bufs, r.direct); err != nil {
 			relay = true

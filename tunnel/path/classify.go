@@ -73,3 +73,9 @@ func wireGuardIf(ok bool) packetKind {
 	}
 	return kindGarbage
 }
+
+// isHandshake reports whether a WireGuard packet of our own is one of the two
+// messages that make a session.
+func isHandshake(b []byte) bool {
+	return len(b) > 0 && (b[0] == wgInitiation || b[0] == wgResponse)
+}

@@ -44,6 +44,12 @@ const (
 	// making a loop of it.
 	pingGap = 20 * time.Millisecond
 
+	// hintFor is how long a ping that came in is taken for a way out. The other
+	// end may have a direct path already, and no relay connection yet: without
+	// the hint, the answer to its handshake would be lost, and WireGuard would
+	// wait 5 s before the next.
+	hintFor = 5 * time.Second
+
 	// seenFor is how long an address that only its packets told us of is kept
 	// after it last answered.
 	seenFor = 2 * time.Minute
@@ -68,7 +74,7 @@ const maxCandidates = 64
 type mode uint8
 
 const (
-	modeRelay  mode = iota // over the relay
+	modeRelay  mode = iota // over the relay, and on a hint also directly
 	modeDirect             // over best
 	modeDoubt              // over best and the relay at once
 )
@@ -139,6 +145,11 @@ type machine struct {
 	best       netip.AddrPort
 	candidates map[netip.AddrPort]*candidate
 
+	// hint is where the peer's last ping came from, at hintAt: most likely the
+	// way to it, though no pong has proven that yet.
+	hint   netip.AddrPort
+	hintAt time.Time
+
 	doubtSince time.Time
 	roundAt    time.Time // when the last probing round began
 	asleep     bool
@@ -164,7 +175,7 @@ func (m *machine) route() route {
 	case modeDoubt:
 		return route{direct: m.best, relay: true, asleep: m.asleep}
 	default:
-		return route{relay: true, asleep: m.asleep}
+		return route{direct: m.hint, relay: true, asleep: m.asleep}
 	}
 }
 
@@ -246,6 +257,7 @@ func (m *machine) callMeMaybe(now time.Time, addrs []netip.AddrPort) actions {
 // unless the way there is known to work it is answered with one of ours.
 func (m *machine) pinged(now time.Time, addr netip.AddrPort) actions {
 	var acts actions
+	m.hint, m.hintAt = addr, now
 	c := m.candidates[addr]
 	if c == nil {
 		if !m.room() {
@@ -305,11 +317,14 @@ func (m *machine) tick(now time.Time, t traffic) (actions, time.Time) {
 
 	last := later(m.created, later(m.lastSend, m.lastRecv))
 	if now.Sub(last) >= idleAfter {
-		m.asleep = true
+		m.asleep, m.hint = true, netip.AddrPort{}
 		return acts, time.Time{}
 	}
 	if m.asleep {
 		m.wake(now, &acts)
+	}
+	if now.Sub(m.hintAt) >= hintFor {
+		m.hint = netip.AddrPort{}
 	}
 
 	switch m.mode {
@@ -447,6 +462,9 @@ func (m *machine) next(now time.Time) time.Time {
 		return now.Add(tickEvery)
 	}
 	at := m.roundAt.Add(reprobeRelayed)
+	if m.hint.IsValid() {
+		at = earlier(at, m.hintAt.Add(hintFor))
+	}
 	for _, c := range m.candidates {
 		if c.burstNext < len(burst) {
 			at = earlier(at, c.burstStart.Add(burst[c.burstNext]))

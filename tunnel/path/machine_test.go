@@ -313,6 +313,22 @@ func TestFasterPathWinsByAMargin(t *testing.T) {
 	}
 }
 
+// The far end may send its handshake directly while this end has no pong yet,
+// and before the far end's relay connection is up: the answer must not depend
+// on the relay.
+func TestAPingThatCameInIsAWayOutBeforeAnyPong(t *testing.T) {
+	m := newWorld(t).ends[0].m
+	now := time.Unix(1_000_000, 0)
+	m.pinged(now, addrB)
+	if r := m.route(); r.direct != addrB || !r.relay {
+		t.Fatalf("route %+v, want both %v and the relay", r, addrB)
+	}
+	m.tick(now.Add(hintFor), traffic{})
+	if r := m.route(); r.direct.IsValid() || !r.relay {
+		t.Errorf("route %+v after %v without a pong, want the relay", r, hintFor)
+	}
+}
+
 func TestForeignPongsAreIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.carries = nothing
@@ -380,7 +396,7 @@ func TestMachineInvariants(t *testing.T) {
 				if !r.relay && !r.direct.IsValid() {
 					t.Fatalf("route %+v goes nowhere in mode %v", r, m.mode)
 				}
-				if (m.mode == modeRelay) == r.direct.IsValid() {
+				if m.mode == modeRelay && !r.relay || m.mode != modeRelay && !r.direct.IsValid() {
 					t.Fatalf("mode %v with route %+v", m.mode, r)
 				}
 				if m.mode != modeRelay && m.candidates[m.best] == nil {

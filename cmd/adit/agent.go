@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aditmesh/adit/agent"
+	"github.com/aditmesh/adit/pkg/rpc"
+	"github.com/aditmesh/adit/tunnel"
+)
+
+func newAgentCmd(a *app) *cobra.Command {
+	var tokenFile string
+	cmd := &cobra.Command{
+		Use: "agent", Short: "Run the agent of a workspace on this host",
+		Example: `  adit agent --url https://adit.example.com --token-file /etc/adit/agent.token
+  ADIT_URL=https://adit.example.com ADIT_AGENT_TOKEN=adit_agent_… adit agent`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.url == "" {
+				return usagef("name the coordinator with --url or ADIT_URL")
+			}
+			u, err := parseURL(a.url)
+			if err != nil {
+				return err
+			}
+			token, err := agentToken(a.token, tokenFile)
+			if err != nil {
+				return err
+			}
+			err = agent.Run(cmd.Context(), agent.Config{
+				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo),
+			})
+			switch {
+			case errors.Is(err, rpc.ErrUnauthorized):
+				return errors.New("the coordinator does not accept this agent token: wrong, or its workspace is deleted; 'adit create NAME --external' makes a new one")
+			case errors.Is(err, tunnel.ErrReplaced):
+				return errors.New("another agent connected with this token and took this one's place; run one agent a workspace, or make another workspace")
+			case errors.Is(err, tunnel.ErrRevoked):
+				return errors.New("the workspace was deleted; this agent has nothing left to serve")
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&tokenFile, "token-file", os.Getenv("ADIT_AGENT_TOKEN_FILE"), "file that holds the agent's token")
+	return cmd
+}
+
+// agentToken finds the token: flag, file, then environment.
+func agentToken(flag, file string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if file != "" {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("--token-file: %w", err)
+		}
+		if token := strings.TrimSpace(string(raw)); token != "" {
+			return token, nil
+		}
+		return "", fmt.Errorf("--token-file %s is empty", file)
+	}
+	if token := os.Getenv("ADIT_AGENT_TOKEN"); token != "" {
+		return token, nil
+	}
+	return "", usagef("give the agent's token with --token, --token-file or ADIT_AGENT_TOKEN; 'adit create NAME --external' prints it")
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aditmesh/adit/pkg/sdk"
+	"github.com/aditmesh/adit/tunnel"
+)
+
+const (
+	// connectTimeout is how long a command waits for an agent that is not
+	// connected, unless somebody is watching.
+	connectTimeout = 30 * time.Second
+
+	// progressAfter is when waiting becomes worth a word.
+	progressAfter = time.Second
+)
+
+// meshSuffix may follow a workspace's name where a host name is expected.
+const meshSuffix = ".adit"
+
+// findWorkspace returns the workspace that text names, and the name read.
+func findWorkspace(ctx context.Context, c *sdk.Client, text string) (sdk.Workspace, sdk.WorkspaceName, error) {
+	name, err := sdk.ParseWorkspaceName(strings.TrimSuffix(text, meshSuffix))
+	if err != nil {
+		return sdk.Workspace{}, name, usageError{err}
+	}
+	w, err := c.Workspace(ctx, name.Owner, name.Name)
+	if errors.Is(err, sdk.ErrNotFound) {
+		return w, name, fmt.Errorf("no workspace %s; 'adit list' shows yours", name)
+	}
+	return w, name, err
+}
+
+// target is an agent that a node is linked to.
+type target struct {
+	node  *tunnel.Node
+	agent sdk.Agent
+	name  sdk.WorkspaceName
+	addr  netip.Addr
+}
+
+// connect joins the mesh and links to the agent that text names. It waits
+// until the agent is connected, but no longer than wait. The caller closes the
+// node.
+func (a *app) connect(ctx context.Context, text string, wait time.Duration) (*target, error) {
+	c, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	// The two have nothing to do with each other, and each is a round trip.
+	started := make(chan error, 1)
+	var node *tunnel.Node
+	go func() {
+		var err error
+		node, err = a.startNode(ctx, c)
+		started <- err
+	}()
+	w, name, findErr := findWorkspace(ctx, c, text)
+	startErr := <-started
+	if err := errors.Join(findErr); err != nil {
+		if startErr == nil {
+			node.Close()
+		}
+		return nil, err
+	}
+	if startErr != nil {
+		return nil, startErr
+	}
+	t := &target{node: node, name: name}
+	if err := t.link(ctx, a, w, wait); err != nil {
+		node.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (a *app) startNode(ctx context.Context, c *sdk.Client) (*tunnel.Node, error) {
+	return tunnel.Start(ctx, tunnel.Config{
+		URL: c.URL(), Token: c.Token(), Version: version, Logger: a.clientLogger(),
+	})
+}
+
+func (t *target) link(ctx context.Context, a *app, w sdk.Workspace, wait time.Duration) error {
+	agent, err := w.Agent(t.name)
+	if err != nil {
+		return err
+	}
+	t.agent = agent
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	stop := a.progress(fmt.Sprintf("Waiting for the agent of %s (%s)…", t.name, agent.State))
+	defer stop()
+	t.addr, err = t.node.Connect(ctx, agent.NodeID)
+	switch {
+	case errors.Is(err, tunnel.ErrPeerOffline):
+		return fmt.Errorf("the agent of workspace %s is not connected (%s, last seen %s); start it on the workspace's host with 'adit agent'",
+			t.name, agent.State, ago(agent.LastConnectedAt))
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the agent of workspace %s did not answer within %v", t.name, wait)
+	}
+	return err
+}
+
+// progress says what is waited for, if it takes long enough to wonder and
+// somebody is there to read it. The function it returns ends that.
+func (a *app) progress(text string) (stop func()) {
+	if !isTerminal(a.err) {
+		return func() {}
+	}
+	shown := make(chan bool, 1)
+	timer := time.AfterFunc(progressAfter, func() {
+		fmt.Fprint(a.err, text)
+		shown <- true
+	})
+	return func() {
+		if !timer.Stop() {
+			<-shown
+			fmt.Fprint(a.err, "\r\x1b[K")
+		}
+	}
+}
+
+// completeWorkspace completes a workspace's name from one's own.
+func (a *app) completeWorkspace(cmd *cobra.Command, argv []string, _ string) ([]string, cobra.ShellCompDirective) {
+	c, err := a.client()
+	if err != nil || len(argv) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	list, err := c.Workspaces(cmd.Context(), "me")
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, w := range list {
+		names = append(names, w.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/aditmesh/adit/coordinator"
+	"github.com/aditmesh/adit/derp"
+	"github.com/aditmesh/adit/pkg/postgres"
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+)
+
+// embeddedRegion is the relay inside the server: the first id that is left to
+// those who host their own.
+const embeddedRegion = 900
+
+// stunPorts: the port of RFC 8489, and a second one, so that nodes can see
+// whether their mapping varies with the destination.
+var stunPorts = []uint{3478, 3479}
+
+type serverFlags struct {
+	listen, accessURL, dataDir, postgresURL string
+	relay                                   bool
+	tlsCert, tlsKey                         string
+	stunPorts                               []uint
+	nodePing, nodeTimeout                   time.Duration
+}
+
+func newServerCmd(a *app) *cobra.Command {
+	var f serverFlags
+	cmd := &cobra.Command{
+		Use: "server", Short: "Run the coordinator, with an embedded relay and Postgres",
+		Example: `  adit server --listen 0.0.0.0:7080 --data-dir /var/lib/adit
+  adit server --postgres-url postgres://adit@db/adit --tls-cert cert.pem --tls-key key.pem`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flagsFromEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			return runServer(cmd.Context(), a, f, cmd.Flags().Changed("stun-ports"))
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:7080", "address to serve HTTP and WebSockets on")
+	flags.StringVar(&f.accessURL, "access-url", "", "URL that people and agents use (default: whatever they came by)")
+	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the database and the relay's key are kept")
+	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
+	flags.BoolVar(&f.relay, "relay", true, "run the embedded relay")
+	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
+	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")
+	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports of the embedded relay's STUN")
+	flags.DurationVar(&f.nodePing, "node-ping", 15*time.Second, "how often a silent node is pinged")
+	flags.DurationVar(&f.nodeTimeout, "node-timeout", 30*time.Second, "how long a node may be silent before it counts as lost")
+	return cmd
+}
+
+// flagsFromEnv sets each flag that the command line left out from its
+// environment variable: ADIT_DATA_DIR for --data-dir.
+func flagsFromEnv(flags *pflag.FlagSet) error {
+	var errs error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "ADIT_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v := os.Getenv(name); v != "" && !f.Changed {
+			if err := flags.Set(f.Name, v); err != nil {
+				errs = errors.Join(errs, usagef("%s=%q: %w", name, v, err))
+			}
+		}
+	})
+	return errs
+}
+
+func defaultDataDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/adit"
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "adit")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "adit-data"
+	}
+	return filepath.Join(home, ".local", "share", "adit")
+}
+
+func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) error {
+	log := a.logger(slog.LevelInfo)
+	var accessURL *url.URL
+	if f.accessURL != "" {
+		var err error
+		if accessURL, err = parseURL(f.accessURL); err != nil {
+			return err
+		}
+	}
+	// What can fail at once is tried first, before a database is started.
+	l, err := listenWeb(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if err := prepareDataDir(f.dataDir); err != nil {
+		return err
+	}
+	if f.postgresURL == "" {
+		pg, err := postgres.Start(ctx, postgres.Config{Dir: f.dataDir, Logger: log})
+		if err != nil {
+			return err
+		}
+		defer pg.Close()
+		f.postgresURL = pg.URL()
+	}
+
+	var server *coordinator.Server // set before the relay has clients
+	conf := coordinator.Config{
+		PostgresURL: f.postgresURL, AccessURL: accessURL, Relays: &meshv1.Relays{},
+		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, Version: version, Logger: log,
+	}
+	if f.relay {
+		relay, err := startRelay(f, stunChosen, log, func(ctx context.Context, key [32]byte) (bool, error) {
+			return server.Vouches(ctx, key)
+		})
+		if err != nil {
+			return err
+		}
+		defer relay.Close()
+		conf.Relays = embeddedRelays(relay.STUNPorts())
+		h := relay.Handler()
+		conf.Mounts = map[string]http.Handler{"/derp": h, "/derp/": h, "/generate_204": h}
+	}
+	if server, err = coordinator.Open(ctx, conf); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "adit server ready at %s\n", displayURL(l.Addr(), accessURL, f.tlsCert != ""))
+	return server.Run(ctx, l)
+}
+
+func listenWeb(ctx context.Context, f serverFlags) (net.Listener, error) {
+	var conf *tls.Config
+	if (f.tlsCert == "") != (f.tlsKey == "") {
+		return nil, usagef("--tls-cert and --tls-key go together")
+	}
+	if f.tlsCert != "" {
+		cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		conf = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("address %s is taken by another program; stop it, or choose another with --listen", f.listen)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", f.listen, err)
+	}
+	if conf != nil {
+		l = tls.NewListener(l, conf)
+	}
+	return l, nil
+}
+
+// prepareDataDir makes the data directory and makes sure it can be written.
+func prepareDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return fmt.Errorf("data directory: %w; choose another with --data-dir", err)
+	}
+	probe, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return fmt.Errorf("data directory %s cannot be written: %w; choose another with --data-dir", dir, err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+func startRelay(f serverFlags, stunChosen bool, log *slog.Logger, admit func(context.Context, [32]byte) (bool, error)) (*derp.Relay, error) {
+	host, _, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		return nil, usagef("--listen %q: %w", f.listen, err)
+	}
+	conf := derp.Config{KeyFile: filepath.Join(f.dataDir, "relay.key"), Admit: admit, Logger: log}
+	for _, p := range f.stunPorts {
+		conf.STUN = append(conf.STUN, net.JoinHostPort(host, strconv.Itoa(int(p))))
+	}
+	relay, err := derp.Start(conf)
+	if errors.Is(err, syscall.EADDRINUSE) && !stunChosen {
+		// Another STUN server is none of our business; nodes learn our ports
+		// from the relay map.
+		log.Warn("STUN's usual UDP ports are taken; others are used", "wanted", f.stunPorts)
+		for i := range conf.STUN {
+			conf.STUN[i] = net.JoinHostPort(host, "0")
+		}
+		relay, err = derp.Start(conf)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w; choose other ports with --stun-ports", err)
+	}
+	return relay, nil
+}
+
+// embeddedRelays is the relay map of a deployment with nothing but the relay
+// inside the server. Its URL is left out: it is wherever the coordinator is.
+func embeddedRelays(stun []uint16) *meshv1.Relays {
+	relay := &meshv1.Relay{Name: "embedded"}
+	for _, p := range stun {
+		relay.StunPorts = append(relay.StunPorts, uint32(p))
+	}
+	return &meshv1.Relays{Regions: []*meshv1.Region{{
+		Id: embeddedRegion, Code: "default", Name: "Embedded relay", Relays: []*meshv1.Relay{relay},
+	}}}
+}
+
+func displayURL(at net.Addr, access *url.URL, secure bool) string {
+	if access != nil {
+		return access.String()
+	}
+	u := url.URL{Scheme: "http", Host: at.String()}
+	if secure {
+		u.Scheme = "https"
+	}
+	return u.String()
+}

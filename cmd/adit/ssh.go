@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// sshPort is where agents serve SSH on the mesh.
+const sshPort = 22
+
+// sshLost is the exit code of a connection that ended before the command did,
+// as OpenSSH has it.
+const sshLost = 255
+
+// waitWatched is how long ssh waits for an agent when somebody is watching.
+const waitWatched = 5 * time.Minute
+
+type sshFlags struct {
+	stdio           bool
+	wait            string
+	local, remote   []string
+	dynamic         []string
+	noCommand, tty  bool
+	noTTY           bool
+	environment     []string
+	terminalPresent bool
+}
+
+func newSSHCmd(a *app) *cobra.Command {
+	var f sshFlags
+	cmd := &cobra.Command{
+		Use: "ssh WS [-- COMMAND…]", Short: "Open a shell in a workspace, or run a command there",
+		Example: `  adit ssh dev
+  adit ssh dev -- make test
+  adit ssh dev -L 8080:localhost:80
+  ssh -o ProxyCommand='adit ssh --stdio %h' dev.adit      # OpenSSH through the mesh`,
+		Args: args(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeWorkspace,
+		RunE: func(cmd *cobra.Command, argv []string) error {
+			wait, err := f.waitFor(isTerminal(a.in))
+			if err != nil {
+				return err
+			}
+			forwards, err := parseForwards(f.local, f.remote, f.dynamic)
+			if err != nil {
+				return err
+			}
+			t, err := a.connect(cmd.Context(), argv[0], wait)
+			if err != nil {
+				return err
+			}
+			defer t.node.Close()
+			conn, err := t.node.DialTCP(cmd.Context(), netip.AddrPortFrom(t.addr, sshPort))
+			if err != nil {
+				return fmt.Errorf("connect to workspace %s: %w", t.name, err)
+			}
+			defer conn.Close()
+			if f.stdio {
+				return copyStdio(cmd.Context(), a, conn)
+			}
+			return runSSH(cmd.Context(), a, conn, t.name, f, forwards, argv[1:])
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.stdio, "stdio", false, "carry SSH over standard input and output, for OpenSSH's ProxyCommand")
+	flags.StringVar(&f.wait, "wait", "auto", "wait for the agent to connect: yes, no or auto")
+	flags.StringArrayVarP(&f.local, "local", "L", nil, "forward [BIND:]PORT:HOST:PORT from here to there")
+	flags.StringArrayVarP(&f.remote, "remote", "R", nil, "forward [BIND:]PORT:HOST:PORT from there to here")
+	flags.StringArrayVarP(&f.dynamic, "dynamic", "D", nil, "serve SOCKS5 on [BIND:]PORT here, connecting from there")
+	flags.BoolVarP(&f.noCommand, "no-command", "N", false, "run nothing, only forward")
+	flags.BoolVarP(&f.tty, "tty", "t", false, "open a terminal for the command too")
+	flags.BoolVarP(&f.noTTY, "no-tty", "T", false, "open no terminal")
+	flags.StringArrayVar(&f.environment, "set-env", nil, "set NAME=VALUE there")
+	// What follows the workspace is the command's, dashes and all.
+	flags.SetInterspersed(true)
+	return cmd
+}
+
+// waitFor reads --wait.
+func (f sshFlags) waitFor(watched bool) (time.Duration, error) {
+	switch {
+	case f.wait == "no":
+		return 10 * time.Second, nil
+	case f.wait == "yes", f.wait == "auto" && watched:
+		return waitWatched, nil
+	case f.wait == "auto":
+		return connectTimeout, nil
+	default:
+		return 0, usagef("--wait %q: want yes, no or auto", f.wait)
+	}
+}
+
+// copyStdio joins standard input and output to conn. It ends when the far end
+// does; the near end's end is passed on.
+func copyStdio(ctx context.Context, a *app, conn net.Conn) error {
+	go func() { // ends with the process, or with its input
+		_, _ = io.Copy(conn, a.in)
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
+	}()
+	copied := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(a.out, conn)
+		copied <- err
+	}()
+	select {
+	case err := <-copied:
+		if err != nil {
+			return fmt.Errorf("connection to the workspace: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return exitError(sshLost)
+	}
+}
+
+// runSSH speaks SSH on conn: forwards, and a command or a shell.
+func runSSH(ctx context.Context, a *app, conn net.Conn, name sdk.WorkspaceName, f sshFlags, forwards []forward, command []string) error {
+	client, err := sshClient(conn, name.String())
+	if err != nil {
+		return fmt.Errorf("workspace %s: %w", name, err)
+	}
+	defer client.Close()
+	listening, err := startForwards(ctx, client, forwards, a.logger(0))
+	if err != nil {
+		return err
+	}
+	defer listening.Close()
+	if f.noCommand {
+		ended := make(chan error, 1)
+		go func() { ended <- client.Wait() }()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ended:
+			return fmt.Errorf("the connection to workspace %s ended", name)
+		}
+	}
+	s, err := client.NewSession()
+	if err != nil {
+		return fmt.Errorf("workspace %s: open a session: %w", name, err)
+	}
+	defer s.Close()
+	for _, kv := range f.environment {
+		k, v, ok := strings.Cut(kv, "=")
+		if !ok {
+			return usagef("--set-env %q: want NAME=VALUE", kv)
+		}
+		if err := s.Setenv(k, v); err != nil {
+			return fmt.Errorf("set %s in the workspace: %w", k, err)
+		}
+	}
+	line := strings.Join(command, " ")
+	if wantsTerminal(a, f, line) {
+		err = runInteractive(ctx, a, client, s, line)
+	} else {
+		err = runPlain(ctx, a, s, line)
+	}
+	return sshExit(err, name)
+}
+
+// sshClient makes an SSH client on conn. The host key is not checked: conn is
+// inside WireGuard, whose key the coordinator vouched for.
+func sshClient(conn net.Conn, name string) (*ssh.Client, error) {
+	c, chans, reqs, err := ssh.NewClientConn(conn, name, &ssh.ClientConfig{
+		User:            "adit",
+		HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+		ClientVersion:   "SSH-2.0-adit",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("SSH handshake: %w", err)
+	}
+	return ssh.NewClient(c, chans, reqs), nil
+}
+
+func wantsTerminal(a *app, f sshFlags, line string) bool {
+	if f.noTTY {
+		return false
+	}
+	return f.tty || line == "" && isTerminal(a.in)
+}
+
+// runPlain runs a command with plain streams.
+func runPlain(ctx context.Context, a *app, s *ssh.Session, line string) error {
+	s.Stdout, s.Stderr = a.out, a.err
+	stdin, err := s.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if line == "" {
+		err = s.Shell()
+	} else {
+		err = s.Start(line)
+	}
+	if err != nil {
+		return err
+	}
+	go func() { // ends with the process, or with its input
+		_, _ = io.Copy(stdin, a.in)
+		_ = stdin.Close()
+	}()
+	return waitSession(ctx, s)
+}
+
+// waitSession waits for the command, and passes an interrupt on to it.
+func waitSession(ctx context.Context, s *ssh.Session) error {
+	done := make(chan error, 1)
+	go func() { done <- s.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	_ = s.Signal(ssh.SIGINT) // if it cannot be sent, closing does it
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(2 * time.Second):
+		return exitError(128 + 2)
+	}
+}
+
+// sshExit turns how a session ended into an exit code.
+func sshExit(err error, name sdk.WorkspaceName) error {
+	var exit *ssh.ExitError
+	var missing *ssh.ExitMissingError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit) && exit.Signal() != "":
+		fmt.Fprintf(os.Stderr, "command in %s ended by signal %s\n", name, exit.Signal())
+		return exitError(sshLost)
+	case errors.As(err, &exit):
+		return exitError(exit.ExitStatus())
+	case errors.As(err, &missing):
+		fmt.Fprintf(os.Stderr, "the connection to workspace %s ended before the command did\n", name)
+		return exitError(sshLost)
+	}
+	return err
+}
