@@ -135,7 +135,7 @@ func pinCertificate(cfg *tls.Config, pin string) error {
 func upgradeDERP(conn net.Conn, u *url.URL) (*bufio.Reader, error) {
 	req := &http.Request{
 		Method: http.MethodGet,
-		URL:    u.JoinPath("derp"),
+		URL:    &url.URL{Path: strings.TrimSuffix(u.Path, "/") + "/derp"},
 		Host:   u.Host,
 		Header: http.Header{"Upgrade": {"DERP"}, "Connection": {"Upgrade"}},
 	}

@@ -1,0 +1,64 @@
+# make run    a server, a workspace and its agent on this machine
+# make test   every test, with the network lab when root
+# make lint   formatting, vet, staticcheck, generated code, go.mod
+# make build  bin/adit
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# The checkout may belong to another user than the one who builds.
+export GOFLAGS := -buildvcs=false $(GOFLAGS)
+
+.PHONY: build run test test-short fuzz lint generate deps
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
+
+run: build
+	@deploy/deps.sh run
+	@deploy/demo.sh
+
+test:
+	@deploy/deps.sh test
+	$(GO) test -race -timeout 15m ./...
+
+# Every fuzz target for a few seconds each.
+FUZZTIME ?= 5s
+fuzz:
+	@deploy/fuzz.sh $(FUZZTIME)
+
+PROTOS   := meshv1/mesh.proto
+PROTOGEN := $(CURDIR)/bin/tools
+SQLC     := $(GO) tool -modfile=tools/go.mod sqlc
+
+$(PROTOGEN)/protoc-gen-go: go.mod
+	$(GO) build -o $(PROTOGEN)/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+
+# protoc-to writes the generated protocol code below the folder $(1).
+define protoc-to
+PATH="$(PROTOGEN):$$PATH" protoc -I pkg/proto \
+	--go_out=$(1) --go_opt=paths=source_relative \
+	--go-grpc_out=$(1) --go-grpc_opt=paths=source_relative $(PROTOS)
+endef
+
+generate: $(PROTOGEN)/protoc-gen-go
+	@deploy/deps.sh lint
+	$(call protoc-to,pkg/proto)
+	$(SQLC) generate
+
+lint: $(PROTOGEN)/protoc-gen-go
+	@deploy/deps.sh lint
+	@fmt=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$fmt" || { echo "gofmt these: $$fmt"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+	cd tools && $(GO) mod tidy -diff
+	@rm -rf bin/generated && mkdir -p bin/generated
+	$(call protoc-to,bin/generated)
+	@for f in $$(cd bin/generated && find . -name '*.go'); do \
+		diff -q bin/generated/$$f pkg/proto/$$f || { echo "run make generate"; exit 1; }; done
+	$(SQLC) diff
+
+deps:
+	@deploy/deps.sh run test lint

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# A deployment to try: a server with an owner and an external workspace "demo",
+# whose agent runs beside it. Its state is kept in .run. Ctrl-C ends it all.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+umask 077
+
+adit=$PWD/bin/adit
+url=http://127.0.0.1:7080
+state=$PWD/.run
+mkdir -p "$state"
+chmod 711 "$state"
+
+# Both go with us, however we go; the server is last, so that the agent can say
+# goodbye.
+server='' agent=''
+stop() {
+	trap - EXIT INT TERM
+	for pid in $agent $server; do
+		kill -TERM "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
+}
+trap 'stop' EXIT
+trap 'stop; exit 0' INT TERM
+
+# Children get no Ctrl-C of their own: stop ends them in order.
+setsid "$adit" server --data-dir "$state/data" >"$state/server.log" 2>&1 &
+server=$!
+echo "Starting the server (log: .run/server.log)…"
+until grep -q '^adit server ready' "$state/server.log"; do
+	if ! kill -0 "$server" 2>/dev/null; then
+		tail -n 1 "$state/server.log" >&2
+		exit 1
+	fi
+	sleep 0.1
+done
+
+[ -s "$state/password" ] || head -c 18 /dev/urandom | base64 >"$state/password"
+if ! "$adit" login "$url" --username admin --password-stdin <"$state/password" >/dev/null 2>&1; then
+	"$adit" login "$url" --first-user --username admin --email admin@localhost.localdomain --password-stdin <"$state/password" >/dev/null
+fi
+if ! "$adit" show demo >/dev/null 2>&1 || [ ! -s "$state/agent.token" ]; then
+	"$adit" delete -y demo >/dev/null 2>&1 || true
+	"$adit" create demo --external -o json | sed -n 's/.*"agent_token": "\(.*\)",/\1/p' >"$state/agent.token"
+fi
+setsid "$adit" agent --url "$url" --token-file "$state/agent.token" >"$state/agent.log" 2>&1 &
+agent=$!
+
+cat <<TXT
+
+adit is up at $url, owner "admin", password in .run/password.
+Paste this in another terminal:
+
+    ./bin/adit ssh demo
+
+Ctrl-C here ends it all.
+TXT
+wait -n "$server" "$agent" || true
+echo "The server or the agent ended by itself; see .run/server.log and .run/agent.log." >&2
+exit 1

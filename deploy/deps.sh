@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that a make target needs and this machine lacks,
+# and says so first. Usage: deps.sh run|test|lint …
+set -euo pipefail
+
+# need COMMAND PACKAGE: the command in PATH, or in a place of its package's own.
+missing=()
+need() {
+	command -v "$1" >/dev/null 2>&1 && return
+	compgen -G "/usr/sbin/$1" >/dev/null && return
+	compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null && return
+	missing+=("$2")
+}
+
+for target in "$@"; do
+	case $target in
+	run)
+		need postgres postgresql
+		;;
+	test)
+		need postgres postgresql
+		need ssh openssh-client
+		need scp openssh-client
+		need rsync rsync
+		need nft nftables
+		need ip iproute2
+		need gcc gcc # the race detector
+		;;
+	lint)
+		need protoc protobuf-compiler
+		need gcc gcc # sqlc's parser of SQL
+		;;
+	*)
+		echo "deps.sh: unknown target $target" >&2
+		exit 2
+		;;
+	esac
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+	echo "This machine lacks: ${missing[*]}. Install them (Debian's names) and run make again." >&2
+	exit 1
+fi
+as_root=()
+if [ "$(id -u)" != 0 ]; then as_root=(sudo); fi
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+echo "Installing with apt-get: ${missing[*]}"
+# adit runs a Postgres of its own; Debian need not start another.
+"${as_root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
+echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.d/adit.conf >/dev/null
+"${as_root[@]}" apt-get update -qq
+DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
