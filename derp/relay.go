@@ -174,7 +174,7 @@ func (r *Relay) serveGate(w http.ResponseWriter, req *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), gateTimeout)
 	defer cancel()
-	ok, err := r.admit(ctx, ask.NodePublic.Raw32())
+	ok, err := r.admit(ctx, [32]byte(ask.NodePublic.AppendTo(nil)))
 	if err != nil {
 		r.log.Warn("cannot tell whether to admit a node to the relay", "err", err)
 		ok = false

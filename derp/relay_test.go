@@ -53,7 +53,7 @@ func client(t *testing.T, url string, k key.NodePrivate) *derphttp.Client {
 func TestRelayCarriesPacketsBetweenAdmittedKeys(t *testing.T) {
 	alice, bob, eve := key.NewNode(), key.NewNode(), key.NewNode()
 	_, url := start(t, Config{Admit: func(_ context.Context, k [32]byte) (bool, error) {
-		return k != eve.Public().Raw32(), nil
+		return k != [32]byte(eve.Public().AppendTo(nil)), nil
 	}})
 	a, b := client(t, url, alice), client(t, url, bob)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

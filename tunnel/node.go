@@ -127,13 +127,16 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		changed: make(chan struct{}),
 	}
 	n.self.Store(&path.Self{})
-	n.bind = path.New(path.Config{
+	n.bind, err = path.New(path.Config{
 		PrivateKey: [32]byte(priv.Bytes()),
 		OnSelf:     n.setSelf,
 		Exclude:    meshaddr.Prefix.Contains,
 		RootCAs:    cfg.RootCAs,
 		Logger:     cfg.Logger,
 	})
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: %w", errors.Join(err, stack.Close()))
+	}
 	n.device = device.NewDevice(n.filter, n.bind, deviceLogger(cfg.Logger))
 	if err := n.device.IpcSet(fmt.Sprintf("private_key=%x\n", priv.Bytes())); err != nil {
 		n.closeLayers()

@@ -28,14 +28,13 @@ const sshLost = 255
 const waitWatched = 5 * time.Minute
 
 type sshFlags struct {
-	stdio           bool
-	wait            string
-	local, remote   []string
-	dynamic         []string
-	noCommand, tty  bool
-	noTTY           bool
-	environment     []string
-	terminalPresent bool
+	stdio          bool
+	wait           string
+	local, remote  []string
+	dynamic        []string
+	noCommand, tty bool
+	noTTY          bool
+	environment    []string
 }
 
 func newSSHCmd(a *app) *cobra.Command {

@@ -34,7 +34,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("already exists")
 	ErrKeyInUse = errors.New("public key belongs to another node")
-	ErrTooOld   = errors.New("Postgres is too old")
+	ErrTooOld   = errors.New("server is too old")
 )
 
 const (

@@ -19,7 +19,7 @@ var (
 	// ErrMissing: the machine has no Postgres binaries.
 	ErrMissing = errors.New("no Postgres found in PATH or /usr/lib/postgresql; install one (Debian: apt-get install postgresql) or give --postgres-url")
 	// ErrTooOld: the newest Postgres on the machine is older than MinVersion.
-	ErrTooOld = fmt.Errorf("Postgres is too old; %d or newer is needed", MinVersion)
+	ErrTooOld = fmt.Errorf("too old; Postgres %d or newer is needed", MinVersion)
 )
 
 // distributionDirs is where Debian and its descendants keep each version.

@@ -43,7 +43,7 @@ func unprivileged() (*syscall.Credential, error) {
 		}
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("Postgres does not run as root, and there is no user postgres or nobody to run it")
+	return nil, errors.New("as root, Postgres needs another user to run it, and there is neither postgres nor nobody")
 }
 
 // place returns the cluster's directory for dir, made and owned as it must be.

@@ -56,7 +56,7 @@ type Stack struct {
 	cancel    context.CancelFunc
 	closeOnce sync.Once
 
-	mu   sync.RWMutex
+	mu   sync.Mutex
 	addr netip.Addr // guarded by mu
 }
 
@@ -118,12 +118,6 @@ func (s *Stack) SetAddress(addr netip.Addr) error {
 	}
 	s.addr = addr
 	return nil
-}
-
-func (s *Stack) address() netip.Addr {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.addr
 }
 
 func toTCPIP(a netip.Addr) tcpip.Address { return tcpip.AddrFromSlice(a.AsSlice()) }

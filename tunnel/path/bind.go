@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go4.org/mem"
 	"golang.zx2c4.com/wireguard/conn"
 	"tailscale.com/types/key"
 )
@@ -90,7 +89,7 @@ type runningLink struct {
 var _ conn.Bind = (*Bind)(nil)
 
 // New makes a Bind and starts its goroutines; Shutdown ends them.
-func New(cfg Config) *Bind {
+func New(cfg Config) (*Bind, error) {
 	if cfg.OnSelf == nil {
 		cfg.OnSelf = func(Self) {}
 	}
@@ -100,7 +99,10 @@ func New(cfg Config) *Bind {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	priv := key.NodePrivateFromRaw32(mem.B(cfg.PrivateKey[:]))
+	priv, err := nodePrivate(cfg.PrivateKey)
+	if err != nil {
+		return nil, err
+	}
 	b := &Bind{
 		cfg: cfg, log: cfg.Logger,
 		priv: priv, pub: priv.Public(), disco: key.NewDisco(),
@@ -118,7 +120,7 @@ func New(cfg Config) *Bind {
 	b.probe = newProber(b)
 	b.wg.Go(b.runEngine)
 	b.wg.Go(func() { b.probe.run(b.ctx) })
-	return b
+	return b, nil
 }
 
 // DiscoKey returns the public disco key, new with each Bind.
@@ -199,7 +201,7 @@ func (b *Bind) BatchSize() int { return batchSize }
 
 // ParseEndpoint finds the peer whose EndpointString is s.
 func (b *Bind) ParseEndpoint(s string) (conn.Endpoint, error) {
-	k, err := key.ParseNodePublicUntyped(mem.S(s))
+	k, err := parseHexNode(s)
 	if err != nil {
 		return nil, fmt.Errorf("path: endpoint %q: %w", s, err)
 	}

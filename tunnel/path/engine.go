@@ -4,17 +4,14 @@ import (
 	"net/netip"
 	"time"
 
-	"go4.org/mem"
 	"tailscale.com/disco"
-	"tailscale.com/types/key"
 )
 
 // SetPeer adds a peer or brings what is known of it up to date, and probes new
 // addresses at once: the path should be direct before the first byte asks
 // for it.
 func (b *Bind) SetPeer(info PeerInfo) *Peer {
-	pub := key.NodePublicFromRaw32(mem.B(info.PublicKey[:]))
-	dk := key.DiscoPublicFromRaw32(mem.B(info.DiscoKey[:]))
+	pub, dk := nodePublic(info.PublicKey), discoPublic(info.DiscoKey)
 	now := time.Now()
 
 	b.mu.Lock()
@@ -47,7 +44,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 func (b *Bind) RemovePeer(publicKey [32]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p := b.byKey[key.NodePublicFromRaw32(mem.B(publicKey[:]))]; p != nil {
+	if p := b.byKey[nodePublic(publicKey)]; p != nil {
 		b.forgetLocked(p)
 	}
 }

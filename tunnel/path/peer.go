@@ -65,7 +65,7 @@ type Peer struct {
 var _ conn.Endpoint = (*Peer)(nil)
 
 // EndpointString is what to give the device as this peer's endpoint.
-func (p *Peer) EndpointString() string { return p.key.UntypedHexString() }
+func (p *Peer) EndpointString() string { return hexNode(p.key) }
 
 // ClearSrc does nothing: the kernel chooses the source address.
 func (p *Peer) ClearSrc() {}
@@ -79,8 +79,7 @@ func (p *Peer) DstToString() string { return p.EndpointString() }
 // DstToBytes returns what a WireGuard cookie is bound to: the address that
 // packets come from would change with the path, so the key stands for it.
 func (p *Peer) DstToBytes() []byte {
-	raw := p.key.Raw32()
-	return raw[:]
+	return rawNode(p.key)
 }
 
 // DstIP returns the zero address; it serves WireGuard's rate limiter only.
