@@ -1,0 +1,97 @@
+package netlab
+
+import (
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Fault is something that a node does to the packets that pass it, begin on it
+// or end on it.
+type Fault struct {
+	name  string
+	rules [][]expr.Any
+}
+
+// BlockUDP drops all UDP.
+func BlockUDP() Fault {
+	return Fault{"block UDP", [][]expr.Any{append(isProtocol(unix.IPPROTO_UDP), &expr.Verdict{Kind: expr.VerdictDrop})}}
+}
+
+// DropLargeUDP drops UDP datagrams whose payload is larger than size bytes,
+// without a word, as some middleboxes do.
+func DropLargeUDP(size uint16) Fault {
+	const lengthOffset, headerLen = 4, 8
+	return Fault{"drop large UDP", [][]expr.Any{append(isProtocol(unix.IPPROTO_UDP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: lengthOffset, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpGt, Register: 1, Data: binaryutil.BigEndian.PutUint16(size + headerLen)},
+		&expr.Verdict{Kind: expr.VerdictDrop})}}
+}
+
+// OnlyTCP drops everything but TCP to or from the given ports, as strict
+// company networks do. ICMP stays.
+func OnlyTCP(ports ...uint16) Fault {
+	f := Fault{name: "only TCP"}
+	const sourceOffset, destOffset = 0, 2
+	for _, port := range ports {
+		for _, offset := range []uint32{sourceOffset, destOffset} {
+			f.rules = append(f.rules, append(isProtocol(unix.IPPROTO_TCP),
+				&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2},
+				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(port)},
+				&expr.Verdict{Kind: expr.VerdictAccept}))
+		}
+	}
+	for _, proto := range []byte{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+		f.rules = append(f.rules, append(isProtocol(proto), &expr.Verdict{Kind: expr.VerdictDrop}))
+	}
+	return f
+}
+
+// Fault makes the node have a fault until heal is called.
+func (n *Node) Fault(f Fault) (heal func()) {
+	n.lab.t.Helper()
+	n.setFaults(func(all []Fault) []Fault { return append(all, f) })
+	return func() {
+		n.lab.t.Helper()
+		n.setFaults(func(all []Fault) []Fault {
+			i := slices.IndexFunc(all, func(g Fault) bool { return g.name == f.name })
+			if i < 0 {
+				return all
+			}
+			return slices.Delete(all, i, i+1)
+		})
+	}
+}
+
+// setFaults changes the node's faults and brings its rules in line, in one
+// step.
+func (n *Node) setFaults(change func([]Fault) []Fault) {
+	n.lab.t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.faults = change(n.faults)
+	n.lab.must(n.Do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		table := &nftables.Table{Family: nftables.TableFamilyINet, Name: "faults"}
+		c.AddTable(table) // so that there is one to delete
+		c.DelTable(table)
+		table = c.AddTable(table)
+		for name, hook := range map[string]*nftables.ChainHook{
+			"input": nftables.ChainHookInput, "output": nftables.ChainHookOutput, "forward": nftables.ChainHookForward,
+		} {
+			chain := addChain(c, table, name, hook)
+			for _, f := range n.faults {
+				for _, rule := range f.rules {
+					c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule})
+				}
+			}
+		}
+		return c.Flush()
+	}), "faults of %s", n.name)
+}
