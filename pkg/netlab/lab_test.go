@@ -175,6 +175,32 @@ func TestIPv6IsRoutedAndFiltered(t *testing.T) {
 	receive(t, cl, "back")
 }
 
+func TestOneFamilyOnly(t *testing.T) {
+	lab := New(t)
+	server, four, six := lab.Host("server"), lab.Host("four"), lab.Host("six")
+	four.IPv4Only()
+	six.IPv6Only()
+	reach := func(h *Host, to netip.Addr) error {
+		return h.Do(func() error {
+			conn, err := net.Dial("udp", netip.AddrPortFrom(to, 9).String())
+			if err == nil {
+				conn.Close()
+			}
+			return err
+		})
+	}
+	for name, ok := range map[string]bool{
+		"four by IPv4": reach(four, server.Addr()) == nil,
+		"four by IPv6": reach(four, server.Addr6()) != nil,
+		"six by IPv4":  reach(six, server.Addr()) != nil,
+		"six by IPv6":  reach(six, server.Addr6()) == nil,
+	} {
+		if !ok {
+			t.Errorf("%s is not as it should be", name)
+		}
+	}
+}
+
 func TestFaultsComeAndGo(t *testing.T) {
 	lab := New(t)
 	server := lab.Host("server")

@@ -127,6 +127,28 @@ func (h *Host) Output(ctx context.Context, program string, args ...string) (stri
 	return string(out), err
 }
 
+// IPv4Only takes the node's IPv6 away.
+func (n *Node) IPv4Only() {
+	n.lab.t.Helper()
+	n.lab.must(n.sysctl("1", "ipv6/conf/all/disable_ipv6"), "IPv6 of %s", n.name)
+	n.v6 = netip.Addr{}
+}
+
+// IPv6Only takes the node's IPv4 away.
+func (n *Node) IPv6Only() {
+	n.lab.t.Helper()
+	links, err := n.net.LinkList()
+	n.lab.must(err, "interfaces of %s", n.name)
+	for _, link := range links {
+		addrs, err := n.net.AddrList(link, netlink.FAMILY_V4)
+		n.lab.must(err, "addresses of %s", n.name)
+		for _, a := range addrs {
+			n.lab.must(n.net.AddrDel(link, &a), "IPv4 of %s", n.name)
+		}
+	}
+	n.v4 = netip.Addr{}
+}
+
 // Unplug pulls the node's cable; Plug puts it back. Addresses stay.
 func (n *Node) Unplug() { n.lab.t.Helper(); n.setPort((*netlink.Handle).LinkSetDown) }
 
