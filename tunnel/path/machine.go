@@ -31,10 +31,15 @@ const (
 	idleAfter = 2 * time.Minute
 
 	// reprobeRelayed is how often a peer that is relayed while traffic flows
-	// is probed anew, and reprobeDirect how often one is whose direct path
-	// could still be bettered.
+	// is probed anew. The first rounds follow each other faster, from
+	// reprobeFirst on: the peer may not have been on its relay yet to hear
+	// the call-me-maybe of the one before.
 	reprobeRelayed = 5 * time.Second
-	reprobeDirect  = time.Minute
+	reprobeFirst   = 300 * time.Millisecond
+
+	// reprobeDirect is how often a peer is probed anew whose direct path could
+	// still be bettered.
+	reprobeDirect = time.Minute
 
 	// goodEnough is a round trip that no other path is likely to beat by
 	// anything a person would notice.
@@ -152,6 +157,7 @@ type machine struct {
 
 	doubtSince time.Time
 	roundAt    time.Time // when the last probing round began
+	rounds     int       // how many there were since the direct path was lost
 	asleep     bool
 
 	// Traffic as last told to tick.
@@ -333,7 +339,7 @@ func (m *machine) tick(now time.Time, t traffic) (actions, time.Time) {
 	case modeDoubt:
 		m.tickDoubt(now, &acts)
 	case modeRelay:
-		if now.Sub(m.roundAt) >= reprobeRelayed {
+		if !now.Before(m.nextRound()) {
 			m.startRound(now, &acts)
 		}
 	}
@@ -346,6 +352,7 @@ func (m *machine) tick(now time.Time, t traffic) (actions, time.Time) {
 func (m *machine) wake(now time.Time, acts *actions) {
 	m.asleep = false
 	if m.mode == modeRelay {
+		m.rounds = 0
 		m.startRound(now, acts)
 		return
 	}
@@ -393,6 +400,7 @@ func (m *machine) tickDoubt(now time.Time, acts *actions) {
 	if now.Sub(m.doubtSince) >= doubtFor {
 		m.mode = modeRelay
 		m.best = netip.AddrPort{}
+		m.rounds = 0
 		m.startRound(now, acts)
 		return
 	}
@@ -409,11 +417,21 @@ func (m *machine) tickDoubt(now time.Time, acts *actions) {
 // startRound probes every candidate and asks the peer to do the same.
 func (m *machine) startRound(now time.Time, acts *actions) {
 	m.roundAt = now
+	m.rounds++
 	acts.callMeMaybe = true
 	for _, c := range m.candidates {
 		c.restartBurst(now)
 	}
 	m.runBursts(now, acts)
+}
+
+// nextRound is when a relayed peer is to be probed again.
+func (m *machine) nextRound() time.Time {
+	pause := reprobeRelayed
+	if m.rounds < 5 { // 300 ms, 600 ms, 1.2 s, 2.4 s, 4.8 s
+		pause = reprobeFirst << max(0, m.rounds-1)
+	}
+	return m.roundAt.Add(pause)
 }
 
 // restartBurst starts a burst unless one has only just begun.
@@ -461,7 +479,7 @@ func (m *machine) next(now time.Time) time.Time {
 	if m.mode != modeRelay {
 		return now.Add(tickEvery)
 	}
-	at := m.roundAt.Add(reprobeRelayed)
+	at := m.nextRound()
 	if m.hint.IsValid() {
 		at = earlier(at, m.hintAt.Add(hintFor))
 	}
