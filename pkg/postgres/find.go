@@ -20,14 +20,19 @@ var (
 	ErrMissing = errors.New("no Postgres found in PATH or /usr/lib/postgresql; install one (Debian: apt-get install postgresql) or give --postgres-url")
 	// ErrTooOld: the newest Postgres on the machine is older than MinVersion.
 	ErrTooOld = fmt.Errorf("too old; Postgres %d or newer is needed", MinVersion)
+	// ErrOtherVersion: the cluster was made by a major version that the
+	// machine does not have, and no other can read it.
+	ErrOtherVersion = errors.New("that version is not installed; install it beside the other")
 )
 
 // distributionDirs is where Debian and its descendants keep each version.
 const distributionDirs = "/usr/lib/postgresql/*/bin"
 
 // findBinaries returns the directory of the Postgres binaries: those in PATH,
-// else the newest that a distribution installed.
-func findBinaries(ctx context.Context) (string, error) {
+// else the newest that a distribution installed. An upgrade of the machine
+// leaves the old version beside the new one, so that what has a cluster keeps
+// its version: major, unless that is zero.
+func findBinaries(ctx context.Context, major int) (string, error) {
 	var dirs []string
 	if path, err := exec.LookPath("postgres"); err == nil {
 		dirs = append(dirs, filepath.Dir(path))
@@ -37,12 +42,13 @@ func findBinaries(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("look for Postgres: %w", err)
 	}
 	slices.SortFunc(installed, func(a, b string) int { return majorOfDir(b) - majorOfDir(a) })
-	return findIn(ctx, append(dirs, installed...))
+	return findIn(ctx, append(dirs, installed...), major)
 }
 
-// findIn returns the first of dirs that holds a Postgres new enough.
-func findIn(ctx context.Context, dirs []string) (string, error) {
-	found := ErrMissing
+// findIn returns the first of dirs that holds a Postgres of the major version
+// wanted; zero is any that is new enough.
+func findIn(ctx context.Context, dirs []string, want int) (string, error) {
+	failure := ErrMissing
 	for _, dir := range dirs {
 		if !hasBinaries(dir) {
 			continue
@@ -51,12 +57,18 @@ func findIn(ctx context.Context, dirs []string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if major >= MinVersion {
+		switch {
+		case major < MinVersion:
+			if errors.Is(failure, ErrMissing) {
+				failure = fmt.Errorf("%s is version %d: %w", dir, major, ErrTooOld)
+			}
+		case want == 0 || major == want:
 			return dir, nil
+		default:
+			failure = fmt.Errorf("%s is version %d, but the database was made by %d: %w", dir, major, want, ErrOtherVersion)
 		}
-		found = fmt.Errorf("%s is version %d: %w", dir, major, ErrTooOld)
 	}
-	return "", found
+	return "", failure
 }
 
 func hasBinaries(dir string) bool {

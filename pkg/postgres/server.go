@@ -9,17 +9,16 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -63,6 +62,7 @@ type Server struct {
 	data    string
 	sockets string
 	owner   *syscall.Credential // nil: this process's own user
+	lock    *os.File            // keeps others from the directory; supervise closes it
 
 	stop chan struct{}
 	once sync.Once
@@ -74,35 +74,58 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	bin, err := findBinaries(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	s := &Server{log: cfg.Logger, bin: bin, stop: make(chan struct{}), done: make(chan struct{})}
-	if s.owner, err = unprivileged(); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	if s.data, err = s.place(cfg.Dir); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
+	s := &Server{log: cfg.Logger, stop: make(chan struct{}), done: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := s.initdb(ctx); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	if s.sockets, err = s.socketDir(); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	if err := s.endStale(ctx); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	first := make(chan error, 1)
-	go s.supervise(first)
-	if err := s.waitReady(ctx, first); err != nil {
-		s.Close()
+	if err := s.start(ctx, cfg.Dir); err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	return s, nil
+}
+
+func (s *Server) start(ctx context.Context, dir string) (err error) {
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if s.lock, err = lock(dir); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = s.lock.Close() // again, perhaps
+		}
+	}()
+	if s.owner, err = unprivileged(); err != nil {
+		return err
+	}
+	if s.data, err = s.place(dir); err != nil {
+		return err
+	}
+	major, err := clusterVersion(s.data)
+	if err != nil {
+		return err
+	}
+	if s.bin, err = findBinaries(ctx, major); err != nil {
+		return err
+	}
+	if major == 0 {
+		if err = s.initdb(ctx); err != nil {
+			return err
+		}
+	}
+	if s.sockets, err = s.socketDir(); err != nil {
+		return err
+	}
+	if err = s.endStale(ctx); err != nil {
+		return err
+	}
+	first := make(chan error, 1)
+	go s.supervise(first)
+	if err = s.waitReady(ctx, first); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return nil
 }
 
 // URL returns the connection string of the server's default database.
@@ -123,6 +146,7 @@ func (s *Server) Close() error {
 // supervise runs the server until Close. Its first end goes to first.
 func (s *Server) supervise(first chan<- error) {
 	defer close(s.done)
+	defer s.leave()
 	pause := restartMin
 	for {
 		began := time.Now()
@@ -147,6 +171,14 @@ func (s *Server) supervise(first chan<- error) {
 		}
 		pause = min(2*pause, restartMax)
 	}
+}
+
+// leave gives up the directory, and the sockets' if that lies elsewhere.
+func (s *Server) leave() {
+	if !strings.HasPrefix(s.sockets, s.data) {
+		_ = os.Remove(s.sockets) // one that is not empty is found again
+	}
+	_ = s.lock.Close()
 }
 
 // runOnce starts the server and returns when it has ended. The goroutine keeps
@@ -221,54 +253,9 @@ func (s *Server) waitReady(ctx context.Context, first <-chan error) error {
 	}
 }
 
-// initdb makes the cluster if there is none.
-func (s *Server) initdb(ctx context.Context) error {
-	if _, err := os.Stat(filepath.Join(s.data, "PG_VERSION")); err == nil {
-		return nil
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"),
-		"-D", s.data, "-U", superuser, "--auth=trust", // the socket's directory is the lock
-		"--encoding=UTF8", "--locale=C", "--no-instructions")
-	cmd.Dir, cmd.Env = s.data, childEnv()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Pdeathsig: syscall.SIGKILL}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		var tail tailBuffer
-		tail.Write(out)
-		return fmt.Errorf("make the cluster in %s: %w: %s", s.data, err, tail.lastLine())
-	}
-	return nil
-}
-
 // childEnv is what Postgres gets to see: nothing of ours.
 func childEnv() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
-}
-
-// tailBuffer keeps the end of what is written to it. It is written by one
-// goroutine and read after that has ended.
-type tailBuffer struct{ buf []byte }
-
-const tailSize = 4 << 10
-
-var _ io.Writer = (*tailBuffer)(nil)
-
-func (t *tailBuffer) Write(p []byte) (int, error) {
-	t.buf = append(t.buf, p...)
-	if over := len(t.buf) - tailSize; over > 0 {
-		t.buf = append(t.buf[:0], t.buf[over:]...)
-	}
-	return len(p), nil
-}
-
-// lastLine returns the last line that says what went wrong, else the last.
-func (t *tailBuffer) lastLine() string {
-	lines := bytes.Split(bytes.TrimSpace(t.buf), []byte("\n"))
-	for i := len(lines) - 1; i >= 0; i-- {
-		if bytes.Contains(lines[i], []byte("FATAL")) || bytes.Contains(lines[i], []byte("error:")) {
-			return string(lines[i])
-		}
-	}
-	return string(lines[len(lines)-1])
 }
 
 // CreateDatabase makes a database and returns its connection string.
