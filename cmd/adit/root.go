@@ -81,6 +81,13 @@ directly where a direct path exists, over a relay while none does.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
+		Args: func(_ *cobra.Command, argv []string) error {
+			if len(argv) > 0 {
+				return usagef("unknown command %q", argv[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(a.in)
 	root.SetOut(a.out)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -153,18 +155,32 @@ func TestPing(t *testing.T) {
 
 func TestDialUDP(t *testing.T) {
 	a, b := pair(t)
-	in, err := a.DialUDP(netip.AddrPortFrom(right, 53))
+	at := b.fullAddress(netip.AddrPortFrom(right, 53))
+	server, err := gonet.DialUDP(b.stack, &at, nil, ipv6.ProtocolNumber)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	_ = b
-	if _, err := in.Write([]byte("to a closed port")); err != nil {
+	defer server.Close()
+	var echo sync.WaitGroup
+	echo.Go(func() {
+		buf := make([]byte, 100)
+		if n, from, err := server.ReadFrom(buf); err == nil {
+			server.WriteTo(buf[:n], from)
+		}
+	})
+	defer echo.Wait()
+	conn, err := a.DialUDP(netip.AddrPortFrom(right, 53))
+	if err != nil {
 		t.Fatal(err)
 	}
-	in.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := in.Read(make([]byte, 10)); err == nil {
-		t.Error("read from a closed port")
+	defer conn.Close()
+	if _, err := conn.Write([]byte("query")); err != nil {
+		t.Fatal(err)
+	}
+	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	buf := make([]byte, 100)
+	if n, err := conn.Read(buf); err != nil || string(buf[:n]) != "query" {
+		t.Errorf("read %q, %v", buf[:n], err)
 	}
 }
 

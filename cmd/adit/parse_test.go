@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+)
+
+func TestParseForward(t *testing.T) {
+	for _, tt := range []struct {
+		kind       byte
+		spec       string
+		listen, to string
+	}{
+		{'L', "8080:localhost:80", "localhost:8080", "localhost:80"},
+		{'L', "0.0.0.0:8080:db:5432", "0.0.0.0:8080", "db:5432"},
+		{'L', "*:8080:db:5432", ":8080", "db:5432"},
+		{'R', "[::1]:1:[fd00::2]:2", "[::1]:1", "[fd00::2]:2"},
+		{'D', "1080", "localhost:1080", ""},
+		{'D', "[::]:1080", "[::]:1080", ""},
+	} {
+		f, err := parseForward(tt.kind, tt.spec)
+		if err != nil || f.listen != tt.listen || f.to != tt.to {
+			t.Errorf("-%c %s: %+v, %v", tt.kind, tt.spec, f, err)
+		}
+	}
+	for _, spec := range []string{"", "80", "80:host", "0:host:80", "80:host:99999", "80::80", "a:b:c", "1:2:3:4:5", "[::1:1:h:2"} {
+		if f, err := parseForward('L', spec); !errors.Is(err, errForward) {
+			t.Errorf("-L %q: %+v, %v", spec, f, err)
+		}
+	}
+}
+
+func FuzzParseForward(f *testing.F) {
+	f.Add("8080:localhost:80")
+	f.Add("[::1]:1:[fd00::2]:2")
+	// What is taken can be listened on and dialled: host and port are there.
+	f.Fuzz(func(t *testing.T, spec string) {
+		fw, err := parseForward('L', spec)
+		if err != nil {
+			return
+		}
+		for _, addr := range []string{fw.listen, fw.to} {
+			if _, port, err := net.SplitHostPort(addr); err != nil || !isPort(port) {
+				t.Errorf("%q gives %q: %v", spec, addr, err)
+			}
+		}
+	})
+}
+
+func TestParsePort(t *testing.T) {
+	for spec, want := range map[string]portSpec{
+		"8080":                {"127.0.0.1:8080", 8080},
+		"8080:80":             {"127.0.0.1:8080", 80},
+		"0.0.0.0:8080:80":     {"0.0.0.0:8080", 80},
+		"localhost:8080":      {"localhost:8080", 8080},
+		"[::1]:8080:80":       {"[::1]:8080", 80},
+		"host.example:1:2":    {"host.example:1", 2},
+		"[2001:db8::1]:65535": {"[2001:db8::1]:65535", 65535},
+	} {
+		if got, err := parsePort(spec); err != nil || got != want {
+			t.Errorf("%q: %+v, %v, want %+v", spec, got, err, want)
+		}
+	}
+	for _, spec := range []string{"", ":", "0", "70000", "1:2:3:4", "a:b", "[::1", "1:"} {
+		if got, err := parsePort(spec); err == nil {
+			t.Errorf("%q: %+v", spec, got)
+		}
+	}
+}
+
+func FuzzParsePort(f *testing.F) {
+	f.Add("8080:80")
+	f.Add("[::1]:1")
+	f.Fuzz(func(t *testing.T, spec string) {
+		p, err := parsePort(spec)
+		if err != nil {
+			return
+		}
+		if _, port, err := net.SplitHostPort(p.listen); err != nil || !isPort(port) || p.remote == 0 {
+			t.Errorf("%q gives %+v: %v", spec, p, err)
+		}
+	})
+}
+
+func TestReadSOCKSConnect(t *testing.T) {
+	for want, request := range map[string]string{
+		"192.0.2.1:80":       "\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50",
+		"[2001:db8::1]:443":  "\x05\x01\x00\x04\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01\xbb",
+		"db.example.com:543": "\x05\x01\x00\x03\x0edb.example.com\x02\x1f",
+	} {
+		if got, err := readSOCKSConnect(strings.NewReader(request)); err != nil || got != want {
+			t.Errorf("%q: %q, %v, want %q", request, got, err, want)
+		}
+	}
+	for _, request := range []string{"", "\x04\x01", "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", "\x05\x01\x00\x09\x00\x00"} {
+		if got, err := readSOCKSConnect(strings.NewReader(request)); err == nil {
+			t.Errorf("%q: %q", request, got)
+		}
+	}
+}
+
+func FuzzReadSOCKSConnect(f *testing.F) {
+	f.Add([]byte("\x05\x01\x00\x03\x01a\x00\x50"))
+	// No request makes us read more than it may be long.
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := bytes.NewReader(b)
+		const longest = 4 + 1 + 255 + 2
+		if _, err := readSOCKSConnect(r); err == nil && len(b)-r.Len() > longest {
+			t.Errorf("read %d bytes", len(b)-r.Len())
+		}
+	})
+}
+
+func TestEscapes(t *testing.T) {
+	for typed, want := range map[string]string{
+		"ls\r":         "ls\r",
+		"~.":           "HANGUP",
+		"ls\r~.more":   "ls\rHANGUP",
+		"a~.":          "a~.",
+		"~~.":          "~.",
+		"~a":           "~a",
+		"\r~\r~.":      "\r~\rHANGUP",
+		"echo ~ab\r~~": "echo ~ab\r~",
+	} {
+		hung := false
+		e := &escapes{in: io.MultiReader(oneByOne(typed)...), hangUp: func() { hung = true }}
+		got, err := io.ReadAll(e)
+		text := string(got)
+		if hung {
+			text += "HANGUP"
+		}
+		if err != nil || text != want {
+			t.Errorf("%q: sent %q, %v, want %q", typed, text, err, want)
+		}
+	}
+}
+
+func oneByOne(s string) []io.Reader {
+	var rs []io.Reader
+	for i := range len(s) {
+		rs = append(rs, strings.NewReader(s[i:i+1]))
+	}
+	return rs
+}
+
+func TestReplaceFenced(t *testing.T) {
+	block := sshBlock("/usr/bin/adit", "/home/a b/.config")
+	first, err := replaceFenced("Host old\n    User x\n", block)
+	if err != nil || !strings.HasPrefix(first, sshFenceBegin) || !strings.HasSuffix(first, "Host old\n    User x\n") {
+		t.Fatalf("%v:\n%s", err, first)
+	}
+	again, err := replaceFenced(first, block)
+	if err != nil || again != first {
+		t.Errorf("the second time differs (%v):\n%s", err, again)
+	}
+	if _, err := replaceFenced(sshFenceBegin+"\nHost *.adit\n", block); !errors.Is(err, errFence) {
+		t.Errorf("an open fence: %v", err)
+	}
+	if !strings.Contains(block, `'/home/a b/.config'`) {
+		t.Errorf("paths are not quoted:\n%s", block)
+	}
+}
+
+func TestUsageErrorsExitWithTwo(t *testing.T) {
+	for _, args := range [][]string{
+		{"nosuch"}, {"ssh"}, {"list", "--nosuch"}, {"-o", "yaml", "list"}, {"create", "x"}, {"port-forward", "x"}, {"ssh", "a/b/c"},
+	} {
+		var out, errs bytes.Buffer
+		t.Setenv("ADIT_CONFIG_DIR", t.TempDir())
+		t.Setenv("ADIT_URL", "http://127.0.0.1:1")
+		t.Setenv("ADIT_TOKEN", "x")
+		code := run(context.Background(), streams{in: strings.NewReader(""), out: &out, err: &errs}, args)
+		if code != exitUsage || out.Len() > 0 || errs.Len() == 0 {
+			t.Errorf("adit %v: exit %d, %q, %q", args, code, out.String(), errs.String())
+		}
+	}
+}
+
+func TestTheTokenOfOneCoordinatorIsNotSentToAnother(t *testing.T) {
+	a := &app{configDir: t.TempDir(), url: "https://evil.example"}
+	t.Setenv("ADIT_TOKEN", "")
+	if err := a.saveSession(session{URL: "https://good.example", Token: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := a.client(); !errors.Is(err, errNotSignedIn) {
+		t.Errorf("client %v, %v", c, err)
+	}
+}

@@ -1,0 +1,156 @@
+package tunnel
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"golang.zx2c4.com/wireguard/tun"
+	"golang.zx2c4.com/wireguard/tun/tuntest"
+
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+)
+
+var (
+	self  = netip.MustParseAddr("fdad:17:ad17::1")
+	alice = netip.MustParseAddr("fdad:17:ad17::a")
+	eve   = netip.MustParseAddr("fdad:17:ad17::e")
+)
+
+// sink counts the packets that the filter lets in, and gives out those that
+// the stack sends.
+type sink struct {
+	tun.Device
+	in  int
+	out [][]byte
+}
+
+func (s *sink) Write(bufs [][]byte, _ int) (int, error) {
+	s.in += len(bufs)
+	return len(bufs), nil
+}
+
+func (s *sink) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	n := copy(bufs[0][offset:], s.out[0])
+	sizes[0], s.out = n, s.out[1:]
+	return 1, nil
+}
+
+func newFiltered() (*filteredDevice, *sink) {
+	s := &sink{Device: tuntest.NewChannelTUN().TUN()}
+	f := newFilteredDevice(s)
+	f.setRules(self, nil)
+	return f, s
+}
+
+const (
+	protoTCP, protoUDP, protoICMP6 = 6, 17, 58
+	tcpSYN, tcpACK                 = 0x02, 0x10
+	echoRequest                    = 128
+)
+
+// ipv6Packet is a minimal IPv6 packet. For ICMP, dport is the type.
+func ipv6Packet(src, dst netip.Addr, proto byte, sport, dport uint16, flags byte) []byte {
+	const payload = 20
+	b := make([]byte, 40+payload)
+	b[0] = 6 << 4
+	binary.BigEndian.PutUint16(b[4:], payload)
+	b[6], b[7] = proto, 64
+	copy(b[8:], src.AsSlice())
+	copy(b[24:], dst.AsSlice())
+	t := b[40:]
+	if proto == protoICMP6 {
+		t[0] = byte(dport)
+		return b
+	}
+	binary.BigEndian.PutUint16(t, sport)
+	binary.BigEndian.PutUint16(t[2:], dport)
+	if proto == protoTCP {
+		t[12], t[13] = 5<<4, flags
+	} else {
+		binary.BigEndian.PutUint16(t[4:], payload)
+	}
+	return b
+}
+
+// admitted reports whether the filter lets a packet in.
+func admitted(t *testing.T, f *filteredDevice, s *sink, p []byte) bool {
+	t.Helper()
+	before := s.in
+	if _, err := f.Write([][]byte{p}, 0); err != nil {
+		t.Fatal(err)
+	}
+	return s.in > before
+}
+
+func TestNothingIsAdmittedByDefault(t *testing.T) {
+	f, s := newFiltered()
+	for name, p := range map[string][]byte{
+		"TCP":  ipv6Packet(alice, self, protoTCP, 1000, 22, tcpSYN),
+		"UDP":  ipv6Packet(alice, self, protoUDP, 1000, 53, 0),
+		"ping": ipv6Packet(alice, self, protoICMP6, 0, echoRequest, 0),
+	} {
+		if admitted(t, f, s, p) {
+			t.Errorf("%s was let in without a policy", name)
+		}
+	}
+}
+
+func TestPolicyAdmitsItsPeerAndPortsOnly(t *testing.T) {
+	f, s := newFiltered()
+	f.setRules(self, map[netip.Addr][]*meshv1.Allow{
+		alice: {{Protocol: meshv1.Allow_TCP, FirstPort: 22, LastPort: 22}},
+	})
+	for _, tt := range []struct {
+		name string
+		p    []byte
+		want bool
+	}{
+		{"alice to 22", ipv6Packet(alice, self, protoTCP, 1000, 22, tcpSYN), true},
+		{"alice to 80", ipv6Packet(alice, self, protoTCP, 1000, 80, tcpSYN), false},
+		{"alice by UDP", ipv6Packet(alice, self, protoUDP, 1000, 22, 0), false},
+		{"eve to 22", ipv6Packet(eve, self, protoTCP, 1000, 22, tcpSYN), false},
+		{"alice to somebody else", ipv6Packet(alice, eve, protoTCP, 1000, 22, tcpSYN), false},
+		{"no packet", []byte{1, 2, 3}, false},
+	} {
+		if got := admitted(t, f, s, tt.p); got != tt.want {
+			t.Errorf("%s: let in %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	f.setRules(self, nil)
+	if admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 1001, 22, tcpSYN)) {
+		t.Error("alice still gets in after her policy went")
+	}
+}
+
+func TestAnyMeansTCPAndUDPAndPing(t *testing.T) {
+	f, s := newFiltered()
+	f.setRules(self, map[netip.Addr][]*meshv1.Allow{alice: {{}}})
+	for name, p := range map[string][]byte{
+		"TCP":  ipv6Packet(alice, self, protoTCP, 1000, 65535, tcpSYN),
+		"UDP":  ipv6Packet(alice, self, protoUDP, 1000, 1, 0),
+		"ping": ipv6Packet(alice, self, protoICMP6, 0, echoRequest, 0),
+	} {
+		if !admitted(t, f, s, p) {
+			t.Errorf("%s was kept out", name)
+		}
+	}
+}
+
+func TestAnswersAreAdmittedWithoutAPolicy(t *testing.T) {
+	f, s := newFiltered()
+	s.out = [][]byte{ipv6Packet(self, alice, protoUDP, 5000, 53, 0)}
+	if _, err := f.Read([][]byte{make([]byte, 1500)}, make([]int, 1), 0); err != nil {
+		t.Fatal(err)
+	}
+	f.setRules(self, nil) // a new policy does not forget what was asked
+	if !admitted(t, f, s, ipv6Packet(alice, self, protoUDP, 53, 5000, 0)) {
+		t.Error("the answer was kept out")
+	}
+	if admitted(t, f, s, ipv6Packet(alice, self, protoUDP, 53, 5001, 0)) {
+		t.Error("something that nobody asked for was let in")
+	}
+	if !admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 22, 5000, tcpSYN|tcpACK)) {
+		t.Error("the answer to a connection was kept out")
+	}
+}
