@@ -8,6 +8,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +65,12 @@ func New(cfg Config) http.Handler {
 	r.Use(middleware.Recoverer, secure, limit)
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	r.Get("/readyz", a.ready)
+	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, http.StatusNotFound, "the API has no such path; see /api/openapi.json")
+	})
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, http.StatusMethodNotAllowed, r.Method+" is not what this path is for; see /api/openapi.json")
+	})
 
 	conf := huma.DefaultConfig("adit", cfg.Version)
 	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "/api/openapi", "", "/api/schemas"
@@ -117,19 +124,30 @@ func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
 			next(ctx)
 			return
 		}
-		token, _ := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
-		who, err := a.Auth.Authenticate(ctx.Context(), token)
+		who, err := a.Auth.Authenticate(ctx.Context(), bearer(ctx.Header("Authorization")))
 		if err == nil && who.Kind != auth.User {
 			err = auth.ErrUnauthenticated
 		}
 		if err != nil {
 			p := a.problem(err)
+			if p.GetStatus() == http.StatusUnauthorized {
+				ctx.SetHeader("WWW-Authenticate", "Bearer")
+			}
 			// The connection is gone if this fails.
 			_ = huma.WriteErr(h, ctx, p.GetStatus(), p.Error())
 			return
 		}
 		next(huma.WithValue(ctx, identityKey{}, who))
 	}
+}
+
+// bearer returns the token of an Authorization header; "" if it has none.
+func bearer(header string) string {
+	scheme, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return token
 }
 
 // caller returns who a request is from. Operations without security have none.
@@ -154,6 +172,8 @@ func (a *API) problem(err error) huma.StatusError {
 		return huma.Error404NotFound("not found")
 	case errors.Is(err, store.ErrConflict):
 		return huma.Error409Conflict("already exists")
+	case errors.Is(err, context.Canceled): // nobody waits for the answer
+		return huma.Error503ServiceUnavailable("the request was given up")
 	default:
 		a.Logger.Error("request failed", "err", err)
 		return huma.Error503ServiceUnavailable("the coordinator cannot do that right now; try again")
@@ -168,8 +188,14 @@ func Refuse(log *slog.Logger) func(http.ResponseWriter, error) {
 			log.Warn("cannot tell who a node is", "err", err)
 			status, detail = http.StatusServiceUnavailable, "the database is away; try again"
 		}
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(status)
-		fmt.Fprintf(w, `{"status":%d,"detail":%q}`, status, detail)
+		writeProblem(w, status, detail)
 	}
+}
+
+// writeProblem answers outside of the operations as they do.
+func writeProblem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	// The connection is gone if this fails.
+	_ = json.NewEncoder(w).Encode(huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
@@ -48,6 +49,9 @@ func (a *API) buildInfo(ctx context.Context, _ *struct{}) (*body[sdk.BuildInfo],
 }
 
 func (a *API) createFirstUser(ctx context.Context, in *body[sdk.FirstUser]) (*body[sdk.User], error) {
+	if in.Body.Username == self {
+		return nil, huma.Error422UnprocessableEntity("the name " + self + " is what everybody calls themselves; choose another")
+	}
 	// Cheap before dear: a deployment in use hashes no stranger's password.
 	if has, err := a.Store.HasUsers(ctx); err != nil {
 		return nil, a.problem(err)
@@ -75,6 +79,9 @@ var errHasUsers = huma.Error409Conflict("this deployment already has users; sign
 
 func (a *API) login(ctx context.Context, in *body[sdk.Login]) (*body[sdk.Session], error) {
 	u, err := a.Auth.CheckPassword(ctx, in.Body.Username, in.Body.Password)
+	if errors.Is(err, auth.ErrUnauthenticated) {
+		return nil, huma.Error401Unauthorized("wrong user name or password")
+	}
 	if err != nil {
 		return nil, a.problem(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -17,6 +19,9 @@ import (
 
 // agentName is what the one agent of an external workspace is called.
 const agentName = "main"
+
+// self stands for the caller's own user name in paths.
+const self = "me"
 
 func (a *API) registerWorkspaces(h huma.API) {
 	huma.Register(h, huma.Operation{
@@ -89,7 +94,10 @@ func (a *API) createWorkspace(ctx context.Context, in *body[sdk.CreateWorkspace]
 // find returns a workspace of the caller's. Anybody else's does not exist.
 func (a *API) find(ctx context.Context, owner, name string) (store.Workspace, error) {
 	who := caller(ctx)
-	if owner == "me" {
+	if !isText(owner) || !isText(name) {
+		return store.Workspace{}, store.ErrNotFound
+	}
+	if owner == self {
 		u, err := a.Store.UserByID(ctx, who.UserID)
 		if err != nil {
 			return store.Workspace{}, err
@@ -102,6 +110,10 @@ func (a *API) find(ctx context.Context, owner, name string) (store.Workspace, er
 	}
 	return w, err
 }
+
+// isText reports whether Postgres can compare s with a name. A path may hold
+// any bytes.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 type workspacePath struct {
 	Owner string `path:"owner" maxLength:"64"`

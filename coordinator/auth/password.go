@@ -73,7 +73,7 @@ func (a *Authenticator) HashPassword(ctx context.Context, password string) (stri
 // CheckPassword returns the user with this name and password, or
 // ErrUnauthenticated.
 func (a *Authenticator) CheckPassword(ctx context.Context, username, password string) (store.User, error) {
-	if len(password) > MaxPassword {
+	if len(password) > MaxPassword || strings.ContainsRune(username, 0) { // Postgres takes no zero bytes
 		return store.User{}, ErrUnauthenticated
 	}
 	name := strings.ToLower(username)

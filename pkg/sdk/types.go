@@ -82,7 +82,7 @@ type Token struct {
 
 // CreateToken asks for an API token.
 type CreateToken struct {
-	Name string `json:"name" minLength:"1" maxLength:"64"`
+	Name string `json:"name" minLength:"1" maxLength:"64" pattern:"^[^\\x00-\\x1f\\x7f]*$" patternDescription:"text without control characters"`
 	// Lifetime in seconds; zero is for ever.
 	Lifetime int64 `json:"lifetime_seconds,omitempty" minimum:"0" maximum:"315360000"`
 }
