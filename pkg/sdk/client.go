@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -55,7 +56,11 @@ func (e *Error) Error() string {
 		if i == 0 {
 			sep = ": "
 		}
-		text += sep + d.Message
+		text += sep
+		if field, ok := strings.CutPrefix(d.Location, "body."); ok {
+			text += field + ": "
+		}
+		text += d.Message
 	}
 	return text
 }
@@ -83,7 +88,12 @@ type Client struct {
 // New returns a client for the coordinator at base. The token may be empty
 // until signed in.
 func New(base *url.URL, token string) *Client {
-	return &Client{base: base, token: token, http: &http.Client{Timeout: timeout}}
+	return &Client{base: base, token: token, http: &http.Client{
+		Timeout: timeout,
+		// A redirect would turn POST into GET, and may take the token to
+		// where it does not belong.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // URL returns where the coordinator is.
@@ -174,6 +184,9 @@ func (c *Client) do(ctx context.Context, method string, out, in any, path ...str
 	target = target.JoinPath(first.Path)
 	target.RawQuery = first.RawQuery
 	for _, p := range path[1:] {
+		if p == "" || p == "." || p == ".." { // JoinPath would go elsewhere
+			return &Error{Status: http.StatusNotFound, Detail: fmt.Sprintf("%q: not found", p)}
+		}
 		target = target.JoinPath(url.PathEscape(p))
 	}
 	var body io.Reader
@@ -203,13 +216,17 @@ func (c *Client) do(ctx context.Context, method string, out, in any, path ...str
 	if err != nil {
 		return fmt.Errorf("answer from the coordinator: %w", err)
 	}
+	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
+		return fmt.Errorf("%s redirects to %s; is that the coordinator's URL?", c.base.Redacted(), to.Redacted())
+	}
 	if resp.StatusCode >= 300 {
-		problem := &Error{Status: resp.StatusCode}
+		problem := new(Error)
 		// Whatever stands between us and the coordinator answers otherwise.
 		_ = json.Unmarshal(raw, problem)
+		problem.Status = resp.StatusCode
 		return problem
 	}
-	if out == nil || len(raw) == 0 {
+	if out == nil {
 		return nil
 	}
 	if err := json.Unmarshal(raw, out); err != nil {
