@@ -199,15 +199,22 @@ func (n *Node) onError(e *meshv1.Error) error {
 		n.refused[e.GetPeer()] = e.GetMessage()
 		n.changedLocked()
 		return nil
+	case meshv1.Error_UNAVAILABLE:
+		if e.GetPeer() == "" {
+			break
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.askLater[e.GetPeer()] = true
+		return nil
 	case meshv1.Error_REPLACED:
 		return fmt.Errorf("tunnel: %w: %s", ErrReplaced, e.GetMessage())
 	case meshv1.Error_REVOKED:
 		return fmt.Errorf("tunnel: %w: %s", ErrRevoked, e.GetMessage())
 	case meshv1.Error_KEY_IN_USE, meshv1.Error_BAD_MESSAGE, meshv1.Error_BAD_VERSION:
 		return fmt.Errorf("tunnel: %w: %s", ErrRefused, e.GetMessage())
-	default:
-		return fmt.Errorf("tunnel: coordinator: %s", e.GetMessage())
 	}
+	return fmt.Errorf("tunnel: coordinator: %s", e.GetMessage())
 }
 
 // relaysFromProto reads the relay map. A relay without a URL is the one that

@@ -101,6 +101,8 @@ type Node struct {
 	policies map[string][]*meshv1.Allow
 	wants    map[string]bool
 	refused  map[string]string // peers the coordinator would not give, and why
+	askLater map[string]bool   // peers it could not give just now
+	askAgain map[string]bool   // those whose time has come
 	changed  chan struct{}     // closed and replaced at every change of the above
 }
 
@@ -124,6 +126,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		done: make(chan struct{}), closed: make(chan struct{}), dirty: make(chan struct{}, 1),
 		peers: make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
 		wants: make(map[string]bool), refused: make(map[string]string),
+		askLater: make(map[string]bool), askAgain: make(map[string]bool),
 		changed: make(chan struct{}),
 	}
 	n.self.Store(&path.Self{})
@@ -301,7 +304,8 @@ func (n *Node) setSelf(s path.Self) {
 	n.poke()
 }
 
-// housekeepEvery is how often lost peers and verdicts are looked at.
+// housekeepEvery is how often lost peers and verdicts are looked at, and how
+// long a peer that the coordinator could not give is not asked for again.
 const housekeepEvery = 2 * time.Second
 
 // housekeep drops peers lost for good and has changed verdicts reported.
@@ -316,6 +320,9 @@ func (n *Node) housekeep(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			n.dropLost(now)
+			n.mu.Lock()
+			n.askLater, n.askAgain = n.askAgain, n.askLater
+			n.mu.Unlock()
 			n.poke()
 		}
 	}

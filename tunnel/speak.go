@@ -61,6 +61,10 @@ func (n *Node) news(s *said) (ups []*meshv1.Up, bye bool) {
 		s.self, s.endpoint = true, self
 		ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Self{Self: self}})
 	}
+	for id := range n.askAgain {
+		delete(s.wants, id)
+	}
+	clear(n.askAgain)
 	for id := range n.wants {
 		if !s.wants[id] {
 			s.wants[id] = true

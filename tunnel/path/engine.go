@@ -34,6 +34,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 	p.mu.Lock()
 	p.nat = info.NAT
 	acts := p.machine.setTold(now, b.pingable(info.Endpoints))
+	p.nextAt = now // whatever wakes the engine next sees it
 	p.mu.Unlock()
 	b.perform(p, acts)
 	b.wakePeer(p)

@@ -25,6 +25,10 @@ const (
 	// answer counts as blocked: four tries, the last with 900 ms to return.
 	probeFor = 1600 * time.Millisecond
 
+	// observedFor is how long an address that a peer saw us at is announced
+	// after it was last seen.
+	observedFor = 2 * time.Minute
+
 	// maxSelfEndpoints is what the protocol allows a node to announce.
 	maxSelfEndpoints = 32
 )
@@ -56,10 +60,11 @@ type prober struct {
 	bind  *Bind
 	again chan struct{}
 
-	mu      sync.Mutex // guards what follows
-	self    Self
-	pending map[stun.TxID]*stunRequest
-	answers chan stunAnswer // of the round under way; nil between rounds
+	mu       sync.Mutex // guards what follows
+	self     Self
+	observed map[netip.AddrPort]time.Time // when peers last saw us there
+	pending  map[stun.TxID]*stunRequest
+	answers  chan stunAnswer // of the round under way; nil between rounds
 }
 
 type stunRequest struct {
@@ -75,7 +80,10 @@ type stunAnswer struct {
 }
 
 func newProber(b *Bind) *prober {
-	return &prober{bind: b, again: make(chan struct{}, 1), pending: make(map[stun.TxID]*stunRequest)}
+	return &prober{
+		bind: b, again: make(chan struct{}, 1),
+		observed: make(map[netip.AddrPort]time.Time), pending: make(map[stun.TxID]*stunRequest),
+	}
 }
 
 // poke starts a round now.
@@ -100,8 +108,14 @@ func (p *prober) seenAs(addr netip.AddrPort) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !addr.IsValid() || p.self.NAT == NATHard || slices.Contains(p.self.Endpoints, addr) ||
-		len(p.self.Endpoints) >= maxSelfEndpoints {
+	if !addr.IsValid() || p.self.NAT == NATHard {
+		return // each peer sees another address
+	}
+	if _, ok := p.observed[addr]; !ok && len(p.observed) >= maxSelfEndpoints {
+		return
+	}
+	p.observed[addr] = time.Now()
+	if slices.Contains(p.self.Endpoints, addr) || len(p.self.Endpoints) >= maxSelfEndpoints {
 		return
 	}
 	p.self.Endpoints = append(slices.Clone(p.self.Endpoints), addr)
@@ -135,7 +149,7 @@ func (p *prober) round(ctx context.Context) {
 	if socks == nil {
 		return
 	}
-	found := &findings{locals: p.locals(socks), before: p.current()}
+	found := &findings{locals: p.locals(socks), observed: p.recentlyObserved(time.Now()), before: p.current()}
 	p.publish(found.self(false))
 
 	ctx, cancel := context.WithTimeout(ctx, probeFor)
@@ -179,6 +193,14 @@ func (p *prober) round(ctx context.Context) {
 		break
 	}
 	p.publish(found.self(true))
+}
+
+// recentlyObserved returns where peers saw us of late, and forgets the rest.
+func (p *prober) recentlyObserved(now time.Time) []netip.AddrPort {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.observed, func(_ netip.AddrPort, at time.Time) bool { return now.Sub(at) >= observedFor })
+	return slices.SortedFunc(maps.Keys(p.observed), netip.AddrPort.Compare)
 }
 
 // publish makes self current and tells whoever wants to know, if it changed.
@@ -271,10 +293,11 @@ func (p *prober) onSTUN(b []byte, from netip.AddrPort) {
 
 // findings gathers what one round learns.
 type findings struct {
-	before  Self
-	locals  []netip.AddrPort
-	asked   int
-	answers map[netip.AddrPort]stunAnswer // by server
+	before   Self
+	locals   []netip.AddrPort
+	observed []netip.AddrPort
+	asked    int
+	answers  map[netip.AddrPort]stunAnswer // by server
 }
 
 // add notes an answer and reports whether it is the server's first.
@@ -304,6 +327,9 @@ func (f *findings) self(done bool) Self {
 	s.NAT = f.nat(mapped, done)
 	s.Endpoints = slices.Clone(f.locals)
 	seen := slices.SortedFunc(maps.Keys(mapped), netip.AddrPort.Compare)
+	if s.NAT != NATHard {
+		seen = append(seen, f.observed...)
+	}
 	if !done {
 		seen = append(seen, f.before.Endpoints...)
 		if len(s.Latencies) == 0 {
