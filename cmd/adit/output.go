@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/charmbracelet/lipgloss"
@@ -39,8 +40,12 @@ func writeTable(w io.Writer, header []string, rows [][]string) error {
 			}
 			return lipgloss.NewStyle().PaddingRight(2)
 		})
-	_, err := fmt.Fprintln(w, t.Render())
-	return err
+	for line := range strings.Lines(t.Render()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func isTerminal(v any) bool {

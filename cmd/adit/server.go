@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -100,6 +101,10 @@ func defaultDataDir() string {
 
 func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) error {
 	log := a.logger(slog.LevelInfo)
+	// The relay's libraries write to the standard logger, about events that are
+	// none, and their tone is not ours.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	var accessURL *url.URL
 	if f.accessURL != "" {
 		var err error
