@@ -3,31 +3,17 @@ package auth
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/argon2"
-
 	"github.com/aditmesh/adit/coordinator/store"
 )
 
-// Parameters of argon2id: the second recommendation of RFC 9106, section 4,
-// for where memory is scarce.
-const (
-	argonTime    = 3
-	argonMemory  = 64 << 10 // KiB
-	argonThreads = 4
-	argonSalt    = 16
-	argonKey     = 32
-
-	// maxHashing bounds the memory that signing in can take: 64 MiB each.
-	maxHashing = 4
-)
+// maxHashing bounds the memory that signing in can take: argonMemory each.
+const maxHashing = 4
 
 const (
 	// MinPassword and MaxPassword bound a password in bytes: NIST SP 800-63B
@@ -53,7 +39,7 @@ type hasher struct {
 func newHasher() *hasher {
 	h := &hasher{slots: make(chan struct{}, maxHashing)}
 	h.decoy = sync.OnceValue(func() string {
-		return encode(rand.Text()) // no password has this hash
+		return newDigest(rand.Text()).String() // no password has this hash
 	})
 	return h
 }
@@ -67,7 +53,7 @@ func (a *Authenticator) HashPassword(ctx context.Context, password string) (stri
 		return "", err
 	}
 	defer a.passwords.leave()
-	return encode(password), nil
+	return newDigest(password).String(), nil
 }
 
 // CheckPassword returns the user with this name and password, or
@@ -85,14 +71,14 @@ func (a *Authenticator) CheckPassword(ctx context.Context, username, password st
 		return store.User{}, fmt.Errorf("auth: %w", err)
 	}
 	known := err == nil
-	if !known {
-		u.PasswordHash = a.passwords.decoy()
-	}
 	if err := a.passwords.enter(ctx); err != nil {
 		return store.User{}, err
 	}
 	defer a.passwords.leave()
-	if !matches(password, u.PasswordHash) || !known {
+	if !known {
+		u.PasswordHash = a.passwords.decoy()
+	}
+	if d, ok := parseDigest(u.PasswordHash); !ok || !d.matches(password) || !known {
 		return store.User{}, ErrUnauthenticated
 	}
 	a.attempts.succeed(name)
@@ -109,37 +95,6 @@ func (h *hasher) enter(ctx context.Context) error {
 }
 
 func (h *hasher) leave() { <-h.slots }
-
-// encode hashes a password in the form that the argon2 reference uses.
-func encode(password string) string {
-	salt := make([]byte, argonSalt)
-	rand.Read(salt)
-	key := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)
-	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads,
-		b64.EncodeToString(salt), b64.EncodeToString(key))
-}
-
-// matches checks a password against a hash from encode, with the parameters
-// that the hash names.
-func matches(password, encoded string) bool {
-	parts := strings.Split(encoded, "$")
-	if len(parts) != 6 || parts[1] != "argon2id" {
-		return false
-	}
-	var memory, passes uint32
-	var threads uint8
-	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &passes, &threads); err != nil {
-		return false
-	}
-	salt, err1 := base64.RawStdEncoding.DecodeString(parts[4])
-	want, err2 := base64.RawStdEncoding.DecodeString(parts[5])
-	if err1 != nil || err2 != nil || passes == 0 || threads == 0 || len(want) == 0 || memory > 1<<20 {
-		return false
-	}
-	got := argon2.IDKey([]byte(password), salt, passes, memory, threads, uint32(len(want)))
-	return subtle.ConstantTimeCompare(got, want) == 1
-}
 
 const (
 	// A name may be tried this often in this time; then it has to wait.
