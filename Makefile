@@ -54,10 +54,10 @@ lint: $(PROTOGEN)/protoc-gen-go
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
-	@rm -rf bin/generated && mkdir -p bin/generated
-	$(call protoc-to,bin/generated)
-	@for f in $$(cd bin/generated && find . -name '*.go'); do \
-		diff -q bin/generated/$$f pkg/proto/$$f || { echo "run make generate"; exit 1; }; done
+	@rm -rf bin/_generated && mkdir -p bin/_generated
+	$(call protoc-to,bin/_generated)
+	@for f in $$(cd bin/_generated && find . -name '*.go'); do \
+		diff -q bin/_generated/$$f pkg/proto/$$f || { echo "run make generate"; exit 1; }; done
 	$(SQLC) diff
 
 deps:
