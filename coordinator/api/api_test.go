@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.uber.org/goleak"
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -30,7 +31,7 @@ var server *postgres.Server
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
-func runTests(m *testing.M) int {
+func runTests(m *testing.M) (code int) {
 	dir, err := os.MkdirTemp("", "adit-api-test-")
 	if err != nil {
 		panic(err)
@@ -43,8 +44,14 @@ func runTests(m *testing.M) int {
 	if err != nil {
 		panic(err)
 	}
-	defer server.Close()
-	return m.Run()
+	code = m.Run()
+	server.Close()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	return code
 }
 
 // deployment is the API on a database of its own.
