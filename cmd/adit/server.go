@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	stdlog "log"
 	"log/slog"
 	"net"
@@ -181,8 +182,11 @@ func listenWeb(ctx context.Context, f serverFlags) (net.Listener, error) {
 
 // prepareDataDir makes the data directory and makes sure it can be written.
 func prepareDataDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return fmt.Errorf("data directory: %w; choose another with --data-dir", err)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		// The user that runs Postgres has to pass through, whatever the umask.
+		if err := errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711)); err != nil {
+			return fmt.Errorf("data directory: %w; choose another with --data-dir", err)
+		}
 	}
 	probe, err := os.CreateTemp(dir, ".writable-*")
 	if err != nil {

@@ -65,7 +65,7 @@ func (s *Server) place(dir string) (string, error) {
 // placeOutside makes a place that everybody may pass through, and link a
 // symbolic link to it.
 func placeOutside(link string) (string, error) {
-	if err := os.MkdirAll(outside, 0o711); err != nil {
+	if err := makePassable(outside); err != nil {
 		return "", fmt.Errorf("cluster directory: %w", err)
 	}
 	data, err := os.MkdirTemp(outside, "cluster-")
@@ -76,6 +76,15 @@ func placeOutside(link string) (string, error) {
 		return "", fmt.Errorf("cluster directory: %w", err)
 	}
 	return data, nil
+}
+
+// makePassable makes a directory that everybody may pass through and nobody
+// else may list, whatever the umask.
+func makePassable(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o711)
 }
 
 // mayEnter reports whether the owner may search dir and all above it, by the

@@ -147,3 +147,15 @@ func TestClusterOfUnreadableVersionIsRefused(t *testing.T) {
 		t.Error("started on a cluster of another version")
 	}
 }
+
+func TestPassableWhateverTheUmask(t *testing.T) {
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	dir := filepath.Join(t.TempDir(), "outside")
+	if err := makePassable(dir); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o711 {
+		t.Errorf("mode %v, %v, want 0711", info.Mode().Perm(), err)
+	}
+}
