@@ -41,6 +41,8 @@ func TestParsePacket(t *testing.T) {
 	ends := func(src, dst string) (s, d netip.AddrPort) {
 		return netip.MustParseAddrPort(src), netip.MustParseAddrPort(dst)
 	}
+	fragment := packet4(udp, 0, transport(8, "payload"))
+	fragment[7] = 100
 	src4, dst4 := ends("10.0.0.1:1000", "10.0.0.2:2000")
 	src6, dst6 := ends("[fd00::1]:1000", "[fd00::2]:2000")
 	for name, tt := range map[string]struct {
@@ -60,6 +62,7 @@ func TestParsePacket(t *testing.T) {
 		"IPv4 options cut":       {packet: packet4(udp, 10, nil)[:30]},
 		"IPv6 header cut":        {packet: packet6(udp, nil)[:39]},
 		"neither IPv4 nor IPv6":  {packet: make([]byte, 60)},
+		"a later fragment":       {packet: fragment},
 		"nothing":                {},
 	} {
 		flow, payload, ok := parsePacket(tt.packet)
@@ -129,5 +132,23 @@ func TestAStoppedCaptureKeepsWhatItSaw(t *testing.T) {
 	flow := Flow{true, addrOf(cc), addrOf(cs)}
 	if first[flow].Packets != 1 || again[flow].Packets != 1 {
 		t.Errorf("first %+v, then %+v", first[flow], again[flow])
+	}
+}
+
+func TestCaptureLosesNothingOfABurst(t *testing.T) {
+	lab := New(t)
+	server, client := lab.Host("server"), lab.Host("client")
+	capture := server.Capture()
+	cs, cc := udp(t, server.Node, server.Addr()), udp(t, client.Node, client.Addr())
+	const packets = 20_000
+	for range packets {
+		send(t, cc, addrOf(cs), strings.Repeat("x", 1200))
+	}
+	lost, err := capture.Lost()
+	if err != nil || lost != 0 {
+		t.Errorf("lost %d (%v)", lost, err)
+	}
+	if seen := capture.Stop()[Flow{true, addrOf(cc), addrOf(cs)}]; seen.Packets != packets {
+		t.Errorf("saw %d packets of %d", seen.Packets, packets)
 	}
 }

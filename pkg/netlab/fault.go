@@ -12,20 +12,19 @@ import (
 // Fault is something that a node does to the packets that pass it, begin on it
 // or end on it.
 type Fault struct {
-	name  string
 	rules [][]expr.Any
 }
 
 // BlockUDP drops all UDP.
 func BlockUDP() Fault {
-	return Fault{"block UDP", [][]expr.Any{append(isProtocol(unix.IPPROTO_UDP), &expr.Verdict{Kind: expr.VerdictDrop})}}
+	return Fault{[][]expr.Any{append(isProtocol(unix.IPPROTO_UDP), &expr.Verdict{Kind: expr.VerdictDrop})}}
 }
 
 // DropLargeUDP drops UDP datagrams whose payload is larger than size bytes,
 // without a word, as some middleboxes do.
 func DropLargeUDP(size uint16) Fault {
 	const lengthOffset, headerLen = 4, 8
-	return Fault{"drop large UDP", [][]expr.Any{append(isProtocol(unix.IPPROTO_UDP),
+	return Fault{[][]expr.Any{append(isProtocol(unix.IPPROTO_UDP),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: lengthOffset, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpGt, Register: 1, Data: binaryutil.BigEndian.PutUint16(size + headerLen)},
 		&expr.Verdict{Kind: expr.VerdictDrop})}}
@@ -34,7 +33,7 @@ func DropLargeUDP(size uint16) Fault {
 // OnlyTCP drops everything but TCP to or from the given ports, as strict
 // company networks do. ICMP stays.
 func OnlyTCP(ports ...uint16) Fault {
-	f := Fault{name: "only TCP"}
+	var f Fault
 	const sourceOffset, destOffset = 0, 2
 	for _, port := range ports {
 		for _, offset := range []uint32{sourceOffset, destOffset} {
@@ -50,25 +49,22 @@ func OnlyTCP(ports ...uint16) Fault {
 	return f
 }
 
-// Fault makes the node have a fault until heal is called.
+// Fault makes the node have a fault until heal is called. Healing twice does
+// nothing more.
 func (n *Node) Fault(f Fault) (heal func()) {
 	n.lab.t.Helper()
-	n.setFaults(func(all []Fault) []Fault { return append(all, f) })
+	n.setFaults(func(all []*Fault) []*Fault { return append(all, &f) })
 	return func() {
 		n.lab.t.Helper()
-		n.setFaults(func(all []Fault) []Fault {
-			i := slices.IndexFunc(all, func(g Fault) bool { return g.name == f.name })
-			if i < 0 {
-				return all
-			}
-			return slices.Delete(all, i, i+1)
+		n.setFaults(func(all []*Fault) []*Fault {
+			return slices.DeleteFunc(all, func(g *Fault) bool { return g == &f })
 		})
 	}
 }
 
 // setFaults changes the node's faults and brings its rules in line, in one
 // step.
-func (n *Node) setFaults(change func([]Fault) []Fault) {
+func (n *Node) setFaults(change func([]*Fault) []*Fault) {
 	n.lab.t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()

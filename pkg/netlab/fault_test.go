@@ -93,3 +93,15 @@ func TestBothFamiliesComeBackWithTheCable(t *testing.T) {
 	eventually(t, c4, cs4, "by IPv4")
 	eventually(t, c6, cs6, "by IPv6")
 }
+
+func TestHealTakesOneFaultOnce(t *testing.T) {
+	lab := New(t)
+	server, laptop := lab.Host("server"), lab.Host("laptop")
+	cs, c := udp(t, server.Node, server.Addr()), udp(t, laptop.Node, laptop.Addr())
+	laptop.Fault(DropLargeUDP(10))
+	heal := laptop.Fault(DropLargeUDP(100))
+	heal()
+	heal()
+	send(t, c, addrOf(cs), "still too large")
+	silent(t, cs)
+}

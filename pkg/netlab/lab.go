@@ -1,18 +1,23 @@
 package netlab
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // namespaceDir is where named namespaces are mounted; iproute2 looks there,
@@ -40,8 +45,15 @@ func New(t testing.TB) *Lab {
 	if os.Geteuid() != 0 {
 		t.Skip("netlab: needs root for network namespaces")
 	}
+	if err := onThread(func() error { return unix.Unshare(unix.CLONE_NEWNET) }); err != nil {
+		t.Skipf("netlab: no network namespaces here: %v", err)
+	}
 	sweep(t)
-	l := &Lab{t: t, prefix: fmt.Sprintf("%s%d-%d-", prefix, os.Getpid(), labs.Add(1))}
+	began, err := began(os.Getpid())
+	if err != nil {
+		t.Fatalf("netlab: %v", err)
+	}
+	l := &Lab{t: t, prefix: fmt.Sprintf("%s%d-%s-%d-", prefix, os.Getpid(), began, labs.Add(1))}
 	node := l.node("internet")
 	node.forward()
 	l.internet = node.segment(netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:0:1::/64"))
@@ -75,6 +87,7 @@ type segment struct {
 	gateway *Node
 	v4, v6  netip.Prefix
 	next    byte // last byte of the next host's address
+	members []*Node
 }
 
 // firstHost is the last byte of the first host's address.
@@ -119,6 +132,9 @@ func (s *segment) attach(n *Node, name string) {
 	link, err := n.net.LinkByName(name)
 	lab.must(err, "interface of %s", n.name)
 	for _, p := range []netip.Prefix{s.v4, s.v6} {
+		if !n.hasFamily(p) {
+			continue
+		}
 		addr := withHost(p, s.next)
 		n.addAddr(link, addr)
 		if p.Addr().Is4() {
@@ -128,12 +144,35 @@ func (s *segment) attach(n *Node, name string) {
 		}
 	}
 	lab.must(n.net.LinkSetUp(link), "interface of %s", n.name)
+	lab.must(errors.Join(waitUp(s.gateway.net, port), waitUp(n.net, name)), "cable of %s", n.name)
 	for _, p := range []netip.Prefix{s.v4, s.v6} {
+		if !n.hasFamily(p) {
+			continue
+		}
 		gw := withHost(p, 1).Addr()
 		lab.must(n.net.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gw.AsSlice()}), "default route of %s", n.name)
 	}
-	n.uplink, n.port = s, port
+	if old := n.uplink; old != nil {
+		old.members = slices.DeleteFunc(old.members, func(m *Node) bool { return m == n })
+	}
+	n.uplink, n.port, n.uplinkIndex = s, port, link.Attrs().Index
+	s.members = append(s.members, n)
 	s.next++
+}
+
+// waitUp waits until the kernel has noticed that both ends of a cable are up.
+// Until then it drops packets, and the next ARP request is a second away.
+func waitUp(h *netlink.Handle, name string) error {
+	const patience, step = 5 * time.Second, time.Millisecond
+	for deadline := time.Now().Add(patience); ; time.Sleep(step) {
+		link, err := h.LinkByName(name)
+		if err != nil || link.Attrs().OperState == netlink.OperUp {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s is %v after %v", name, link.Attrs().OperState, patience)
+		}
+	}
 }
 
 // host adds a host to the segment.
@@ -152,8 +191,12 @@ func sweep(t testing.TB) {
 	}
 	for _, path := range names {
 		name := filepath.Base(path)
-		pid, err := strconv.Atoi(strings.SplitN(strings.TrimPrefix(name, prefix), "-", 2)[0])
-		if err != nil || syscall.Kill(pid, 0) == nil {
+		owner := strings.SplitN(strings.TrimPrefix(name, prefix), "-", 3)
+		pid, err := strconv.Atoi(owner[0])
+		if err != nil || len(owner) < 3 {
+			continue
+		}
+		if start, err := began(pid); err == nil && start == owner[1] {
 			continue
 		}
 		killInside(path)
@@ -161,6 +204,22 @@ func sweep(t testing.TB) {
 			t.Logf("netlab: remove stale namespace %s: %v", name, err)
 		}
 	}
+}
+
+// began says when a process began, in the kernel's ticks: a process id alone
+// may be that of a process long gone.
+func began(pid int) (string, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", err
+	}
+	// The name, in brackets, may contain anything; the start is the 20th field
+	// after it.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 20 {
+		return "", fmt.Errorf("/proc/%d/stat: %q", pid, stat)
+	}
+	return fields[19], nil
 }
 
 // killInside ends the processes whose network namespace is mounted at path.

@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,11 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -158,5 +162,50 @@ func TestSocketsStayOnTheirHost(t *testing.T) {
 	}
 	if from := receive(t, cb, "hello"); from.Addr() != a.Addr() {
 		t.Errorf("b saw %v, want %v", from, a.Addr())
+	}
+}
+
+func TestIPv6OnlyKeepsLoopback(t *testing.T) {
+	lab := New(t)
+	host := lab.Host("host")
+	host.IPv6Only()
+	l := listenTCP(t, host.Node, netip.MustParseAddr("127.0.0.1"))
+	connectTCP(t, host.Node, l)
+}
+
+// A program's children hold on to its output; they end with it all the same.
+func TestOutputEndsWithItsContext(t *testing.T) {
+	lab := New(t)
+	host := lab.Host("host")
+	ctx, cancel := context.WithTimeout(t.Context(), silence)
+	defer cancel()
+	begin := time.Now()
+	_, err := host.Output(ctx, "sh", "-c", "sleep 600; true")
+	if took := time.Since(begin); err == nil || took > patience {
+		t.Errorf("took %v (%v)", took, err)
+	}
+}
+
+func TestDoReturnsWhenItsFunctionLeaves(t *testing.T) {
+	lab := New(t)
+	host := lab.Host("host")
+	if err := host.Do(func() error { runtime.Goexit(); return nil }); err == nil {
+		t.Error("no error")
+	}
+}
+
+// A process may have the id of one that is gone.
+func TestSweepTellsProcessesOfOneIdApart(t *testing.T) {
+	New(t) // or skip
+	name := fmt.Sprintf("%s%d-%d-1-internet", prefix, os.Getpid(), 1)
+	if err := onThread(func() error {
+		ns, err := netns.NewNamed(name)
+		return errors.Join(err, ns.Close())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	New(t)
+	if left := namespaces(t, strings.TrimPrefix(name, namespaceDir)); len(left) != 0 {
+		t.Errorf("not swept: %v", left)
 	}
 }

@@ -263,3 +263,12 @@ func TestDoubleNATIsAsHardAsItsHarder(t *testing.T) {
 		})
 	}
 }
+
+func TestFullConeLetsNoIPv6In(t *testing.T) {
+	lab := New(t)
+	server := lab.Host("server")
+	laptop := lab.Router("home", FullCone).Host("laptop")
+	cs, c := udp(t, server.Node, server.Addr6()), udp(t, laptop.Node, laptop.Addr6())
+	send(t, cs, addrOf(c), "uninvited")
+	silent(t, c)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -24,12 +26,14 @@ type Node struct {
 	ns   netns.NsHandle
 	net  *netlink.Handle
 
-	v4, v6 netip.Addr
-	uplink *segment
-	port   string // the far end of its cable, in uplink's gateway
+	v4, v6      netip.Addr
+	only        int // AF_INET or AF_INET6 if it speaks only one; else 0
+	uplink      *segment
+	uplinkIndex int    // the near end of its cable
+	port        string // the far end of its cable, in uplink's gateway
 
 	mu     sync.Mutex
-	faults []Fault // guarded by mu
+	faults []*Fault // guarded by mu
 }
 
 // Host is a machine that programs run on.
@@ -72,9 +76,14 @@ func onThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked
+		defer close(done)
 		done <- f()
 	}()
-	return <-done
+	err, ok := <-done
+	if !ok {
+		return errors.New("netlab: the function left by Goexit, as t.Fatal does")
+	}
+	return err
 }
 
 // Do runs f with the node's network. Sockets that f opens stay on it; goroutines
@@ -102,7 +111,11 @@ func (n *Node) Addr6() netip.Addr { return n.v6 }
 // or all at once with Output.
 func (h *Host) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
+	// What the program started ends with it; nobody waits for what holds on to
+	// its output.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
 	return cmd
 }
 
@@ -131,7 +144,7 @@ func (h *Host) Output(ctx context.Context, program string, args ...string) (stri
 func (n *Node) IPv4Only() {
 	n.lab.t.Helper()
 	n.lab.must(n.sysctl("1", "ipv6/conf/all/disable_ipv6"), "IPv6 of %s", n.name)
-	n.v6 = netip.Addr{}
+	n.v6, n.only = netip.Addr{}, unix.AF_INET
 }
 
 // IPv6Only takes the node's IPv4 away.
@@ -140,20 +153,29 @@ func (n *Node) IPv6Only() {
 	links, err := n.net.LinkList()
 	n.lab.must(err, "interfaces of %s", n.name)
 	for _, link := range links {
+		if link.Attrs().Flags&net.FlagLoopback != 0 {
+			continue
+		}
 		addrs, err := n.net.AddrList(link, netlink.FAMILY_V4)
 		n.lab.must(err, "addresses of %s", n.name)
 		for _, a := range addrs {
 			n.lab.must(n.net.AddrDel(link, &a), "IPv4 of %s", n.name)
 		}
 	}
-	n.v4 = netip.Addr{}
+	n.v4, n.only = netip.Addr{}, unix.AF_INET6
 }
 
 // Unplug pulls the node's cable; Plug puts it back. Addresses stay.
 func (n *Node) Unplug() { n.lab.t.Helper(); n.setPort((*netlink.Handle).LinkSetDown) }
 
 // Plug puts the node's cable back.
-func (n *Node) Plug() { n.lab.t.Helper(); n.setPort((*netlink.Handle).LinkSetUp) }
+func (n *Node) Plug() {
+	n.lab.t.Helper()
+	n.setPort((*netlink.Handle).LinkSetUp)
+	link, err := n.net.LinkByIndex(n.uplinkIndex)
+	n.lab.must(err, "interface of %s", n.name)
+	n.lab.must(errors.Join(waitUp(n.uplink.gateway.net, n.port), waitUp(n.net, link.Attrs().Name)), "cable of %s", n.name)
+}
 
 func (n *Node) setPort(set func(*netlink.Handle, netlink.Link) error) {
 	n.lab.t.Helper()

@@ -111,6 +111,7 @@ func (r *Router) translate() error {
 	forward := addChain(c, filter, "forward", nftables.ChainHookForward)
 	if r.nat == FullCone {
 		r.openCone(c, nat)
+		c.AddRule(&nftables.Rule{Table: filter, Chain: forward, Exprs: append(isIPv6(), dropNewFromOutside()...)})
 	} else {
 		c.AddRule(&nftables.Rule{Table: filter, Chain: forward, Exprs: dropNewFromOutside()})
 	}
@@ -148,6 +149,14 @@ func ifname(key expr.MetaKey, name string) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: key, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: padded},
+	}
+}
+
+// isIPv6 matches all IPv6.
+func isIPv6() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.NFPROTO_IPV6}},
 	}
 }
 
