@@ -130,6 +130,9 @@ func newLogoutCmd(a *app) *cobra.Command {
 			if err := c.Logout(cmd.Context()); err != nil && !errors.Is(err, sdk.ErrUnauthorized) {
 				return err
 			}
+			if saved, err := a.loadSession(); err != nil || saved.Token != c.Token() {
+				return err // it was another token's session
+			}
 			if err := os.Remove(a.sessionFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("forget the session: %w", err)
 			}
@@ -168,6 +171,9 @@ func newTokensCmd(a *app) *cobra.Command {
 	create := &cobra.Command{
 		Use: "create NAME", Short: "Make a token and print it", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
+			if cmd.Flags().Changed("lifetime") && lifetime < time.Second {
+				return usagef("--lifetime %v: want a second or more", lifetime)
+			}
 			c, err := a.client()
 			if err != nil {
 				return err

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -181,15 +181,20 @@ func parseURL(s string) (*url.URL, error) {
 
 // explain adds what to try to errors that people meet.
 func explain(err error) string {
-	var api *sdk.Error
-	switch {
-	case errors.Is(err, rpc.ErrUnauthorized), errors.Is(err, sdk.ErrUnauthorized):
+	if errors.Is(err, rpc.ErrUnauthorized) || errors.Is(err, sdk.ErrUnauthorized) {
 		return "the coordinator does not accept the token: wrong, expired or revoked; run 'adit login URL'"
-	case errors.As(err, &api) && api.Status == http.StatusNotFound:
-		return err.Error() + "; 'adit list' shows your workspaces"
 	}
 	return err.Error()
 }
 
-// oneLine keeps an error on one line, whatever a server put into it.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine keeps an error on one line, and a terminal what it is, whatever a
+// server put into it.
+func oneLine(s string) string {
+	printable := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	return strings.Join(strings.Fields(printable), " ")
+}

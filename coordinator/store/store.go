@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"strconv"
 	"time"
 
@@ -98,7 +99,7 @@ func (s *Store) prepare(ctx context.Context, log *slog.Logger) error {
 		}
 		select { // it may be starting
 		case <-connect.Done():
-			return fmt.Errorf("connect to Postgres within %v: %w", openTimeout, err)
+			return fmt.Errorf("no answer from Postgres within %v: %w; check --postgres-url", openTimeout, dialError(err))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -106,6 +107,16 @@ func (s *Store) prepare(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("server version %s: %w; %d or newer is needed", num, ErrTooOld, minServerVersion/10000)
 	}
 	return s.migrate(ctx, log)
+}
+
+// dialError takes what the network said out of the driver's account of every
+// address it tried.
+func dialError(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op
+	}
+	return err
 }
 
 // cannotConnectNow is SQLSTATE 57P03: the server starts, stops or recovers.
