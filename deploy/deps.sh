@@ -12,6 +12,12 @@ need() {
 	missing+=("$2")
 }
 
+# needC is a C compiler with its headers.
+needC() {
+	need gcc gcc
+	[ -e /usr/include/stdint.h ] || missing+=(libc6-dev)
+}
+
 for target in "$@"; do
 	case $target in
 	run)
@@ -24,11 +30,11 @@ for target in "$@"; do
 		need rsync rsync
 		need nft nftables
 		need ip iproute2
-		need gcc gcc # the race detector
+		needC # the race detector
 		;;
 	lint)
 		need protoc protobuf-compiler
-		need gcc gcc # sqlc's parser of SQL
+		needC # sqlc's parser of SQL
 		;;
 	*)
 		echo "deps.sh: unknown target $target" >&2
