@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -12,6 +11,8 @@ import (
 	"sync"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/aditmesh/adit/agent/port"
 )
 
 // forward is one -L, -R or -D of ssh.
@@ -182,21 +183,5 @@ func joinConns(ctx context.Context, a, b net.Conn) {
 		b.Close()
 	})
 	defer stop()
-	defer a.Close()
-	defer b.Close()
-	var wg sync.WaitGroup
-	for _, pair := range [][2]net.Conn{{a, b}, {b, a}} {
-		wg.Go(func() {
-			dst, src := pair[0], pair[1]
-			if _, err := io.Copy(dst, src); err != nil {
-				dst.Close()
-				src.Close()
-				return
-			}
-			if half, ok := dst.(interface{ CloseWrite() error }); ok {
-				_ = half.CloseWrite() // a broken dst shows in the other direction
-			}
-		})
-	}
-	wg.Wait()
+	port.Join(a, b)
 }

@@ -22,7 +22,7 @@ func socksRequest(conn net.Conn) (string, error) {
 	if err := conn.SetDeadline(time.Now().Add(socksTimeout)); err != nil {
 		return "", err
 	}
-	defer conn.SetDeadline(time.Time{}) //nolint:errcheck // a broken connection shows at its next use
+	defer func() { _ = conn.SetDeadline(time.Time{}) }() // a broken connection shows at its next use
 	greeting := make([]byte, 2)
 	if _, err := io.ReadFull(conn, greeting); err != nil {
 		return "", err

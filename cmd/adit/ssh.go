@@ -165,7 +165,7 @@ func runSSH(ctx context.Context, a *app, conn net.Conn, name sdk.WorkspaceName, 
 	if wantsTerminal(a, f, line) {
 		err = runInteractive(ctx, a, client, s, line)
 	} else {
-		err = runPlain(ctx, a, s, line)
+		err = startSession(ctx, a, s, line, a.in)
 	}
 	return sshExit(err, name)
 }
@@ -191,8 +191,9 @@ func wantsTerminal(a *app, f sshFlags, line string) bool {
 	return f.tty || line == "" && isTerminal(a.in)
 }
 
-// runPlain runs a command with plain streams.
-func runPlain(ctx context.Context, a *app, s *ssh.Session, line string) error {
+// startSession starts a command, or a login shell for none, joins it to the
+// streams and waits for its end.
+func startSession(ctx context.Context, a *app, s *ssh.Session, line string, input io.Reader) error {
 	s.Stdout, s.Stderr = a.out, a.err
 	stdin, err := s.StdinPipe()
 	if err != nil {
@@ -207,7 +208,7 @@ func runPlain(ctx context.Context, a *app, s *ssh.Session, line string) error {
 		return err
 	}
 	go func() { // ends with the process, or with its input
-		_, _ = io.Copy(stdin, a.in)
+		_, _ = io.Copy(stdin, input)
 		_ = stdin.Close()
 	}()
 	return waitSession(ctx, s)

@@ -27,7 +27,7 @@ func runInteractive(ctx context.Context, a *app, client *ssh.Client, s *ssh.Sess
 		if err != nil {
 			return fmt.Errorf("make the terminal raw: %w", err)
 		}
-		defer term.Restore(fd, old) //nolint:errcheck // nothing can be done about it
+		defer func() { _ = term.Restore(fd, old) }() // nothing can be done about a failure
 		resized := followSize(fd, s)
 		defer resized()
 		input = &escapes{in: a.in, hangUp: func() {
@@ -42,24 +42,7 @@ func runInteractive(ctx context.Context, a *app, client *ssh.Client, s *ssh.Sess
 	if err := s.RequestPty(name, height, width, ssh.TerminalModes{}); err != nil {
 		return fmt.Errorf("open a terminal in the workspace: %w", err)
 	}
-	s.Stdout, s.Stderr = a.out, a.err
-	stdin, err := s.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if line == "" {
-		err = s.Shell()
-	} else {
-		err = s.Start(line)
-	}
-	if err != nil {
-		return err
-	}
-	go func() { // ends with the process, or with its input
-		_, _ = io.Copy(stdin, input)
-		_ = stdin.Close()
-	}()
-	return waitSession(ctx, s)
+	return startSession(ctx, a, s, line, input)
 }
 
 // followSize passes changes of the terminal's size on until its result is
