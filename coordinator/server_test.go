@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -16,9 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/aditmesh/adit/pkg/postgres"
+	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	"github.com/aditmesh/adit/pkg/rpc"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -27,30 +25,7 @@ import (
 // database is one real Postgres for all tests; each has a database of its own.
 var database *postgres.Server
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
-
-func runTests(m *testing.M) (code int) {
-	dir, err := os.MkdirTemp("", "adit-coordinator-test-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o711); err != nil { // for the user that runs Postgres
-		panic(err)
-	}
-	database, err = postgres.Start(context.Background(), postgres.Config{Dir: dir})
-	if err != nil {
-		panic(err)
-	}
-	code = m.Run()
-	database.Close()
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	if err := goleak.Find(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	return code
-}
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &database)) }
 
 // deployment is a coordinator that serves, with one user.
 type deployment struct {
@@ -62,10 +37,7 @@ type deployment struct {
 
 func deploy(t *testing.T, mounts map[string]http.Handler) *deployment {
 	t.Helper()
-	db, err := database.CreateDatabase(t.Context(), fmt.Sprintf("t%d", time.Now().UnixNano()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := postgrestest.Database(t, database)
 	s, err := Open(t.Context(), Config{
 		PostgresURL: db, Relays: &meshv1.Relays{}, Mounts: mounts, Version: "test", Logger: slog.New(slog.DiscardHandler),
 	})
@@ -289,7 +261,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}{
 		"ping slower than timeout": {Config{NodePing: time.Minute, NodeTimeout: time.Second}, "node timeout"},
 		"no URL":                   {Config{PostgresURL: "mysql://x:y@z:port"}, "Postgres URL"},
-		"nobody there":             {Config{PostgresURL: "postgres://alice:hunter2@" + dead.Addr().String() + "/adit"}, "connect to Postgres"},
+		"nobody there":             {Config{PostgresURL: "postgres://alice:hunter2@" + dead.Addr().String() + "/adit"}, "no answer from Postgres"},
 		"no such database":         {Config{PostgresURL: strings.Replace(database.URL(), "/postgres?", "/none?", 1)}, `database "none" does not exist`},
 	} {
 		ctx, cancel := t.Context(), func() {}

@@ -2,10 +2,8 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,41 +16,18 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.uber.org/goleak"
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/postgres"
+	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
 // server is one real Postgres for all tests; each has a database of its own.
 var server *postgres.Server
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
-
-func runTests(m *testing.M) (code int) {
-	dir, err := os.MkdirTemp("", "adit-api-test-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o711); err != nil { // for the user that runs Postgres
-		panic(err)
-	}
-	server, err = postgres.Start(context.Background(), postgres.Config{Dir: dir})
-	if err != nil {
-		panic(err)
-	}
-	code = m.Run()
-	server.Close()
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	if err := goleak.Find(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	return code
-}
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &server)) }
 
 // deployment is the API on a database of its own.
 type deployment struct {
@@ -83,10 +58,7 @@ func (r *revocations) TokenRevoked(id uuid.UUID) {
 func deploy(t *testing.T) *deployment {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	db, err := server.CreateDatabase(t.Context(), fmt.Sprintf("t%d", time.Now().UnixNano()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := postgrestest.Database(t, server)
 	st, err := store.Open(t.Context(), db, log)
 	if err != nil {
 		t.Fatal(err)
