@@ -101,7 +101,7 @@ func (l *liveness) due(now time.Time) []store.AgentLiveness {
 	var batch []store.AgentLiveness
 	for id, a := range l.agents {
 		if !a.broke.IsZero() && now.Sub(a.broke) >= l.timeout {
-			l.happened(id, agentWaited, now)
+			l.happened(id, agentWaited, a.broke) // that is when it was lost
 		}
 		if a.state == store.AgentConnected && a.broke.IsZero() && refresh {
 			a.at, a.dirty = now, true

@@ -44,8 +44,8 @@ func TestLivenessOfOneAgent(t *testing.T) {
 		t.Errorf("29 s after its stream broke: %v", batch)
 	}
 	batch = l.due(broke.Add(30 * time.Second))
-	if states(batch)[id] != store.AgentTimeout {
-		t.Errorf("30 s after its stream broke: %v, want timeout", batch)
+	if states(batch)[id] != store.AgentTimeout || !batch[0].At.Equal(broke) {
+		t.Errorf("30 s after its stream broke: %v, want timeout since it broke", batch)
 	}
 	l.written(batch)
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/aditmesh/adit/coordinator/secret"
 	"github.com/aditmesh/adit/coordinator/store/internal/db"
@@ -65,7 +66,8 @@ func (s *Store) JoinAgent(ctx context.Context, id uuid.UUID, publicKey, discoKey
 
 // JoinClient takes up the node that a resume token of this user names, with
 // its present keys, or else makes a new one. It returns the token to resume
-// with. ErrKeyInUse if another node holds the public key.
+// with. A client that never got its token, because the answer was lost, is
+// known by its keys. ErrKeyInUse if another node holds the public key.
 func (s *Store) JoinClient(ctx context.Context, userID uuid.UUID, resume string, publicKey, discoKey [32]byte) (Node, string, error) {
 	var n db.Node
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
@@ -77,8 +79,18 @@ func (s *Store) JoinClient(ctx context.Context, userID uuid.UUID, resume string,
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		id := uuid.New()
 		text, hash := secret.New()
+		n, err = q.ReclaimClientNode(ctx, db.ReclaimClientNodeParams{
+			UserID: userID, PublicKey: publicKey[:], DiscoKey: discoKey[:], ResumeHash: hash,
+		})
+		if err == nil {
+			resume = n.ID.String() + "_" + text
+			return nil
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		id := uuid.New()
 		resume = id.String() + "_" + text
 		n, err = q.InsertClientNode(ctx, db.InsertClientNodeParams{
 			ID: id, UserID: userID, Address: meshaddr.FromID(id),

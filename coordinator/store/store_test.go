@@ -14,37 +14,17 @@ import (
 
 	"github.com/aditmesh/adit/pkg/meshaddr"
 	"github.com/aditmesh/adit/pkg/postgres"
+	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 )
 
 // server is one real Postgres for all tests; each has a database of its own.
 var server *postgres.Server
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
-
-func runTests(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "adit-store-test-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o711); err != nil { // for the user that runs Postgres
-		panic(err)
-	}
-	server, err = postgres.Start(context.Background(), postgres.Config{Dir: dir})
-	if err != nil {
-		panic(err)
-	}
-	defer server.Close()
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &server)) }
 
 func open(t *testing.T) *Store {
 	t.Helper()
-	url, err := server.CreateDatabase(t.Context(), fmt.Sprintf("t%d", time.Now().UnixNano()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
+	s, err := Open(t.Context(), postgrestest.Database(t, server), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,10 +58,7 @@ func key(b byte) (k [32]byte) {
 }
 
 func TestManyOpenersMigrateOnce(t *testing.T) {
-	url, err := server.CreateDatabase(t.Context(), "race")
-	if err != nil {
-		t.Fatal(err)
-	}
+	url := postgrestest.Database(t, server)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -217,6 +194,47 @@ func TestResumeTokenKeepsTheNodeForItsUserOnly(t *testing.T) {
 	}
 	if after, _, err := s.JoinClient(t.Context(), u.ID, resume, key(1), key(1)); err != nil || after.ID == first.ID {
 		t.Errorf("resumed a node that said bye (%v)", err)
+	}
+}
+
+func TestClientWhoseWelcomeWasLostGetsItsNodeAgain(t *testing.T) {
+	s := open(t)
+	u, eve := addUser(t, s, "alice"), addUser(t, s, "eve")
+	first, _, err := s.JoinClient(t.Context(), u.ID, "", key(1), key(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, resume, err := s.JoinClient(t.Context(), u.ID, "", key(1), key(1))
+	if err != nil || again.ID != first.ID {
+		t.Errorf("got %v, %v, want %v", again.ID, err, first.ID)
+	}
+	if third, _, err := s.JoinClient(t.Context(), u.ID, resume, key(2), key(2)); err != nil || third.ID != first.ID {
+		t.Errorf("the new token resumes %v, %v", third.ID, err)
+	}
+	for name, join := range map[string]func() (Node, string, error){
+		"another disco key": func() (Node, string, error) { return s.JoinClient(t.Context(), u.ID, "", key(2), key(9)) },
+		"another user":      func() (Node, string, error) { return s.JoinClient(t.Context(), eve.ID, "", key(2), key(2)) },
+	} {
+		if n, _, err := join(); !errors.Is(err, ErrKeyInUse) {
+			t.Errorf("%s: %v, %v, want ErrKeyInUse", name, n.ID, err)
+		}
+	}
+}
+
+func TestKeyOfADeletedWorkspacesAgentIsUnknown(t *testing.T) {
+	s := open(t)
+	a := addAgent(t, s, addUser(t, s, "alice"), "dev")
+	if _, err := s.JoinAgent(t.Context(), a.ID, key(1), key(1), ""); err != nil {
+		t.Fatal(err)
+	}
+	if known, err := s.NodeKeyKnown(t.Context(), key(1)); err != nil || !known {
+		t.Errorf("before: %v, %v", known, err)
+	}
+	if err := s.DeleteWorkspace(t.Context(), a.WorkspaceID); err != nil {
+		t.Fatal(err)
+	}
+	if known, err := s.NodeKeyKnown(t.Context(), key(1)); err != nil || known {
+		t.Errorf("after: %v, %v", known, err)
 	}
 }
 

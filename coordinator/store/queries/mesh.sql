@@ -21,6 +21,11 @@ update nodes set public_key = $2, disco_key = $3, last_seen_at = now()
 where id = $1
 returning *;
 
+-- name: ReclaimClientNode :one
+update nodes set resume_hash = @resume_hash, last_seen_at = now()
+where user_id = @user_id and agent_id is null and public_key = @public_key and disco_key = @disco_key
+returning *;
+
 -- name: DeleteClientNode :exec
 delete from nodes where id = $1 and agent_id is null;
 
@@ -29,7 +34,12 @@ delete from nodes where agent_id is null and last_seen_at < @before
 and not (id = any(@keep::uuid[]));
 
 -- name: NodeKeyKnown :one
-select exists (select 1 from nodes where public_key = $1);
+select exists (
+    select 1 from nodes n
+    left join agents a on a.id = n.agent_id
+    left join workspaces w on w.id = a.workspace_id
+    where n.public_key = $1 and (n.agent_id is null or w.deleted_at is null)
+);
 
 -- name: ConnectedAgents :many
 select id from agents where state = 'connected';

@@ -130,7 +130,12 @@ func (q *Queries) InsertClientNode(ctx context.Context, arg InsertClientNodePara
 }
 
 const nodeKeyKnown = `-- name: NodeKeyKnown :one
-select exists (select 1 from nodes where public_key = $1)
+select exists (
+    select 1 from nodes n
+    left join agents a on a.id = n.agent_id
+    left join workspaces w on w.id = a.workspace_id
+    where n.public_key = $1 and (n.agent_id is null or w.deleted_at is null)
+)
 `
 
 func (q *Queries) NodeKeyKnown(ctx context.Context, publicKey []byte) (bool, error) {
@@ -138,6 +143,41 @@ func (q *Queries) NodeKeyKnown(ctx context.Context, publicKey []byte) (bool, err
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
+}
+
+const reclaimClientNode = `-- name: ReclaimClientNode :one
+update nodes set resume_hash = $1, last_seen_at = now()
+where user_id = $2 and agent_id is null and public_key = $3 and disco_key = $4
+returning id, user_id, agent_id, address, public_key, disco_key, resume_hash, created_at, last_seen_at
+`
+
+type ReclaimClientNodeParams struct {
+	ResumeHash []byte
+	UserID     uuid.UUID
+	PublicKey  []byte
+	DiscoKey   []byte
+}
+
+func (q *Queries) ReclaimClientNode(ctx context.Context, arg ReclaimClientNodeParams) (Node, error) {
+	row := q.db.QueryRow(ctx, reclaimClientNode,
+		arg.ResumeHash,
+		arg.UserID,
+		arg.PublicKey,
+		arg.DiscoKey,
+	)
+	var i Node
+	err := row.Scan(
+		&i.ID,
+		&i.UserID,
+		&i.AgentID,
+		&i.Address,
+		&i.PublicKey,
+		&i.DiscoKey,
+		&i.ResumeHash,
+		&i.CreatedAt,
+		&i.LastSeenAt,
+	)
+	return i, err
 }
 
 const recordLiveness = `-- name: RecordLiveness :exec
