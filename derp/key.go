@@ -36,7 +36,13 @@ func makeKey(file string) (key.NodePrivate, error) {
 	if err != nil {
 		return key.NodePrivate{}, fmt.Errorf("make the relay's key: %w", err)
 	}
-	if err := os.WriteFile(file, text, 0o600); err != nil {
+	// Whole or not at all: half a key would keep every later start from working.
+	part := file + ".part"
+	err = os.WriteFile(part, text, 0o600)
+	if err == nil {
+		err = os.Rename(part, file)
+	}
+	if err != nil {
 		return key.NodePrivate{}, fmt.Errorf("write the relay's key: %w", err)
 	}
 	return k, nil

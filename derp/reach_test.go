@@ -58,7 +58,7 @@ func connect(t *testing.T, c *derphttp.Client) {
 }
 
 func TestRelayWorksOverTLS(t *testing.T) {
-	r, err := Start(Config{})
+	r, err := Start(Config{Admit: admitAll})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestRelayWorksOverTLS(t *testing.T) {
 
 // A proxy may pass WebSockets and no other upgrade.
 func TestRelayWorksOverAWebSocket(t *testing.T) {
-	_, at := start(t, Config{})
+	_, at := start(t, Config{Admit: admitAll})
 	alice, bob := key.NewNode(), key.NewNode()
 	a := client(t, at, alice)
 	connect(t, a)
@@ -105,7 +105,7 @@ func TestRelayWorksOverAWebSocket(t *testing.T) {
 // Each of these connections must be ended by the relay, and a client beside
 // them must not notice.
 func TestGarbageHarmsNobodyElse(t *testing.T) {
-	_, at := start(t, Config{})
+	_, at := start(t, Config{Admit: admitAll})
 	alice, bob := key.NewNode(), key.NewNode()
 	a, b := client(t, at, alice), client(t, at, bob)
 	connect(t, a)
@@ -141,7 +141,7 @@ func TestGarbageHarmsNobodyElse(t *testing.T) {
 
 // The library panics at it; what net/http logs of a panic is no clear error.
 func TestKeyOfZerosEndsItsConnectionQuietly(t *testing.T) {
-	r, err := Start(Config{})
+	r, err := Start(Config{Admit: admitAll})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestKeyOfZerosEndsItsConnectionQuietly(t *testing.T) {
 }
 
 func TestProbePathsAnswer(t *testing.T) {
-	_, at := start(t, Config{})
+	_, at := start(t, Config{Admit: admitAll})
 	base := strings.TrimSuffix(at, "/derp")
 	for path, want := range map[string]int{
 		"/derp/probe":         http.StatusOK,
@@ -189,7 +189,7 @@ func TestProbePathsAnswer(t *testing.T) {
 }
 
 func TestCloseDisconnectsClientsAndWaits(t *testing.T) {
-	r, at := start(t, Config{STUN: []string{"127.0.0.1:0"}, Admit: func(context.Context, [32]byte) (bool, error) { return true, nil }})
+	r, at := start(t, Config{STUN: []string{"127.0.0.1:0"}, Admit: admitAll})
 	c := client(t, at, key.NewNode())
 	connect(t, c)
 	if err := r.Close(); err != nil {

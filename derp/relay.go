@@ -32,7 +32,7 @@ type Config struct {
 	// Empty means a new key with each start.
 	KeyFile string
 	// Admit says whether the node with the given WireGuard public key may use
-	// the relay. An error admits nobody. Nil admits everybody.
+	// the relay. An error admits nobody. Nil admits nobody.
 	Admit func(ctx context.Context, nodeKey [32]byte) (bool, error)
 	// STUN lists the UDP addresses to answer STUN on. A node that is to see
 	// whether its mapping varies needs two.
@@ -68,11 +68,12 @@ func Start(cfg Config) (*Relay, error) {
 	r.server = derpserver.New(priv, func(format string, args ...any) {
 		r.log.Debug("derp: " + fmt.Sprintf(format, args...))
 	})
-	if cfg.Admit != nil {
-		if err := r.openGate(); err != nil {
-			r.Close()
-			return nil, fmt.Errorf("derp: %w", err)
-		}
+	if r.admit == nil {
+		r.admit = func(context.Context, [32]byte) (bool, error) { return false, nil }
+	}
+	if err := r.openGate(); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("derp: %w", err)
 	}
 	for _, addr := range cfg.STUN {
 		if err := r.serveSTUN(ctx, addr); err != nil {

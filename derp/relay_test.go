@@ -40,6 +40,8 @@ func start(t *testing.T, cfg Config) (*Relay, string) {
 	return r, web.URL + "/derp"
 }
 
+func admitAll(context.Context, [32]byte) (bool, error) { return true, nil }
+
 func client(t *testing.T, url string, k key.NodePrivate) *derphttp.Client {
 	t.Helper()
 	c, err := derphttp.NewClient(k, url, t.Logf, netmon.NewStatic())
@@ -82,6 +84,18 @@ func TestRelayCarriesPacketsBetweenAdmittedKeys(t *testing.T) {
 	if err := e.Connect(ctx); err == nil {
 		if m, err := e.Recv(); err == nil {
 			t.Errorf("a stranger was let in and received %#v", m)
+		}
+	}
+}
+
+func TestARelayThatNobodyVouchesToAdmitsNobody(t *testing.T) {
+	_, url := start(t, Config{})
+	c := client(t, url, key.NewNode())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := c.Connect(ctx); err == nil {
+		if m, err := c.Recv(); err == nil {
+			t.Errorf("let in, and received %#v", m)
 		}
 	}
 }

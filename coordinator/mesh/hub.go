@@ -19,10 +19,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/google/uuid"
 
@@ -39,6 +37,9 @@ const (
 
 	// helloTimeout is how long a stream may take to say who it is.
 	helloTimeout = 10 * time.Second
+
+	// defaultNodeTimeout is two pings of 15 s.
+	defaultNodeTimeout = 30 * time.Second
 
 	// expireEvery is how often lost nodes and stale rows are looked for.
 	expireEvery = time.Minute
@@ -67,9 +68,10 @@ type Config struct {
 	// Relays is the relay map that nodes get.
 	Relays *meshv1.Relays
 	// NodeTimeout is how long an agent whose stream broke may take to return
-	// before it counts as timed out.
+	// before it counts as timed out. Zero means 30 s.
 	NodeTimeout time.Duration
-	Logger      *slog.Logger
+	// Logger gets joins, leaves and what went wrong; nil discards.
+	Logger *slog.Logger
 }
 
 // Hub serves the control streams. Its methods may be called concurrently.
@@ -98,6 +100,12 @@ type session struct {
 
 // New returns a hub without streams.
 func New(cfg Config) *Hub {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.NodeTimeout == 0 {
+		cfg.NodeTimeout = defaultNodeTimeout
+	}
 	return &Hub{
 		cfg: cfg, log: cfg.Logger,
 		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), sessions: make(map[sessionID]*session),
@@ -226,98 +234,6 @@ func (h *Hub) Connect(stream meshv1.Mesh_ConnectServer) error {
 	var err error
 	bye, err = h.serve(stream, s, *member, ups)
 	return err
-}
-
-func identity(ctx context.Context) (auth.Identity, bool) {
-	v, ok := rpc.Identity(ctx)
-	if !ok {
-		return auth.Identity{}, false
-	}
-	who, ok := v.(auth.Identity)
-	return who, ok
-}
-
-// admit waits for hello and joins the node in the store. It returns the member
-// and its resume token, or what to refuse the stream with, or neither.
-func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.Up) (*member, string, *meshv1.Down) {
-	timer := time.NewTimer(helloTimeout)
-	defer timer.Stop()
-	var hello *meshv1.Hello
-	select {
-	case up, ok := <-ups:
-		if !ok {
-			return nil, "", nil
-		}
-		hello = up.GetHello()
-	case <-timer.C:
-		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", fmt.Sprintf("no hello within %v", helloTimeout))
-	}
-	switch {
-	case hello == nil:
-		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "the first message must be hello")
-	case hello.GetProtocol() != protocolVersion:
-		return nil, "", errorDown(meshv1.Error_BAD_VERSION, "", fmt.Sprintf(
-			"protocol version %d is not spoken here, only %d; use an adit of the coordinator's version", hello.GetProtocol(), protocolVersion))
-	case len(hello.GetPublicKey()) != 32 || len(hello.GetDiscoKey()) != 32:
-		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "keys must be 32 bytes long")
-	case [32]byte(hello.GetPublicKey()) == [32]byte{}, [32]byte(hello.GetDiscoKey()) == [32]byte{}:
-		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "a key of zeros is none")
-	case len(hello.GetVersion()) > 128 || len(hello.GetResumeToken()) > 256:
-		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "hello is too long")
-	case strings.ContainsFunc(hello.GetVersion(), unicode.IsControl): // Postgres keeps no NUL, terminals no escapes
-		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "version has control characters")
-	}
-	m := &member{key: [32]byte(hello.GetPublicKey()), disco: [32]byte(hello.GetDiscoKey())}
-	resume, err := h.joinStore(ctx, who, hello, m)
-	switch {
-	case err == nil:
-		return m, resume, nil
-	case errors.Is(err, store.ErrKeyInUse):
-		return nil, "", errorDown(meshv1.Error_KEY_IN_USE, "", "this public key belongs to another node; restart to make a new one")
-	case errors.Is(err, store.ErrNotFound) && who.Kind == auth.Agent:
-		return nil, "", errorDown(meshv1.Error_REVOKED, "", workspaceDeleted)
-	case errors.Is(err, store.ErrNotFound):
-		return nil, "", errorDown(meshv1.Error_REVOKED, "", tokenRevoked)
-	default:
-		h.log.Warn("a node could not join", "err", err)
-		return nil, "", errorDown(meshv1.Error_UNAVAILABLE, "", "the database is away; try again")
-	}
-}
-
-// joinStore fills in m with what the store has to say. That the identity was
-// good when its connection was opened says little about now.
-func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.Hello, m *member) (resume string, err error) {
-	var n store.Node
-	if who.Kind == auth.Agent {
-		a, err := h.cfg.Store.LiveAgent(ctx, who.AgentID)
-		if err != nil {
-			return "", err
-		}
-		m.name = agentName(a)
-		n, err = h.cfg.Store.JoinAgent(ctx, who.AgentID, m.key, m.disco, hello.GetVersion())
-		if err != nil {
-			return "", err
-		}
-	} else {
-		if _, err := h.cfg.Store.LiveToken(ctx, who.TokenID); err != nil {
-			return "", err
-		}
-		u, err := h.cfg.Store.UserByID(ctx, who.UserID)
-		if err != nil {
-			return "", err
-		}
-		m.name = u.Username
-		n, resume, err = h.cfg.Store.JoinClient(ctx, who.UserID, hello.GetResumeToken(), m.key, m.disco)
-		if err != nil {
-			return "", err
-		}
-	}
-	m.id, m.user, m.agent, m.addr = n.ID, n.UserID, n.Agent, n.Address
-	return resume, nil
-}
-
-func agentName(a store.MeshAgent) string {
-	return a.AgentName + "." + a.WorkspaceName + "." + a.OwnerName
 }
 
 // serve carries messages both ways until the stream ends, one way or another.
@@ -450,7 +366,7 @@ func (h *Hub) onWant(ctx context.Context, id sessionID, who auth.Identity, peer 
 	defer h.mu.Unlock()
 	switch {
 	case err != nil && !errors.Is(err, store.ErrNotFound):
-		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_UNAVAILABLE, peer, "the database is away; try again"), end: true}})
+		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_UNAVAILABLE, peer, "the database is away; ask again in a moment")}})
 	case !allowed:
 		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_PEER_NOT_FOUND, peer, "no such peer, or not yours to reach")}})
 	default:
