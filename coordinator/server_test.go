@@ -29,6 +29,7 @@ func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &database)) }
 
 // deployment is a coordinator that serves, with one user.
 type deployment struct {
+	server *Server
 	url    *url.URL
 	alice  *sdk.Client
 	stop   context.CancelFunc
@@ -49,7 +50,7 @@ func deploy(t *testing.T, mounts map[string]http.Handler) *deployment {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	d := &deployment{url: &url.URL{Scheme: "http", Host: l.Addr().String()}, stop: cancel, served: make(chan error, 1)}
+	d := &deployment{server: s, url: &url.URL{Scheme: "http", Host: l.Addr().String()}, stop: cancel, served: make(chan error, 1)}
 	go func() {
 		d.served <- s.Run(ctx, l)
 		close(d.served)
@@ -75,6 +76,19 @@ func deploy(t *testing.T, mounts map[string]http.Handler) *deployment {
 // join opens a control stream and returns it once the node is welcome.
 func (d *deployment) join(t *testing.T, token string) meshv1.Mesh_ConnectClient {
 	t.Helper()
+	var key, disco [32]byte
+	rand.Read(key[:])
+	rand.Read(disco[:])
+	stream, down := d.hello(t, token, &meshv1.Hello{Protocol: 1, PublicKey: key[:], DiscoKey: disco[:], Version: "test"})
+	if down.GetWelcome() == nil {
+		t.Fatalf("hello was answered with %v", down)
+	}
+	return stream
+}
+
+// hello opens a control stream and returns it with the first answer.
+func (d *deployment) hello(t *testing.T, token string, hello *meshv1.Hello) (meshv1.Mesh_ConnectClient, *meshv1.Down) {
+	t.Helper()
 	conn, err := rpc.Dial(t.Context(), rpc.DialConfig{URL: d.url, Path: "/rpc/v1/node", Token: token})
 	if err != nil {
 		t.Fatal(err)
@@ -84,18 +98,14 @@ func (d *deployment) join(t *testing.T, token string) meshv1.Mesh_ConnectClient 
 	if err != nil {
 		t.Fatal(err)
 	}
-	var key, disco [32]byte
-	rand.Read(key[:])
-	rand.Read(disco[:])
-	hello := &meshv1.Hello{Protocol: 1, PublicKey: key[:], DiscoKey: disco[:], Version: "test"}
 	if err := stream.Send(&meshv1.Up{Msg: &meshv1.Up_Hello{Hello: hello}}); err != nil {
 		t.Fatal(err)
 	}
 	down, err := stream.Recv()
-	if err != nil || down.GetWelcome() == nil {
-		t.Fatalf("hello was answered with %v, %v", down, err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return stream
+	return stream, down
 }
 
 // end reads a stream to its end and returns what it was told last.
