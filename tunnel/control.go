@@ -60,7 +60,11 @@ func (n *Node) runControl(ctx context.Context) {
 		if time.Since(began) > controlHealthyAfter {
 			pause = controlRetryMin
 		}
-		n.log.Info("control session ended; tunnels stay up", "err", err, "retry_in", pause)
+		event := "control session ended; tunnels stay up"
+		if !joined {
+			event = "not joined yet; trying again"
+		}
+		n.log.Info(event, "err", err, "retry_in", pause)
 		select {
 		case <-ctx.Done():
 		case <-n.closed:
