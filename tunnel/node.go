@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/tun"
 
 	"github.com/aditmesh/adit/pkg/meshaddr"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -42,6 +43,8 @@ var (
 	ErrPeerOffline = errors.New("peer is not connected")
 	// ErrClosed: the node was closed.
 	ErrClosed = errors.New("node closed")
+	// ErrNoStack: the node runs on an interface; use the machine's own stack.
+	ErrNoStack = errors.New("the node has no stack in the process")
 )
 
 // Config configures a node.
@@ -61,6 +64,11 @@ type Config struct {
 	// Persist makes Start wait for a coordinator that cannot be reached yet;
 	// else Start fails at once.
 	Persist bool
+	// Device carries the tunnel's packets to and from this machine's own
+	// network stack, such as a TUN interface. The node closes it. Its address
+	// and routes are the caller's to set. Nil means a stack in the process,
+	// which DialTCP, DialUDP, ListenTCP, HandleTCP and Ping need.
+	Device tun.Device
 	// Ping and Timeout watch the control session: how often it is pinged when
 	// silent, and how long an answer may take. Zero means 15 s each.
 	Ping, Timeout time.Duration
@@ -71,7 +79,7 @@ type Node struct {
 	cfg    Config
 	log    *slog.Logger
 	bind   *path.Bind
-	stack  *netstack.Stack
+	stack  *netstack.Stack // nil with a Config.Device
 	filter *filteredDevice
 	device *device.Device
 	pub    [32]byte
@@ -116,12 +124,16 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: make a key: %w", err)
 	}
-	stack, err := netstack.New(innerMTU)
-	if err != nil {
-		return nil, fmt.Errorf("tunnel: %w", err)
+	var stack *netstack.Stack
+	dev := cfg.Device
+	if dev == nil {
+		if stack, err = netstack.New(innerMTU); err != nil {
+			return nil, fmt.Errorf("tunnel: %w", err)
+		}
+		dev = stack
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Logger, stack: stack, filter: newFilteredDevice(stack),
+		cfg: cfg, log: cfg.Logger, stack: stack, filter: newFilteredDevice(dev),
 		pub:  [32]byte(priv.PublicKey().Bytes()),
 		done: make(chan struct{}), closed: make(chan struct{}), dirty: make(chan struct{}, 1),
 		peers: make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
@@ -138,7 +150,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		Logger:     cfg.Logger,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("tunnel: %w", errors.Join(err, stack.Close()))
+		return nil, fmt.Errorf("tunnel: %w", errors.Join(err, dev.Close()))
 	}
 	n.device = device.NewDevice(n.filter, n.bind, deviceLogger(cfg.Logger))
 	if err := n.device.IpcSet(fmt.Sprintf("private_key=%x\n", priv.Bytes())); err != nil {
@@ -259,26 +271,42 @@ func (n *Node) Connect(ctx context.Context, id string) (netip.Addr, error) {
 
 // DialTCP connects to a port of a peer. The connection has CloseWrite.
 func (n *Node) DialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	if n.stack == nil {
+		return nil, ErrNoStack
+	}
 	return n.stack.DialTCP(ctx, to)
 }
 
 // DialUDP returns a UDP socket connected to a port of a peer.
 func (n *Node) DialUDP(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+	if n.stack == nil {
+		return nil, ErrNoStack
+	}
 	return n.stack.DialUDP(to)
 }
 
 // ListenTCP listens on a port of the node's mesh address. The RemoteAddr of
 // what it accepts is the mesh address of the peer, proven by WireGuard.
-func (n *Node) ListenTCP(port uint16) (net.Listener, error) { return n.stack.ListenTCP(port) }
+func (n *Node) ListenTCP(port uint16) (net.Listener, error) {
+	if n.stack == nil {
+		return nil, ErrNoStack
+	}
+	return n.stack.ListenTCP(port)
+}
 
 // HandleTCP takes the connections to ports that nobody listens on; see
 // netstack.Stack.HandleTCP.
 func (n *Node) HandleTCP(open func(ctx context.Context, port uint16) (serve func(net.Conn), err error)) {
-	n.stack.HandleTCP(open)
+	if n.stack != nil {
+		n.stack.HandleTCP(open)
+	}
 }
 
 // Ping sends an echo request through the tunnel and waits for the answer.
 func (n *Node) Ping(ctx context.Context, to netip.Addr) (time.Duration, error) {
+	if n.stack == nil {
+		return 0, ErrNoStack
+	}
 	return n.stack.Ping(ctx, to)
 }
 

@@ -89,6 +89,17 @@ func (b *Bind) wakePeer(p *Peer) {
 	}
 }
 
+// networkChanged has every peer's path tried anew.
+func (b *Bind) networkChanged() {
+	for _, p := range b.peers() {
+		p.mu.Lock()
+		acts := p.machine.networkChanged(time.Now())
+		p.mu.Unlock()
+		b.perform(p, acts)
+		b.wakePeer(p)
+	}
+}
+
 // runEngine ticks each peer's machine when it is due.
 func (b *Bind) runEngine() {
 	timer := time.NewTimer(time.Hour)

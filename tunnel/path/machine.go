@@ -359,6 +359,21 @@ func (m *machine) wake(now time.Time, acts *actions) {
 	m.doubt(now, acts)
 }
 
+// networkChanged handles a change of this node's own addresses or routes: what
+// was known to work may not any more, and what failed may work now.
+func (m *machine) networkChanged(now time.Time) actions {
+	var acts actions
+	if m.asleep {
+		return acts // it will find out when it wakes
+	}
+	if m.mode == modeDirect {
+		m.doubt(now, &acts)
+	}
+	m.rounds = 0
+	m.startRound(now, &acts)
+	return acts
+}
+
 func (m *machine) tickDirect(now time.Time, acts *actions) {
 	c := m.candidates[m.best]
 	patience := max(silenceFor, 3*c.rtt)
