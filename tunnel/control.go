@@ -183,11 +183,10 @@ func (n *Node) onWelcome(w *meshv1.Welcome) error {
 	if err != nil {
 		return fmt.Errorf("tunnel: address from the coordinator: %w", err)
 	}
-	if n.stack == nil {
-		return nil
-	}
-	if err := n.stack.SetAddress(addr); err != nil {
-		return fmt.Errorf("tunnel: %w", err)
+	if n.stack != nil {
+		if err := n.stack.SetAddress(addr); err != nil {
+			return fmt.Errorf("tunnel: %w", err)
+		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
