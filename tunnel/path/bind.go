@@ -17,8 +17,9 @@ import (
 	"tailscale.com/types/key"
 )
 
-// relayInQueue is how many relayed packets may wait for the device.
-const relayInQueue = 512
+// inboxSize is how many packets that came by other ways than the shared sockets
+// may wait for the device.
+const inboxSize = 512
 
 // Config configures a Bind.
 type Config struct {
@@ -27,6 +28,9 @@ type Config struct {
 	// OnSelf is called, never concurrently, with each change of how this node
 	// can be reached. It must not block. Nil means nobody wants to know.
 	OnSelf func(Self)
+	// NoPortGuessing keeps the node from opening and trying many ports where one
+	// end's NAT is hard. Such peers then stay on the relay.
+	NoPortGuessing bool
 	// Exclude says which addresses are never candidates, such as the mesh's
 	// own. Nil excludes none.
 	Exclude func(netip.Addr) bool
@@ -46,12 +50,14 @@ type Bind struct {
 	disco key.DiscoPrivate
 	epoch time.Time // origin of the nanoseconds in Peer
 
-	home    atomic.Uint32 // own home region; 0 none
-	socks   atomic.Pointer[sockets]
-	relayIn chan relayed
-	frames  sync.Pool  // of *frame
-	wake    chan *Peer // peers whose machine is due before its time
-	probe   *prober
+	home   atomic.Uint32 // own home region; 0 none
+	socks  atomic.Pointer[sockets]
+	inbox  chan inbound
+	frames sync.Pool  // of *frame
+	wake   chan *Peer // peers whose machine is due before its time
+	// portTurn is held by the one round of port guessing under way.
+	portTurn chan struct{}
+	probe    *prober
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -72,8 +78,8 @@ type sockets struct {
 	closed chan struct{}
 }
 
-// relayed is a tunnel packet that came over a relay.
-type relayed struct {
+// inbound is a tunnel packet that came over a relay or a port of its own.
+type inbound struct {
 	peer  *Peer
 	frame *frame
 }
@@ -106,10 +112,10 @@ func New(cfg Config) (*Bind, error) {
 	b := &Bind{
 		cfg: cfg, log: cfg.Logger,
 		priv: priv, pub: priv.Public(), disco: key.NewDisco(),
-		epoch:   time.Now().Add(-time.Nanosecond),
-		relayIn: make(chan relayed, relayInQueue),
-		frames:  sync.Pool{New: func() any { return &frame{data: make([]byte, 0, 2048)} }},
-		wake:    make(chan *Peer, 64),
+		epoch:  time.Now().Add(-time.Nanosecond),
+		inbox:  make(chan inbound, inboxSize),
+		frames: sync.Pool{New: func() any { return &frame{data: make([]byte, 0, 2048)} }},
+		wake:   make(chan *Peer, 64), portTurn: make(chan struct{}, 1),
 		byKey:   make(map[key.NodePublic]*Peer),
 		byDisco: make(map[key.DiscoPublic]*Peer),
 		byAddr:  make(map[netip.AddrPort]*Peer),
@@ -133,6 +139,9 @@ func (b *Bind) DiscoKey() [32]byte {
 func (b *Bind) Shutdown() error {
 	b.cancel()
 	err := b.Close()
+	for _, p := range b.peers() {
+		p.closePorts()
+	}
 	b.wg.Wait()
 	return err
 }
@@ -171,7 +180,7 @@ func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	if err4 != nil || err6 != nil {
 		b.log.Debug("no UDP socket for one address family", "udp4", err4, "udp6", err6)
 	}
-	fns = append(fns, b.relayReceiver(s))
+	fns = append(fns, b.inboxReceiver(s))
 	b.socks.Store(s)
 	b.probe.poke()
 	return fns, port, nil
@@ -221,34 +230,95 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if !ok {
 		return conn.ErrWrongEndpointType
 	}
-	p.noteSend(b.now())
 	r := p.route.Load()
+	silent := p.noteSend(b.now(), r)
 	if r.asleep {
 		b.wakePeer(p)
 	}
-	// Handshakes are rare and dear to lose; WireGuard drops the copy.
-	relay := r.relay || isHandshake(bufs[0])
-	if r.direct.IsValid() {
-		if err := b.writeUDP(bufs, r.direct); err != nil {
-			relay = true
-		}
+	relay := r.relay
+	switch {
+	case isHandshake(bufs[0]):
+		relay = relayAll // rare and dear to lose; WireGuard drops the copy
+	case silent && relay == relayLast:
+		relay = relaySmall
 	}
-	if relay {
-		if l := b.link(p.relayRegion()); l != nil {
-			for _, buf := range bufs {
-				l.send(p.key, buf)
+	if r.direct.valid() && !b.sendDirect(p, r, bufs) {
+		relay = relayAll
+	}
+	if relay == relaySmall && r.also.valid() {
+		for _, buf := range bufs {
+			if len(buf) <= smallPacket {
+				b.writeCopy(buf, r.also, r.alsoPort)
 			}
 		}
 	}
+	b.sendRelayed(p, relay, r.limit, bufs)
 	return nil
 }
 
-func (b *Bind) writeUDP(bufs [][]byte, addr netip.AddrPort) error {
-	s := b.socketFor(addr.Addr())
+// sendDirect sends what fits the route's direct way. It reports false when that
+// failed.
+func (b *Bind) sendDirect(p *Peer, r *liveRoute, bufs [][]byte) bool {
+	var sent counters
+	for len(bufs) > 0 {
+		n := 0 // how many in a row fit
+		for n < len(bufs) && len(bufs[n]) <= r.limit {
+			if len(bufs[n]) > largePacket {
+				sent.large++
+			}
+			n++
+		}
+		if n > 0 {
+			if err := b.writeUDP(bufs[:n], r.direct, r.directPort); err != nil {
+				return false
+			}
+			sent.packets += uint32(n)
+			bufs = bufs[n:]
+			continue
+		}
+		bufs = bufs[1:]
+	}
+	p.sent.add(sent)
+	return true
+}
+
+// sendRelayed sends over the relay what is to go there.
+func (b *Bind) sendRelayed(p *Peer, use relayUse, limit int, bufs [][]byte) {
+	var l *link
+	for _, buf := range bufs {
+		if use == relayAll || use == relaySmall && len(buf) <= smallPacket || len(buf) > limit {
+			if l == nil {
+				if l = b.link(p.relayRegion()); l == nil {
+					return
+				}
+			}
+			l.send(p.key, buf)
+		}
+	}
+}
+
+// writeUDP sends bufs by w, from extra if that is not nil.
+func (b *Bind) writeUDP(bufs [][]byte, w way, extra *port) error {
+	if w.sock != 0 {
+		if extra == nil {
+			return net.ErrClosed
+		}
+		return extra.writeBatch(bufs, w.addr)
+	}
+	s := b.socketFor(w.addr.Addr())
 	if s == nil {
 		return net.ErrClosed
 	}
-	return s.writeBatch(bufs, addr)
+	return s.writeBatch(bufs, w.addr)
+}
+
+// writeCopy sends a packet by one more way, where it may as well be lost.
+func (b *Bind) writeCopy(buf []byte, w way, extra *port) {
+	if extra != nil {
+		_ = extra.write(buf, w.addr)
+	} else if s := b.socketFor(w.addr.Addr()); s != nil && w.sock == 0 {
+		_ = s.write(buf, w.addr)
+	}
 }
 
 // socketFor returns the socket of ip's family, or nil.
@@ -267,34 +337,63 @@ func (b *Bind) socketFor(ip netip.Addr) *socket {
 // receiver returns the function that reads sock for the device. What is not
 // WireGuard is handled on the way, and its size reported as zero.
 func (b *Bind) receiver(sock *socket) conn.ReceiveFunc {
-	// The sender of the last packet is most often that of the next.
-	var lastAddr netip.AddrPort
-	var lastPeer *Peer
 	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
-		now := b.now()
-		lastAddr = netip.AddrPort{}
-		return sock.read(bufs, func(i, n int, from netip.AddrPort) {
+		// The sender of the last packet is most often that of the next.
+		run := recvRun{bind: b}
+		n, err := sock.read(bufs, func(i, n int, from netip.AddrPort) {
 			sizes[i] = 0
 			if n == 0 {
 				return
 			}
 			switch classify(bufs[i][:n]) {
 			case kindWireGuard:
-				if from != lastAddr {
-					lastAddr, lastPeer = from, b.peerAt(from)
+				if run.take(n, from) {
+					sizes[i], eps[i] = n, run.peer
 				}
-				if lastPeer == nil {
-					return
-				}
-				lastPeer.noteRecv(now, true)
-				sizes[i], eps[i] = n, lastPeer
 			case kindDisco:
-				b.onDisco(bufs[i][:n], discoFrom{addr: from})
+				run.flush() // what came before is to be in the answer
+				b.onDisco(bufs[i][:n], discoFrom{way: way{addr: from}})
 			case kindSTUN:
 				b.probe.onSTUN(bufs[i][:n], from)
 			}
 		})
+		run.flush()
+		return n, err
 	}
+}
+
+// recvRun gathers what is to be noted of packets that come in a row.
+type recvRun struct {
+	bind *Bind
+	from netip.AddrPort
+	peer *Peer
+	came counters
+}
+
+// take notes a packet of n bytes. It reports false when it is from no peer.
+func (r *recvRun) take(n int, from netip.AddrPort) bool {
+	if from != r.from {
+		r.flush()
+		r.from, r.peer = from, r.bind.peerAt(from)
+	}
+	if r.peer == nil {
+		return false
+	}
+	r.came.packets++
+	if n > largePacket {
+		r.came.large++
+	}
+	return true
+}
+
+// flush notes what was gathered.
+func (r *recvRun) flush() {
+	if r.came.packets == 0 {
+		return
+	}
+	r.peer.received.add(r.came)
+	r.peer.noteRecv(r.bind.now(), true)
+	r.came = counters{}
 }
 
 func (b *Bind) peerAt(addr netip.AddrPort) *Peer {
@@ -303,11 +402,12 @@ func (b *Bind) peerAt(addr netip.AddrPort) *Peer {
 	return b.byAddr[addr]
 }
 
-// relayReceiver returns the function that hands relayed packets to the device.
-func (b *Bind) relayReceiver(s *sockets) conn.ReceiveFunc {
+// inboxReceiver returns the function that hands what is in the inbox to the
+// device.
+func (b *Bind) inboxReceiver(s *sockets) conn.ReceiveFunc {
 	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 		n := 0
-		take := func(r relayed) {
+		take := func(r inbound) {
 			sizes[n], eps[n] = copy(bufs[n], r.frame.data), r.peer
 			b.frames.Put(r.frame)
 			n++
@@ -315,12 +415,12 @@ func (b *Bind) relayReceiver(s *sockets) conn.ReceiveFunc {
 		select {
 		case <-s.closed:
 			return 0, net.ErrClosed
-		case r := <-b.relayIn:
+		case r := <-b.inbox:
 			take(r)
 		}
 		for n < len(bufs) {
 			select {
-			case r := <-b.relayIn:
+			case r := <-b.inbox:
 				take(r)
 			default:
 				return n, nil
@@ -341,15 +441,20 @@ func (b *Bind) onRelayed(region uint32, from key.NodePublic, data []byte) {
 	switch classify(data) {
 	case kindWireGuard:
 		p.noteRecv(b.now(), false)
-		f := b.frames.Get().(*frame)
-		f.data = append(f.data[:0], data...)
-		select {
-		case b.relayIn <- relayed{p, f}:
-		default: // the device is behind; WireGuard and TCP cope with loss
-			b.frames.Put(f)
-		}
+		b.deliver(p, data)
 	case kindDisco:
 		b.onDisco(data, discoFrom{region: region, relayed: p})
+	}
+}
+
+// deliver puts a copy of a tunnel packet into the inbox.
+func (b *Bind) deliver(p *Peer, data []byte) {
+	f := b.frames.Get().(*frame)
+	f.data = append(f.data[:0], data...)
+	select {
+	case b.inbox <- inbound{p, f}:
+	default: // the device is behind; WireGuard and TCP cope with loss
+		b.frames.Put(f)
 	}
 }
 

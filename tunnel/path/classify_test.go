@@ -66,7 +66,7 @@ func FuzzClassify(f *testing.F) {
 		if _, err := stun.ParseBindingRequest(b); err == nil && kind != kindSTUN {
 			t.Errorf("a STUN request is called %v", kind)
 		}
-		if _, err := openDisco(shared, b); err == nil && kind != kindDisco {
+		if _, _, err := openDisco(shared, b); err == nil && kind != kindDisco {
 			t.Errorf("a disco frame is called %v", kind)
 		}
 		if kind == kindDisco {
@@ -92,14 +92,14 @@ func FuzzOpenDisco(f *testing.F) {
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		frame := append([]byte(disco.Magic), self.Public().AppendTo(nil)...)
 		frame = append(frame, out.Seal(plain)...)
-		msg, err := openDisco(in, frame)
+		msg, _, err := openDisco(in, frame)
 		if err != nil {
 			if !errors.Is(err, errDisco) {
 				t.Errorf("error %v does not match errDisco", err)
 			}
 			return
 		}
-		again, err := openDisco(in, sealDisco(self.Public(), out, msg))
+		again, _, err := openDisco(in, sealDisco(self.Public(), out, msg))
 		if err != nil || !bytes.Equal(again.AppendMarshal(nil), msg.AppendMarshal(nil)) {
 			t.Errorf("%#v came back as %#v (%v)", msg, again, err)
 		}
@@ -109,7 +109,7 @@ func FuzzOpenDisco(f *testing.F) {
 func TestDiscoFromAStrangerDoesNotOpen(t *testing.T) {
 	self, peer, eve := key.NewDisco(), key.NewDisco(), key.NewDisco()
 	frame := sealDisco(self.Public(), eve.Shared(peer.Public()), &disco.Ping{}) // in self's name, with eve's key
-	if _, err := openDisco(peer.Shared(self.Public()), frame); !errors.Is(err, errDisco) {
+	if _, _, err := openDisco(peer.Shared(self.Public()), frame); !errors.Is(err, errDisco) {
 		t.Errorf("got %v, want errDisco", err)
 	}
 }

@@ -31,19 +31,41 @@ func discoSender(frame []byte) (key.DiscoPublic, bool) {
 	return key.DiscoPublicFromRaw32(mem.B(raw)), true
 }
 
-// openDisco opens a frame and parses what is in it. Errors match errDisco.
-func openDisco(shared key.DiscoShared, frame []byte) (disco.Message, error) {
+// pongLen is the length of a pong without its header, in bytes: what the format
+// defines. Anything may follow.
+const pongLen = 12 + 16 + 2
+
+// pingLen is the length of the shortest frame that carries a ping.
+const pingLen = discoOverhead + disco.MessageHeaderLen + disco.PingLen
+
+// pongWith is a pong with the sender's report behind it.
+type pongWith struct {
+	disco.Pong
+	report counters
+}
+
+// AppendMarshal appends the pong and then the report.
+func (p *pongWith) AppendMarshal(b []byte) []byte {
+	return appendReport(p.Pong.AppendMarshal(b), p.report)
+}
+
+// openDisco opens a frame and parses what is in it. What follows a pong comes
+// back beside it. Errors match errDisco.
+func openDisco(shared key.DiscoShared, frame []byte) (msg disco.Message, behind []byte, err error) {
 	const headerLen = len(disco.Magic) + 32
 	if len(frame) < discoOverhead {
-		return nil, fmt.Errorf("%w: %d bytes", errDisco, len(frame))
+		return nil, nil, fmt.Errorf("%w: %d bytes", errDisco, len(frame))
 	}
 	plain, ok := shared.Open(frame[headerLen:])
 	if !ok {
-		return nil, fmt.Errorf("%w: box does not open", errDisco)
+		return nil, nil, fmt.Errorf("%w: box does not open", errDisco)
 	}
-	msg, err := disco.Parse(plain)
+	msg, err = disco.Parse(plain)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDisco, err)
+		return nil, nil, fmt.Errorf("%w: %w", errDisco, err)
 	}
-	return msg, nil
+	if _, ok := msg.(*disco.Pong); ok {
+		return msg, plain[disco.MessageHeaderLen+pongLen:], nil
+	}
+	return msg, nil, nil
 }

@@ -27,7 +27,13 @@
 // Bytes that arrive on a UDP socket are told apart by their first bytes
 // ([classify]): WireGuard goes up to the device, disco and STUN are answered
 // or consumed here. For each peer a [machine], a pure function from events to
-// actions, keeps candidate addresses, decides when to ping, and moves the
-// peer between relay, direct and doubt; the [engine] performs its actions.
+// actions, keeps candidates, which are ways to reach the peer, decides when to
+// ping them, and moves the peer between relay, direct and doubt; the engine
+// performs its actions. What a packet is to do, the machine says in a [route].
 // One [link] a relay region carries frames over DERP.
+//
+// Four questions about a way have a file each: how large its packets may be
+// (mtu.go), whether it carries data and not only pings (verify.go), how to find
+// one through a hard NAT (birthday.go, ports.go), and what to do while it is in
+// doubt (machine.go): small packets then take every way at once.
 package path

@@ -1,7 +1,10 @@
 package path
 
 import (
+	"errors"
+	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"tailscale.com/disco"
@@ -22,7 +25,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 	}
 	if p == nil {
 		p = &Peer{bind: b, key: pub, disco: dk, shared: b.disco.Shared(dk), machine: newMachine(now, newTxID)}
-		p.route.Store(&route{relay: true})
+		p.route.Store(&liveRoute{})
 		b.byKey[pub] = p
 		if b.byDisco[dk] == nil { // the first holder keeps it
 			b.byDisco[dk] = p
@@ -33,6 +36,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 	p.home.Store(info.HomeRelay)
 	p.mu.Lock()
 	p.nat = info.NAT
+	b.tellNATs(p)
 	acts := p.machine.setTold(now, b.pingable(info.Endpoints))
 	p.nextAt = now // whatever wakes the engine next sees it
 	p.mu.Unlock()
@@ -44,10 +48,20 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 // RemovePeer forgets a peer. Packets from it are dropped from now on.
 func (b *Bind) RemovePeer(publicKey [32]byte) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if p := b.byKey[nodePublic(publicKey)]; p != nil {
+	p := b.byKey[nodePublic(publicKey)]
+	if p != nil {
 		b.forgetLocked(p)
 	}
+	b.mu.Unlock()
+	if p != nil {
+		p.closePorts()
+	}
+}
+
+// tellNATs tells p's machine what NATs there are. p.mu is held.
+func (b *Bind) tellNATs(p *Peer) {
+	p.machine.birthday.self, p.machine.birthday.peer = b.probe.current().NAT, p.nat
+	p.machine.birthday.off = b.cfg.NoPortGuessing
 }
 
 func (b *Bind) forgetLocked(p *Peer) {
@@ -148,14 +162,12 @@ func (b *Bind) tickIfDue(p *Peer, now time.Time) time.Time {
 }
 
 func (b *Bind) tick(p *Peer, now time.Time) time.Time {
-	seen := traffic{
-		sent:           b.timeOf(p.lastSend.Load()),
-		received:       b.timeOf(p.lastRecv.Load()),
-		receivedDirect: b.timeOf(p.lastRecvDirect.Load()),
-	}
+	seen := p.traffic()
 	p.mu.Lock()
+	b.tellNATs(p)
 	acts, next := p.machine.tick(now, seen)
 	p.nextAt = next
+	p.trimPortsLocked(now)
 	p.mu.Unlock()
 	b.perform(p, acts)
 	return next
@@ -165,30 +177,68 @@ func (b *Bind) tick(p *Peer, now time.Time) time.Time {
 func (b *Bind) perform(p *Peer, acts actions) {
 	b.publishRoute(p)
 	for _, ping := range acts.pings {
-		b.sendDisco(p, ping.addr, &disco.Ping{TxID: ping.tx, NodeKey: b.pub})
+		msg := &disco.Ping{TxID: ping.tx, NodeKey: b.pub, Padding: max(0, ping.size-pingLen)}
+		if err := b.sendDisco(p, ping.way, msg); errors.Is(err, syscall.EMSGSIZE) {
+			p.mu.Lock()
+			p.machine.tooBig(ping.way, ping.size)
+			p.mu.Unlock()
+		}
 	}
-	if acts.callMeMaybe {
-		b.sendRelayedDisco(p, &disco.CallMeMaybe{MyNumber: b.probe.endpoints()})
+	if acts.suspectOffload {
+		b.suspectOffload(p)
 	}
+	if len(acts.spray) > 0 {
+		b.wg.Go(func() { b.spray(p, acts.spray, acts.sprayTx) })
+	}
+	switch {
+	case len(acts.openPorts) > 0:
+		b.wg.Go(func() { b.openPorts(p, acts.openPorts) }) // and then call-me-maybe
+	case acts.callMeMaybe:
+		b.callMeMaybe(p)
+	}
+}
+
+// suspectOffload has packets segmented here from now on: the network card, or
+// what stands for one, may garble them.
+func (b *Bind) suspectOffload(p *Peer) {
+	b.log.Info("large packets to a peer are lost", "peer", p.key.ShortString())
+}
+
+// callMeMaybe asks the peer, over the relay, to ping this node.
+func (b *Bind) callMeMaybe(p *Peer) {
+	b.sendRelayedDisco(p, &disco.CallMeMaybe{MyNumber: b.probe.endpoints()})
 }
 
 func (b *Bind) publishRoute(p *Peer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r := p.machine.route(); *p.route.Load() != r {
-		if old := p.route.Load(); old.direct != r.direct || old.relay != r.relay {
-			b.log.Debug("path changed", "peer", p.key.ShortString(), "mode", p.machine.mode, "direct", r.direct, "relay", r.relay)
-		}
-		p.route.Store(&r)
+	r, old := p.machine.route(), p.route.Load()
+	if old.route == r {
+		return
 	}
+	if old.direct != r.direct {
+		b.log.Debug("path changed", "peer", p.key.ShortString(), "mode", p.machine.mode, "direct", r.direct.addr)
+	}
+	p.route.Store(&liveRoute{r, p.ports.open[r.direct.sock], p.ports.open[r.also.sock]})
 }
 
-// sendDisco sends msg to addr. A failure shows as silence: what can't be sent
-// won't be answered.
-func (b *Bind) sendDisco(p *Peer, addr netip.AddrPort, msg disco.Message) {
-	if s := b.socketFor(addr.Addr()); s != nil {
-		_ = s.write(sealDisco(b.disco.Public(), p.shared, msg), addr)
+// sendDisco sends msg by w. Most failures show as silence, since what can't be
+// sent won't be answered.
+func (b *Bind) sendDisco(p *Peer, w way, msg disco.Message) error {
+	frame := sealDisco(b.disco.Public(), p.shared, msg)
+	if w.sock != 0 {
+		p.mu.Lock()
+		extra := p.ports.open[w.sock]
+		p.mu.Unlock()
+		if extra == nil {
+			return net.ErrClosed
+		}
+		return extra.write(frame, w.addr)
 	}
+	if s := b.socketFor(w.addr.Addr()); s != nil {
+		return s.write(frame, w.addr)
+	}
+	return net.ErrClosed
 }
 
 func (b *Bind) sendRelayedDisco(p *Peer, msg disco.Message) {
@@ -197,10 +247,10 @@ func (b *Bind) sendRelayedDisco(p *Peer, msg disco.Message) {
 	}
 }
 
-// discoFrom is where a disco frame came from: a UDP address or, when relayed
-// is set, the peer whose key the relay vouches for.
+// discoFrom is where a disco frame came from: over UDP by way or, when relayed
+// is set, from the peer whose key the relay vouches for.
 type discoFrom struct {
-	addr    netip.AddrPort
+	way
 	region  uint32
 	relayed *Peer
 }
@@ -218,7 +268,7 @@ func (b *Bind) onDisco(data []byte, from discoFrom) {
 	if p == nil || from.relayed != nil && from.relayed != p {
 		return
 	}
-	msg, err := openDisco(p.shared, data)
+	msg, behind, err := openDisco(p.shared, data)
 	if err != nil {
 		return
 	}
@@ -227,10 +277,10 @@ func (b *Bind) onDisco(data []byte, from discoFrom) {
 		if !m.NodeKey.IsZero() && m.NodeKey != p.key || from.relayed != nil {
 			return
 		}
-		b.onPing(p, m, from.addr)
+		b.onPing(p, m, from.way)
 	case *disco.Pong:
 		if from.relayed == nil {
-			b.onPong(p, m, from.addr)
+			b.onPong(p, m, behind, from.way)
 		}
 	case *disco.CallMeMaybe:
 		if from.relayed != nil {
@@ -239,28 +289,35 @@ func (b *Bind) onDisco(data []byte, from discoFrom) {
 	}
 }
 
-func (b *Bind) onPing(p *Peer, m *disco.Ping, from netip.AddrPort) {
-	if b.cfg.Exclude(from.Addr()) {
+func (b *Bind) onPing(p *Peer, m *disco.Ping, from way) {
+	if b.cfg.Exclude(from.addr.Addr()) {
 		return
 	}
-	b.learnAddr(p, from)
-	b.sendDisco(p, from, &disco.Pong{TxID: m.TxID, Src: from})
+	b.learnAddr(p, from.addr)
+	_ = b.sendDisco(p, from, &pongWith{disco.Pong{TxID: m.TxID, Src: from.addr}, p.received.load()})
 	p.mu.Lock()
 	acts := p.machine.pinged(time.Now(), from)
 	p.mu.Unlock()
 	b.perform(p, acts)
 }
 
-func (b *Bind) onPong(p *Peer, m *disco.Pong, from netip.AddrPort) {
+func (b *Bind) onPong(p *Peer, m *disco.Pong, behind []byte, from way) {
+	answer := pong{tx: txID(m.TxID), out: p.sent.load()}
+	if r, ok := parseReport(behind); ok {
+		answer.report = &r
+	}
+	p.noteAnswer()
 	p.mu.Lock()
-	ok := p.machine.ponged(time.Now(), from, txID(m.TxID))
+	acts, ok := p.machine.ponged(time.Now(), from, answer)
 	p.mu.Unlock()
 	if !ok {
 		return
 	}
-	b.learnAddr(p, from)
-	b.probe.seenAs(m.Src)
-	b.publishRoute(p)
+	b.learnAddr(p, from.addr)
+	if from.sock == 0 {
+		b.probe.seenAs(m.Src)
+	}
+	b.perform(p, acts)
 	b.wakePeer(p)
 }
 

@@ -2,79 +2,14 @@ package path
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 )
-
-// Timing of path choice.
-const (
-	// heartbeat is how often the best direct path is pinged while traffic
-	// flows. A second keeps any NAT mapping open and finds a silent path
-	// before TCP's first back-off has doubled twice.
-	heartbeat = time.Second
-
-	// silenceFor is how long an unanswered ping, or data sent with nothing
-	// back, may last before the path is in doubt: three round trips, but no
-	// less than this, so that one scheduling hiccup does not count.
-	silenceFor = 200 * time.Millisecond
-
-	// doubtPing is how often a doubtful path is pinged.
-	doubtPing = 200 * time.Millisecond
-
-	// doubtFor is how long a path may stay in doubt before it is given up.
-	// Packets take both paths meanwhile, so that nothing is lost by patience.
-	doubtFor = 2 * time.Second
-
-	// idleAfter is how long after the last packet a peer is left alone.
-	// NAT mappings of UDP live 30 s or longer (RFC 4787, REQ-5, asks for two
-	// minutes), so what was learned before is doubtful by then.
-	idleAfter = 2 * time.Minute
-
-	// reprobeRelayed is how often a peer that is relayed while traffic flows
-	// is probed anew. The first rounds follow each other faster, from
-	// reprobeFirst on: the peer may not have been on its relay yet to hear
-	// the call-me-maybe of the one before.
-	reprobeRelayed = 5 * time.Second
-	reprobeFirst   = 300 * time.Millisecond
-
-	// reprobeDirect is how often a peer is probed anew whose direct path could
-	// still be bettered.
-	reprobeDirect = time.Minute
-
-	// goodEnough is a round trip that no other path is likely to beat by
-	// anything a person would notice.
-	goodEnough = 5 * time.Millisecond
-
-	// pingGap keeps two ends that answer each other's pings with pings from
-	// making a loop of it.
-	pingGap = 20 * time.Millisecond
-
-	// hintFor is how long a ping that came in is taken for a way out. The other
-	// end may have a direct path already, and no relay connection yet: without
-	// the hint, the answer to its handshake would be lost, and WireGuard would
-	// wait 5 s before the next.
-	hintFor = 5 * time.Second
-
-	// seenFor is how long an address that only its packets told us of is kept
-	// after it last answered.
-	seenFor = 2 * time.Minute
-)
-
-// burst is when a candidate is pinged within a probing round. The first pings
-// open holes in NATs on the way and may be dropped by the far one; those that
-// follow go through as soon as the far side has opened its own.
-var burst = [...]time.Duration{
-	0, 50 * time.Millisecond, 150 * time.Millisecond, 350 * time.Millisecond,
-	750 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second,
-}
-
-// maxCandidates bounds what a peer can make us ping.
-const maxCandidates = 64
 
 // mode is how a peer's packets travel.
 //
 //	relay ───pong──▶ direct ──silence──▶ doubt
-//	  ▲                 ▲──────pong────────┘ │
+//	  ▲                │ ▲──────pong───────┘ │
+//	  │◀─data swallowed┘                     │
 //	  └───────────── doubtFor passed ────────┘
 type mode uint8
 
@@ -88,57 +23,22 @@ func (m mode) String() string {
 	return [...]string{"relay", "direct", "doubt"}[m]
 }
 
-// txID identifies a ping and its pong.
-type txID [12]byte
-
-// ping is an action: ping addr with tx.
-type ping struct {
-	addr netip.AddrPort
-	tx   txID
-}
-
 // actions is what the machine wants done.
 type actions struct {
 	pings []ping
-	// callMeMaybe asks the peer, over the relay, to ping us.
+	// openPorts are addresses of the peer to ping from many new sockets.
+	openPorts []netip.AddrPort
+	// spray are addresses of the peer whose ports are to be pinged at random,
+	// with sprayTx.
+	spray   []netip.Addr
+	sprayTx txID
+	// callMeMaybe asks the peer, over the relay, to ping us: after the pings
+	// and ports above.
 	callMeMaybe bool
+	// suspectOffload says that large packets are lost on the way out, maybe
+	// for what the network card makes of them.
+	suspectOffload bool
 }
-
-// route is where packets to a peer go. The zero route is relay only.
-type route struct {
-	// direct is the UDP address; invalid when there is none.
-	direct netip.AddrPort
-	// relay says that packets go over the relay, too.
-	relay bool
-	// asleep says that the machine wants to hear of the next packet sent.
-	asleep bool
-}
-
-// candidate is an address that may reach the peer.
-type candidate struct {
-	addr netip.AddrPort
-	// told is set while the peer itself, through the coordinator or a
-	// call-me-maybe, names the address. Others were merely seen.
-	told bool
-
-	answered time.Time     // last pong; zero if never
-	rtt      time.Duration // of the last pong
-
-	// waiting holds pings without an answer, oldest first.
-	waiting []sentPing
-	// burstStart and burstNext are the present burst: when it began and the
-	// index of its next ping; past the end when it is over.
-	burstStart time.Time
-	burstNext  int
-}
-
-type sentPing struct {
-	tx txID
-	at time.Time
-}
-
-// maxWaiting bounds the unanswered pings remembered for a candidate.
-const maxWaiting = 8
 
 // machine decides which path packets to one peer take. It does no I/O, reads
 // no clock and takes no locks: each method is told the time, and leaves what
@@ -147,47 +47,47 @@ type machine struct {
 	newTx func() txID
 
 	mode       mode
-	best       netip.AddrPort
-	candidates map[netip.AddrPort]*candidate
+	best       way
+	candidates map[way]*candidate
 
 	// hint is where the peer's last ping came from, at hintAt: most likely the
 	// way to it, though no pong has proven that yet.
-	hint   netip.AddrPort
+	hint   way
 	hintAt time.Time
 
-	doubtSince time.Time
-	roundAt    time.Time // when the last probing round began
-	rounds     int       // how many there were since the direct path was lost
-	asleep     bool
+	now         time.Time // of the last event, for route
+	doubtSince  time.Time
+	roundAt     time.Time // when the last probing round began
+	rounds      int       // how many there were since the direct path was lost
+	tryingSince time.Time // when the first of them began
+	secondAt    time.Time // when the other ways were last pinged
+	asleep      bool
+
+	birthday birthday
+	delivery delivery
+
+	// alarms counts unanswered packets that turned out to want no answer,
+	// since alarmAt.
+	alarms  int
+	alarmAt time.Time
 
 	// Traffic as last told to tick.
-	lastSend, lastRecv, lastRecvDirect time.Time
-	created                            time.Time
+	seen    traffic
+	created time.Time
 }
 
 func newMachine(now time.Time, newTx func() txID) *machine {
 	return &machine{
 		newTx:      newTx,
-		candidates: make(map[netip.AddrPort]*candidate),
-		created:    now,
-	}
-}
-
-// route returns where packets go now.
-func (m *machine) route() route {
-	switch m.mode {
-	case modeDirect:
-		return route{direct: m.best, asleep: m.asleep, relay: m.asleep}
-	case modeDoubt:
-		return route{direct: m.best, relay: true, asleep: m.asleep}
-	default:
-		return route{direct: m.hint, relay: true, asleep: m.asleep}
+		candidates: make(map[way]*candidate),
+		created:    now, now: now, tryingSince: now,
 	}
 }
 
 // setTold replaces the addresses that the peer names and probes the new ones
 // at once, all of them when everything is to be tried anew.
 func (m *machine) setTold(now time.Time, addrs []netip.AddrPort) actions {
+	m.now = now
 	var acts actions
 	for _, c := range m.candidates {
 		c.told = false
@@ -198,9 +98,9 @@ func (m *machine) setTold(now time.Time, addrs []netip.AddrPort) actions {
 			fresh = true
 		}
 	}
-	for a, c := range m.candidates {
-		if !c.told && a != m.best && now.Sub(c.answered) > seenFor {
-			delete(m.candidates, a)
+	for w, c := range m.candidates {
+		if !c.told && w != m.best && now.Sub(c.answered) > seenFor {
+			delete(m.candidates, w)
 		}
 	}
 	if m.roundAt.IsZero() || fresh && m.mode != modeDirect {
@@ -212,65 +112,75 @@ func (m *machine) setTold(now time.Time, addrs []netip.AddrPort) actions {
 
 // tell notes a candidate that the peer names; true if it is new.
 func (m *machine) tell(a netip.AddrPort) bool {
-	if c := m.candidates[a]; c != nil {
+	w := way{addr: a}
+	if c := m.candidates[w]; c != nil {
 		c.told = true
 		return false
 	}
-	if !m.room() {
+	c := m.add(w)
+	if c == nil {
 		return false
 	}
-	m.candidates[a] = &candidate{addr: a, told: true}
+	c.told = true
 	return true
 }
 
-// room makes sure of a place for one more candidate, at the cost of one that
-// was merely seen and never answered. It reports false when there is none.
-func (m *machine) room() bool {
-	if len(m.candidates) < maxCandidates {
-		return true
-	}
-	for a, c := range m.candidates {
-		if !c.told && c.answered.IsZero() {
-			delete(m.candidates, a)
-			return true
+// add makes a candidate, if need be at the cost of one that was merely seen
+// and never answered. It returns nil when there is no room.
+func (m *machine) add(w way) *candidate {
+	if len(m.candidates) >= maxCandidates {
+		for old, c := range m.candidates {
+			if !c.told && c.answered.IsZero() {
+				delete(m.candidates, old)
+				break
+			}
 		}
 	}
-	return false
+	if len(m.candidates) >= maxCandidates {
+		return nil
+	}
+	c := newCandidate(w)
+	m.candidates[w] = c
+	return c
 }
 
 // callMeMaybe handles the peer's request to be pinged at addrs: its own NAT
 // is open towards us right now, so the pings go out at once.
 func (m *machine) callMeMaybe(now time.Time, addrs []netip.AddrPort) actions {
+	m.now = now
 	var acts actions
-	m.lastRecv = now
+	m.seen.received = now
 	if m.asleep {
 		m.wake(now, &acts)
 	}
 	for _, a := range addrs {
 		m.tell(a)
-		if c := m.candidates[a]; c != nil && m.mode != modeDirect {
+		if c := m.candidates[way{addr: a}]; c != nil && m.mode != modeDirect {
 			c.restartBurst(now)
 		}
 	}
-	if m.mode == modeDirect {
+	switch m.mode {
+	case modeDirect:
 		m.ping(now, m.candidates[m.best], &acts)
+	case modeRelay:
+		m.answerBirthday(now, &acts)
 	}
 	m.runBursts(now, &acts)
 	return acts
 }
 
-// pinged handles a ping from addr. A ping that arrived shows an open hole, so
-// unless the way there is known to work it is answered with one of ours.
-func (m *machine) pinged(now time.Time, addr netip.AddrPort) actions {
+// pinged handles a ping that came in by w. A ping that arrived shows an open
+// hole, so unless the way there is known to work it is answered with one of
+// ours.
+func (m *machine) pinged(now time.Time, w way) actions {
+	m.now = now
 	var acts actions
-	m.hint, m.hintAt = addr, now
-	c := m.candidates[addr]
+	m.hint, m.hintAt = w, now
+	c := m.candidates[w]
 	if c == nil {
-		if !m.room() {
+		if c = m.add(w); c == nil {
 			return acts
 		}
-		c = &candidate{addr: addr, burstNext: len(burst)}
-		m.candidates[addr] = c
 	}
 	if now.Sub(c.answered) < 2*heartbeat {
 		return acts
@@ -282,55 +192,104 @@ func (m *machine) pinged(now time.Time, addr netip.AddrPort) actions {
 	return acts
 }
 
-// ponged handles the answer to ping tx from addr. It reports false when no
-// such ping is waiting.
-func (m *machine) ponged(now time.Time, addr netip.AddrPort, tx txID) bool {
-	c := m.candidates[addr]
-	if c == nil {
-		return false
-	}
-	i := slices.IndexFunc(c.waiting, func(s sentPing) bool { return s.tx == tx })
-	if i < 0 {
-		return false
-	}
-	c.rtt = now.Sub(c.waiting[i].at)
-	c.answered = now
-	// Older pings will not be answered any more, or it no longer matters.
-	c.waiting = slices.Delete(c.waiting, 0, i+1)
-	c.burstNext = len(burst)
-
-	switch {
-	case m.mode != modeDirect:
-		m.best, m.mode = addr, modeDirect
-	case addr != m.best && c.betters(m.candidates[m.best]):
-		m.best = addr
-	}
-	return true
+// pong is an answer to a ping: to which, the peer's report if it sent one, and
+// what had been sent over the path in use when it came.
+type pong struct {
+	tx     txID
+	report *counters
+	out    counters
 }
 
-// traffic is when packets last went and came. The zero time is never.
+// ponged handles a pong that came in by w. It reports false when no such ping
+// is waiting.
+func (m *machine) ponged(now time.Time, w way, p pong) (actions, bool) {
+	m.now = now
+	var acts actions
+	c := m.candidates[w]
+	if c == nil && m.birthday.sprayed(now, p.tx, w.addr) {
+		if c = m.add(w); c != nil {
+			c.noteSent(sentPing{tx: p.tx, at: m.birthday.roundAt})
+		}
+	}
+	if c == nil {
+		return acts, false
+	}
+	sent, ok := c.answeredBy(now, p.tx)
+	if !ok {
+		return acts, false
+	}
+	if p.report != nil && w == m.best && m.mode != modeRelay {
+		if m.judge(now, c, sent.out, p, &acts) {
+			return acts, true
+		}
+	}
+	switch best := m.candidates[m.best]; {
+	case !c.usable(now):
+	case m.mode != modeDirect, c != best && c.betters(best):
+		m.use(c)
+	}
+	m.searchMTU(now, c, &acts)
+	return acts, true
+}
+
+// use makes c the path in use.
+func (m *machine) use(c *candidate) {
+	if m.best != c.way {
+		m.best, m.delivery, m.alarms = c.way, delivery{}, 0
+	}
+	m.mode = modeDirect
+}
+
+// judge compares what had been sent over c when the peer was asked with what
+// the peer has received. It reports whether c was given up.
+func (m *machine) judge(now time.Time, c *candidate, asked counters, p pong, acts *actions) bool {
+	switch m.delivery.judge(now, asked, p.out, *p.report) {
+	case lossLarge:
+		m.delivery = delivery{}
+		if c.mtu.suspected(now) {
+			// The search that the first loss began found nothing wrong.
+			c.shun(now)
+			m.retire(now, acts)
+			return true
+		}
+		acts.suspectOffload = true
+		c.mtu.restart(now)
+	case lossAll:
+		c.shun(now)
+		m.retire(now, acts)
+		return true
+	}
+	return false
+}
+
+// traffic is when packets last went and came, and how many went over the path
+// in use. The zero time is never.
 type traffic struct {
 	sent, received, receivedDirect time.Time
+	// unanswered is when the first packet went over UDP that nothing over UDP
+	// has followed.
+	unanswered time.Time
+	out        counters
 }
 
 // tick moves the machine to now. It returns what to do and when to call it
 // again at the latest; the zero time means not before something happens.
 func (m *machine) tick(now time.Time, t traffic) (actions, time.Time) {
+	m.now = now
 	var acts actions
-	m.lastSend = later(m.lastSend, t.sent)
-	m.lastRecv = later(m.lastRecv, t.received)
-	m.lastRecvDirect = later(m.lastRecvDirect, t.receivedDirect)
+	t.received = later(m.seen.received, t.received)
+	m.seen = t
 
-	last := later(m.created, later(m.lastSend, m.lastRecv))
+	last := later(m.created, later(t.sent, t.received))
 	if now.Sub(last) >= idleAfter {
-		m.asleep, m.hint = true, netip.AddrPort{}
+		m.asleep, m.hint = true, way{}
 		return acts, time.Time{}
 	}
 	if m.asleep {
 		m.wake(now, &acts)
 	}
 	if now.Sub(m.hintAt) >= hintFor {
-		m.hint = netip.AddrPort{}
+		m.hint = way{}
 	}
 
 	switch m.mode {
@@ -362,7 +321,13 @@ func (m *machine) wake(now time.Time, acts *actions) {
 // networkChanged handles a change of this node's own addresses or routes: what
 // was known to work may not any more, and what failed may work now.
 func (m *machine) networkChanged(now time.Time) actions {
+	m.now = now
 	var acts actions
+	m.birthday.rounds = 0
+	for _, c := range m.candidates {
+		c.shunUntil, c.shunned = time.Time{}, 0
+		c.mtu.nextAt, c.mtu.tries = now, 0
+	}
 	if m.asleep {
 		return acts // it will find out when it wakes
 	}
@@ -377,17 +342,39 @@ func (m *machine) networkChanged(now time.Time) actions {
 func (m *machine) tickDirect(now time.Time, acts *actions) {
 	c := m.candidates[m.best]
 	patience := max(silenceFor, 3*c.rtt)
-	if len(c.waiting) > 0 {
-		if now.Sub(c.waiting[0].at) >= patience {
-			m.doubt(now, acts)
-		}
+	if len(c.waiting) > 0 && now.Sub(c.waiting[0].at) >= patience {
+		m.doubt(now, acts)
 		return
 	}
-	// Sent something, and neither data nor a pong has come back since.
-	heard := later(m.lastRecvDirect, c.answered)
-	unanswered := m.lastSend.After(heard) && now.Sub(heard) >= patience
-	if unanswered || now.Sub(c.answered) >= heartbeat {
-		m.ping(now, c, acts)
+	m.searchMTU(now, c, acts)
+	m.verifyMTU(now, c, patience, acts)
+	if !c.usable(now) {
+		m.retire(now, acts)
+		return
+	}
+	if m.seen.receivedDirect.After(m.alarmAt) {
+		m.alarms = 0
+	}
+	if len(c.waiting) == 0 {
+		silent := !m.seen.unanswered.IsZero() && now.Sub(m.seen.unanswered) >= m.route().guard
+		if silent {
+			m.alarms, m.alarmAt = min(m.alarms+1, maxAlarms), now
+		}
+		pause := heartbeat
+		if m.delivery.inQuestion() {
+			pause = silenceFor
+		}
+		if silent || now.Sub(c.answered) >= pause {
+			m.ping(now, c, acts)
+		}
+	}
+	if now.Sub(m.secondAt) >= secondEvery {
+		m.secondAt = now
+		for _, other := range m.candidates {
+			if other != c && !other.answered.IsZero() {
+				m.ping(now, other, acts)
+			}
+		}
 	}
 	if c.rtt > goodEnough && now.Sub(m.roundAt) >= reprobeDirect {
 		m.roundAt = now
@@ -399,13 +386,12 @@ func (m *machine) tickDirect(now time.Time, acts *actions) {
 	}
 }
 
-// doubt starts sending over both paths and asks every address that ever
-// answered.
+// doubt starts sending over both paths and asks every way that ever answered.
 func (m *machine) doubt(now time.Time, acts *actions) {
 	m.mode = modeDoubt
 	m.doubtSince = now
 	for _, c := range m.candidates {
-		if c.addr == m.best || !c.answered.IsZero() {
+		if c.way == m.best || !c.answered.IsZero() {
 			m.ping(now, c, acts)
 		}
 	}
@@ -413,20 +399,29 @@ func (m *machine) doubt(now time.Time, acts *actions) {
 
 func (m *machine) tickDoubt(now time.Time, acts *actions) {
 	if now.Sub(m.doubtSince) >= doubtFor {
-		m.mode = modeRelay
-		m.best = netip.AddrPort{}
-		m.rounds = 0
-		m.startRound(now, acts)
+		m.retire(now, acts)
 		return
 	}
 	for _, c := range m.candidates {
-		if c.addr != m.best && c.answered.IsZero() {
+		if c.way != m.best && c.answered.IsZero() {
 			continue
 		}
 		if n := len(c.waiting); n == 0 || now.Sub(c.waiting[n-1].at) >= doubtPing {
 			m.ping(now, c, acts)
 		}
 	}
+}
+
+// retire gives the path in use up, for the next best or for the relay.
+func (m *machine) retire(now time.Time, acts *actions) {
+	if c := m.candidates[m.second()]; c != nil && m.mode == modeDirect {
+		m.use(c)
+		return
+	}
+	m.mode = modeRelay
+	m.best, m.delivery = way{}, delivery{}
+	m.rounds, m.tryingSince = 0, now
+	m.startRound(now, acts)
 }
 
 // startRound probes every candidate and asks the peer to do the same.
@@ -437,6 +432,7 @@ func (m *machine) startRound(now time.Time, acts *actions) {
 	for _, c := range m.candidates {
 		c.restartBurst(now)
 	}
+	m.startBirthday(now, acts)
 	m.runBursts(now, acts)
 }
 
@@ -449,45 +445,61 @@ func (m *machine) nextRound() time.Time {
 	return m.roundAt.Add(pause)
 }
 
-// restartBurst starts a burst unless one has only just begun.
-func (c *candidate) restartBurst(now time.Time) {
-	if c.burstNext < len(burst) && !c.burstStart.IsZero() && now.Sub(c.burstStart) < burst[2] {
-		return
-	}
-	c.burstStart, c.burstNext = now, 0
-}
-
 // runBursts sends the burst pings that are due.
 func (m *machine) runBursts(now time.Time, acts *actions) {
 	for _, c := range m.candidates {
-		if c.burstNext >= len(burst) {
-			continue
-		}
-		if c.burstStart.IsZero() {
-			c.burstStart = now
-		}
-		due := false
-		for c.burstNext < len(burst) && now.Sub(c.burstStart) >= burst[c.burstNext] {
-			c.burstNext++
-			due = true
-		}
-		if due {
+		if c.burstDue(now) {
 			m.ping(now, c, acts)
 		}
 	}
 }
 
-func (m *machine) ping(now time.Time, c *candidate, acts *actions) {
-	if len(c.waiting) == maxWaiting {
-		c.waiting = slices.Delete(c.waiting, 1, 2) // keep the oldest: it times the silence
+// searchMTU sends the padded pings that are due to a way that answers.
+func (m *machine) searchMTU(now time.Time, c *candidate, acts *actions) {
+	for _, size := range c.mtu.due(now) {
+		p := ping{c.way, m.newTx(), size}
+		c.mtu.noteSent(sentPing{p.tx, now, size, m.seen.out})
+		acts.pings = append(acts.pings, p)
 	}
-	p := ping{c.addr, m.newTx()}
-	c.waiting = append(c.waiting, sentPing{p.tx, now})
+}
+
+// verifyMTU makes sure, while large packets flow, that they still pass.
+func (m *machine) verifyMTU(now time.Time, c *candidate, patience time.Duration, acts *actions) {
+	size, gone := c.mtu.verifyDue(now, patience, m.seen.out.large)
+	if gone {
+		m.delivery = delivery{} // what is missing was too large
+	}
+	if size > 0 {
+		p := ping{c.way, m.newTx(), size}
+		c.mtu.verify = &sentPing{p.tx, now, size, m.seen.out}
+		acts.pings = append(acts.pings, p)
+	}
+}
+
+func (m *machine) ping(now time.Time, c *candidate, acts *actions) {
+	p := ping{way: c.way, tx: m.newTx()}
+	c.noteSent(sentPing{p.tx, now, 0, m.seen.out})
 	acts.pings = append(acts.pings, p)
 }
 
-// tickEvery is the coarsest step at which silence is noticed in time.
-const tickEvery = 100 * time.Millisecond
+// tooBig notes that this machine refused to send a ping of size bytes by w.
+func (m *machine) tooBig(w way, size int) {
+	if c := m.candidates[w]; c != nil {
+		c.mtu.tooBig(size)
+	}
+}
+
+// closed forgets what went over a socket that is gone.
+func (m *machine) closed(sock uint16) {
+	for w := range m.candidates {
+		if w.sock == sock {
+			delete(m.candidates, w)
+		}
+	}
+	if m.hint.sock == sock {
+		m.hint = way{}
+	}
+}
 
 // next says when tick has something to do again.
 func (m *machine) next(now time.Time) time.Time {
@@ -495,7 +507,7 @@ func (m *machine) next(now time.Time) time.Time {
 		return now.Add(tickEvery)
 	}
 	at := m.nextRound()
-	if m.hint.IsValid() {
+	if m.hint.valid() {
 		at = earlier(at, m.hintAt.Add(hintFor))
 	}
 	for _, c := range m.candidates {
@@ -504,27 +516,6 @@ func (m *machine) next(now time.Time) time.Time {
 		}
 	}
 	return at
-}
-
-// betters reports whether c is enough better than the path in use, best, to
-// move to it. A switch may reorder packets, so a few per cent are not enough.
-func (c *candidate) betters(best *candidate) bool {
-	return c.cost() < best.cost()-best.cost()/5
-}
-
-// cost weighs a round trip by what the way there is worth otherwise: a local
-// network spares the router and whatever the line is metered by, and IPv6
-// spares a NAT whose mapping may go.
-func (c *candidate) cost() time.Duration {
-	cost := c.rtt + 3*time.Millisecond
-	ip := c.addr.Addr()
-	switch {
-	case ip.IsPrivate() || ip.IsLoopback():
-		cost -= 2 * time.Millisecond
-	case ip.Is6():
-		cost -= time.Millisecond
-	}
-	return cost
 }
 
 func later(a, b time.Time) time.Time {

@@ -3,6 +3,7 @@ package path
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,9 +18,16 @@ type world struct {
 	ends [2]*simEnd
 	// carries decides whether a direct packet arrives; nil carries all.
 	carries func(w *world, from, to netip.AddrPort) bool
+	// mtu is the largest datagram that arrives; zero is any.
+	mtu int
+	// swallow says that direct data packets of at least so many bytes vanish,
+	// whatever becomes of pings; zero swallows none.
+	swallow int
 	latency time.Duration
 	queue   []simPacket
 	sends   int // pings put on the network
+	// suspected counts how often an end suspected its offload.
+	suspected int
 }
 
 // simEnd is one node: its machine and the single address it sends from.
@@ -31,6 +39,12 @@ type simEnd struct {
 	talking bool // sends a packet every 20 ms
 	direct  int  // data packets that came over UDP
 	relayed int
+	bulk    bool // its packets are large
+	// received is what it reports to the other end; sent is what it sent.
+	received, sent counters
+	// heardAt is when data last came, gap the longest time without.
+	heardAt time.Time
+	gap     time.Duration
 }
 
 type simPacket struct {
@@ -41,6 +55,8 @@ type simPacket struct {
 	tx       txID
 	overUDP  bool
 	destAddr netip.AddrPort
+	size     int
+	report   counters
 }
 
 var (
@@ -70,9 +86,12 @@ func (w *world) meet() {
 }
 
 func (w *world) do(i int, acts actions) {
+	if acts.suspectOffload {
+		w.suspected++
+	}
 	for _, p := range acts.pings {
 		w.sends++
-		w.send(i, simPacket{kind: "ping", tx: p.tx, overUDP: true, destAddr: p.addr})
+		w.send(i, simPacket{kind: "ping", tx: p.tx, overUDP: true, destAddr: p.addr, size: max(p.size, pingLen)})
 	}
 	if acts.callMeMaybe {
 		w.send(i, simPacket{kind: "cmm"})
@@ -86,6 +105,9 @@ func (w *world) send(from int, p simPacket) {
 			return
 		}
 		if w.carries != nil && !w.carries(w, p.from, p.destAddr) {
+			return
+		}
+		if w.mtu > 0 && p.size > w.mtu || p.kind == "data" && w.swallow > 0 && p.size >= w.swallow {
 			return
 		}
 	}
@@ -114,6 +136,7 @@ func (w *world) run(d time.Duration) {
 			}
 			if !e.next.IsZero() && !w.now.Before(e.next) {
 				var acts actions
+				e.traffic.out = e.sent
 				acts, e.next = e.m.tick(w.now, e.traffic)
 				w.do(i, acts)
 			}
@@ -121,19 +144,35 @@ func (w *world) run(d time.Duration) {
 	}
 }
 
-// sendData sends one data packet over the route in force.
+// sendData sends one data packet over the route in force, as Bind.Send does.
 func (w *world) sendData(i int) {
 	e := w.ends[i]
+	size := 150
+	if e.bulk {
+		size = 1400
+	}
 	e.traffic.sent = w.now
 	r := e.m.route()
 	if r.asleep {
 		e.next = w.now
 	}
-	if r.direct.IsValid() {
-		w.send(i, simPacket{kind: "data", overUDP: true, destAddr: r.direct})
+	use := r.relay
+	if r.guard > 0 {
+		if e.traffic.unanswered.IsZero() {
+			e.traffic.unanswered = w.now
+		} else if use == relayLast && w.now.Sub(e.traffic.unanswered) >= r.guard {
+			use = relaySmall
+		}
 	}
-	if r.relay {
-		w.send(i, simPacket{kind: "data"})
+	if r.direct.valid() && size <= r.limit {
+		e.sent.packets++
+		if size > largePacket {
+			e.sent.large++
+		}
+		w.send(i, simPacket{kind: "data", overUDP: true, destAddr: r.direct.addr, size: size})
+	}
+	if use == relayAll || use == relaySmall && size <= smallPacket || size > r.limit {
+		w.send(i, simPacket{kind: "data", size: size})
 	}
 }
 
@@ -141,17 +180,27 @@ func (w *world) receive(p simPacket) {
 	e := w.ends[p.to]
 	switch p.kind {
 	case "ping":
-		w.send(p.to, simPacket{kind: "pong", tx: p.tx, overUDP: true, destAddr: p.from})
-		w.do(p.to, e.m.pinged(w.now, p.from))
+		w.send(p.to, simPacket{kind: "pong", tx: p.tx, overUDP: true, destAddr: p.from, size: 150, report: e.received})
+		w.do(p.to, e.m.pinged(w.now, way{addr: p.from}))
 	case "pong":
-		e.m.ponged(w.now, p.from, p.tx)
+		e.traffic.unanswered = time.Time{}
+		acts, _ := e.m.ponged(w.now, way{addr: p.from}, pong{p.tx, &p.report, e.sent})
+		w.do(p.to, acts)
 	case "cmm":
 		w.do(p.to, e.m.callMeMaybe(w.now, []netip.AddrPort{p.from}))
 	case "data":
 		e.traffic.received = w.now
+		if !e.heardAt.IsZero() {
+			e.gap = max(e.gap, w.now.Sub(e.heardAt))
+		}
+		e.heardAt = w.now
 		if p.overUDP {
-			e.traffic.receivedDirect = w.now
+			e.traffic.receivedDirect, e.traffic.unanswered = w.now, time.Time{}
 			e.direct++
+			e.received.packets++
+			if p.size > largePacket {
+				e.received.large++
+			}
 		} else {
 			e.relayed++
 		}
@@ -209,7 +258,7 @@ func TestPortRestrictedBothSidesNeedsThreeRoundTrips(t *testing.T) {
 
 func TestRelayCarriesUntilDirect(t *testing.T) {
 	w := newWorld(t)
-	if r := w.ends[0].m.route(); !r.relay || r.direct.IsValid() {
+	if r := w.ends[0].m.route(); r.relay != relayAll || r.direct.valid() {
 		t.Fatalf("route before anything is known: %+v, want relay only", r)
 	}
 	w.carries = nothing
@@ -283,7 +332,7 @@ func TestIdlePeersArePingedNoMoreAndTheFirstPacketTakesBothPaths(t *testing.T) {
 		t.Errorf("%d pings in ten idle minutes, want none", w.sends-before)
 	}
 	r := w.ends[0].m.route()
-	if !r.relay || !r.direct.IsValid() || !r.asleep {
+	if r.relay != relayAll || !r.direct.valid() || !r.asleep {
 		t.Fatalf("route of an idle peer: %+v, want both ways and a wake-up", r)
 	}
 	w.sendData(0)
@@ -299,16 +348,20 @@ func TestFasterPathWinsByAMargin(t *testing.T) {
 	slow, fast, same := addrA, addrB, netip.MustParseAddrPort("203.0.113.3:3")
 	m.setTold(now, []netip.AddrPort{slow, fast, same})
 	answer := func(a netip.AddrPort, rtt time.Duration) {
-		c := m.candidates[a]
-		m.ponged(c.waiting[0].at.Add(rtt), a, c.waiting[0].tx)
+		c := m.candidates[way{addr: a}]
+		at := c.waiting[0].at.Add(rtt)
+		m.ponged(at, c.way, pong{tx: c.waiting[0].tx})
+		for _, p := range slices.Clone(c.mtu.probes) {
+			m.ponged(at, c.way, pong{tx: p.tx})
+		}
 	}
 	answer(slow, 40*time.Millisecond)
 	answer(same, 38*time.Millisecond)
-	if m.best != slow {
+	if m.best.addr != slow {
 		t.Errorf("moved to %v for 2 ms of 40", m.best)
 	}
 	answer(fast, 10*time.Millisecond)
-	if m.best != fast {
+	if m.best.addr != fast {
 		t.Errorf("best is %v, want the path of 10 ms", m.best)
 	}
 }
@@ -319,12 +372,12 @@ func TestFasterPathWinsByAMargin(t *testing.T) {
 func TestAPingThatCameInIsAWayOutBeforeAnyPong(t *testing.T) {
 	m := newWorld(t).ends[0].m
 	now := time.Unix(1_000_000, 0)
-	m.pinged(now, addrB)
-	if r := m.route(); r.direct != addrB || !r.relay {
+	m.pinged(now, way{addr: addrB})
+	if r := m.route(); r.direct.addr != addrB || r.relay != relayAll {
 		t.Fatalf("route %+v, want both %v and the relay", r, addrB)
 	}
 	m.tick(now.Add(hintFor), traffic{})
-	if r := m.route(); r.direct.IsValid() || !r.relay {
+	if r := m.route(); r.direct.valid() || r.relay != relayAll {
 		t.Errorf("route %+v after %v without a pong, want the relay", r, hintFor)
 	}
 }
@@ -334,11 +387,11 @@ func TestForeignPongsAreIgnored(t *testing.T) {
 	w.carries = nothing
 	w.meet()
 	m := w.ends[0].m
-	tx := m.candidates[addrB].waiting[0].tx
-	if m.ponged(w.now, addrB, txID{9}) {
+	tx := m.candidates[way{addr: addrB}].waiting[0].tx
+	if _, ok := m.ponged(w.now, way{addr: addrB}, pong{tx: txID{9}}); ok {
 		t.Error("took a pong for a ping never sent")
 	}
-	if m.ponged(w.now, netip.MustParseAddrPort("192.0.2.9:9"), tx) {
+	if _, ok := m.ponged(w.now, way{addr: netip.MustParseAddrPort("192.0.2.9:9")}, pong{tx: tx}); ok {
 		t.Error("took a pong from an address never pinged")
 	}
 	if m.mode != modeRelay {
@@ -363,17 +416,21 @@ func TestMachineInvariants(t *testing.T) {
 			i := rapid.IntRange(0, 99).Draw(t, "host")
 			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 1000)
 		})
+		report := rapid.Custom(func(t *rapid.T) *counters {
+			return &counters{rapid.Uint32().Draw(t, "packets"), rapid.Uint32().Draw(t, "large")}
+		})
 		take := func(a actions) { sent = append(sent, a.pings...) }
 		t.Repeat(map[string]func(*rapid.T){
 			"told": func(t *rapid.T) {
 				take(m.setTold(now, rapid.SliceOfN(addr, 0, 100).Draw(t, "addrs")))
 			},
 			"cmm":    func(t *rapid.T) { take(m.callMeMaybe(now, rapid.SliceOfN(addr, 0, 100).Draw(t, "addrs"))) },
-			"pinged": func(t *rapid.T) { take(m.pinged(now, addr.Draw(t, "addr"))) },
+			"pinged": func(t *rapid.T) { take(m.pinged(now, way{addr: addr.Draw(t, "addr")})) },
 			"ponged": func(t *rapid.T) {
 				if len(sent) > 0 {
 					p := rapid.SampledFrom(sent).Draw(t, "ping")
-					m.ponged(now, p.addr, p.tx)
+					acts, _ := m.ponged(now, p.way, pong{tx: p.tx, report: report.Draw(t, "report"), out: tr.out})
+					take(acts)
 				}
 			},
 			"tick": func(t *rapid.T) {
@@ -381,26 +438,23 @@ func TestMachineInvariants(t *testing.T) {
 				a, _ := m.tick(now, tr)
 				take(a)
 			},
-			"send": func(*rapid.T) { tr.sent = now },
+			"send": func(t *rapid.T) { tr.sent, tr.out.packets = now, rapid.Uint32().Draw(t, "out") },
 			"recv": func(*rapid.T) { tr.received, tr.receivedDirect = now, now },
 			"": func(t *rapid.T) {
 				if len(m.candidates) > maxCandidates {
 					t.Fatalf("%d candidates", len(m.candidates))
 				}
 				for _, c := range m.candidates {
-					if len(c.waiting) > maxWaiting {
+					if len(c.waiting) > maxWaiting || len(c.mtu.probes) > maxProbes {
 						t.Fatalf("%d pings waiting for %v", len(c.waiting), c.addr)
 					}
 				}
-				r := m.route()
-				if !r.relay && !r.direct.IsValid() {
-					t.Fatalf("route %+v goes nowhere in mode %v", r, m.mode)
-				}
-				if m.mode == modeRelay && !r.relay || m.mode != modeRelay && !r.direct.IsValid() {
-					t.Fatalf("mode %v with route %+v", m.mode, r)
-				}
 				if m.mode != modeRelay && m.candidates[m.best] == nil {
 					t.Fatalf("best %v is no candidate", m.best)
+				}
+				r := m.route()
+				if m.mode == modeRelay && r.relay != relayAll || m.mode != modeRelay && !r.direct.valid() {
+					t.Fatalf("mode %v with route %+v", m.mode, r)
 				}
 			},
 		})

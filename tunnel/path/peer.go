@@ -47,12 +47,18 @@ type Peer struct {
 	disco  key.DiscoPublic
 	shared key.DiscoShared
 
-	// Read by the data path without a lock.
-	route          atomic.Pointer[route]
+	// Read by the data path without a lock. Times are nanoseconds since
+	// bind.epoch, 0 for never.
+	route          atomic.Pointer[liveRoute]
 	home           atomic.Uint32
-	lastSend       atomic.Int64 // nanoseconds since bind.epoch; 0 never
+	lastSend       atomic.Int64
 	lastRecv       atomic.Int64
 	lastRecvDirect atomic.Int64
+	// unanswered is when the first packet went over UDP that nothing over UDP
+	// has followed.
+	unanswered atomic.Int64
+	// sent and received count the tunnel's packets over UDP.
+	sent, received atomicCounters
 
 	// mu guards what follows. It is never held together with Bind.mu, and no
 	// I/O is done under it.
@@ -60,6 +66,25 @@ type Peer struct {
 	machine *machine
 	nat     NAT
 	nextAt  time.Time // when machine.tick is due; zero is never
+	ports   portSet
+}
+
+// liveRoute is a route with the sockets it names.
+type liveRoute struct {
+	route
+	directPort, alsoPort *port // nil for the shared sockets
+}
+
+// atomicCounters are counters that the data path adds to and others read.
+type atomicCounters struct{ packets, large atomic.Uint32 }
+
+func (c *atomicCounters) load() counters { return counters{c.packets.Load(), c.large.Load()} }
+
+func (c *atomicCounters) add(d counters) {
+	c.packets.Add(d.packets)
+	if d.large > 0 {
+		c.large.Add(d.large)
+	}
 }
 
 var _ conn.Endpoint = (*Peer)(nil)
@@ -88,15 +113,71 @@ func (p *Peer) DstIP() netip.Addr { return netip.Addr{} }
 // SrcIP returns the zero address: the kernel chooses it.
 func (p *Peer) SrcIP() netip.Addr { return netip.Addr{} }
 
-// noteSend records that packets leave for the peer now.
-func (p *Peer) noteSend(now int64) { p.lastSend.Store(now) }
+// noteSend records that packets leave for the peer now. It reports whether
+// those before them have gone unanswered for so long that small ones should
+// take every way.
+func (p *Peer) noteSend(now int64, r *liveRoute) (silent bool) {
+	p.lastSend.Store(now)
+	if r.guard == 0 {
+		return false
+	}
+	since := p.unanswered.Load()
+	if since == 0 {
+		p.unanswered.CompareAndSwap(0, now)
+		return false
+	}
+	return now-since >= int64(r.guard)
+}
 
 // noteRecv records that packets of the tunnel came, over UDP when direct.
 func (p *Peer) noteRecv(now int64, direct bool) {
 	p.lastRecv.Store(now)
 	if direct {
 		p.lastRecvDirect.Store(now)
+		p.noteAnswer()
 	}
+}
+
+// noteAnswer records that something came over UDP.
+func (p *Peer) noteAnswer() {
+	if p.unanswered.Load() != 0 {
+		p.unanswered.Store(0)
+	}
+}
+
+// traffic returns what the data path saw of the peer.
+func (p *Peer) traffic() traffic {
+	b := p.bind
+	return traffic{
+		sent:           b.timeOf(p.lastSend.Load()),
+		received:       b.timeOf(p.lastRecv.Load()),
+		receivedDirect: b.timeOf(p.lastRecvDirect.Load()),
+		unanswered:     b.timeOf(p.unanswered.Load()),
+		out:            p.sent.load(),
+	}
+}
+
+// Sizes of packets inside the tunnel, in bytes.
+const (
+	// wgOverhead is what WireGuard's transport message adds: a header of 16
+	// bytes and a tag of 16. Packets are padded to multiples of wgPadding.
+	wgOverhead = 32
+	wgPadding  = 16
+
+	// relayMTU is for packets that take a relay: small enough that the same
+	// packet fits any direct path that may take over.
+	relayMTU = 1280
+)
+
+// MTU is the size in bytes of the largest packet inside the tunnel that the
+// present path carries. It may be less than IPv6's minimum of 1280, where the
+// caller has to fragment.
+func (p *Peer) MTU() int {
+	r := p.route.Load()
+	if r.relay == relayAll || r.limit <= smallPacket {
+		return relayMTU // what direct cannot take yet goes over the relay
+	}
+	return (r.limit - wgOverhead) / wgPadding * wgPadding
 }
 
 // Path is how packets to a peer travel at present.
@@ -114,6 +195,14 @@ type Path struct {
 	Since time.Time
 	// NAT is the peer's, as it reports it.
 	NAT NAT
+	// Narrow is set when an address answers but carries no more than so many
+	// bytes of UDP payload, too few for a tunnel.
+	Narrow int
+	// Swallowed is set when an address answers pings, while packets of the
+	// tunnel sent to it vanish.
+	Swallowed bool
+	// HardRounds is how often ports were guessed through a hard NAT.
+	HardRounds int
 }
 
 // Path returns the present path. While a direct path is in doubt it is still
@@ -123,17 +212,22 @@ func (p *Peer) Path() Path {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.machine
-	path := Path{Tried: len(m.candidates), Since: m.created, NAT: p.nat}
+	path := Path{Tried: len(m.candidates), Since: m.created, NAT: p.nat, HardRounds: m.birthday.rounds}
+	now := time.Now()
 	for _, c := range m.candidates {
 		if !c.answered.IsZero() {
 			path.Answered++
 		}
+		if c.mtu.narrow() {
+			path.Narrow = max(path.Narrow, c.mtu.size, 1)
+		}
+		path.Swallowed = path.Swallowed || now.Before(c.shunUntil)
 	}
 	if m.mode == modeRelay {
 		path.Region = region
 		return path
 	}
-	path.Direct = m.best
+	path.Direct = m.best.addr
 	path.RTT = m.candidates[m.best].rtt
 	return path
 }

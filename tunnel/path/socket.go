@@ -38,6 +38,7 @@ func listen(network string, port uint16) (*socket, error) {
 		return nil, fmt.Errorf("path: listen on %s port %d: %w", network, port, err)
 	}
 	growBuffers(uc)
+	dontFragment(uc)
 	s := &socket{conn: batching.TryUpgradeToConn(uc, network, batchSize, "", nil)}
 	s.batch, _ = s.conn.(batching.Conn)
 	s.msgs = make([]ipv6.Message, batchSize)
