@@ -25,10 +25,6 @@ import (
 	"github.com/aditmesh/adit/tunnel/path"
 )
 
-// innerMTU is the size of packets inside the tunnel: IPv6's minimum, so that
-// with WireGuard's 80 bytes around it a packet passes any underlay of 1360.
-const innerMTU = 1280
-
 // Errors that end a node, or a call, and that callers tell apart.
 var (
 	// ErrReplaced: another session with the same token took this one's place.
@@ -80,6 +76,7 @@ type Node struct {
 	log    *slog.Logger
 	bind   *path.Bind
 	stack  *netstack.Stack // nil with a Config.Device
+	fit    *fittingDevice
 	filter *filteredDevice
 	device *device.Device
 	pub    [32]byte
@@ -127,13 +124,14 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	var stack *netstack.Stack
 	dev := cfg.Device
 	if dev == nil {
-		if stack, err = netstack.New(innerMTU); err != nil {
+		if stack, err = netstack.New(stackMTU); err != nil {
 			return nil, fmt.Errorf("tunnel: %w", err)
 		}
 		dev = stack
 	}
+	fit := newFittingDevice(dev, stack != nil)
 	n := &Node{
-		cfg: cfg, log: cfg.Logger, stack: stack, filter: newFilteredDevice(dev),
+		cfg: cfg, log: cfg.Logger, stack: stack, fit: fit, filter: newFilteredDevice(fit),
 		pub:  [32]byte(priv.PublicKey().Bytes()),
 		done: make(chan struct{}), closed: make(chan struct{}), dirty: make(chan struct{}, 1),
 		peers: make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),

@@ -83,7 +83,7 @@ func (n *Node) applyPeer(m *meshv1.Peer) error {
 		}
 		p.path = at
 	}
-	n.updateFilterLocked()
+	n.updateDeviceLocked()
 	return nil
 }
 
@@ -149,6 +149,21 @@ func (n *Node) removePeerLocked(id string) {
 	}
 	n.device.RemovePeer(device.NoisePublicKey(p.key))
 	n.bind.RemovePeer(p.key)
+	n.updateDeviceLocked()
+}
+
+// updateDeviceLocked brings what packets are looked at for in line with the
+// peer table.
+func (n *Node) updateDeviceLocked() {
+	paths := make(map[netip.Addr]sized)
+	for _, p := range n.peers {
+		for _, a := range p.addrs {
+			if p.path != nil {
+				paths[a] = p.path
+			}
+		}
+	}
+	n.fit.setPaths(paths)
 	n.updateFilterLocked()
 }
 

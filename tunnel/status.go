@@ -33,7 +33,8 @@ type Path struct {
 	Addr string `json:"addr,omitempty"`
 	// Region is the relay's code.
 	Region string `json:"region,omitempty"`
-	// MTU is the size of the largest packet inside the tunnel.
+	// MTU is the size in bytes of the largest packet inside the tunnel that
+	// the path carries whole.
 	MTU int `json:"mtu"`
 }
 
@@ -85,13 +86,14 @@ func (n *Node) describeLocked(p *peer, stats map[[32]byte]deviceStats) Peer {
 	d := Peer{
 		ID: p.id, Name: p.name, Addresses: slices.Clone(p.addrs), State: string(p.state),
 		LastHandshake: s.lastHandshake, RxBytes: s.rx, TxBytes: s.tx,
-		Path: Path{Kind: "none", MTU: innerMTU},
+		Path: Path{Kind: "none"},
 	}
 	f := facts{self: *n.self.Load(), online: p.state == peerHere, now: time.Now()}
 	if p.path != nil {
 		f.at = p.path.Path()
 		f.relayErr = n.bind.RelayError(f.at.Region)
 		d.Path, d.RTT = n.pathOf(f.at, f.relayErr), f.at.RTT
+		d.Path.MTU = p.path.MTU()
 	}
 	d.Verdict = judge(f)
 	return d
@@ -99,13 +101,13 @@ func (n *Node) describeLocked(p *peer, stats map[[32]byte]deviceStats) Peer {
 
 func (n *Node) pathOf(at path.Path, relayErr error) Path {
 	if at.Direct.IsValid() {
-		return Path{Kind: "direct", Addr: at.Direct.String(), MTU: innerMTU}
+		return Path{Kind: "direct", Addr: at.Direct.String()}
 	}
 	region, ok := n.bind.Region(at.Region)
 	if !ok || relayErr != nil {
-		return Path{Kind: "none", MTU: innerMTU}
+		return Path{Kind: "none"}
 	}
-	return Path{Kind: "derp", Addr: region.Relays[0].URL, Region: region.Code, MTU: innerMTU}
+	return Path{Kind: "derp", Addr: region.Relays[0].URL, Region: region.Code}
 }
 
 // verdictReports is what the coordinator gets to know of each peer's path.
