@@ -3,6 +3,7 @@ package tunnel
 import (
 	"encoding/binary"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	"golang.zx2c4.com/wireguard/tun"
@@ -33,8 +34,14 @@ const (
 // every tun.Device may use.
 const deviceOffset = 16
 
-// sized is a path that carries packets of up to MTU bytes.
-type sized interface{ MTU() int }
+// destination is what fittingDevice has to know of a peer.
+type destination interface {
+	// MTU is the largest packet, in bytes, that the path carries.
+	MTU() int
+	// EnsureInDevice waits until the WireGuard device knows the peer, or until
+	// is closed.
+	EnsureInDevice(until <-chan struct{})
+}
 
 // fittingDevice is a tun.Device whose outgoing packets fit the path of the peer
 // they are for. TCP is told the size when it connects, by the MSS option of its
@@ -48,26 +55,36 @@ type fittingDevice struct {
 	// fragments says that what is not TCP is fragmented in place of an answer.
 	fragments bool
 	// paths leads from mesh addresses to peers.
-	paths atomic.Pointer[map[netip.Addr]sized]
+	paths atomic.Pointer[map[netip.Addr]destination]
 	ident atomic.Uint32 // of the last fragmented packet
+
+	closeOnce sync.Once
+	closed    chan struct{}
 
 	// What follows belongs to the one goroutine that reads.
 	lastDst  netip.Addr
-	lastPath sized
-	lastMap  *map[netip.Addr]sized
+	lastPath destination
+	lastMap  *map[netip.Addr]destination
 	waiting  [][]byte // fragments that found no room
 }
 
 func newFittingDevice(dev tun.Device, fragments bool) *fittingDevice {
-	f := &fittingDevice{Device: dev, fragments: fragments}
+	f := &fittingDevice{Device: dev, fragments: fragments, closed: make(chan struct{})}
 	f.setPaths(nil)
 	return f
 }
 
 // setPaths replaces what is known of peers' paths.
-func (f *fittingDevice) setPaths(paths map[netip.Addr]sized) { f.paths.Store(&paths) }
+func (f *fittingDevice) setPaths(paths map[netip.Addr]destination) { f.paths.Store(&paths) }
 
-// mtuTo returns the largest packet that the path to dst carries.
+// Close ends Read, also where it waits for a peer.
+func (f *fittingDevice) Close() error {
+	f.closeOnce.Do(func() { close(f.closed) })
+	return f.Device.Close()
+}
+
+// mtuTo returns the largest packet that the path to dst carries, and has the
+// device know the peer there.
 func (f *fittingDevice) mtuTo(dst netip.Addr) int {
 	if paths := f.paths.Load(); dst != f.lastDst || paths != f.lastMap {
 		f.lastDst, f.lastMap, f.lastPath = dst, paths, (*paths)[dst]
@@ -75,6 +92,7 @@ func (f *fittingDevice) mtuTo(dst netip.Addr) int {
 	if f.lastPath == nil {
 		return minIPv6MTU
 	}
+	f.lastPath.EnsureInDevice(f.closed)
 	return f.lastPath.MTU()
 }
 

@@ -40,13 +40,14 @@ func (w *wire) Write(bufs [][]byte, offset int) (int, error) {
 
 type fixedMTU int
 
-func (m fixedMTU) MTU() int { return int(m) }
+func (m fixedMTU) MTU() int                           { return int(m) }
+func (fixedMTU) EnsureInDevice(until <-chan struct{}) {}
 
 // readAll sends packets through a fitting device towards alice, whose path
 // carries mtu bytes.
 func readAll(w *wire, mtu int, fragments bool) [][]byte {
 	f := newFittingDevice(w, fragments)
-	f.setPaths(map[netip.Addr]sized{alice: fixedMTU(mtu)})
+	f.setPaths(map[netip.Addr]destination{alice: fixedMTU(mtu)})
 	bufs, sizes := make([][]byte, 4), make([]int, 4)
 	for i := range bufs {
 		bufs[i] = make([]byte, 10000)
@@ -199,7 +200,7 @@ func differing(a, b []byte) (n int) {
 func TestFittingDoesNotAllocate(t *testing.T) {
 	w := &wire{}
 	f := newFittingDevice(w, true)
-	f.setPaths(map[netip.Addr]sized{alice: fixedMTU(1440)})
+	f.setPaths(map[netip.Addr]destination{alice: fixedMTU(1440)})
 	bufs, sizes := [][]byte{make([]byte, 2000)}, make([]int, 1)
 	packet := [][]byte{sizedPacket(protoTCP, 1440)}
 	if n := testing.AllocsPerRun(1000, func() {

@@ -90,6 +90,9 @@ type Node struct {
 	// self is what the path engine last found out about this node's network.
 	self atomic.Pointer[path.Self]
 
+	// activations are peers that wait to get into the device.
+	activations chan activation
+
 	// dirty tells the session's sender that there is something to say.
 	dirty chan struct{}
 
@@ -137,12 +140,13 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		peers: make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
 		wants: make(map[string]bool), refused: make(map[string]string),
 		askLater: make(map[string]bool), askAgain: make(map[string]bool),
-		changed: make(chan struct{}),
+		changed: make(chan struct{}), activations: make(chan activation, maxActivating),
 	}
 	n.self.Store(&path.Self{})
 	n.bind, err = path.New(path.Config{
 		PrivateKey: [32]byte(priv.Bytes()),
 		OnSelf:     n.setSelf,
+		Activate:   n.activate,
 		Exclude:    meshaddr.Prefix.Contains,
 		RootCAs:    cfg.RootCAs,
 		Logger:     cfg.Logger,
@@ -164,6 +168,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	n.cancel = cancel
 	n.wg.Go(func() { n.runControl(run) })
 	n.wg.Go(func() { n.housekeep(run) })
+	n.wg.Go(func() { n.runActivations(run) })
 	if err := n.waitJoined(ctx); err != nil {
 		n.Close()
 		return nil, err
@@ -330,11 +335,12 @@ func (n *Node) setSelf(s path.Self) {
 	n.poke()
 }
 
-// housekeepEvery is how often lost peers and verdicts are looked at, and how
+// housekeepEvery is how often peers and verdicts are looked at, and how
 // long a peer that the coordinator could not give is not asked for again.
 const housekeepEvery = 2 * time.Second
 
-// housekeep drops peers lost for good and has changed verdicts reported.
+// housekeep drops peers lost for good, takes idle ones out of the device, and
+// has changed verdicts reported.
 func (n *Node) housekeep(ctx context.Context) {
 	tick := time.NewTicker(housekeepEvery)
 	defer tick.Stop()
@@ -346,6 +352,7 @@ func (n *Node) housekeep(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			n.dropLost(now)
+			n.retireIdle(now)
 			n.mu.Lock()
 			n.askLater, n.askAgain = n.askAgain, n.askLater
 			n.mu.Unlock()

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.zx2c4.com/wireguard/device"
-
 	"github.com/aditmesh/adit/pkg/meshaddr"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	"github.com/aditmesh/adit/tunnel/path"
@@ -36,7 +34,7 @@ type peer struct {
 	state    peerState
 	key      [32]byte
 	addrs    []netip.Addr
-	path     *path.Peer // nil while not programmed into the device
+	path     *path.Peer // nil while its keys are not known
 	// ready says that the far end has programmed our present key.
 	ready bool
 	// since is when the peer came into its state.
@@ -78,10 +76,13 @@ func (n *Node) applyPeer(m *meshv1.Peer) error {
 		return nil // an agent that never connected: nothing to program yet
 	}
 	if at := n.bind.SetPeer(info); at != p.path {
-		if err := n.programPeer(p, at); err != nil {
-			return err
-		}
+		old := p.path
 		p.path = at
+		if old != nil && old.InDevice() {
+			if err := n.programPeer(p); err != nil {
+				return err
+			}
+		}
 	}
 	n.updateDeviceLocked()
 	return nil
@@ -125,19 +126,6 @@ func parsePeer(m *meshv1.Peer) (path.PeerInfo, []netip.Addr, error) {
 	return info, addrs, nil
 }
 
-// programPeer tells the WireGuard device about p, whose paths are at.
-func (n *Node) programPeer(p *peer, at *path.Peer) error {
-	var conf strings.Builder
-	fmt.Fprintf(&conf, "public_key=%x\nendpoint=%s\nreplace_allowed_ips=true\n", p.key, at.EndpointString())
-	for _, a := range p.addrs {
-		fmt.Fprintf(&conf, "allowed_ip=%s/%d\n", a, a.BitLen())
-	}
-	if err := n.device.IpcSet(conf.String()); err != nil {
-		return fmt.Errorf("tunnel: add peer %s to the device: %w", p.id, err)
-	}
-	return nil
-}
-
 func (n *Node) removePeerLocked(id string) {
 	p := n.peers[id]
 	if p == nil {
@@ -147,7 +135,7 @@ func (n *Node) removePeerLocked(id string) {
 	if p.path == nil {
 		return
 	}
-	n.device.RemovePeer(device.NoisePublicKey(p.key))
+	n.takeFromDevice(p)
 	n.bind.RemovePeer(p.key)
 	n.updateDeviceLocked()
 }
@@ -155,7 +143,7 @@ func (n *Node) removePeerLocked(id string) {
 // updateDeviceLocked brings what packets are looked at for in line with the
 // peer table.
 func (n *Node) updateDeviceLocked() {
-	paths := make(map[netip.Addr]sized)
+	paths := make(map[netip.Addr]destination)
 	for _, p := range n.peers {
 		for _, a := range p.addrs {
 			if p.path != nil {

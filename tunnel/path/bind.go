@@ -31,6 +31,11 @@ type Config struct {
 	// NoPortGuessing keeps the node from opening and trying many ports where one
 	// end's NAT is hard. Such peers then stay on the relay.
 	NoPortGuessing bool
+	// Activate has a peer put into the device and returns a channel that is
+	// closed when that was done or has failed. It is called from the device's
+	// own goroutines, so it must not configure the device itself. Nil means
+	// that every peer is always there.
+	Activate func(*Peer) (done <-chan struct{})
 	// Exclude says which addresses are never candidates, such as the mesh's
 	// own. Nil excludes none.
 	Exclude func(netip.Addr) bool
@@ -168,14 +173,14 @@ func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	var err4, err6 error
 	if s.v4, err4 = listen("udp4", port); err4 == nil {
 		port = s.v4.port()
-		fns = append(fns, b.receiver(s.v4))
+		fns = append(fns, b.receiver(s.v4, s.closed))
 	}
 	if s.v6, err6 = listen("udp6", port); err6 != nil {
 		// The port may be free for one family only.
 		s.v6, err6 = listen("udp6", 0)
 	}
 	if err6 == nil {
-		fns = append(fns, b.receiver(s.v6))
+		fns = append(fns, b.receiver(s.v6, s.closed))
 	}
 	if err4 != nil || err6 != nil {
 		b.log.Debug("no UDP socket for one address family", "udp4", err4, "udp6", err6)
@@ -336,7 +341,7 @@ func (b *Bind) socketFor(ip netip.Addr) *socket {
 
 // receiver returns the function that reads sock for the device. What is not
 // WireGuard is handled on the way, and its size reported as zero.
-func (b *Bind) receiver(sock *socket) conn.ReceiveFunc {
+func (b *Bind) receiver(sock *socket, closed <-chan struct{}) conn.ReceiveFunc {
 	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 		// The sender of the last packet is most often that of the next.
 		run := recvRun{bind: b}
@@ -348,6 +353,9 @@ func (b *Bind) receiver(sock *socket) conn.ReceiveFunc {
 			switch classify(bufs[i][:n]) {
 			case kindWireGuard:
 				if run.take(n, from) {
+					if isInitiation(bufs[i]) {
+						run.peer.EnsureInDevice(closed)
+					}
 					sizes[i], eps[i] = n, run.peer
 				}
 			case kindDisco:
@@ -449,6 +457,9 @@ func (b *Bind) onRelayed(region uint32, from key.NodePublic, data []byte) {
 
 // deliver puts a copy of a tunnel packet into the inbox.
 func (b *Bind) deliver(p *Peer, data []byte) {
+	if isInitiation(data) {
+		p.EnsureInDevice(b.ctx.Done())
+	}
 	f := b.frames.Get().(*frame)
 	f.data = append(f.data[:0], data...)
 	select {

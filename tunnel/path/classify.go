@@ -74,6 +74,10 @@ func wireGuardIf(ok bool) packetKind {
 	return kindGarbage
 }
 
+// isInitiation reports whether a packet classified as WireGuard's begins a
+// session.
+func isInitiation(b []byte) bool { return b[0] == wgInitiation }
+
 // isHandshake reports whether a WireGuard packet of our own is one of the two
 // messages that make a session.
 func isHandshake(b []byte) bool {

@@ -57,6 +57,8 @@ type Peer struct {
 	// unanswered is when the first packet went over UDP that nothing over UDP
 	// has followed.
 	unanswered atomic.Int64
+	// inDevice says that the device knows the peer.
+	inDevice atomic.Bool
 	// sent and received count the tunnel's packets over UDP.
 	sent, received atomicCounters
 
@@ -112,6 +114,31 @@ func (p *Peer) DstIP() netip.Addr { return netip.Addr{} }
 
 // SrcIP returns the zero address: the kernel chooses it.
 func (p *Peer) SrcIP() netip.Addr { return netip.Addr{} }
+
+// InDevice reports what SetInDevice was last told.
+func (p *Peer) InDevice() bool { return p.inDevice.Load() }
+
+// SetInDevice tells whether the device knows the peer. While it does not,
+// packets ask for it by Config.Activate.
+func (p *Peer) SetInDevice(in bool) { p.inDevice.Store(in) }
+
+// EnsureInDevice has the peer put into the device if it is not there, and waits
+// for that or for until to be closed.
+func (p *Peer) EnsureInDevice(until <-chan struct{}) {
+	if p.inDevice.Load() || p.bind.cfg.Activate == nil {
+		return
+	}
+	select {
+	case <-p.bind.cfg.Activate(p):
+	case <-until:
+	}
+}
+
+// LastActive returns when a packet last went to or came from the peer; the zero
+// time is never.
+func (p *Peer) LastActive() time.Time {
+	return p.bind.timeOf(max(p.lastSend.Load(), p.lastRecv.Load()))
+}
 
 // noteSend records that packets leave for the peer now. It reports whether
 // those before them have gone unanswered for so long that small ones should
