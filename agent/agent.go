@@ -17,6 +17,7 @@ import (
 	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/agent/ssh"
 	"github.com/aditmesh/adit/tunnel"
+	"github.com/aditmesh/adit/tunnel/path"
 )
 
 // sshPort is where SSH is served on the mesh.
@@ -30,6 +31,8 @@ type Config struct {
 	Token   string
 	Version string
 	Logger  *slog.Logger
+	// Path is what the node is to do without on its way to peers.
+	Path path.Options
 }
 
 // Run joins the mesh and serves until ctx ends, which is no error. It waits
@@ -40,7 +43,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("agent: %w", err)
 	}
 	node, err := tunnel.Start(ctx, tunnel.Config{
-		URL: cfg.URL, Token: cfg.Token, Logger: cfg.Logger, Version: cfg.Version, Persist: true,
+		URL: cfg.URL, Token: cfg.Token, Logger: cfg.Logger, Version: cfg.Version, Persist: true, Path: cfg.Path,
 	})
 	if err != nil {
 		if ctx.Err() != nil {

@@ -102,7 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	}, func(r grpc.ServiceRegistrar) { meshv1.RegisterMeshServer(r, s.hub) })
 
 	web := api.New(api.Config{
-		Store: st, Auth: authn, Revoker: s.hub, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {

@@ -65,6 +65,8 @@ type Config struct {
 	// and routes are the caller's to set. Nil means a stack in the process,
 	// which DialTCP, DialUDP, ListenTCP, HandleTCP and Ping need.
 	Device tun.Device
+	// Path is what the node is to do without on its way to peers.
+	Path path.Options
 	// Ping and Timeout watch the control session: how often it is pinged when
 	// silent, and how long an answer may take. Zero means 15 s each.
 	Ping, Timeout time.Duration
@@ -147,9 +149,10 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		PrivateKey: [32]byte(priv.Bytes()),
 		OnSelf:     n.setSelf,
 		Activate:   n.activate,
-		Exclude:    meshaddr.Prefix.Contains,
-		RootCAs:    cfg.RootCAs,
-		Logger:     cfg.Logger,
+		Options:    cfg.Path,
+		Exclude: meshaddr.Prefix.Contains,
+		RootCAs: cfg.RootCAs,
+		Logger:  cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: %w", errors.Join(err, dev.Close()))

@@ -104,7 +104,7 @@ func (p *peer) moveTo(s peerState, now time.Time) {
 // parsePeer checks what the coordinator says of a peer. Even the coordinator
 // does not give a peer an address outside the mesh.
 func parsePeer(m *meshv1.Peer) (path.PeerInfo, []netip.Addr, error) {
-	info := path.PeerInfo{HomeRelay: m.GetHomeRelay(), NAT: natFromProto(m.GetNat())}
+	info := path.PeerInfo{HomeRelay: m.GetHomeRelay(), NAT: natFromProto(m.GetNat()), RelayOnly: slices.Contains(m.GetCapabilities(), relayOnly)}
 	if k := m.GetPublicKey(); len(k) != 0 {
 		if copy(info.PublicKey[:], k) != 32 || len(k) != 32 || copy(info.DiscoKey[:], m.GetDiscoKey()) != 32 {
 			return info, nil, fmt.Errorf("keys of %d and %d bytes, want 32", len(k), len(m.GetDiscoKey()))

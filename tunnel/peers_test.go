@@ -75,18 +75,31 @@ func TestVerdicts(t *testing.T) {
 		f    facts
 		want string
 	}{
-		"direct":           {facts{at: direct, online: true}, ""},
-		"own UDP blocked":  {facts{self: path.Self{NAT: path.NATBlocked}, at: settled, online: true}, CodeUDPBlocked},
-		"peer UDP blocked": {facts{at: with(settled, path.NATBlocked), online: true}, CodeUDPBlocked},
-		"both hard":        {facts{self: path.Self{NAT: path.NATHard}, at: with(settled, path.NATHard), online: true}, CodeHardNATBoth},
-		"one hard":         {facts{self: path.Self{NAT: path.NATHard}, at: with(settled, path.NATEasy), online: true}, CodePeerFirewall},
-		"just begun":       {facts{at: path.Path{Since: now}, online: true}, CodeConnecting},
-		"offline":          {facts{at: settled}, CodePeerOffline},
-		"no relay":         {facts{at: settled, online: true, relayErr: ErrClosed}, CodeNoRelay},
-		"nothing answers":  {facts{at: settled, online: true}, CodePeerFirewall},
+		"direct":                {facts{at: direct, online: true}, ""},
+		"own UDP blocked":       {facts{self: path.Self{NAT: path.NATBlocked}, at: settled, online: true}, CodeUDPBlocked},
+		"peer UDP blocked":      {facts{at: with(settled, path.NATBlocked), online: true}, CodeUDPBlocked},
+		"both hard":             {facts{self: path.Self{NAT: path.NATHard}, at: with(settled, path.NATHard), online: true}, CodeHardNATBoth},
+		"one hard, no guessing": {facts{self: path.Self{NAT: path.NATHard}, at: with(settled, path.NATEasy), online: true}, CodeHardNAT},
+		"one hard, guessed in vain": {
+			facts{self: path.Self{NAT: path.NATEasy}, at: with(path.Path{HardRounds: path.HardRounds}, path.NATHard), online: true, guessing: true},
+			CodeHardNAT,
+		},
+		"one hard, guessing": {
+			facts{self: path.Self{NAT: path.NATEasy}, at: with(path.Path{Since: now, HardRounds: 1}, path.NATHard), online: true, guessing: true},
+			CodeConnecting,
+		},
+		"relay only":      {facts{self: path.Self{RelayOnly: true}, at: settled, online: true}, CodeRelayForced},
+		"peer relay only": {facts{at: path.Path{RelayOnly: true}, online: true}, CodeRelayForced},
+		"narrow":          {facts{at: path.Path{Narrow: 600}, online: true}, CodeMTU},
+		"swallowed":       {facts{at: path.Path{Swallowed: true}, online: true}, CodeDataBlocked},
+		"behind a VPN":    {facts{at: settled, online: true, vpn: "tun0"}, CodeVPNInTheWay},
+		"just begun":      {facts{at: path.Path{Since: now}, online: true}, CodeConnecting},
+		"offline":         {facts{at: settled}, CodePeerOffline},
+		"no relay":        {facts{at: settled, online: true, relayErr: ErrClosed}, CodeNoRelay},
+		"nothing answers": {facts{at: settled, online: true}, CodePeerFirewall},
 	} {
 		tt.f.now = now
-		v := judge(tt.f)
+		v := judge(&tt.f)
 		switch {
 		case v == nil && tt.want != "", v != nil && v.Code != tt.want:
 			t.Errorf("%s: %+v, want %s", name, v, tt.want)

@@ -22,13 +22,19 @@ type said struct {
 	endpoint *meshv1.Self
 	wants    map[string]bool
 	ready    map[string]*path.Peer // as it was programmed; one that was gone and is back is another
-	verdicts map[string]string     // "path reason"
+	verdicts map[string]verdictKey
+}
+
+// verdictKey is what of a verdict is worth telling anew when it changes.
+type verdictKey struct {
+	path, reason string
+	mtu          uint32
 }
 
 // speak tells the coordinator whatever changes, until ctx is done or the node
 // closes, which it ends with bye.
 func (n *Node) speak(ctx context.Context, stream upStream) {
-	s := said{wants: map[string]bool{}, ready: map[string]*path.Peer{}, verdicts: map[string]string{}}
+	s := said{wants: map[string]bool{}, ready: map[string]*path.Peer{}, verdicts: map[string]verdictKey{}}
 	for {
 		ups, bye := n.news(&s)
 		for _, up := range ups {
@@ -88,19 +94,26 @@ func (n *Node) news(s *said) (ups []*meshv1.Up, bye bool) {
 		return p == nil || p.state != peerHere // to be said anew when it is back
 	})
 	for _, v := range verdicts {
-		if text := v.Path + " " + v.Reason; s.verdicts[v.Peer] != text {
-			s.verdicts[v.Peer] = text
+		if key := (verdictKey{v.Path, v.Reason, v.Mtu}); s.verdicts[v.Peer] != key {
+			s.verdicts[v.Peer] = key
 			ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Verdict{Verdict: v}})
 		}
 	}
-	maps.DeleteFunc(s.verdicts, func(id string, _ string) bool { return n.peers[id] == nil })
+	maps.DeleteFunc(s.verdicts, func(id string, _ verdictKey) bool { return n.peers[id] == nil })
 	return ups, false
 }
+
+// relayOnly is the capability, or rather the lack of one, of a node that was
+// told to use no path but relays.
+const relayOnly = "relay-only"
 
 func selfToProto(s *path.Self) *meshv1.Self {
 	self := &meshv1.Self{
 		HomeRelay: s.HomeRelay, Nat: natToProto(s.NAT),
 		RelayLatencies: maps.Clone(s.Latencies),
+	}
+	if s.RelayOnly {
+		self.Capabilities = []string{relayOnly}
 	}
 	for _, e := range s.Endpoints {
 		self.Endpoints = append(self.Endpoints, e.String())

@@ -88,7 +88,7 @@ func (n *Node) describeLocked(p *peer, stats map[[32]byte]deviceStats) Peer {
 		LastHandshake: s.lastHandshake, RxBytes: s.rx, TxBytes: s.tx,
 		Path: Path{Kind: "none"},
 	}
-	f := facts{self: *n.self.Load(), online: p.state == peerHere, now: time.Now()}
+	f := &facts{self: *n.self.Load(), online: p.state == peerHere, guessing: !n.cfg.Path.NoPortGuessing, now: time.Now()}
 	if p.path != nil {
 		f.at = p.path.Path()
 		f.relayErr = n.bind.RelayError(f.at.Region)
@@ -117,9 +117,9 @@ func (n *Node) verdictReports() []*meshv1.Verdict {
 	var reports []*meshv1.Verdict
 	for _, p := range n.peers {
 		d := n.describeLocked(p, nil)
-		r := &meshv1.Verdict{Peer: d.ID, Path: d.Path.Kind}
-		if d.Verdict != nil {
-			r.Reason = d.Verdict.Code
+		r := &meshv1.Verdict{Peer: d.ID, Path: d.Path.Kind, Mtu: uint32(d.Path.MTU)}
+		if v := d.Verdict; v != nil {
+			r.Reason, r.Evidence, r.Fix = v.Code, v.Evidence, v.Fix
 		}
 		reports = append(reports, r)
 	}

@@ -18,8 +18,13 @@ type Verdict struct {
 // The codes of verdicts.
 const (
 	CodeConnecting   = "connecting"
+	CodeRelayForced  = "relay-forced"
 	CodeUDPBlocked   = "udp-blocked"
+	CodeMTU          = "mtu"
+	CodeDataBlocked  = "data-blocked"
 	CodeHardNATBoth  = "hard-nat-both"
+	CodeHardNAT      = "hard-nat"
+	CodeVPNInTheWay  = "vpn-in-the-way"
 	CodePeerFirewall = "peer-firewall"
 	CodeNoRelay      = "no-relay"
 	CodePeerOffline  = "peer-offline"
@@ -36,57 +41,76 @@ type facts struct {
 	at       path.Path
 	online   bool
 	relayErr error // why the relay is not connected
+	// vpn names the tunnel interface that packets to the peer's addresses
+	// leave by; empty if there is none.
+	vpn      string
+	guessing bool // ports may be guessed through a hard NAT
 	now      time.Time
 }
 
 // judge returns why a peer is not direct, or nil when it is.
-func judge(f facts) *Verdict {
+func judge(f *facts) *Verdict {
 	if f.at.Direct.IsValid() {
 		return nil
 	}
-	const openUDP = "let UDP out of this network, and answers to it back in"
+	const (
+		openUDP   = "let UDP out of this network, and answers to it back in"
+		mapPorts  = "turn on UPnP, NAT-PMP or PCP, or endpoint-independent mapping, on one of the two routers"
+		leaveWire = "have the firewalls between the two networks let WireGuard pass"
+	)
 	switch {
+	case f.self.RelayOnly:
+		return &Verdict{CodeRelayForced, "this node runs with --relay-only", "run it without"}
+	case f.at.RelayOnly:
+		return &Verdict{CodeRelayForced, "the peer's node runs with --relay-only", "run the peer's without"}
 	case f.self.NAT == path.NATBlocked:
-		return &Verdict{
-			Code:     CodeUDPBlocked,
-			Evidence: fmt.Sprintf("none of %d STUN servers answered this node over UDP", f.self.STUNServers),
-			Fix:      openUDP,
-		}
+		return &Verdict{CodeUDPBlocked, fmt.Sprintf("none of %d STUN servers answered this node over UDP", f.self.STUNServers), openUDP}
 	case f.at.NAT == path.NATBlocked:
 		return &Verdict{
-			Code:     CodeUDPBlocked,
-			Evidence: "the peer's node gets no answer over UDP from any STUN server",
-			Fix:      "let UDP out of the peer's network, and answers to it back in",
+			CodeUDPBlocked, "the peer's node gets no answer over UDP from any STUN server",
+			"let UDP out of the peer's network, and answers to it back in",
 		}
 	case f.relayErr != nil:
-		return &Verdict{
-			Code:     CodeNoRelay,
-			Evidence: f.relayErr.Error(),
-			Fix:      "make the relay's HTTPS port reachable from this network",
-		}
+		return &Verdict{CodeNoRelay, f.relayErr.Error(), "make the relay's HTTPS port reachable from this network"}
 	case !f.online:
+		return &Verdict{CodePeerOffline, "the peer has no control session", "start the agent, or look at its log"}
+	case f.at.Narrow > 0:
 		return &Verdict{
-			Code:     CodePeerOffline,
-			Evidence: "the peer has no control session",
-			Fix:      "start the agent, or look at its log",
+			CodeMTU, fmt.Sprintf("the peer answers directly, but no UDP payload of more than %d bytes arrives", f.at.Narrow),
+			"raise the MTU of the links between the two networks to 1280 bytes or more",
 		}
+	case f.at.Swallowed:
+		return &Verdict{CodeDataBlocked, "the peer answers pings directly, but packets of the tunnel do not arrive", leaveWire}
 	case f.self.NAT == path.NATHard && f.at.NAT == path.NATHard:
+		return &Verdict{CodeHardNATBoth, "both networks map each UDP destination to another port", mapPorts}
+	case f.vpn != "" && f.settled():
 		return &Verdict{
-			Code:     CodeHardNATBoth,
-			Evidence: "both networks map each UDP destination to another port",
-			Fix:      "turn on UPnP, NAT-PMP or PCP, or endpoint-independent mapping, on one of the two routers",
+			CodeVPNInTheWay, fmt.Sprintf("packets to the peer's addresses leave by the tunnel %s, and none is answered", f.vpn),
+			"exclude UDP to the peer's network from that VPN, or turn it off",
 		}
-	case f.now.Sub(f.at.Since) < settleFor:
+	case f.oneHard() && !f.guessing:
+		return &Verdict{CodeHardNAT, "one network maps each UDP destination to another port, and port guessing is off", "run without --no-port-guessing; or " + mapPorts}
+	case f.oneHard() && f.at.HardRounds >= path.HardRounds:
 		return &Verdict{
-			Code:     CodeConnecting,
-			Evidence: fmt.Sprintf("probing %d addresses of the peer since %v", f.at.Tried, f.now.Sub(f.at.Since).Round(10*time.Millisecond)),
-			Fix:      "wait a moment",
+			CodeHardNAT, fmt.Sprintf("one network maps each UDP destination to another port, and %d rounds of guessing met none", f.at.HardRounds), mapPorts,
+		}
+	case !f.settled():
+		return &Verdict{
+			CodeConnecting, fmt.Sprintf("probing %d addresses of the peer since %v", f.at.Tried, f.now.Sub(f.at.Since).Round(10*time.Millisecond)),
+			"wait a moment",
 		}
 	default:
 		return &Verdict{
-			Code:     CodePeerFirewall,
-			Evidence: fmt.Sprintf("UDP works, but none of the peer's %d addresses answers", f.at.Tried),
-			Fix:      "allow UDP between the two networks, in both directions",
+			CodePeerFirewall, fmt.Sprintf("UDP works, but none of the peer's %d addresses answers", f.at.Tried),
+			"allow UDP between the two networks, in both directions",
 		}
 	}
+}
+
+// settled reports whether a direct path has had the time to be found.
+func (f *facts) settled() bool { return f.now.Sub(f.at.Since) >= settleFor }
+
+// oneHard reports whether one end's NAT is hard and the other's is not.
+func (f *facts) oneHard() bool {
+	return (f.self.NAT == path.NATHard) != (f.at.NAT == path.NATHard)
 }

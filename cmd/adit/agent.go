@@ -34,7 +34,7 @@ func newAgentCmd(a *app) *cobra.Command {
 				return err
 			}
 			err = agent.Run(cmd.Context(), agent.Config{
-				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo),
+				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo), Path: a.path,
 			})
 			switch {
 			case errors.Is(err, rpc.ErrUnauthorized):
@@ -47,6 +47,7 @@ func newAgentCmd(a *app) *cobra.Command {
 			return err
 		},
 	}
+	a.pathFlags(cmd)
 	cmd.Flags().StringVar(&tokenFile, "token-file", os.Getenv("ADIT_AGENT_TOKEN_FILE"), "file that holds the agent's token")
 	return cmd
 }

@@ -84,7 +84,7 @@ func (a *app) connect(ctx context.Context, text string, wait time.Duration) (*ta
 
 func (a *app) startNode(ctx context.Context, c *sdk.Client) (*tunnel.Node, error) {
 	return tunnel.Start(ctx, tunnel.Config{
-		URL: c.URL(), Token: c.Token(), Version: version, Logger: a.clientLogger(),
+		URL: c.URL(), Token: c.Token(), Version: version, Logger: a.clientLogger(), Path: a.path,
 	})
 }
 

@@ -39,6 +39,7 @@ func newPingCmd(a *app) *cobra.Command {
 		Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeWorkspace,
 		RunE: func(cmd *cobra.Command, argv []string) error { return ping(cmd.Context(), a, argv[0], f) },
 	}
+	a.pathFlags(cmd)
 	cmd.Flags().IntVarP(&f.count, "count", "c", 0, "stop after this many (default: until interrupted)")
 	cmd.Flags().BoolVar(&f.untilDirect, "until-direct", false, "stop at the first answer by a direct path; exit 1 if there is none in time")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "stop after this long (default: 30s with --until-direct)")

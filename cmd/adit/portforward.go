@@ -27,6 +27,7 @@ func newPortForwardCmd(a *app) *cobra.Command {
 			return portForward(cmd.Context(), a, argv[0], specs)
 		},
 	}
+	a.pathFlags(cmd)
 	cmd.Flags().StringSliceVar(&tcp, "tcp", nil, "[BIND:]LOCAL[:REMOTE], a list or repeated")
 	return cmd
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aditmesh/adit/pkg/rpc"
 	"github.com/aditmesh/adit/pkg/sdk"
+	"github.com/aditmesh/adit/tunnel/path"
 )
 
 // Exit codes; ssh returns the remote command's instead.
@@ -36,6 +37,7 @@ type app struct {
 	configDir  string
 	output     string
 	verbose    bool
+	path       path.Options // of commands with pathFlags
 }
 
 // exitError ends the process with a code and no message: a remote command's

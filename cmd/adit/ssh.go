@@ -71,6 +71,7 @@ func newSSHCmd(a *app) *cobra.Command {
 			return runSSH(cmd.Context(), a, conn, t.name, f, forwards, argv[1:])
 		},
 	}
+	a.pathFlags(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&f.stdio, "stdio", false, "carry SSH over standard input and output, for OpenSSH's ProxyCommand")
 	flags.StringVar(&f.wait, "wait", "auto", "wait for the agent to connect: yes, no or auto")

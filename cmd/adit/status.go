@@ -38,7 +38,7 @@ type statusPeer struct {
 }
 
 func newStatusCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "status", Short: "Show how each of your workspaces can be reached from here", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := status(cmd.Context(), a)
@@ -48,6 +48,8 @@ func newStatusCmd(a *app) *cobra.Command {
 			return a.print(report, func(w io.Writer) error { return printStatus(w, report) })
 		},
 	}
+	a.pathFlags(cmd)
+	return cmd
 }
 
 func status(ctx context.Context, a *app) (statusReport, error) {

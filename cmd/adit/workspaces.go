@@ -93,13 +93,21 @@ func newShowCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(w, func(out io.Writer) error {
+			links, err := c.Connections(cmd.Context(), w.Owner, w.Name)
+			if err != nil {
+				return err
+			}
+			shown := struct {
+				sdk.Workspace
+				Connections []sdk.Connection `json:"connections"`
+			}{w, links}
+			return a.print(shown, func(out io.Writer) error {
 				fmt.Fprintf(out, "Workspace  %s/%s\nCreated    %s\nExternal   %t\n", w.Owner, w.Name, ago(&w.CreatedAt), w.External)
 				for _, agent := range w.Agents {
 					fmt.Fprintf(out, "\nAgent      %s\nState      %s\nAddress    %s\nVersion    %s\nFirst seen %s\nLast seen  %s\n",
 						agent.Name, agent.State, agent.Address, agent.Version, ago(agent.FirstConnectedAt), ago(agent.LastConnectedAt))
 				}
-				return nil
+				return printConnections(out, links)
 			})
 		},
 	}
@@ -134,4 +142,33 @@ func newDeleteCmd(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
+}
+
+// printConnections lists who is linked to a workspace's agents, and how.
+func printConnections(out io.Writer, links []sdk.Connection) error {
+	if len(links) == 0 {
+		return nil
+	}
+	var rows [][]string
+	for _, l := range links {
+		state := "here"
+		if !l.ClientConnected {
+			state = "lost"
+		}
+		rows = append(rows, []string{l.Client, state, l.Agent, describeView(l.ByClient), describeView(l.ByAgent)})
+	}
+	fmt.Fprintln(out)
+	return writeTable(out, []string{"CLIENT", "STATE", "AGENT", "CLIENT'S PATH", "AGENT'S PATH"}, rows)
+}
+
+// describeView writes one end's view of a path for people.
+func describeView(v *sdk.PathView) string {
+	switch {
+	case v == nil:
+		return "-"
+	case v.Verdict != nil:
+		return v.Path + " (" + v.Verdict.Code + ")"
+	default:
+		return v.Path
+	}
 }

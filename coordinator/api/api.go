@@ -24,6 +24,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
 )
 
@@ -35,17 +36,20 @@ const (
 	requestTimeout = 20 * time.Second
 )
 
-// Revoker ends what an agent or a token has open on the mesh.
-type Revoker interface {
+// Mesh is what the API asks of the mesh.
+type Mesh interface {
+	// AgentDeleted and TokenRevoked end what an agent or a token has open.
 	AgentDeleted(agentID uuid.UUID)
 	TokenRevoked(tokenID uuid.UUID)
+	// Connections lists the clients linked to an agent.
+	Connections(agentID uuid.UUID) []mesh.Connection
 }
 
 // Config configures the API.
 type Config struct {
 	Store   *store.Store
 	Auth    *auth.Authenticator
-	Revoker Revoker
+	Mesh    Mesh
 	// AccessURL is where people and agents reach the coordinator; nil means by
 	// whatever name a request came.
 	AccessURL *url.URL

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
@@ -37,10 +38,18 @@ type deployment struct {
 	revoked *revocations
 }
 
-// revocations notes what would have been cut off.
+// revocations notes what would have been cut off, and knows one connection to
+// every agent.
 type revocations struct {
 	mu             sync.Mutex
 	agents, tokens []uuid.UUID // guarded by mu
+}
+
+func (r *revocations) Connections(uuid.UUID) []mesh.Connection {
+	return []mesh.Connection{{
+		ClientName: "alice", ClientHere: true,
+		ByClient: &mesh.View{Path: "derp", MTU: 1280, Code: "udp-blocked", Evidence: "silence", Fix: "open it"},
+	}}
 }
 
 func (r *revocations) AgentDeleted(id uuid.UUID) {
@@ -65,7 +74,7 @@ func deploy(t *testing.T) *deployment {
 	}
 	t.Cleanup(st.Close)
 	d := &deployment{store: st, auth: auth.New(st), revoked: &revocations{}}
-	web := httptest.NewServer(New(Config{Store: st, Auth: d.auth, Revoker: d.revoked, Version: "test", Logger: log}))
+	web := httptest.NewServer(New(Config{Store: st, Auth: d.auth, Mesh: d.revoked, Version: "test", Logger: log}))
 	t.Cleanup(web.Close)
 	if d.url, err = url.Parse(web.URL); err != nil {
 		t.Fatal(err)

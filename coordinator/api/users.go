@@ -160,7 +160,7 @@ func (a *API) revoke(ctx context.Context, userID, tokenID uuid.UUID) error {
 	if err := a.Store.RevokeToken(ctx, userID, tokenID); err != nil {
 		return a.problem(err)
 	}
-	a.Revoker.TokenRevoked(tokenID)
+	a.Mesh.TokenRevoked(tokenID)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/secret"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/meshaddr"
@@ -34,6 +35,10 @@ func (a *API) registerWorkspaces(h huma.API) {
 	huma.Register(h, huma.Operation{
 		OperationID: "get-workspace", Method: http.MethodGet, Path: "/api/v1/workspaces/{owner}/{name}", Summary: "Show a workspace", Security: signedIn(),
 	}, a.getWorkspace)
+	huma.Register(h, huma.Operation{
+		OperationID: "list-connections", Method: http.MethodGet, Path: "/api/v1/workspaces/{owner}/{name}/connections",
+		Summary: "List who is linked to a workspace's agents, and by which path", Security: signedIn(),
+	}, a.listConnections)
 	huma.Register(h, huma.Operation{
 		OperationID: "delete-workspace", Method: http.MethodDelete, Path: "/api/v1/workspaces/{owner}/{name}",
 		Summary: "Delete a workspace and end its agents' access", Security: signedIn(), DefaultStatus: http.StatusNoContent,
@@ -128,6 +133,34 @@ func (a *API) getWorkspace(ctx context.Context, in *workspacePath) (*body[sdk.Wo
 	return &body[sdk.Workspace]{workspaceJSON(w)}, nil
 }
 
+func (a *API) listConnections(ctx context.Context, in *workspacePath) (*body[sdk.List[sdk.Connection]], error) {
+	w, err := a.find(ctx, in.Owner, in.Name)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	items := []sdk.Connection{}
+	for _, agent := range w.Agents {
+		for _, c := range a.Mesh.Connections(agent.ID) {
+			items = append(items, sdk.Connection{
+				Agent: agent.Name, Client: c.ClientName, ClientNodeID: c.Client.String(), ClientConnected: c.ClientHere,
+				ByClient: viewJSON(c.ByClient), ByAgent: viewJSON(c.ByAgent),
+			})
+		}
+	}
+	return &body[sdk.List[sdk.Connection]]{sdk.List[sdk.Connection]{Items: items}}, nil
+}
+
+func viewJSON(v *mesh.View) *sdk.PathView {
+	if v == nil {
+		return nil
+	}
+	view := &sdk.PathView{Path: v.Path, MTU: int(v.MTU), At: v.At}
+	if v.Code != "" {
+		view.Verdict = &sdk.Verdict{Code: v.Code, Evidence: v.Evidence, Fix: v.Fix}
+	}
+	return view
+}
+
 func (a *API) deleteWorkspace(ctx context.Context, in *workspacePath) (*struct{}, error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err == nil {
@@ -137,7 +170,7 @@ func (a *API) deleteWorkspace(ctx context.Context, in *workspacePath) (*struct{}
 		return nil, a.problem(err)
 	}
 	for _, agent := range w.Agents {
-		a.Revoker.AgentDeleted(agent.ID)
+		a.Mesh.AgentDeleted(agent.ID)
 	}
 	return nil, nil
 }

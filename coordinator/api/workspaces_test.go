@@ -147,3 +147,20 @@ func TestTwoWorkspacesOfOneNameAtOnce(t *testing.T) {
 		t.Errorf("%d were made, want 1", won)
 	}
 }
+
+func TestConnectionsAreForTheOwnerAlone(t *testing.T) {
+	d := deploy(t)
+	alice, bob := d.add(t, "alice", store.RoleMember), d.add(t, "bob", store.RoleOwner)
+	makeWorkspace(t, alice, "dev")
+	list, err := alice.Connections(t.Context(), "me", "dev")
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v, want one connection", list, err)
+	}
+	want := sdk.Verdict{Code: "udp-blocked", Evidence: "silence", Fix: "open it"}
+	if c := list[0]; c.Agent != "main" || c.Client != "alice" || c.ByAgent != nil || c.ByClient.Path != "derp" || *c.ByClient.Verdict != want {
+		t.Errorf("%+v", c)
+	}
+	if _, err := bob.Connections(t.Context(), "alice", "dev"); !errors.Is(err, sdk.ErrNotFound) {
+		t.Errorf("somebody else's: %v, want ErrNotFound", err)
+	}
+}

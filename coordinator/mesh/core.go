@@ -66,6 +66,9 @@ type link struct {
 	// clientReady says that the client has programmed the agent's present
 	// key; agentReady the reverse.
 	clientReady, agentReady bool
+	// byClient and byAgent are what each said last of the path; nil for
+	// nothing yet.
+	byClient, byAgent *View
 }
 
 func (l *link) other(n *node) *node {

@@ -345,8 +345,13 @@ func (h *Hub) onUp(ctx context.Context, id sessionID, who auth.Identity, up *mes
 		defer h.mu.Unlock()
 		h.deliver(h.core.ready(id, peer))
 	case *meshv1.Up_Verdict:
-		h.log.Debug("path", "from", who.UserID, "to", m.Verdict.GetPeer(),
-			"path", m.Verdict.GetPath(), "reason", m.Verdict.GetReason())
+		peer, err := uuid.Parse(m.Verdict.GetPeer())
+		if err != nil {
+			return fmt.Errorf("verdict on %.60q, which is no node id", m.Verdict.GetPeer())
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.core.report(id, peer, m.Verdict, time.Now())
 	case *meshv1.Up_Hello:
 		return errors.New("hello came twice")
 	}

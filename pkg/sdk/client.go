@@ -144,6 +144,13 @@ func (c *Client) Workspace(ctx context.Context, owner, name string) (w Workspace
 	return w, err
 }
 
+// Connections lists who is linked to a workspace's agents, and by which path.
+func (c *Client) Connections(ctx context.Context, owner, name string) ([]Connection, error) {
+	var l List[Connection]
+	err := c.do(ctx, http.MethodGet, &l, nil, "workspaces", owner, name, "connections")
+	return l.Items, err
+}
+
 // CreateWorkspace makes a workspace.
 func (c *Client) CreateWorkspace(ctx context.Context, req CreateWorkspace) (w CreatedWorkspace, err error) {
 	err = c.do(ctx, http.MethodPost, &w, req, "workspaces")

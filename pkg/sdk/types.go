@@ -104,3 +104,30 @@ type BuildInfo struct {
 type List[T any] struct {
 	Items []T `json:"items"`
 }
+
+// Connection is a client linked to an agent, and the path between the two as
+// each end sees it.
+type Connection struct {
+	Agent           string    `json:"agent" doc:"Name of the agent"`
+	Client          string    `json:"client" doc:"Name of the client, its user's"`
+	ClientNodeID    string    `json:"client_node_id"`
+	ClientConnected bool      `json:"client_connected" doc:"Whether the client has a control session; its tunnel may live without"`
+	ByClient        *PathView `json:"by_client" doc:"Null until the client has reported"`
+	ByAgent         *PathView `json:"by_agent" doc:"Null until the agent has reported"`
+}
+
+// PathView is the path that one end's packets take.
+type PathView struct {
+	Path    string    `json:"path" doc:"direct, udp-relay, derp, derp-ws or none"`
+	MTU     int       `json:"mtu" doc:"Largest packet inside the tunnel, in bytes"`
+	Verdict *Verdict  `json:"verdict" doc:"Why the path is not direct; null when it is"`
+	At      time.Time `json:"at" doc:"When that was reported"`
+}
+
+// Verdict says why a path is not direct, on what evidence, and the one thing
+// that would change it.
+type Verdict struct {
+	Code     string `json:"code"`
+	Evidence string `json:"evidence"`
+	Fix      string `json:"fix"`
+}

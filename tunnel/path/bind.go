@@ -21,6 +21,15 @@ import (
 // may wait for the device.
 const inboxSize = 512
 
+// Options are what a node is to do without. The zero value is nothing.
+type Options struct {
+	// RelayOnly keeps the node from UDP altogether: all packets take relays.
+	RelayOnly bool
+	// NoPortGuessing keeps the node from opening and trying many ports where one
+	// end's NAT is hard. Such peers then stay on the relay.
+	NoPortGuessing bool
+}
+
 // Config configures a Bind.
 type Config struct {
 	// PrivateKey is the WireGuard key; relays know the node by it.
@@ -28,9 +37,7 @@ type Config struct {
 	// OnSelf is called, never concurrently, with each change of how this node
 	// can be reached. It must not block. Nil means nobody wants to know.
 	OnSelf func(Self)
-	// NoPortGuessing keeps the node from opening and trying many ports where one
-	// end's NAT is hard. Such peers then stay on the relay.
-	NoPortGuessing bool
+	Options
 	// Activate has a peer put into the device and returns a channel that is
 	// closed when that was done or has failed. It is called from the device's
 	// own goroutines, so it must not configure the device itself. Nil means
@@ -169,6 +176,11 @@ func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 		return nil, 0, conn.ErrBindAlreadyOpen
 	}
 	s := &sockets{closed: make(chan struct{})}
+	if b.cfg.RelayOnly {
+		b.socks.Store(s)
+		b.probe.poke()
+		return []conn.ReceiveFunc{b.inboxReceiver(s)}, port, nil
+	}
 	var fns []conn.ReceiveFunc
 	var err4, err6 error
 	if s.v4, err4 = listen("udp4", port); err4 == nil {

@@ -14,10 +14,12 @@ import (
 // sprayProbes pings to random ports of the hard end's address. By the paradox
 // of birthdays one of them meets one of the mappings, with a probability of
 // 1 - (1 - 256/64512)^1024 = 98 % a round.
+// HardRounds is how many rounds there are before the attempt counts as failed.
+const HardRounds = 3
+
 const (
 	hardPorts   = 256
 	sprayProbes = 1024
-	hardRounds  = 3
 
 	// hardAfter is how long the plain way is tried before. It is enough when
 	// the easy end's NAT lets everybody in.
@@ -28,7 +30,7 @@ const (
 	// and long enough for a round trip to the far side of the earth.
 	hardFor = 3 * time.Second
 
-	// hardAgain is how long after the last of hardRounds it is tried anew.
+	// hardAgain is how long after the last of HardRounds it is tried anew.
 	hardAgain = 10 * time.Minute
 
 	// firstSprayed is the lowest port tried: no NAT maps to a well-known port.
@@ -52,7 +54,7 @@ func (b *birthday) due(now, tryingSince time.Time) bool {
 	if now.Sub(b.roundAt) >= hardAgain {
 		b.rounds = 0
 	}
-	return !b.off && b.rounds < hardRounds && now.Sub(tryingSince) >= hardAfter && now.Sub(b.roundAt) >= hardFor/4
+	return !b.off && b.rounds < HardRounds && now.Sub(tryingSince) >= hardAfter && now.Sub(b.roundAt) >= hardFor/4
 }
 
 func (b *birthday) begin(now time.Time) {

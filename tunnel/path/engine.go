@@ -35,7 +35,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 
 	p.home.Store(info.HomeRelay)
 	p.mu.Lock()
-	p.nat = info.NAT
+	p.nat, p.relayed = info.NAT, info.RelayOnly
 	b.tellNATs(p)
 	acts := p.machine.setTold(now, b.pingable(info.Endpoints))
 	p.nextAt = now // whatever wakes the engine next sees it

@@ -37,6 +37,8 @@ type PeerInfo struct {
 	// this node's own home is tried.
 	HomeRelay uint32
 	NAT       NAT
+	// RelayOnly says that the peer was told to use relays alone.
+	RelayOnly bool
 }
 
 // Peer is the far end of a tunnel, whatever path leads there. It implements
@@ -67,6 +69,7 @@ type Peer struct {
 	mu      sync.Mutex
 	machine *machine
 	nat     NAT
+	relayed bool      // the peer uses relays alone
 	nextAt  time.Time // when machine.tick is due; zero is never
 	ports   portSet
 }
@@ -222,6 +225,8 @@ type Path struct {
 	Since time.Time
 	// NAT is the peer's, as it reports it.
 	NAT NAT
+	// RelayOnly says that this node or the peer was told to use relays alone.
+	RelayOnly bool
 	// Narrow is set when an address answers but carries no more than so many
 	// bytes of UDP payload, too few for a tunnel.
 	Narrow int
@@ -239,7 +244,7 @@ func (p *Peer) Path() Path {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.machine
-	path := Path{Tried: len(m.candidates), Since: m.created, NAT: p.nat, HardRounds: m.birthday.rounds}
+	path := Path{Tried: len(m.candidates), Since: m.created, NAT: p.nat, HardRounds: m.birthday.rounds, RelayOnly: p.relayed || p.bind.cfg.RelayOnly}
 	now := time.Now()
 	for _, c := range m.candidates {
 		if !c.answered.IsZero() {

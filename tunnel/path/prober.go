@@ -45,13 +45,15 @@ type Self struct {
 	// Latencies are round trips to regions in microseconds.
 	Latencies map[uint32]uint32
 	NAT       NAT
+	// RelayOnly says that the node was told to use relays alone.
+	RelayOnly bool
 	// STUNServers is how many relay addresses were asked over UDP in the last
 	// round, and STUNAnswers how many answered.
 	STUNServers, STUNAnswers int
 }
 
 func (s Self) equal(t Self) bool {
-	return s.HomeRelay == t.HomeRelay && s.NAT == t.NAT && slices.Equal(s.Endpoints, t.Endpoints)
+	return s.HomeRelay == t.HomeRelay && s.RelayOnly == t.RelayOnly && s.NAT == t.NAT && slices.Equal(s.Endpoints, t.Endpoints)
 }
 
 // prober finds out how this node can be reached: its interfaces' addresses,
@@ -149,7 +151,7 @@ func (p *prober) round(ctx context.Context) {
 	if socks == nil {
 		return
 	}
-	found := &findings{locals: p.locals(socks), observed: p.recentlyObserved(time.Now()), before: p.current()}
+	found := &findings{relayOnly: p.bind.cfg.RelayOnly, locals: p.locals(socks), observed: p.recentlyObserved(time.Now()), before: p.current()}
 	p.publish(found.self(false))
 
 	ctx, cancel := context.WithTimeout(ctx, probeFor)
@@ -293,11 +295,12 @@ func (p *prober) onSTUN(b []byte, from netip.AddrPort) {
 
 // findings gathers what one round learns.
 type findings struct {
-	before   Self
-	locals   []netip.AddrPort
-	observed []netip.AddrPort
-	asked    int
-	answers  map[netip.AddrPort]stunAnswer // by server
+	relayOnly bool
+	before    Self
+	locals    []netip.AddrPort
+	observed  []netip.AddrPort
+	asked     int
+	answers   map[netip.AddrPort]stunAnswer // by server
 }
 
 // add notes an answer and reports whether it is the server's first.
@@ -315,7 +318,7 @@ func (f *findings) add(a stunAnswer) bool {
 // self puts the findings together. Before the round is done, silence proves
 // nothing and what was known before still counts.
 func (f *findings) self(done bool) Self {
-	s := Self{Latencies: make(map[uint32]uint32), STUNServers: f.asked, STUNAnswers: len(f.answers)}
+	s := Self{Latencies: make(map[uint32]uint32), RelayOnly: f.relayOnly, STUNServers: f.asked, STUNAnswers: len(f.answers)}
 	mapped := make(map[netip.AddrPort]int)
 	for _, a := range f.answers {
 		us := uint32(max(1, a.rtt.Microseconds()))

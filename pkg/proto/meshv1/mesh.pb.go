@@ -683,8 +683,8 @@ func (x *Unwant) GetPeer() string {
 	return ""
 }
 
-// Ready says that the peer is programmed into the node's WireGuard device, so
-// that a handshake from it will be answered.
+// Ready says that the node knows the peer, so that a handshake from it will be
+// answered.
 type Ready struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
@@ -737,7 +737,13 @@ type Verdict struct {
 	// "direct", "udp-relay", "derp", "derp-ws" or "none".
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	// A verdict code such as "udp-blocked"; empty when direct.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What shows that the reason holds, and the one thing that would change it.
+	// At most 512 bytes each.
+	Evidence string `protobuf:"bytes,4,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	Fix      string `protobuf:"bytes,5,opt,name=fix,proto3" json:"fix,omitempty"`
+	// Largest packet inside the tunnel, in bytes.
+	Mtu           uint32 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -791,6 +797,27 @@ func (x *Verdict) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Verdict) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+func (x *Verdict) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
+func (x *Verdict) GetMtu() uint32 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
 }
 
 // Bye ends the session on purpose: peers are told "gone", not "lost".
@@ -1564,11 +1591,14 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x06Unwant\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\"\x1b\n" +
 	"\x05Ready\x12\x12\n" +
-	"\x04peer\x18\x01 \x01(\tR\x04peer\"I\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\"\x89\x01\n" +
 	"\aVerdict\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x05\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bevidence\x18\x04 \x01(\tR\bevidence\x12\x10\n" +
+	"\x03fix\x18\x05 \x01(\tR\x03fix\x12\x10\n" +
+	"\x03mtu\x18\x06 \x01(\rR\x03mtu\"\x05\n" +
 	"\x03Bye\"\xf7\x01\n" +
 	"\x04Down\x121\n" +
 	"\awelcome\x18\x01 \x01(\v2\x15.adit.mesh.v1.WelcomeH\x00R\awelcome\x12(\n" +

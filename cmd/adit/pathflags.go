@@ -1,0 +1,24 @@
+package main
+
+import (
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+)
+
+// pathFlags adds the flags by which a node does without some way to its peers.
+// Each has a variable of the environment, for the sake of programs that run
+// adit, such as OpenSSH.
+func (a *app) pathFlags(cmd *cobra.Command) {
+	for _, f := range []struct {
+		value           *bool
+		name, env, help string
+	}{
+		{&a.path.RelayOnly, "relay-only", "ADIT_RELAY_ONLY", "use no direct path, only relays"},
+		{&a.path.NoPortGuessing, "no-port-guessing", "ADIT_NO_PORT_GUESSING", "do not try many ports to pass a hard NAT"},
+	} {
+		set, _ := strconv.ParseBool(os.Getenv(f.env)) // nonsense is no
+		cmd.Flags().BoolVar(f.value, f.name, set, f.help+" (env "+f.env+")")
+	}
+}

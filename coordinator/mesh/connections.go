@@ -1,0 +1,83 @@
+package mesh
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+)
+
+// Connection is a link between a client and an agent as its two ends see it.
+type Connection struct {
+	Client     uuid.UUID
+	ClientName string
+	// ClientHere says whether the client is on its control stream.
+	ClientHere bool
+	// ByClient and ByAgent are nil until that end has reported.
+	ByClient, ByAgent *View
+}
+
+// View is what one end says of the path its packets take.
+type View struct {
+	Path string // "direct", "udp-relay", "derp", "derp-ws" or "none"
+	MTU  uint32 // in bytes, inside the tunnel
+	// Code is why the path is not direct, Evidence what shows it and Fix what
+	// would change it; empty when it is.
+	Code, Evidence, Fix string
+	At                  time.Time
+}
+
+// maxVerdictText bounds what a node may say in each field of a verdict.
+const maxVerdictText = 512
+
+// report notes what a node says of the path to a peer.
+func (c *core) report(s sessionID, peer uuid.UUID, v *meshv1.Verdict, now time.Time) {
+	n := c.sessions[s]
+	if n == nil || n.links[peer] == nil {
+		return
+	}
+	view := &View{
+		Path: clip(v.GetPath()), MTU: v.GetMtu(), Code: clip(v.GetReason()),
+		Evidence: clip(v.GetEvidence()), Fix: clip(v.GetFix()), At: now,
+	}
+	if l := n.links[peer]; n == l.client {
+		l.byClient = view
+	} else {
+		l.byAgent = view
+	}
+}
+
+func clip(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), maxVerdictText)], "")
+}
+
+// connections lists the links of an agent, by the client's name.
+func (c *core) connections(agent uuid.UUID) []Connection {
+	n := c.nodes[agent]
+	if n == nil || !n.agent {
+		return nil
+	}
+	list := make([]Connection, 0, len(n.links))
+	for _, l := range n.links {
+		list = append(list, Connection{
+			Client: l.client.id, ClientName: l.client.name, ClientHere: l.client.session != 0,
+			ByClient: l.byClient, ByAgent: l.byAgent,
+		})
+	}
+	slices.SortFunc(list, func(a, b Connection) int {
+		return cmp.Or(cmp.Compare(a.ClientName, b.ClientName), cmp.Compare(a.Client.String(), b.Client.String()))
+	})
+	return list
+}
+
+// Connections lists the clients linked to an agent and how their packets
+// travel. What it returns is not changed any more.
+func (h *Hub) Connections(agent uuid.UUID) []Connection {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.core.connections(agent)
+}
