@@ -150,9 +150,9 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		OnSelf:     n.setSelf,
 		Activate:   n.activate,
 		Options:    cfg.Path,
-		Exclude: meshaddr.Prefix.Contains,
-		RootCAs: cfg.RootCAs,
-		Logger:  cfg.Logger,
+		Exclude:    meshaddr.Prefix.Contains,
+		RootCAs:    cfg.RootCAs,
+		Logger:     cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: %w", errors.Join(err, dev.Close()))

@@ -47,9 +47,9 @@ type Mesh interface {
 
 // Config configures the API.
 type Config struct {
-	Store   *store.Store
-	Auth    *auth.Authenticator
-	Mesh    Mesh
+	Store *store.Store
+	Auth  *auth.Authenticator
+	Mesh  Mesh
 	// AccessURL is where people and agents reach the coordinator; nil means by
 	// whatever name a request came.
 	AccessURL *url.URL
