@@ -65,6 +65,7 @@ func Start(cfg Config) (*Relay, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Relay{log: cfg.Logger, admit: cfg.Admit, cancel: cancel}
+	deepenSendQueues()
 	r.server = derpserver.New(priv, func(format string, args ...any) {
 		r.log.Debug("derp: " + fmt.Sprintf(format, args...))
 	})
@@ -91,7 +92,7 @@ func (r *Relay) STUNPorts() []uint16 { return r.stunPorts }
 // Handler serves /derp, the paths below it, and /generate_204.
 func (r *Relay) Handler() http.Handler {
 	mux := http.NewServeMux()
-	derp := r.survive(derpserver.AddWebSocketSupport(r.server, derpserver.Handler(r.server)))
+	derp := r.survive(gather(derpserver.AddWebSocketSupport(r.server, derpserver.Handler(r.server))))
 	mux.Handle("/derp", derp)
 	mux.Handle("/derp/", derp)
 	mux.HandleFunc("/generate_204", derpserver.ServeNoContent)
