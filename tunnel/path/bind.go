@@ -73,7 +73,7 @@ type Bind struct {
 
 	ctx    context.Context
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // engine, prober, links
+	wg     sync.WaitGroup // engine, prober, watcher, links
 
 	// mu guards what follows. Nothing else is locked under it.
 	mu      sync.RWMutex
@@ -136,8 +136,18 @@ func New(cfg Config) (*Bind, error) {
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.probe = newProber(b)
+	events, err := openNetworkEvents()
+	if err != nil {
+		b.log.Info("changes of the network are noticed late", "err", err)
+	}
 	b.wg.Go(b.runEngine)
 	b.wg.Go(func() { b.probe.run(b.ctx) })
+	b.wg.Go(func() {
+		watchNetwork(b.ctx, events, cfg.Exclude, func(why string) {
+			b.log.Debug("network changed", "what", why)
+			b.probe.networkChanged()
+		})
+	})
 	return b, nil
 }
 

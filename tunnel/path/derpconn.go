@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -185,6 +186,29 @@ func (d *derpConn) flushLocked() error {
 	_, err := d.conn.Write(d.buf)
 	d.buf = d.buf[:0]
 	return err
+}
+
+// localAddr is the address of this machine that the connection goes out from.
+func (d *derpConn) localAddr() netip.Addr {
+	at, _ := d.conn.LocalAddr().(*net.TCPAddr)
+	if at == nil {
+		return netip.Addr{}
+	}
+	return at.AddrPort().Addr().Unmap().WithZone("")
+}
+
+// expect has Recv fail unless something comes in time. Recv sets a deadline of
+// its own with the message after that.
+func (d *derpConn) expect(within time.Duration) {
+	_ = d.conn.SetReadDeadline(time.Now().Add(within)) // fails on a closed one only
+}
+
+// ping asks the relay for a sign of life.
+func (d *derpConn) ping() error {
+	if err := d.client.SendPing([8]byte{}); err != nil {
+		return err
+	}
+	return d.flush()
 }
 
 func (d *derpConn) close() error { return d.conn.Close() }

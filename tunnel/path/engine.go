@@ -103,8 +103,9 @@ func (b *Bind) wakePeer(p *Peer) {
 	}
 }
 
-// networkChanged has every peer's path tried anew.
+// networkChanged has every link and every peer's path tried anew.
 func (b *Bind) networkChanged() {
+	b.checkLinks()
 	for _, p := range b.peers() {
 		p.mu.Lock()
 		acts := p.machine.networkChanged(time.Now())

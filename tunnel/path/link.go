@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,10 @@ const (
 	// linkHealthyAfter is how long a connection must hold for its loss to
 	// start from linkRetryMin again.
 	linkHealthyAfter = 10 * time.Second
+
+	// linkAnswersIn is how long a relay may take to answer a ping after the
+	// network has changed: no relay is farther away.
+	linkAnswersIn = time.Second
 )
 
 // frame is one packet on its way to or from a relay.
@@ -47,12 +52,15 @@ type link struct {
 	deliver func(region uint32, from key.NodePublic, data []byte)
 	frames  *sync.Pool // of *frame
 
-	out  chan *frame
-	home atomic.Bool
+	out   chan *frame
+	again chan struct{} // dial now
+	prove chan struct{} // ask the relay for a sign of life
+	home  atomic.Bool
 
-	mu      sync.Mutex // guards what follows
-	current *derpConn  // nil while not connected
-	lastErr error      // why not
+	mu      sync.Mutex         // guards what follows
+	current *derpConn          // nil while not connected
+	lastErr error              // why not
+	giveUp  context.CancelFunc // ends the dial under way
 }
 
 // send queues a copy of data for dst. It never blocks; a full queue drops.
@@ -94,6 +102,28 @@ func (l *link) err() error {
 	return l.lastErr
 }
 
+// networkChanged gives up a dial that began on another network, ends a
+// connection from an address that is no longer this machine's, and asks the
+// relay at the far end of any other for a sign of life.
+func (l *link) networkChanged(isOurs func(netip.Addr) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current == nil {
+		if l.giveUp != nil {
+			l.giveUp()
+		}
+		signal(l.again)
+		return
+	}
+	if !isOurs(l.current.localAddr()) {
+		signal(l.again)
+		l.current.close()
+		return
+	}
+	l.current.expect(linkAnswersIn)
+	signal(l.prove)
+}
+
 // run connects, again and again, until ctx is done.
 func (l *link) run(ctx context.Context) {
 	pause := linkRetryMin
@@ -112,6 +142,9 @@ func (l *link) run(ctx context.Context) {
 		l.log.Debug("relay connection ended", "err", err, "retry", pause)
 		select {
 		case <-ctx.Done():
+		case <-l.again:
+			pause = linkRetryMin
+			continue
 		case <-time.After(pause/2 + rand.N(pause)):
 		}
 		pause = min(2*pause, linkRetryMax)
@@ -120,14 +153,22 @@ func (l *link) run(ctx context.Context) {
 
 // session is one connection, from dial to its end.
 func (l *link) session(ctx context.Context) error {
-	conn, err := dialDERP(ctx, l.url, l.pin, l.priv, l.roots, logger.Discard)
+	dialing, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	l.mu.Lock()
+	l.giveUp = giveUp
+	l.mu.Unlock()
+	conn, err := dialDERP(dialing, l.url, l.pin, l.priv, l.roots, logger.Discard)
 	if err != nil {
 		return err
 	}
 	l.notePreferred(conn)
 	l.mu.Lock()
-	l.current, l.lastErr = conn, nil
+	l.current, l.lastErr = conn, dialing.Err()
 	l.mu.Unlock()
+	if dialing.Err() != nil {
+		conn.close() // the network changed at the last moment
+	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	var writer sync.WaitGroup
@@ -153,6 +194,10 @@ func (l *link) write(ctx context.Context, conn *derpConn) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-l.prove:
+			if err := conn.ping(); err != nil {
+				return err
+			}
 		case f := <-l.out:
 			if err := l.sendQueued(conn, f); err != nil {
 				return err

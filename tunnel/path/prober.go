@@ -61,6 +61,7 @@ func (s Self) equal(t Self) bool {
 type prober struct {
 	bind  *Bind
 	again chan struct{}
+	moved chan struct{} // the network changed
 
 	mu       sync.Mutex // guards what follows
 	self     Self
@@ -83,15 +84,22 @@ type stunAnswer struct {
 
 func newProber(b *Bind) *prober {
 	return &prober{
-		bind: b, again: make(chan struct{}, 1),
+		bind: b, again: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 		observed: make(map[netip.AddrPort]time.Time), pending: make(map[stun.TxID]*stunRequest),
 	}
 }
 
-// poke starts a round now.
-func (p *prober) poke() {
+// poke starts a round now, or after the one under way.
+func (p *prober) poke() { signal(p.again) }
+
+// networkChanged starts a round now, in the place of the one under way, and has
+// everything tried anew that was found out before.
+func (p *prober) networkChanged() { signal(p.moved) }
+
+// signal puts a token into a channel that holds one.
+func signal(ch chan struct{}) {
 	select {
-	case p.again <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }
@@ -129,13 +137,16 @@ func (p *prober) run(ctx context.Context) {
 	timer := time.NewTimer(probeEvery)
 	defer timer.Stop()
 	for {
+		moved := false
 		select {
 		case <-ctx.Done():
 			return
+		case <-p.moved:
+			moved = true
 		case <-p.again:
 		case <-timer.C:
 		}
-		p.round(ctx)
+		p.round(ctx, moved)
 		if p.current().NAT == NATBlocked {
 			timer.Reset(probeBlockedEvery)
 		} else {
@@ -145,14 +156,21 @@ func (p *prober) run(ctx context.Context) {
 }
 
 // round asks every relay once and publishes what becomes known as soon as it
-// does: interfaces at once, the mapped address with the first answer.
-func (p *prober) round(ctx context.Context) {
+// does: interfaces at once, the mapped address with the first answer. After the
+// network has changed, moved says so.
+func (p *prober) round(ctx context.Context, moved bool) {
 	socks := p.bind.socks.Load()
 	if socks == nil {
 		return
 	}
+	if moved {
+		p.forgetOutside()
+	}
 	found := &findings{relayOnly: p.bind.cfg.RelayOnly, locals: p.locals(socks), observed: p.recentlyObserved(time.Now()), before: p.current()}
 	p.publish(found.self(false))
+	if moved {
+		p.bind.networkChanged() // the call-me-maybes name the new addresses
+	}
 
 	ctx, cancel := context.WithTimeout(ctx, probeFor)
 	defer cancel()
@@ -182,6 +200,9 @@ func (p *prober) round(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+		case <-p.moved:
+			p.networkChanged()
+			return // what this round has learned is of the old network
 		case <-retry:
 			continue
 		case a := <-answers:
@@ -195,6 +216,15 @@ func (p *prober) round(ctx context.Context) {
 		break
 	}
 	p.publish(found.self(true))
+}
+
+// forgetOutside forgets how this node is seen from outside: it was another
+// network that was looked at.
+func (p *prober) forgetOutside() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.observed)
+	p.self.Endpoints, p.self.NAT = nil, NATUnknown
 }
 
 // recentlyObserved returns where peers saw us of late, and forgets the rest.
@@ -379,42 +409,28 @@ func (f *findings) nat(mapped map[netip.AddrPort]int, done bool) NAT {
 // only where there is nothing else, so that two nodes on one machine that has
 // no network still meet.
 func (p *prober) locals(socks *sockets) []netip.AddrPort {
-	ifaces, err := net.Interfaces()
+	addrs, err := localAddrs(p.bind.cfg.Exclude)
 	if err != nil {
-		p.bind.log.Warn("cannot list network interfaces", "err", err)
+		p.bind.log.Warn("cannot tell this machine's addresses", "err", err)
 		return nil
 	}
 	var private, public, loopback []netip.AddrPort
-	for _, ifc := range ifaces {
-		if ifc.Flags&net.FlagUp == 0 || ifc.Flags&net.FlagPointToPoint != 0 {
+	for _, a := range addrs {
+		sock := socks.v6
+		if a.ip.Is4() {
+			sock = socks.v4
+		}
+		if sock == nil || a.ifc.Flags&net.FlagPointToPoint != 0 || a.ip.IsLinkLocalUnicast() {
 			continue
 		}
-		addrs, err := ifc.Addrs()
-		if err != nil {
-			continue // it went away
-		}
-		for _, a := range addrs {
-			prefix, err := netip.ParsePrefix(a.String())
-			if err != nil {
-				continue
-			}
-			ip := prefix.Addr().Unmap()
-			sock := socks.v6
-			if ip.Is4() {
-				sock = socks.v4
-			}
-			if sock == nil || ip.IsLinkLocalUnicast() || p.bind.cfg.Exclude(ip) {
-				continue
-			}
-			at := netip.AddrPortFrom(ip, sock.port())
-			switch {
-			case ip.IsLoopback():
-				loopback = append(loopback, at)
-			case ip.IsPrivate():
-				private = append(private, at)
-			default:
-				public = append(public, at)
-			}
+		at := netip.AddrPortFrom(a.ip, sock.port())
+		switch {
+		case a.ip.IsLoopback():
+			loopback = append(loopback, at)
+		case a.ip.IsPrivate():
+			private = append(private, at)
+		default:
+			public = append(public, at)
 		}
 	}
 	all := append(private, public...)

@@ -3,6 +3,7 @@ package path
 import (
 	"context"
 	"maps"
+	"net/netip"
 	"net/url"
 	"slices"
 )
@@ -96,7 +97,7 @@ func (b *Bind) link(region uint32) *link {
 		link: &link{
 			region: region, url: u, pin: relay.CertPin, priv: b.priv, roots: b.cfg.RootCAs,
 			log: b.log.With("region", region), deliver: b.onRelayed,
-			frames: &b.frames, out: make(chan *frame, linkQueue),
+			frames: &b.frames, out: make(chan *frame, linkQueue), again: make(chan struct{}, 1), prove: make(chan struct{}, 1),
 		},
 		relay: relay, stop: stop, done: make(chan struct{}),
 	}
@@ -146,6 +147,20 @@ func (b *Bind) chooseHome(latencies map[uint32]uint32) bool {
 		}
 	}
 	return old != home
+}
+
+// checkLinks has the connections to relays prove that they have survived a
+// change of the network.
+func (b *Bind) checkLinks() {
+	addrs, err := localAddrs(func(netip.Addr) bool { return false })
+	isOurs := func(ip netip.Addr) bool {
+		return err != nil || slices.ContainsFunc(addrs, func(a localAddr) bool { return a.ip == ip })
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, l := range b.links {
+		l.networkChanged(isOurs)
+	}
 }
 
 // RelayError returns why a region's relay is not connected, or nil.

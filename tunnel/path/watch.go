@@ -1,0 +1,127 @@
+package path
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// settleFor is how long a change of the network is given to be complete: a
+	// new address comes with a link and some routes.
+	settleFor = 20 * time.Millisecond
+
+	// changesEvery bounds how often changes are acted on. An interface that
+	// flaps costs seven rounds of probing a second, and a change that follows
+	// another still reaches the peers within 200 ms.
+	changesEvery = 150 * time.Millisecond
+
+	// A machine that was suspended, or a process that was stopped, finds its
+	// clock ahead: looked at every clockEvery, by more than sleptFor. A busy
+	// machine delays a goroutine by less, and a NAT keeps its mappings longer.
+	clockEvery = time.Second
+	sleptFor   = 3 * time.Second
+)
+
+// watchNetwork calls changed, from one goroutine, after this machine's
+// addresses, links or routes have changed and after it has slept, until ctx is
+// done. It owns events; where there are none, only sleep is noticed.
+func watchNetwork(ctx context.Context, events *networkEvents, exclude func(netip.Addr) bool, changed func(why string)) {
+	happened := make(chan bool, 1) // whether routes are among what did
+	if events != nil {
+		read := make(chan struct{})
+		go func() {
+			defer close(read)
+			readEvents(events, happened)
+		}()
+		defer func() {
+			events.close()
+			<-read
+		}()
+	}
+
+	clock := time.NewTicker(clockEvery)
+	defer clock.Stop()
+	looked := time.Now()
+	before := describeInterfaces(exclude)
+	for {
+		var why string
+		select {
+		case <-ctx.Done():
+			return
+		case <-clock.C:
+			// The wall clock goes on while the machine is suspended.
+			now := time.Now()
+			slept := now.Round(0).Sub(looked.Round(0)) - clockEvery
+			looked = now
+			if slept < sleptFor {
+				continue
+			}
+			why = fmt.Sprintf("slept for %v", slept.Round(time.Second))
+		case routes := <-happened:
+			pause(ctx, settleFor)
+			select {
+			case more := <-happened:
+				routes = routes || more
+			default:
+			}
+			if routes {
+				why = "routes"
+			}
+		}
+		now := describeInterfaces(exclude)
+		if now != before {
+			why = "interfaces"
+		}
+		before = now
+		if why == "" {
+			continue // a lifetime was renewed, or the like
+		}
+		changed(why)
+		pause(ctx, changesEvery)
+	}
+}
+
+// readEvents tells happened of events until they end. What is not taken yet
+// gathers.
+func readEvents(events *networkEvents, happened chan bool) {
+	for {
+		routes, err := events.next()
+		if err != nil {
+			return
+		}
+		select {
+		case before := <-happened:
+			routes = routes || before
+		default:
+		}
+		happened <- routes // only this goroutine sends, so there is room
+	}
+}
+
+// pause waits for d or until ctx is done.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// describeInterfaces writes down what of this machine's interfaces matters to
+// packets: which run, and with which addresses.
+func describeInterfaces(exclude func(netip.Addr) bool) string {
+	addrs, err := localAddrs(exclude)
+	if err != nil {
+		return err.Error()
+	}
+	var all []string
+	for _, a := range addrs {
+		all = append(all, fmt.Sprintf("%d %v %v", a.ifc.Index, a.ifc.Flags&net.FlagRunning, a.ip))
+	}
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
