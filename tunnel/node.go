@@ -334,6 +334,7 @@ func (n *Node) poke() {
 // setSelf takes what the path engine found out about this node's network. The
 // engine calls it under locks of its own, so it takes none.
 func (n *Node) setSelf(s path.Self) {
+	n.log.Debug("network known", "nat", s.NAT, "home_relay", s.HomeRelay, "endpoints", s.Endpoints)
 	n.self.Store(&s)
 	n.poke()
 }

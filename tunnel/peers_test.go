@@ -96,6 +96,12 @@ func TestVerdicts(t *testing.T) {
 		"just begun":      {facts{at: path.Path{Since: now}, online: true}, CodeConnecting},
 		"offline":         {facts{at: settled}, CodePeerOffline},
 		"no relay":        {facts{at: settled, online: true, relayErr: ErrClosed}, CodeNoRelay},
+		"IPv4 and IPv6": {facts{
+			self: path.Self{Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1")}}, at: path.Path{IPv6: true}, online: true,
+		}, CodeIPVersions},
+		"IPv4 and both": {facts{
+			self: path.Self{Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1")}}, at: path.Path{IPv4: true, IPv6: true}, online: true,
+		}, CodePeerFirewall},
 		"nothing answers": {facts{at: settled, online: true}, CodePeerFirewall},
 	} {
 		tt.f.now = now

@@ -2,6 +2,8 @@ package tunnel
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/aditmesh/adit/tunnel/path"
@@ -20,6 +22,7 @@ const (
 	CodeConnecting   = "connecting"
 	CodeRelayForced  = "relay-forced"
 	CodeUDPBlocked   = "udp-blocked"
+	CodeIPVersions   = "ip-versions"
 	CodeMTU          = "mtu"
 	CodeDataBlocked  = "data-blocked"
 	CodeHardNATBoth  = "hard-nat-both"
@@ -74,6 +77,15 @@ func judge(f *facts) *Verdict {
 		return &Verdict{CodeNoRelay, f.relayErr.Error(), "make the relay's HTTPS port reachable from this network"}
 	case !f.online:
 		return &Verdict{CodePeerOffline, "the peer has no control session", "start the agent, or look at its log"}
+	case f.apart():
+		only := [2]string{"IPv6", "IPv4"}
+		if f.at.IPv6 {
+			only = [2]string{"IPv4", "IPv6"}
+		}
+		return &Verdict{
+			CodeIPVersions, fmt.Sprintf("this node has only %s, the peer only %s", only[0], only[1]),
+			"bring both IPv4 and IPv6 to one of the two networks",
+		}
 	case f.at.Narrow > 0:
 		return &Verdict{
 			CodeMTU, fmt.Sprintf("the peer answers directly, but no UDP payload of more than %d bytes arrives", f.at.Narrow),
@@ -113,4 +125,12 @@ func (f *facts) settled() bool { return f.now.Sub(f.at.Since) >= settleFor }
 // oneHard reports whether one end's NAT is hard and the other's is not.
 func (f *facts) oneHard() bool {
 	return (f.self.NAT == path.NATHard) != (f.at.NAT == path.NATHard)
+}
+
+// apart reports whether one end has addresses of IPv4 alone and the other of
+// IPv6 alone.
+func (f *facts) apart() bool {
+	own4 := slices.ContainsFunc(f.self.Endpoints, func(a netip.AddrPort) bool { return a.Addr().Is4() })
+	own6 := slices.ContainsFunc(f.self.Endpoints, func(a netip.AddrPort) bool { return a.Addr().Is6() })
+	return own4 != own6 && f.at.IPv4 != f.at.IPv6 && own4 != f.at.IPv4
 }

@@ -61,6 +61,21 @@ type deployment struct {
 // deploy starts everything and waits until the agent is connected.
 func deploy(t *testing.T, home, office netlab.NAT, serverArgs ...string) *deployment {
 	t.Helper()
+	d := newDeployment(t, serverArgs...)
+	d.home, d.office = d.lab.Router("home", home), d.lab.Router("office", office)
+	d.laptop, d.devbox = d.home.Host("laptop"), d.office.Host("devbox")
+	d.laptop.IPv4Only() // or IPv6 would pass by the translation that is tested
+
+	d.startServer()
+	d.login()
+	d.agentToken = d.create("dev")
+	d.startAgent()
+	return d
+}
+
+// newDeployment makes a lab with a host for the server.
+func newDeployment(t *testing.T, serverArgs ...string) *deployment {
+	t.Helper()
 	lab := netlab.New(t)
 	bin, err := buildAdit()
 	if err != nil {
@@ -74,23 +89,25 @@ func deploy(t *testing.T, home, office netlab.NAT, serverArgs ...string) *deploy
 	if err := os.Chmod(dir, 0o711); err != nil { // for the user that runs Postgres
 		t.Fatal(err)
 	}
-	d := &deployment{t: t, bin: bin, dir: dir, lab: lab, serverArgs: serverArgs}
-	d.server = lab.Host("server")
-	d.home, d.office = lab.Router("home", home), lab.Router("office", office)
-	d.laptop, d.devbox = d.home.Host("laptop"), d.office.Host("devbox")
-	d.laptop.IPv4Only() // or IPv6 would pass by the translation that is tested
+	return &deployment{t: t, bin: bin, dir: dir, lab: lab, serverArgs: serverArgs, server: lab.Host("server")}
+}
 
-	d.startServer()
+// login signs the first user in, on the laptop.
+func (d *deployment) login() {
+	d.t.Helper()
 	login := d.command(d.laptop, "login", d.url(), "--first-user", "--username", "alice", "--email", "alice@example.com", "--password-stdin")
 	login.Stdin = strings.NewReader("correct horse\n")
 	if out, err := d.output(d.laptop, login); err != nil {
-		t.Fatalf("login: %v: %s", err, out)
+		d.t.Fatalf("login: %v: %s", err, out)
 	}
+}
+
+// create makes a workspace and returns its agent's token.
+func (d *deployment) create(name string) string {
+	d.t.Helper()
 	var made sdk.CreatedWorkspace
-	d.json(&made, "create", "dev", "--external", "-o", "json")
-	d.agentToken = made.AgentToken
-	d.startAgent()
-	return d
+	d.json(&made, "create", name, "--external", "-o", "json")
+	return made.AgentToken
 }
 
 func (d *deployment) url() string { return "http://" + d.server.Addr().String() + ":7080" }

@@ -23,7 +23,8 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 		b.forgetLocked(p)
 		p = nil
 	}
-	if p == nil {
+	fresh := p == nil
+	if fresh {
 		p = &Peer{bind: b, key: pub, disco: dk, shared: b.disco.Shared(dk), machine: newMachine(now, newTxID)}
 		p.route.Store(&liveRoute{})
 		b.byKey[pub] = p
@@ -32,6 +33,9 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 		}
 	}
 	b.mu.Unlock()
+	if fresh {
+		b.log.Debug("peer known", "peer", pub.ShortString(), "nat", info.NAT, "endpoints", info.Endpoints)
+	}
 
 	p.home.Store(info.HomeRelay)
 	p.mu.Lock()
@@ -217,10 +221,10 @@ func (b *Bind) publishRoute(p *Peer) {
 	if old.route == r {
 		return
 	}
-	if old.direct != r.direct {
-		b.log.Debug("path changed", "peer", p.key.ShortString(), "mode", p.machine.mode, "direct", r.direct.addr)
+	if mode := p.machine.mode; old.direct != r.direct || old.mode != mode {
+		b.log.Debug("path changed", "peer", p.key.ShortString(), "mode", mode, "direct", r.direct.addr)
 	}
-	p.route.Store(&liveRoute{r, p.ports.open[r.direct.sock], p.ports.open[r.also.sock]})
+	p.route.Store(&liveRoute{r, p.machine.mode, p.ports.open[r.direct.sock], p.ports.open[r.also.sock]})
 }
 
 // sendDisco sends msg by w. Most failures show as silence, since what can't be

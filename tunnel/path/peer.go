@@ -74,9 +74,10 @@ type Peer struct {
 	ports   portSet
 }
 
-// liveRoute is a route with the sockets it names.
+// liveRoute is a route with the mode it comes of and the sockets it names.
 type liveRoute struct {
 	route
+	mode                 mode
 	directPort, alsoPort *port // nil for the shared sockets
 }
 
@@ -225,6 +226,8 @@ type Path struct {
 	Since time.Time
 	// NAT is the peer's, as it reports it.
 	NAT NAT
+	// IPv4 and IPv6 say of which kinds the peer names addresses.
+	IPv4, IPv6 bool
 	// RelayOnly says that this node or the peer was told to use relays alone.
 	RelayOnly bool
 	// Narrow is set when an address answers but carries no more than so many
@@ -249,6 +252,9 @@ func (p *Peer) Path() Path {
 	for _, c := range m.candidates {
 		if !c.answered.IsZero() {
 			path.Answered++
+		}
+		if c.told {
+			path.IPv4, path.IPv6 = path.IPv4 || c.addr.Addr().Is4(), path.IPv6 || c.addr.Addr().Is6()
 		}
 		if c.mtu.narrow() {
 			path.Narrow = max(path.Narrow, c.mtu.size, 1)
