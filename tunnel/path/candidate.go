@@ -50,6 +50,12 @@ type sentPing struct {
 // maxWaiting bounds the unanswered pings remembered for a candidate.
 const maxWaiting = 8
 
+// maxPrompt is how many pings of a burst may follow the one before within
+// pingGap, because the peer pinged or asked to be pinged meanwhile: one for each
+// thing it does as it learns of this end, which are its pings to two addresses of
+// this end, and a call-me-maybe each time it learns of more.
+const maxPrompt = 4
+
 // candidate is a way that may reach the peer.
 type candidate struct {
 	way
@@ -66,6 +72,7 @@ type candidate struct {
 	// index of its next ping; past the end when it is over.
 	burstStart time.Time
 	burstNext  int
+	prompted   int // pings of the burst that maxPrompt counts
 
 	mtu mtuSearch
 
@@ -96,7 +103,19 @@ func (c *candidate) restartBurst(now time.Time) {
 	if c.burstNext < len(burst) && !c.burstStart.IsZero() && now.Sub(c.burstStart) < burst[2] {
 		return
 	}
-	c.burstStart, c.burstNext = now, 0
+	c.burstStart, c.burstNext, c.prompted = now, 0, 0
+}
+
+// prompt reports whether what the peer did just now is to be answered with a
+// ping. The last one may have been lost a moment ago, because the peer did not
+// know of this end or had not opened its NAT; so a ping may follow soon, but not
+// every time, or two ends would make a loop of it.
+func (c *candidate) prompt(now time.Time) bool {
+	if n := len(c.waiting); n > 0 && now.Sub(c.waiting[n-1].at) < pingGap {
+		c.prompted++
+		return c.prompted <= maxPrompt
+	}
+	return true
 }
 
 // burstDue reports whether a ping of the burst is due, and takes it off.

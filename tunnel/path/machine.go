@@ -185,10 +185,9 @@ func (m *machine) pinged(now time.Time, w way) actions {
 	if now.Sub(c.answered) < 2*heartbeat {
 		return acts
 	}
-	if n := len(c.waiting); n > 0 && now.Sub(c.waiting[n-1].at) < pingGap {
-		return acts
+	if c.prompt(now) {
+		m.ping(now, c, &acts)
 	}
-	m.ping(now, c, &acts)
 	return acts
 }
 

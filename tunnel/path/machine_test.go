@@ -20,6 +20,8 @@ type world struct {
 	carries func(w *world, from, to netip.AddrPort) bool
 	// mtu is the largest datagram that arrives; zero is any.
 	mtu int
+	// dropPongs says that pongs vanish.
+	dropPongs bool
 	// swallow says that direct data packets of at least so many bytes vanish,
 	// whatever becomes of pings; zero swallows none.
 	swallow int
@@ -183,6 +185,9 @@ func (w *world) receive(p simPacket) {
 		w.send(p.to, simPacket{kind: "pong", tx: p.tx, overUDP: true, destAddr: p.from, size: 150, report: e.received})
 		w.do(p.to, e.m.pinged(w.now, way{addr: p.from}))
 	case "pong":
+		if w.dropPongs {
+			return
+		}
 		e.traffic.unanswered = time.Time{}
 		acts, _ := e.m.ponged(w.now, way{addr: p.from}, pong{p.tx, &p.report, e.sent})
 		w.do(p.to, acts)
@@ -253,6 +258,40 @@ func TestPortRestrictedBothSidesNeedsThreeRoundTrips(t *testing.T) {
 	w.ends[0].next = w.now
 	if took := w.untilDirect(10 * time.Second); took > 6*w.latency+50*time.Millisecond {
 		t.Errorf("direct after %v, want at most three round trips and 50 ms", took)
+	}
+}
+
+// Both ends are told of each other in the same breath, but one hears it some
+// milliseconds later, and until then what the other sends it is a stranger's. Its
+// own ping then shows that it is there, and must be answered with one at once.
+func TestAFirstPingThatCameTooEarlyCostsOneTripAndNoPause(t *testing.T) {
+	for name, nat := range map[string]func(*world, netip.AddrPort, netip.AddrPort) bool{
+		"no NAT":          func(*world, netip.AddrPort, netip.AddrPort) bool { return true },
+		"port-restricted": portRestricted(),
+	} {
+		w := newWorld(t)
+		known := false
+		w.carries = func(w *world, from, to netip.AddrPort) bool { return nat(w, from, to) && (known || to != addrB) }
+		w.do(0, w.ends[0].m.setTold(w.now, []netip.AddrPort{addrB}))
+		w.run(w.latency / 2)
+		w.queue = nil // the call-me-maybe of a stranger
+		known = true
+		w.do(1, w.ends[1].m.setTold(w.now, []netip.AddrPort{addrA}))
+		if took, want := w.untilDirect(time.Second), 3*w.latency+2*time.Millisecond; took > want {
+			t.Errorf("%s: direct %v after both knew, want %v", name, took, want)
+		}
+	}
+}
+
+// A ping is answered with a ping, but two ends do not make a loop of it.
+func TestPingsThatAnswerPingsComeToAnEnd(t *testing.T) {
+	w := newWorld(t)
+	w.latency = 100 * time.Microsecond
+	w.meet()
+	w.dropPongs = true
+	w.run(burst[1])
+	if w.sends > 2*(1+maxPrompt+int(burst[1]/pingGap)) {
+		t.Errorf("%d pings in %v", w.sends, burst[1])
 	}
 }
 
