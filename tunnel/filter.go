@@ -26,10 +26,13 @@ type filteredDevice struct {
 	tun.Device
 	rules  atomic.Pointer[filter.Filter]
 	parsed sync.Pool // of *packet.Parsed
+
+	// out and in meter the packets between this device and the sockets.
+	out, in *meter
 }
 
 func newFilteredDevice(dev tun.Device) *filteredDevice {
-	f := &filteredDevice{Device: dev, parsed: sync.Pool{New: func() any { return new(packet.Parsed) }}}
+	f := &filteredDevice{Device: dev, parsed: sync.Pool{New: func() any { return new(packet.Parsed) }}, out: newMeter(maxOutbound), in: newMeter(maxInbound)}
 	f.rules.Store(filter.NewAllowNone(logger.Discard, new(netipx.IPSet)))
 	return f
 }
@@ -85,6 +88,7 @@ func protocols(p meshv1.Allow_Protocol) []ipproto.Proto {
 func (f *filteredDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	n, err := f.Device.Read(bufs, sizes, offset)
 	if n > 0 {
+		f.out.enter(n)
 		rules := f.rules.Load()
 		p := f.parsed.Get().(*packet.Parsed)
 		for i := range n {
@@ -98,6 +102,7 @@ func (f *filteredDevice) Read(bufs [][]byte, sizes []int, offset int) (int, erro
 
 // Write passes on the packets that the policy admits.
 func (f *filteredDevice) Write(bufs [][]byte, offset int) (int, error) {
+	f.in.leave(len(bufs))
 	rules := f.rules.Load()
 	p := f.parsed.Get().(*packet.Parsed)
 	kept := bufs[:0]

@@ -150,6 +150,8 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		OnSelf:     n.setSelf,
 		Activate:   n.activate,
 		Options:    cfg.Path,
+		OnReceived: n.filter.in.enter,
+		OnSent:     n.filter.out.leave,
 		Exclude:    meshaddr.Prefix.Contains,
 		RootCAs:    cfg.RootCAs,
 		Logger:     cfg.Logger,

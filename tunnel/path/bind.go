@@ -43,6 +43,10 @@ type Config struct {
 	// own goroutines, so it must not configure the device itself. Nil means
 	// that every peer is always there.
 	Activate func(*Peer) (done <-chan struct{})
+	// OnReceived is called with how many packets of the tunnel were received,
+	// before more are, and may make that wait. OnSent is called with how many
+	// were sent. Nil means nobody counts.
+	OnReceived, OnSent func(n int)
 	// Exclude says which addresses are never candidates, such as the mesh's
 	// own. Nil excludes none.
 	Exclude func(netip.Addr) bool
@@ -110,6 +114,12 @@ var _ conn.Bind = (*Bind)(nil)
 func New(cfg Config) (*Bind, error) {
 	if cfg.OnSelf == nil {
 		cfg.OnSelf = func(Self) {}
+	}
+	if cfg.OnReceived == nil {
+		cfg.OnReceived = func(int) {}
+	}
+	if cfg.OnSent == nil {
+		cfg.OnSent = func(int) {}
 	}
 	if cfg.Exclude == nil {
 		cfg.Exclude = func(netip.Addr) bool { return false }
@@ -257,6 +267,7 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if !ok {
 		return conn.ErrWrongEndpointType
 	}
+	b.cfg.OnSent(len(bufs))
 	r := p.route.Load()
 	silent := p.noteSend(b.now(), r)
 	if r.asleep {
@@ -367,6 +378,7 @@ func (b *Bind) receiver(sock *socket, closed <-chan struct{}) conn.ReceiveFunc {
 	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 		// The sender of the last packet is most often that of the next.
 		run := recvRun{bind: b}
+		defer func() { b.cfg.OnReceived(run.total) }()
 		n, err := sock.read(bufs, func(i, n int, from netip.AddrPort) {
 			sizes[i] = 0
 			if n == 0 {
@@ -398,6 +410,8 @@ type recvRun struct {
 	from netip.AddrPort
 	peer *Peer
 	came counters
+	// total is how many packets were taken.
+	total int
 }
 
 // take notes a packet of n bytes. It reports false when it is from no peer.
@@ -410,6 +424,7 @@ func (r *recvRun) take(n int, from netip.AddrPort) bool {
 		return false
 	}
 	r.came.packets++
+	r.total++
 	if n > largePacket {
 		r.came.large++
 	}
@@ -448,6 +463,7 @@ func (b *Bind) inboxReceiver(s *sockets) conn.ReceiveFunc {
 		case r := <-b.inbox:
 			take(r)
 		}
+		defer func() { b.cfg.OnReceived(n) }()
 		for n < len(bufs) {
 			select {
 			case r := <-b.inbox:
