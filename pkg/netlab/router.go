@@ -109,6 +109,7 @@ func (r *Router) translate() error {
 	filter := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "filter"})
 	input := addChain(c, filter, "input", nftables.ChainHookInput)
 	forward := addChain(c, filter, "forward", nftables.ChainHookForward)
+	c.AddRule(&nftables.Rule{Table: filter, Chain: forward, Exprs: acceptMapped()})
 	if r.nat == FullCone {
 		r.openCone(c, nat)
 		c.AddRule(&nftables.Rule{Table: filter, Chain: forward, Exprs: append(isIPv6(), dropNewFromOutside()...)})
@@ -165,6 +166,20 @@ func isProtocol(proto byte) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{proto}},
+	}
+}
+
+// acceptMapped accepts what came to an outer port that is mapped to a host.
+func acceptMapped() []expr.Any {
+	const mapped = 1 << 5 // IPS_DST_NAT
+	return []expr.Any{
+		&expr.Ct{Key: expr.CtKeySTATUS, Register: 1},
+		&expr.Bitwise{
+			SourceRegister: 1, DestRegister: 1, Len: 4,
+			Mask: binaryutil.NativeEndian.PutUint32(mapped), Xor: make([]byte, 4),
+		},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+		&expr.Verdict{Kind: expr.VerdictAccept},
 	}
 }
 

@@ -28,6 +28,9 @@ type Options struct {
 	// NoPortGuessing keeps the node from opening and trying many ports where one
 	// end's NAT is hard. Such peers then stay on the relay.
 	NoPortGuessing bool
+	// NoPortMapping keeps the node from asking this network's router, by UPnP,
+	// NAT-PMP or PCP, to let packets in.
+	NoPortMapping bool
 }
 
 // Config configures a Bind.
@@ -74,6 +77,7 @@ type Bind struct {
 	// portTurn is held by the one round of port guessing under way.
 	portTurn chan struct{}
 	probe    *prober
+	mapper   *portMapper // nil when not to be asked
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -158,6 +162,10 @@ func New(cfg Config) (*Bind, error) {
 			b.probe.networkChanged()
 		})
 	})
+	if !cfg.NoPortMapping && !cfg.RelayOnly {
+		b.mapper = newPortMapper(b.log, b.localPort4, b.probe.portMapped)
+		go b.mapper.run(b.ctx) // Shutdown waits, but not for ever
+	}
 	return b, nil
 }
 
@@ -175,7 +183,18 @@ func (b *Bind) Shutdown() error {
 		p.closePorts()
 	}
 	b.wg.Wait()
+	if b.mapper != nil {
+		b.mapper.wait()
+	}
 	return err
+}
+
+// localPort4 is the port of the IPv4 socket; 0 while there is none.
+func (b *Bind) localPort4() uint16 {
+	if s := b.socks.Load(); s != nil && s.v4 != nil {
+		return s.v4.port()
+	}
+	return 0
 }
 
 // now is the data path's clock: nanoseconds since epoch, never zero.
@@ -220,6 +239,9 @@ func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	fns = append(fns, b.inboxReceiver(s))
 	b.socks.Store(s)
 	b.probe.poke()
+	if b.mapper != nil {
+		signal(b.mapper.again)
+	}
 	return fns, port, nil
 }
 

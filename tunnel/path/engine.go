@@ -64,8 +64,10 @@ func (b *Bind) RemovePeer(publicKey [32]byte) {
 
 // tellNATs tells p's machine what NATs there are. p.mu is held.
 func (b *Bind) tellNATs(p *Peer) {
-	p.machine.birthday.self, p.machine.birthday.peer = b.probe.current().NAT, p.nat
-	p.machine.birthday.off = b.cfg.NoPortGuessing
+	self := b.probe.current()
+	p.machine.birthday.self, p.machine.birthday.peer = self.NAT, p.nat
+	// A mapped port is there to be met by everybody.
+	p.machine.birthday.off = b.cfg.NoPortGuessing || self.PortMapping.External.IsValid()
 }
 
 func (b *Bind) forgetLocked(p *Peer) {
@@ -110,6 +112,9 @@ func (b *Bind) wakePeer(p *Peer) {
 // networkChanged has every link and every peer's path tried anew.
 func (b *Bind) networkChanged() {
 	b.checkLinks()
+	if b.mapper != nil {
+		signal(b.mapper.again)
+	}
 	for _, p := range b.peers() {
 		p.mu.Lock()
 		acts := p.machine.networkChanged(time.Now())

@@ -45,6 +45,8 @@ type Self struct {
 	// Latencies are round trips to regions in microseconds.
 	Latencies map[uint32]uint32
 	NAT       NAT
+	// PortMapping is what the router does when asked.
+	PortMapping PortMapping
 	// RelayOnly says that the node was told to use relays alone.
 	RelayOnly bool
 	// STUNServers is how many relay addresses were asked over UDP in the last
@@ -53,7 +55,8 @@ type Self struct {
 }
 
 func (s Self) equal(t Self) bool {
-	return s.HomeRelay == t.HomeRelay && s.RelayOnly == t.RelayOnly && s.NAT == t.NAT && slices.Equal(s.Endpoints, t.Endpoints)
+	return s.HomeRelay == t.HomeRelay && s.RelayOnly == t.RelayOnly && s.NAT == t.NAT &&
+		s.PortMapping == t.PortMapping && slices.Equal(s.Endpoints, t.Endpoints)
 }
 
 // prober finds out how this node can be reached: its interfaces' addresses,
@@ -65,6 +68,8 @@ type prober struct {
 
 	mu       sync.Mutex // guards what follows
 	self     Self
+	locals   int // how many of self's endpoints are this machine's own, first
+	mapping  PortMapping
 	observed map[netip.AddrPort]time.Time // when peers last saw us there
 	pending  map[stun.TxID]*stunRequest
 	answers  chan stunAnswer // of the round under way; nil between rounds
@@ -132,6 +137,33 @@ func (p *prober) seenAs(addr netip.AddrPort) {
 	p.bind.cfg.OnSelf(p.self)
 }
 
+// portMapped notes what the router does for this node. It is announced before
+// all else but this machine's own addresses: it works from everywhere.
+func (p *prober) portMapped(m PortMapping) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m == p.mapping {
+		return
+	}
+	old := p.mapping.External
+	p.mapping = m
+	p.self.Endpoints = slices.DeleteFunc(slices.Clone(p.self.Endpoints), func(a netip.AddrPort) bool { return a == old })
+	p.announceMapped(&p.self)
+	p.bind.cfg.OnSelf(p.self)
+}
+
+// announceMapped puts the mapped address into self. p.mu is held.
+func (p *prober) announceMapped(self *Self) {
+	self.PortMapping = p.mapping
+	at := p.mapping.External
+	if !at.IsValid() || slices.Contains(self.Endpoints, at) {
+		return
+	}
+	first := min(p.locals, len(self.Endpoints))
+	self.Endpoints = slices.Insert(self.Endpoints, first, at)
+	self.Endpoints = self.Endpoints[:min(len(self.Endpoints), maxSelfEndpoints)]
+}
+
 // run probes until ctx is done.
 func (p *prober) run(ctx context.Context) {
 	timer := time.NewTimer(probeEvery)
@@ -166,8 +198,8 @@ func (p *prober) round(ctx context.Context, moved bool) {
 	if moved {
 		p.forgetOutside()
 	}
-	found := &findings{relayOnly: p.bind.cfg.RelayOnly, locals: p.locals(socks), observed: p.recentlyObserved(time.Now()), before: p.current()}
-	p.publish(found.self(false))
+	found := &findings{relayOnly: p.bind.cfg.RelayOnly, locals: p.localEndpoints(socks), observed: p.recentlyObserved(time.Now()), before: p.current()}
+	p.publish(found, false)
 	if moved {
 		p.bind.networkChanged() // the call-me-maybes name the new addresses
 	}
@@ -207,7 +239,7 @@ func (p *prober) round(ctx context.Context, moved bool) {
 			continue
 		case a := <-answers:
 			if found.add(a) {
-				p.publish(found.self(false))
+				p.publish(found, false)
 			}
 			if len(found.answers) < found.asked {
 				continue
@@ -215,7 +247,7 @@ func (p *prober) round(ctx context.Context, moved bool) {
 		}
 		break
 	}
-	p.publish(found.self(true))
+	p.publish(found, true)
 }
 
 // forgetOutside forgets how this node is seen from outside: it was another
@@ -235,12 +267,16 @@ func (p *prober) recentlyObserved(now time.Time) []netip.AddrPort {
 	return slices.SortedFunc(maps.Keys(p.observed), netip.AddrPort.Compare)
 }
 
-// publish makes self current and tells whoever wants to know, if it changed.
-func (p *prober) publish(self Self) {
+// publish makes what was found current and tells whoever wants to know, if it is
+// new.
+func (p *prober) publish(found *findings, done bool) {
+	self := found.self(done)
 	p.bind.chooseHome(self.Latencies)
 	self.HomeRelay = p.bind.home.Load()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.locals = len(found.locals)
+	p.announceMapped(&self)
 	changed := !self.equal(p.self)
 	p.self = self
 	if changed {
@@ -403,12 +439,12 @@ func (f *findings) nat(mapped map[netip.AddrPort]int, done bool) NAT {
 	}
 }
 
-// locals lists the addresses of this machine's interfaces that a peer might
+// localEndpoints lists the addresses of this machine's interfaces that a peer might
 // reach, with the port of the socket of their family. Tunnels are left out: a
 // mesh over another mesh's interface would be carried twice. Loopback counts
 // only where there is nothing else, so that two nodes on one machine that has
 // no network still meet.
-func (p *prober) locals(socks *sockets) []netip.AddrPort {
+func (p *prober) localEndpoints(socks *sockets) []netip.AddrPort {
 	addrs, err := localAddrs(p.bind.cfg.Exclude)
 	if err != nil {
 		p.bind.log.Warn("cannot tell this machine's addresses", "err", err)
