@@ -33,6 +33,10 @@ const (
 	// controlDialTimeout bounds one attempt.
 	controlDialTimeout = 10 * time.Second
 
+	// controlAnswersIn is how long the coordinator may take to answer a ping
+	// after this machine's network has changed: it is on the same planet.
+	controlAnswersIn = time.Second
+
 	// byeTimeout is how long a closing node waits to have said bye.
 	byeTimeout = time.Second
 )
@@ -68,6 +72,9 @@ func (n *Node) runControl(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-n.closed:
+		case <-n.moved:
+			pause = controlRetryMin
+			continue
 		case <-time.After(pause/2 + rand.N(pause/2)):
 		}
 		pause = min(2*pause, controlRetryMax)
@@ -89,18 +96,22 @@ func isFatal(err error) bool {
 
 // controlSession is one session, from dial to its end.
 func (n *Node) controlSession(ctx context.Context) error {
-	dialCtx, cancel := context.WithTimeout(ctx, controlDialTimeout)
-	cc, err := rpc.Dial(dialCtx, rpc.DialConfig{
-		URL: n.cfg.URL, Path: "/rpc/v1/node", Token: n.cfg.Token, HTTPClient: n.cfg.HTTPClient,
-		Ping: n.cfg.Ping, Timeout: n.cfg.Timeout,
-	})
-	cancel()
+	cc, err := n.dialControl(ctx)
 	if err != nil {
 		return fmt.Errorf("tunnel: %w", err)
 	}
 	defer cc.Close()
-	ctx, cancel = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		n.watchControl(ctx, cc)
+	}()
+	defer func() {
+		cancel()
+		<-watched
+	}()
 	stream, err := meshv1.NewMeshClient(cc).Connect(ctx)
 	if err != nil {
 		return fmt.Errorf("tunnel: open control session: %w", err)
@@ -144,6 +155,54 @@ func (n *Node) controlSession(ctx context.Context) error {
 		if down.GetWelcome() != nil && !isClosed(welcomed) {
 			close(welcomed)
 		}
+	}
+}
+
+// dialControl connects. A dial that began on another network is given up.
+func (n *Node) dialControl(ctx context.Context) (*rpc.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, controlDialTimeout)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-ctx.Done():
+		case <-n.moved:
+			n.networkChanged() // and the next one follows at once
+			cancel()
+		}
+	}()
+	defer func() {
+		cancel()
+		<-watched
+	}()
+	return rpc.Dial(ctx, rpc.DialConfig{
+		URL: n.cfg.URL, Path: "/rpc/v1/node", Token: n.cfg.Token, HTTPClient: n.cfg.HTTPClient,
+		Ping: n.cfg.Ping, Timeout: n.cfg.Timeout,
+	})
+}
+
+// watchControl ends a connection that does not survive a change of the network,
+// until ctx is done.
+func (n *Node) watchControl(ctx context.Context, cc *rpc.Client) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.moved:
+		}
+		if at := cc.LocalAddr(); !at.IsValid() || path.IsLocal(at) {
+			answered, cancel := context.WithTimeout(ctx, controlAnswersIn)
+			err := cc.Ping(answered)
+			cancel()
+			if err == nil {
+				continue
+			}
+		}
+		if ctx.Err() == nil {
+			n.networkChanged() // dial anew at once
+			cc.Abandon()
+		}
+		return
 	}
 }
 

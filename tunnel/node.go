@@ -98,6 +98,9 @@ type Node struct {
 	// dirty tells the session's sender that there is something to say.
 	dirty chan struct{}
 
+	// moved tells the control session that this machine's network has changed.
+	moved chan struct{}
+
 	// mu guards what follows. Bind and device may be called under it; they
 	// never call back while holding locks of their own.
 	mu       sync.Mutex
@@ -138,7 +141,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, stack: stack, fit: fit, filter: newFilteredDevice(fit),
 		pub:  [32]byte(priv.PublicKey().Bytes()),
-		done: make(chan struct{}), closed: make(chan struct{}), dirty: make(chan struct{}, 1),
+		done: make(chan struct{}), closed: make(chan struct{}), dirty: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 		peers: make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
 		wants: make(map[string]bool), refused: make(map[string]string),
 		askLater: make(map[string]bool), askAgain: make(map[string]bool),
@@ -146,15 +149,16 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n.self.Store(&path.Self{})
 	n.bind, err = path.New(path.Config{
-		PrivateKey: [32]byte(priv.Bytes()),
-		OnSelf:     n.setSelf,
-		Activate:   n.activate,
-		Options:    cfg.Path,
-		OnReceived: n.filter.in.enter,
-		OnSent:     n.filter.out.leave,
-		Exclude:    meshaddr.Prefix.Contains,
-		RootCAs:    cfg.RootCAs,
-		Logger:     cfg.Logger,
+		PrivateKey:      [32]byte(priv.Bytes()),
+		OnSelf:          n.setSelf,
+		OnNetworkChange: n.networkChanged,
+		Activate:        n.activate,
+		Options:         cfg.Path,
+		OnReceived:      n.filter.in.enter,
+		OnSent:          n.filter.out.leave,
+		Exclude:         meshaddr.Prefix.Contains,
+		RootCAs:         cfg.RootCAs,
+		Logger:          cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: %w", errors.Join(err, dev.Close()))
@@ -329,6 +333,14 @@ func (n *Node) changedLocked() {
 func (n *Node) poke() {
 	select {
 	case n.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// networkChanged has the control session look whether it has survived.
+func (n *Node) networkChanged() {
+	select {
+	case n.moved <- struct{}{}:
 	default:
 	}
 }

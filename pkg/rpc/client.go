@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -71,11 +73,36 @@ type DialConfig struct {
 	Ping, Timeout time.Duration
 }
 
+// Client is gRPC over one WebSocket, which is gone for good when it is lost.
+type Client struct {
+	*grpc.ClientConn
+	ws    *websocket.Conn
+	local netip.Addr
+}
+
+// LocalAddr is the address of this machine that the connection goes out from;
+// invalid if it is not known.
+func (c *Client) LocalAddr() netip.Addr { return c.local }
+
+// Ping waits for a sign of life from the server, sooner than what watches the
+// connection all the time.
+func (c *Client) Ping(ctx context.Context) error { return c.ws.Ping(ctx) }
+
+// Abandon ends the connection without a goodbye, which a network that is gone
+// would only delay.
+func (c *Client) Abandon() { _ = c.ws.CloseNow() } // it is in no state to fail
+
 // Dial opens the WebSocket and returns gRPC over it. The context governs the
 // dial alone. A refusal is an *UpgradeError.
-func Dial(ctx context.Context, cfg DialConfig) (*grpc.ClientConn, error) {
+func Dial(ctx context.Context, cfg DialConfig) (*Client, error) {
 	target := cfg.URL.JoinPath(cfg.Path)
-	ws, resp, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
+	var local netip.Addr
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		if at, ok := info.Conn.LocalAddr().(*net.TCPAddr); ok {
+			local = at.AddrPort().Addr().Unmap().WithZone("")
+		}
+	}})
+	ws, resp, err := websocket.Dial(traced, target.String(), &websocket.DialOptions{
 		HTTPClient:      cfg.HTTPClient,
 		HTTPHeader:      http.Header{"Authorization": {"Bearer " + cfg.Token}},
 		CompressionMode: websocket.CompressionDisabled,
@@ -94,7 +121,7 @@ func Dial(ctx context.Context, cfg DialConfig) (*grpc.ClientConn, error) {
 		conn.Close()
 		return nil, fmt.Errorf("rpc: connect to %s: %w", target.Redacted(), err)
 	}
-	return cc, nil
+	return &Client{cc, ws, local}, nil
 }
 
 // errGone is what a second dial of the same connection gets.

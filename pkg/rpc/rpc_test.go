@@ -66,7 +66,7 @@ func startServer(t *testing.T) *url.URL {
 	return u
 }
 
-func dial(t *testing.T, cfg DialConfig) *grpc.ClientConn {
+func dial(t *testing.T, cfg DialConfig) *Client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

@@ -40,6 +40,10 @@ type Config struct {
 	// OnSelf is called, never concurrently, with each change of how this node
 	// can be reached. It must not block. Nil means nobody wants to know.
 	OnSelf func(Self)
+	// OnNetworkChange is called, never concurrently, after this machine's
+	// addresses or routes have changed or it has slept, and OnSelf with what
+	// is known of that. It must not block. Nil means nobody wants to know.
+	OnNetworkChange func()
 	Options
 	// Activate has a peer put into the device and returns a channel that is
 	// closed when that was done or has failed. It is called from the device's
@@ -124,6 +128,9 @@ func New(cfg Config) (*Bind, error) {
 	}
 	if cfg.OnSent == nil {
 		cfg.OnSent = func(int) {}
+	}
+	if cfg.OnNetworkChange == nil {
+		cfg.OnNetworkChange = func() {}
 	}
 	if cfg.Exclude == nil {
 		cfg.Exclude = func(netip.Addr) bool { return false }
@@ -422,8 +429,61 @@ func (b *Bind) receiver(sock *socket, closed <-chan struct{}) conn.ReceiveFunc {
 			}
 		})
 		run.flush()
+		if err != nil {
+			sock, err = b.reopen(sock, closed)
+		}
 		return n, err
 	}
+}
+
+// reopenAfter is how long a socket that died is left alone: one that dies again
+// at once must not keep a core busy.
+const reopenAfter = 100 * time.Millisecond
+
+// reopen replaces a socket that died under its reader, which is what some
+// systems do to sockets when the machine sleeps or its network goes. It fails
+// with net.ErrClosed when the sockets were closed on purpose.
+func (b *Bind) reopen(dead *socket, closed <-chan struct{}) (*socket, error) {
+	select {
+	case <-closed:
+		return dead, net.ErrClosed
+	case <-time.After(reopenAfter):
+	}
+	_ = dead.close() // its port is needed
+	fresh, err := relisten(dead)
+	if err != nil {
+		return dead, err
+	}
+	old := b.socks.Load()
+	if old == nil || old.closed != closed {
+		return dead, errors.Join(net.ErrClosed, fresh.close())
+	}
+	next := *old
+	if next.v4 == dead {
+		next.v4 = fresh
+	} else {
+		next.v6 = fresh
+	}
+	if !b.socks.CompareAndSwap(old, &next) {
+		fresh.close()
+		return dead, nil // try again: the other socket was faster, or Close
+	}
+	b.log.Info("a UDP socket died and was opened anew", "port", fresh.port())
+	b.probe.networkChanged()
+	return fresh, nil
+}
+
+// relisten opens a socket like dead, on its port if that is free.
+func relisten(dead *socket) (*socket, error) {
+	network := "udp6"
+	if at := dead.conn.LocalAddr().(*net.UDPAddr).AddrPort(); at.Addr().Is4() {
+		network = "udp4"
+	}
+	fresh, err := listen(network, dead.port())
+	if err != nil {
+		fresh, err = listen(network, 0)
+	}
+	return fresh, err
 }
 
 // recvRun gathers what is to be noted of packets that come in a row.

@@ -283,6 +283,28 @@ func TestSilentSTUNMeansUDPIsBlocked(t *testing.T) {
 	}
 }
 
+func TestASocketThatDiesIsOpenedAnew(t *testing.T) {
+	a, b := newEnd(t, "", 0), newEnd(t, "", 0)
+	introduce(a, b, a.loopback(), b.loopback())
+	waitPath(t, a.peer, "direct", func(p Path) bool { return p.Direct.IsValid() })
+	dead := a.socks.Load().v4
+	if err := dead.close(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); a.socks.Load().v4 == dead; <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it stays dead")
+		}
+	}
+	if port := a.socks.Load().v4.port(); port != dead.port() {
+		t.Errorf("on port %d, was on %d", port, dead.port())
+	}
+	b.Send([][]byte{data(1)}, b.peer)
+	a.expect(t, data(1))
+	a.Send([][]byte{data(2)}, a.peer)
+	b.expect(t, data(2))
+}
+
 func TestSendDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("allocations cannot be counted under the race detector")

@@ -37,6 +37,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 		b.log.Debug("peer known", "peer", pub.ShortString(), "nat", info.NAT, "endpoints", info.Endpoints)
 	}
 
+	b.log.Debug("coordinator names addresses", "peer", pub.ShortString(), "addrs", info.Endpoints)
 	p.home.Store(info.HomeRelay)
 	p.mu.Lock()
 	p.nat, p.relayed = info.NAT, info.RelayOnly
@@ -112,6 +113,7 @@ func (b *Bind) wakePeer(p *Peer) {
 // networkChanged has every link and every peer's path tried anew.
 func (b *Bind) networkChanged() {
 	b.checkLinks()
+	b.cfg.OnNetworkChange()
 	if b.mapper != nil {
 		signal(b.mapper.again)
 	}
@@ -332,6 +334,7 @@ func (b *Bind) onPong(p *Peer, m *disco.Pong, behind []byte, from way) {
 }
 
 func (b *Bind) onCallMeMaybe(p *Peer, m *disco.CallMeMaybe) {
+	b.log.Debug("peer names addresses", "peer", p.key.ShortString(), "addrs", m.MyNumber)
 	p.mu.Lock()
 	acts := p.machine.callMeMaybe(time.Now(), b.pingable(m.MyNumber))
 	p.mu.Unlock()

@@ -40,3 +40,10 @@ func localAddrs(exclude func(netip.Addr) bool) ([]localAddr, error) {
 	}
 	return all, nil
 }
+
+// IsLocal reports whether this machine has the address ip. What it cannot tell
+// counts as yes.
+func IsLocal(ip netip.Addr) bool {
+	addrs, err := localAddrs(func(a netip.Addr) bool { return a != ip })
+	return err != nil || len(addrs) > 0
+}

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"math/rand/v2"
-	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -105,7 +104,7 @@ func (l *link) err() error {
 // networkChanged gives up a dial that began on another network, ends a
 // connection from an address that is no longer this machine's, and asks the
 // relay at the far end of any other for a sign of life.
-func (l *link) networkChanged(isOurs func(netip.Addr) bool) {
+func (l *link) networkChanged() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.current == nil {
@@ -115,7 +114,7 @@ func (l *link) networkChanged(isOurs func(netip.Addr) bool) {
 		signal(l.again)
 		return
 	}
-	if !isOurs(l.current.localAddr()) {
+	if !IsLocal(l.current.localAddr()) {
 		signal(l.again)
 		l.current.close()
 		return

@@ -3,7 +3,6 @@ package path
 import (
 	"context"
 	"maps"
-	"net/netip"
 	"net/url"
 	"slices"
 )
@@ -152,14 +151,10 @@ func (b *Bind) chooseHome(latencies map[uint32]uint32) bool {
 // checkLinks has the connections to relays prove that they have survived a
 // change of the network.
 func (b *Bind) checkLinks() {
-	addrs, err := localAddrs(func(netip.Addr) bool { return false })
-	isOurs := func(ip netip.Addr) bool {
-		return err != nil || slices.ContainsFunc(addrs, func(a localAddr) bool { return a.ip == ip })
-	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, l := range b.links {
-		l.networkChanged(isOurs)
+		l.networkChanged()
 	}
 }
 

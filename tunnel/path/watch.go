@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -15,10 +17,12 @@ const (
 	// new address comes with a link and some routes.
 	settleFor = 20 * time.Millisecond
 
-	// changesEvery bounds how often changes are acted on. An interface that
-	// flaps costs seven rounds of probing a second, and a change that follows
-	// another still reaches the peers within 200 ms.
-	changesEvery = 150 * time.Millisecond
+	// changesEvery bounds how often changes are acted on, but for the first
+	// changesAtOnce. An interface that flaps costs seven rounds of probing a
+	// second, and a laptop that is carried from one network to the next, which
+	// is several changes, none of 200 ms.
+	changesEvery  = 150 * time.Millisecond
+	changesAtOnce = 4
 
 	// A machine that was suspended, or a process that was stopped, finds its
 	// clock ahead: looked at every clockEvery, by more than sleptFor. A busy
@@ -46,6 +50,7 @@ func watchNetwork(ctx context.Context, events *networkEvents, exclude func(netip
 
 	clock := time.NewTicker(clockEvery)
 	defer clock.Stop()
+	limit := rate.NewLimiter(rate.Every(changesEvery), changesAtOnce)
 	looked := time.Now()
 	before := describeInterfaces(exclude)
 	for {
@@ -63,7 +68,11 @@ func watchNetwork(ctx context.Context, events *networkEvents, exclude func(netip
 			}
 			why = fmt.Sprintf("slept for %v", slept.Round(time.Second))
 		case routes := <-happened:
-			pause(ctx, settleFor)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(settleFor):
+			}
 			select {
 			case more := <-happened:
 				routes = routes || more
@@ -82,7 +91,9 @@ func watchNetwork(ctx context.Context, events *networkEvents, exclude func(netip
 			continue // a lifetime was renewed, or the like
 		}
 		changed(why)
-		pause(ctx, changesEvery)
+		if limit.Wait(ctx) != nil {
+			return
+		}
 	}
 }
 
@@ -100,14 +111,6 @@ func readEvents(events *networkEvents, happened chan bool) {
 		default:
 		}
 		happened <- routes // only this goroutine sends, so there is room
-	}
-}
-
-// pause waits for d or until ctx is done.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
 	}
 }
 

@@ -42,18 +42,23 @@ func (e *networkEvents) next() (routes bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	for b := e.buf[:n]; len(b) >= unix.SizeofNlMsghdr; {
+	return routesChanged(e.buf[:n]), nil
+}
+
+// routesChanged reports whether any of the messages in b is about a route.
+func routesChanged(b []byte) bool {
+	for len(b) >= unix.SizeofNlMsghdr {
 		size := int(binary.NativeEndian.Uint32(b))
 		if size < unix.SizeofNlMsghdr || size > len(b) {
 			break
 		}
 		kind := binary.NativeEndian.Uint16(b[4:])
-		if kind == unix.RTM_NEWROUTE || kind == unix.RTM_DELROUTE {
-			routes = routes || leadsOut(b[unix.SizeofNlMsghdr:size])
+		if (kind == unix.RTM_NEWROUTE || kind == unix.RTM_DELROUTE) && leadsOut(b[unix.SizeofNlMsghdr:size]) {
+			return true
 		}
 		b = b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
 	}
-	return routes, nil
+	return false
 }
 
 // leadsOut reports whether a message about a route is about one that leads to
