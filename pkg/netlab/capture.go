@@ -24,6 +24,9 @@ type Flow struct {
 // Seen is what a capture saw of a flow.
 type Seen struct {
 	Packets, Bytes int
+	// Largest is the largest payload. Nodes hand several packets to the cable in
+	// one; see [Node.SinglePackets].
+	Largest int
 	// Samples are the payloads of its first packets, each cut to 128 bytes.
 	Samples [][]byte
 }
@@ -104,7 +107,7 @@ func (c *Capture) Flows() map[Flow]Seen {
 	defer c.mu.Unlock()
 	out := make(map[Flow]Seen, len(c.flows))
 	for f, s := range maps.All(c.flows) {
-		out[f] = Seen{s.Packets, s.Bytes, slices.Clone(s.Samples)}
+		out[f] = Seen{s.Packets, s.Bytes, s.Largest, slices.Clone(s.Samples)}
 	}
 	return out
 }
@@ -132,6 +135,7 @@ func (c *Capture) note(f Flow, payload []byte) {
 	}
 	s.Packets++
 	s.Bytes += len(payload)
+	s.Largest = max(s.Largest, len(payload))
 	if len(payload) > 0 && len(s.Samples) < maxSamples {
 		s.Samples = append(s.Samples, slices.Clone(payload[:min(len(payload), sampleSize)]))
 	}

@@ -152,3 +152,21 @@ func TestCaptureLosesNothingOfABurst(t *testing.T) {
 		t.Errorf("saw %d packets of %d", seen.Packets, packets)
 	}
 }
+
+func TestSinglePacketsShowTheirSizes(t *testing.T) {
+	lab := New(t)
+	server, client := lab.Host("server"), lab.Host("client")
+	client.SinglePackets()
+	capture := server.Capture()
+	c, accepted := connectTCP(t, client.Node, listenTCP(t, server.Node, server.Addr()))
+	carry(t, c, accepted, strings.Repeat("x", 100<<10), patience)
+	seen := 0
+	for f, s := range capture.Stop() {
+		if f.Src.Addr() == client.Addr() {
+			seen = max(seen, s.Largest)
+		}
+	}
+	if seen < 1400 || seen > 1500 {
+		t.Errorf("the largest of 100 KiB of packets was of %d bytes, over Ethernet", seen)
+	}
+}

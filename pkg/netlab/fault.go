@@ -30,6 +30,47 @@ func DropLargeUDP(size uint16) Fault {
 		&expr.Verdict{Kind: expr.VerdictDrop})}}
 }
 
+// DropWireGuard drops UDP datagrams that begin as WireGuard's messages do, of any
+// size, as firewalls that know it do. Other UDP passes.
+func DropWireGuard() Fault {
+	const headerLen = 8
+	var f Fault
+	for kind := byte(1); kind <= 4; kind++ { // and three bytes of zero
+		f.rules = append(f.rules, append(isProtocol(unix.IPPROTO_UDP),
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: headerLen, Len: 4},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{kind, 0, 0, 0}},
+			&expr.Verdict{Kind: expr.VerdictDrop}))
+	}
+	return f
+}
+
+// SwallowTooBig drops the ICMP messages that tell a sender that its packets are
+// too large for mtu, and has TCP connections keep to that size by their MSS
+// option, as routers do that leave everything else in such a black hole. It is
+// for the routers at both ends of the link.
+func SwallowTooBig(mtu uint16) Fault {
+	var f Fault
+	for proto, message := range map[byte][]byte{unix.IPPROTO_ICMP: {3, 4}, unix.IPPROTO_ICMPV6: {2, 0}} {
+		f.rules = append(f.rules, append(isProtocol(proto),
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Len: 2},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: message},
+			&expr.Verdict{Kind: expr.VerdictDrop}))
+	}
+	const (
+		flagsOffset, syn = 13, 2
+		mssOption        = 2
+		headers          = 40 + 20 // of IPv6 and TCP
+	)
+	f.rules = append(f.rules, append(isProtocol(unix.IPPROTO_TCP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flagsOffset, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{syn}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{0}},
+		&expr.Immediate{Register: 1, Data: binaryutil.BigEndian.PutUint16(mtu - headers)},
+		// It is lowered, never raised.
+		&expr.Exthdr{SourceRegister: 1, Op: expr.ExthdrOpTcpopt, Type: mssOption, Offset: 2, Len: 2}))
+	return f
+}
+
 // OnlyTCP drops everything but TCP to or from the given ports, as strict
 // company networks do. ICMP stays.
 func OnlyTCP(ports ...uint16) Fault {

@@ -1,8 +1,11 @@
 package netlab
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestBlockedUDPLeavesTCPAlone(t *testing.T) {
@@ -39,6 +42,8 @@ func TestFaultsHoldForIPv6(t *testing.T) {
 	home := lab.Router("home", PortRestricted)
 	laptop := home.Host("laptop")
 	cs, c := udp(t, server.Node, server.Addr6()), udp(t, laptop.Node, laptop.Addr6())
+	send(t, c, addrOf(cs), "where are you") // or the first that is dropped waits for that and comes late
+	receive(t, cs, "where are you")
 	for _, f := range []Fault{BlockUDP(), OnlyTCP(443), DropLargeUDP(100)} {
 		heal := home.Fault(f)
 		send(t, c, addrOf(cs), strings.Repeat("x", 101))
@@ -104,4 +109,55 @@ func TestHealTakesOneFaultOnce(t *testing.T) {
 	heal()
 	send(t, c, addrOf(cs), "still too large")
 	silent(t, cs)
+}
+
+func TestDropWireGuardLetsOtherUDPPass(t *testing.T) {
+	lab := New(t)
+	server, laptop := lab.Host("server"), lab.Host("laptop")
+	cs, c := udp(t, server.Node, server.Addr()), udp(t, laptop.Node, laptop.Addr())
+	heal := laptop.Fault(DropWireGuard())
+	for kind := byte(1); kind <= 4; kind++ {
+		send(t, c, addrOf(cs), string([]byte{kind, 0, 0, 0})+"sealed")
+		silent(t, cs)
+	}
+	for _, text := range []string{"\x04\x00\x00", "\x05\x00\x00\x00", "\x01\x01\x00\x00", "TS"} {
+		send(t, c, addrOf(cs), text)
+		receive(t, cs, text)
+	}
+	heal()
+	send(t, c, addrOf(cs), "\x04\x00\x00\x00sealed")
+	receive(t, cs, "\x04\x00\x00\x00sealed")
+}
+
+func TestSwallowTooBigMakesABlackHoleForAllButTCP(t *testing.T) {
+	lab := New(t)
+	server := lab.Host("server")
+	carrier := lab.Router("carrier", NoNAT)
+	home := carrier.Router("home", PortRestricted)
+	laptop := home.Host("laptop")
+	carrier.SetMTU(1300)
+	for _, r := range []*Router{carrier, home} {
+		r.Fault(SwallowTooBig(1300))
+	}
+	for _, tt := range []struct {
+		name           string
+		server, laptop netip.Addr
+		level, option  int
+	}{
+		{"IPv4", server.Addr(), laptop.Addr(), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER},
+		{"IPv6", server.Addr6(), laptop.Addr6(), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cs, c := udp(t, server.Node, tt.server), udp(t, laptop.Node, tt.laptop)
+			dontFragment(t, c, tt.level, tt.option)
+			for range 3 { // the first would bring the news, the next would not be sent
+				send(t, c, addrOf(cs), strings.Repeat("x", 1400))
+				silent(t, cs)
+			}
+			text := strings.Repeat("x", 100<<10)
+			client, accepted := connectTCP(t, laptop.Node, listenTCP(t, server.Node, tt.server))
+			carry(t, client, accepted, text, patience)
+			carry(t, accepted, client, text, patience)
+		})
+	}
 }

@@ -46,6 +46,16 @@ func (r *Router) SetMTU(bytes int) {
 	r.lab.must(r.net.LinkSetMTU(lan, bytes), "MTU behind %s", r.name)
 }
 
+// SinglePackets has the node's interface put its packets on the cable one by one,
+// as they would travel on a real one. Without, virtual cables carry up to 64 KiB of
+// them in one piece, and captures see that.
+func (n *Node) SinglePackets() {
+	n.lab.t.Helper()
+	link, err := n.net.LinkByIndex(n.uplinkIndex)
+	n.lab.must(err, "interface of %s", n.name)
+	n.lab.must(n.net.LinkSetGSOMaxSegs(link, 1), "offload of %s", n.name)
+}
+
 // rateBurst is how many bytes pass a limited cable at once: enough for one
 // packet of the largest offload.
 const rateBurst = 64 << 10
