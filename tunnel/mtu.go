@@ -126,9 +126,8 @@ func (f *fittingDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error
 			told = dst
 			continue
 		}
-		if kept != i {
-			bufs[kept], bufs[i] = bufs[i], bufs[kept]
-			sizes[kept] = sizes[i]
+		if kept != i { // the buffers themselves must stay where they are
+			sizes[kept] = copy(bufs[kept][offset:], packet)
 		}
 		kept++
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.zx2c4.com/wireguard/tun"
@@ -104,6 +105,28 @@ func TestErrorsAreNotAnsweredWithErrors(t *testing.T) {
 	w := &wire{out: [][]byte{bad}}
 	if readAll(w, 1440, false); len(w.in) != 0 {
 		t.Errorf("an ICMPv6 error was answered with %x", w.in[0])
+	}
+}
+
+// The WireGuard device seals a packet in the buffer that it gave for it, whatever
+// the slices say afterwards.
+func TestBuffersStayInTheirPlaces(t *testing.T) {
+	w := &wire{out: [][]byte{sizedPacket(protoTCP, 1280), sizedPacket(protoTCP, 100), sizedPacket(protoTCP, 1500), sizedPacket(protoTCP, 200)}}
+	f := newFittingDevice(w, true)
+	f.setPaths(map[netip.Addr]destination{alice: fixedMTU(1216)})
+	bufs, sizes := make([][]byte, 4), make([]int, 4)
+	for i := range bufs {
+		bufs[i] = make([]byte, 2000)
+	}
+	given := slices.Clone(bufs)
+	n, err := f.Read(bufs, sizes, deviceOffset)
+	if n < 2 || sizes[0] != 100 || sizes[1] != 200 || err != nil {
+		t.Fatalf("got %d packets of %v bytes, %v, want those that fit first", n, sizes, err)
+	}
+	for i := range bufs {
+		if &bufs[i][0] != &given[i][0] {
+			t.Errorf("buffer %d is another one", i)
+		}
 	}
 }
 
