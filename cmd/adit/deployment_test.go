@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,10 +67,7 @@ func deploy(t *testing.T, home, office netlab.NAT, serverArgs ...string) *deploy
 	d.laptop, d.devbox = d.home.Host("laptop"), d.office.Host("devbox")
 	d.laptop.IPv4Only() // or IPv6 would pass by the translation that is tested
 
-	d.startServer()
-	d.login()
-	d.agentToken = d.create("dev")
-	d.startAgent()
+	d.up()
 	return d
 }
 
@@ -110,7 +108,31 @@ func (d *deployment) create(name string) string {
 	return made.AgentToken
 }
 
-func (d *deployment) url() string { return "http://" + d.server.Addr().String() + ":7080" }
+// up starts everything on hosts that the test has placed, and waits until the
+// agent is connected.
+func (d *deployment) up() {
+	d.t.Helper()
+	d.startServer()
+	d.login()
+	d.agentToken = d.create("dev")
+	d.startAgent()
+}
+
+// in is the deployment for a subtest, with which ends what it starts.
+func (d *deployment) in(t *testing.T) *deployment {
+	sub := *d
+	sub.t = t
+	return &sub
+}
+
+// url is where the laptop finds the server.
+func (d *deployment) url() string {
+	ip := d.server.Addr()
+	if !d.laptop.Addr().IsValid() {
+		ip = d.server.Addr6()
+	}
+	return "http://" + netip.AddrPortFrom(ip, 7080).String()
+}
 
 func (d *deployment) startServer() {
 	d.t.Helper()
@@ -280,6 +302,12 @@ func (d *deployment) run(h *netlab.Host, log string, cmd *exec.Cmd) *program {
 // kill ends a program without a chance to say goodbye.
 func (p *program) kill() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may be gone
+	p.wait()
+}
+
+// stop interrupts a program and waits for its end.
+func (p *program) stop() {
+	_ = p.cmd.Process.Signal(os.Interrupt) // it may be gone
 	p.wait()
 }
 
