@@ -207,21 +207,20 @@ func newMatrix(t *testing.T, kinds []place) *matrix {
 		token := m.create(k.name)
 		m.agents[k.name] = m.start(agents[k.name], k.name+"-agent.log", "agent", "--url", m.urlFrom(k), "--token", token, "-v")
 	}
+	// An agent of weeks knows its network; one of milliseconds does not yet.
 	for _, k := range kinds {
-		m.agents[k.name].waitFor("agent ready")
-	}
-	// An agent on the network of months knows all of it; one of milliseconds
-	// does not yet.
-	for _, k := range kinds {
-		want := "easy"
+		nat := "nat=easy"
 		switch {
 		case k.hard:
-			want = "hard"
+			nat = "nat=hard"
 		case k.blocked:
-			want = "udp-blocked"
+			nat = "nat=udp-blocked"
 		}
-		m.agents[k.name].waitLine("the network's kind", func(line string) bool {
-			return strings.Contains(line, "network known") && strings.Contains(line, "nat="+want)
+		ready, known := false, false
+		m.agents[k.name].waitLine("agent ready, and "+nat, func(line string) bool {
+			ready = ready || strings.Contains(line, "agent ready")
+			known = known || strings.Contains(line, nat)
+			return ready && known
 		})
 	}
 	return m

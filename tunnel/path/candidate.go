@@ -28,6 +28,10 @@ var burst = [...]time.Duration{
 // maxCandidates bounds what a peer can make us ping.
 const maxCandidates = 64
 
+// answerFor is how long an address keeps its place while its answer is awaited: a
+// round trip by satellite.
+const answerFor = time.Second
+
 // txID identifies a ping and its pong.
 type txID [12]byte
 
@@ -116,6 +120,12 @@ func (c *candidate) prompt(now time.Time) bool {
 		return c.prompted <= maxPrompt
 	}
 	return true
+}
+
+// expectant reports whether an answer may still be on its way.
+func (c *candidate) expectant(now time.Time) bool {
+	n := len(c.waiting)
+	return n > 0 && now.Sub(c.waiting[n-1].at) < answerFor
 }
 
 // burstDue reports whether a ping of the burst is due, and takes it off.

@@ -202,10 +202,10 @@ func (b *Bind) perform(p *Peer, acts actions) {
 	if len(acts.spray) > 0 {
 		b.wg.Go(func() { b.spray(p, acts.spray, acts.sprayTx) })
 	}
-	switch {
-	case len(acts.openPorts) > 0:
-		b.wg.Go(func() { b.openPorts(p, acts.openPorts) }) // and then call-me-maybe
-	case acts.callMeMaybe:
+	if len(acts.openPorts) > 0 {
+		b.wg.Go(func() { b.openPorts(p, acts.openPorts) })
+	}
+	if acts.callMeMaybe {
 		b.callMeMaybe(p)
 	}
 }
@@ -237,7 +237,11 @@ func (b *Bind) publishRoute(p *Peer) {
 // sendDisco sends msg by w. Most failures show as silence, since what can't be
 // sent won't be answered.
 func (b *Bind) sendDisco(p *Peer, w way, msg disco.Message) error {
-	frame := sealDisco(b.disco.Public(), p.shared, msg)
+	return b.writeFrom(p, w, sealDisco(b.disco.Public(), p.shared, msg))
+}
+
+// writeFrom sends a frame by w.
+func (b *Bind) writeFrom(p *Peer, w way, frame []byte) error {
 	if w.sock != 0 {
 		p.mu.Lock()
 		extra := p.ports.open[w.sock]
@@ -307,8 +311,11 @@ func (b *Bind) onPing(p *Peer, m *disco.Ping, from way) {
 	}
 	b.learnAddr(p, from.addr)
 	_ = b.sendDisco(p, from, &pongWith{disco.Pong{TxID: m.TxID, Src: from.addr}, p.received.load()})
+	var acts actions
 	p.mu.Lock()
-	acts := p.machine.pinged(time.Now(), from)
+	if p.hasLocked(from) {
+		acts = p.machine.pinged(time.Now(), from)
+	}
 	p.mu.Unlock()
 	b.perform(p, acts)
 }
@@ -319,8 +326,12 @@ func (b *Bind) onPong(p *Peer, m *disco.Pong, behind []byte, from way) {
 		answer.report = &r
 	}
 	p.noteAnswer()
+	var acts actions
 	p.mu.Lock()
-	acts, ok := p.machine.ponged(time.Now(), from, answer)
+	ok := p.hasLocked(from)
+	if ok {
+		acts, ok = p.machine.ponged(time.Now(), from, answer)
+	}
 	p.mu.Unlock()
 	if !ok {
 		return
@@ -339,6 +350,13 @@ func (b *Bind) onCallMeMaybe(p *Peer, m *disco.CallMeMaybe) {
 	acts := p.machine.callMeMaybe(time.Now(), b.pingable(m.MyNumber))
 	p.mu.Unlock()
 	b.perform(p, acts)
+	if at := anyPort(m.MyNumber); len(at) > 0 {
+		p.mu.Lock()
+		b.tellNATs(p)
+		acts := p.machine.portsOpen(time.Now(), at)
+		p.mu.Unlock()
+		b.perform(p, acts)
+	}
 	b.wakePeer(p)
 }
 

@@ -26,14 +26,15 @@ func (m mode) String() string {
 // actions is what the machine wants done.
 type actions struct {
 	pings []ping
-	// openPorts are addresses of the peer to ping from many new sockets.
+	// openPorts are addresses of the peer to ping from many new sockets, of
+	// which the peer is to be told.
 	openPorts []netip.AddrPort
 	// spray are addresses of the peer whose ports are to be pinged at random,
 	// with sprayTx.
 	spray   []netip.Addr
 	sprayTx txID
 	// callMeMaybe asks the peer, over the relay, to ping us: after the pings
-	// and ports above.
+	// above.
 	callMeMaybe bool
 	// suspectOffload says that large packets are lost on the way out, maybe
 	// for what the network card makes of them.
@@ -126,11 +127,11 @@ func (m *machine) tell(a netip.AddrPort) bool {
 }
 
 // add makes a candidate, if need be at the cost of one that was merely seen
-// and never answered. It returns nil when there is no room.
+// and never answered in time. It returns nil when there is no room.
 func (m *machine) add(w way) *candidate {
 	if len(m.candidates) >= maxCandidates {
 		for old, c := range m.candidates {
-			if !c.told && c.answered.IsZero() {
+			if !c.told && c.answered.IsZero() && !c.expectant(m.now) {
 				delete(m.candidates, old)
 				break
 			}
@@ -159,11 +160,8 @@ func (m *machine) callMeMaybe(now time.Time, addrs []netip.AddrPort) actions {
 			c.restartBurst(now)
 		}
 	}
-	switch m.mode {
-	case modeDirect:
+	if m.mode == modeDirect {
 		m.ping(now, m.candidates[m.best], &acts)
-	case modeRelay:
-		m.answerBirthday(now, &acts)
 	}
 	m.runBursts(now, &acts)
 	return acts
@@ -237,6 +235,7 @@ func (m *machine) use(c *candidate) {
 		m.best, m.delivery, m.alarms = c.way, delivery{}, 0
 	}
 	m.mode = modeDirect
+	m.birthday.rounds = 0
 }
 
 // judge compares what had been sent over c when the peer was asked with what
@@ -300,6 +299,7 @@ func (m *machine) tick(now time.Time, t traffic) (actions, time.Time) {
 		if !now.Before(m.nextRound()) {
 			m.startRound(now, &acts)
 		}
+		m.startBirthday(now, &acts)
 	}
 	m.runBursts(now, &acts)
 	return acts, m.next(now)
@@ -322,7 +322,7 @@ func (m *machine) wake(now time.Time, acts *actions) {
 func (m *machine) networkChanged(now time.Time) actions {
 	m.now = now
 	var acts actions
-	m.birthday.rounds = 0
+	m.birthday.rounds, m.birthday.roundAt = 0, time.Time{}
 	for _, c := range m.candidates {
 		c.shunUntil, c.shunned = time.Time{}, 0
 		c.mtu.nextAt, c.mtu.tries = now, 0
@@ -431,7 +431,6 @@ func (m *machine) startRound(now time.Time, acts *actions) {
 	for _, c := range m.candidates {
 		c.restartBurst(now)
 	}
-	m.startBirthday(now, acts)
 	m.runBursts(now, acts)
 }
 
@@ -506,6 +505,9 @@ func (m *machine) next(now time.Time) time.Time {
 		return now.Add(tickEvery)
 	}
 	at := m.nextRound()
+	if guess := m.nextBirthday(); !guess.IsZero() {
+		at = earlier(at, guess)
+	}
 	if m.hint.valid() {
 		at = earlier(at, m.hintAt.Add(hintFor))
 	}

@@ -295,6 +295,34 @@ func TestPingsThatAnswerPingsComeToAnEnd(t *testing.T) {
 	}
 }
 
+// Pings from more addresses than there is room for do not push out those whose
+// answers are on their way, or no way would ever be found.
+func TestAFloodOfPingsLeavesRoomForAnswers(t *testing.T) {
+	m := newWorld(t).ends[0].m
+	now := time.Unix(1_000_000, 0)
+	from := func(i int) way { return way{addr: netip.AddrPortFrom(addrB.Addr(), uint16(1000+i))} }
+	var pings []ping
+	for i := range 4 * maxCandidates {
+		pings = append(pings, m.pinged(now, from(i)).pings...)
+	}
+	if len(pings) != maxCandidates {
+		t.Fatalf("%d pings, want %d", len(pings), maxCandidates)
+	}
+	late := now.Add(answerFor)
+	if acts := m.pinged(late, from(9999)); len(acts.pings) != 1 {
+		t.Errorf("no room %v later", answerFor)
+	}
+	answered := 0
+	for _, p := range pings {
+		if _, ok := m.ponged(late, p.way, pong{tx: p.tx}); ok {
+			answered++
+		}
+	}
+	if answered != maxCandidates-1 {
+		t.Errorf("%d answers were taken, want all but that of one that made room", answered)
+	}
+}
+
 func TestRelayCarriesUntilDirect(t *testing.T) {
 	w := newWorld(t)
 	if r := w.ends[0].m.route(); r.relay != relayAll || r.direct.valid() {

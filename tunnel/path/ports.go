@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tailscale.com/disco"
@@ -37,13 +38,17 @@ type portSet struct {
 	until  time.Time        // when those that nobody met are closed
 	closed bool             // no more may be opened
 	lastID uint16
-	done   chan struct{} // closed when a round is over; nil between rounds
+	done   chan struct{} // closed when the attempt is over; nil while there is none
 }
 
 // openPorts opens hardPorts sockets, pings targets from each and has the peer
-// spray. It returns when one was met or the round is over. Rounds towards
-// several peers follow each other, which bounds the sockets of a node.
+// spray. If those of an earlier round are still open, it is they that ping again.
+// It returns when one was met or the last round is over. Attempts towards several
+// peers follow each other, which bounds the sockets of a node.
 func (b *Bind) openPorts(p *Peer, targets []netip.AddrPort) {
+	if b.reusePorts(p, targets) {
+		return
+	}
 	select {
 	case b.portTurn <- struct{}{}:
 		defer func() { <-b.portTurn }()
@@ -52,38 +57,94 @@ func (b *Bind) openPorts(p *Peer, targets []netip.AddrPort) {
 	}
 	done := make(chan struct{})
 	p.mu.Lock()
-	if p.machine.mode != modeRelay || p.ports.closed || p.ports.done != nil {
+	if p.machine.mode != modeRelay || p.ports.closed {
 		p.mu.Unlock()
 		return
 	}
 	p.ports.done, p.ports.until = done, time.Now().Add(hardFor)
 	p.mu.Unlock()
 
-	var opened []*port
+	var opened []way
 	var err error
-	for range hardPorts {
+	for i := range hardPorts {
 		var extra *port
 		if extra, err = b.openPort(p); err != nil {
 			break // as many as the system gives
 		}
-		opened = append(opened, extra)
+		opened = append(opened, way{targets[i%len(targets)], extra.id})
 	}
 	b.log.Debug("opened ports for a hard NAT", "peer", p.key.ShortString(), "ports", len(opened), "err", err)
-	for i, extra := range opened {
-		to := targets[i%len(targets)]
-		_ = b.sendDisco(p, way{to, extra.id}, &disco.Ping{TxID: newTxID(), NodeKey: b.pub})
-	}
-	b.callMeMaybe(p)
-	timer := time.NewTimer(hardFor)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
+	b.announcePorts(p, opened)
+	for wait := hardFor; wait > 0; {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-done:
+			timer.Stop()
+			return
+		case <-b.ctx.Done():
+			timer.Stop()
+			return
+		}
 		p.mu.Lock()
+		wait = time.Until(p.ports.until) // a later round may have put it off
 		p.trimPortsLocked(time.Now())
 		p.mu.Unlock()
-	case <-b.ctx.Done():
 	}
+}
+
+// reusePorts begins a round with the ports that are open towards p. It reports
+// false if there are none.
+func (b *Bind) reusePorts(p *Peer, targets []netip.AddrPort) bool {
+	p.mu.Lock()
+	if p.ports.done == nil {
+		p.mu.Unlock()
+		return false
+	}
+	p.ports.until = time.Now().Add(hardFor)
+	var open []way
+	for id := range p.ports.open {
+		open = append(open, way{targets[len(open)%len(targets)], id})
+	}
+	p.mu.Unlock()
+	b.announcePorts(p, open)
+	return true
+}
+
+// announcePorts pings from each port, and then asks the peer to call at any port
+// of this node's outer addresses: that is what port 0 means.
+func (b *Bind) announcePorts(p *Peer, ports []way) {
+	ping := sealDisco(b.disco.Public(), p.shared, &disco.Ping{TxID: newTxID(), NodeKey: b.pub})
+	for _, w := range ports {
+		_ = b.writeFrom(p, w, ping) // its way out is what counts
+	}
+	at := b.probe.endpoints()
+	for _, ip := range outsideOf(at) {
+		at = append(at, netip.AddrPortFrom(ip, 0))
+	}
+	b.sendRelayedDisco(p, &disco.CallMeMaybe{MyNumber: at})
+}
+
+// outsideOf returns the addresses, each once, that a NAT may have.
+func outsideOf(at []netip.AddrPort) []netip.Addr {
+	var ips []netip.Addr
+	for _, a := range at {
+		if ip := a.Addr(); outside(ip) && !slices.Contains(ips, ip) {
+			ips = append(ips, ip)
+		}
+	}
+	return ips
+}
+
+// anyPort returns the addresses to be called at any port.
+func anyPort(at []netip.AddrPort) []netip.Addr {
+	var ips []netip.Addr
+	for _, a := range at {
+		if a.Port() == 0 {
+			ips = append(ips, a.Addr().Unmap())
+		}
+	}
+	return ips
 }
 
 // openPort opens one socket towards p and starts reading it.
@@ -138,8 +199,13 @@ func (b *Bind) readPort(p *Peer, extra *port) {
 	}
 }
 
-// trimPortsLocked closes the ports that are of no use any more: all but those in
-// use once a direct path is found, and all when their time is over.
+// maxMet bounds the ports that stay open once a direct path is found. More than
+// one may have been met, and the other end may use another of them than this one;
+// if it used one that is closed, it would lose what it sends until it noticed.
+const maxMet = 4
+
+// trimPortsLocked closes the ports that are of no use any more: those that nobody
+// met once a direct path is found, and all when their time is over.
 func (p *Peer) trimPortsLocked(now time.Time) {
 	if len(p.ports.open) == 0 {
 		return
@@ -148,11 +214,29 @@ func (p *Peer) trimPortsLocked(now time.Time) {
 	if m.mode == modeRelay && now.Before(p.ports.until) {
 		return
 	}
+	keep := make(map[uint16]bool)
+	if m.mode != modeRelay {
+		keep[m.best.sock] = true
+		for w := range m.candidates {
+			if w.sock != 0 && len(keep) < maxMet {
+				keep[w.sock] = true
+			}
+		}
+	}
 	for id := range p.ports.open {
-		if m.mode == modeRelay || id != m.best.sock {
+		if !keep[id] {
 			p.closePortLocked(id)
 		}
 	}
+	p.endAttemptLocked()
+}
+
+// hasLocked reports whether the socket of w is still there. What was read from
+// it before it was closed must not bring its ways back.
+func (p *Peer) hasLocked(w way) bool { return w.sock == 0 || p.ports.open[w.sock] != nil }
+
+// endAttemptLocked lets openPorts return.
+func (p *Peer) endAttemptLocked() {
 	if p.ports.done != nil {
 		close(p.ports.done)
 		p.ports.done = nil
@@ -170,6 +254,7 @@ func (p *Peer) closePorts() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ports.closed = true
+	p.endAttemptLocked()
 	for id := range p.ports.open {
 		p.ports.open[id].conn.Close()
 		delete(p.ports.open, id)
@@ -201,7 +286,8 @@ func (b *Bind) spray(p *Peer, targets []netip.Addr, tx txID) {
 		p.mu.Lock()
 		met := p.machine.mode == modeDirect
 		p.mu.Unlock()
-		if met {
+		if met || i == len(ports)-1 {
+			b.log.Debug("guessed ports of a hard NAT", "peer", p.key.ShortString(), "probes", i+1, "met", met)
 			return
 		}
 		select {
