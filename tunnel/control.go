@@ -225,7 +225,9 @@ func (n *Node) onDown(down *meshv1.Down) error {
 	case *meshv1.Down_Policy:
 		n.mu.Lock()
 		n.policies[m.Policy.GetPeer()] = m.Policy.GetAllow()
-		n.updateFilterLocked()
+		if p := n.peers[m.Policy.GetPeer()]; p != nil {
+			n.updateLayersLocked(p, true)
+		}
 		n.mu.Unlock()
 	case *meshv1.Down_Peer:
 		if err := n.applyPeer(m.Peer); err != nil {
@@ -250,7 +252,7 @@ func (n *Node) onWelcome(w *meshv1.Welcome) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.id, n.name, n.addr, n.resume, n.joined = w.GetNodeId(), w.GetName(), addr, w.GetResumeToken(), true
-	n.updateFilterLocked()
+	n.filter.setSelf(addr)
 	n.changedLocked()
 	n.log.Info("joined the mesh", "node", n.id, "name", n.name, "address", addr)
 	return nil

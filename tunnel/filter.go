@@ -3,7 +3,6 @@ package tunnel
 import (
 	"net/netip"
 	"sync"
-	"sync/atomic"
 
 	"go4.org/netipx"
 	"golang.zx2c4.com/wireguard/tun"
@@ -21,38 +20,90 @@ import (
 // answers to what this node sent itself.
 //
 // WireGuard vouches for the source address of each packet: a peer may only
-// use its own. So a rule about an address is a rule about a peer.
+// use its own. So a rule about an address is a rule about a peer, and the rules
+// are kept by address: a packet costs the same however many peers there are.
 type filteredDevice struct {
 	tun.Device
-	rules  atomic.Pointer[filter.Filter]
 	parsed sync.Pool // of *packet.Parsed
 
 	// out and in meter the packets between this device and the sockets.
 	out, in *meter
+
+	mu   sync.RWMutex // guards what follows
+	self netip.Addr
+	// answers admits answers alone. All filters share the flows it knows.
+	answers *filter.Filter
+	allow   map[netip.Addr]*admission
+}
+
+// admission is what one peer may send.
+type admission struct {
+	rules  []*meshv1.Allow
+	filter *filter.Filter
 }
 
 func newFilteredDevice(dev tun.Device) *filteredDevice {
-	f := &filteredDevice{Device: dev, parsed: sync.Pool{New: func() any { return new(packet.Parsed) }}, out: newMeter(maxOutbound), in: newMeter(maxInbound)}
-	f.rules.Store(filter.NewAllowNone(logger.Discard, new(netipx.IPSet)))
-	return f
+	return &filteredDevice{
+		Device:  dev,
+		parsed:  sync.Pool{New: func() any { return new(packet.Parsed) }},
+		answers: filter.NewAllowNone(logger.Discard, new(netipx.IPSet)),
+		allow:   make(map[netip.Addr]*admission),
+		out:     newMeter(maxOutbound), in: newMeter(maxInbound),
+	}
 }
 
-// setRules replaces the policy: what each peer, by its address, may send to
-// self. Flows that this node began go on.
-func (f *filteredDevice) setRules(self netip.Addr, allow map[netip.Addr][]*meshv1.Allow) {
-	var matches []filter.Match
-	for peer, rules := range allow {
-		for _, rule := range rules {
-			matches = append(matches, match(peer, self, rule))
-		}
+// setSelf says which address packets are let in to. Flows that this node began
+// go on.
+func (f *filteredDevice) setSelf(self netip.Addr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if self == f.self {
+		return
 	}
+	f.self = self
+	f.answers = f.newFilterLocked(nil)
+	for peer, a := range f.allow {
+		f.allowLocked(peer, a.rules)
+	}
+}
+
+// setAllowed replaces what the peer with the given address may send; nothing,
+// when there are no rules.
+func (f *filteredDevice) setAllowed(peer netip.Addr, rules []*meshv1.Allow) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(rules) == 0 {
+		delete(f.allow, peer)
+		return
+	}
+	f.allowLocked(peer, rules)
+}
+
+func (f *filteredDevice) allowLocked(peer netip.Addr, rules []*meshv1.Allow) {
+	var matches []filter.Match
+	for _, rule := range rules {
+		matches = append(matches, match(peer, f.self, rule))
+	}
+	f.allow[peer] = &admission{rules, f.newFilterLocked(matches)}
+}
+
+func (f *filteredDevice) newFilterLocked(matches []filter.Match) *filter.Filter {
 	var local netipx.IPSetBuilder
-	local.Add(self)
+	local.Add(f.self)
 	localSet, err := local.IPSet()
 	if err != nil {
 		localSet = new(netipx.IPSet) // an invalid address admits nothing
 	}
-	f.rules.Store(filter.New(matches, nil, localSet, new(netipx.IPSet), f.rules.Load(), logger.Discard))
+	return filter.New(matches, nil, localSet, new(netipx.IPSet), f.answers, logger.Discard)
+}
+
+// admitsLocked reports whether a packet may come in.
+func (f *filteredDevice) admitsLocked(p *packet.Parsed) bool {
+	rules := f.answers
+	if a := f.allow[p.Src.Addr()]; a != nil {
+		rules = a.filter
+	}
+	return rules.RunIn(p, 0) == filter.Accept
 }
 
 func match(peer, self netip.Addr, rule *meshv1.Allow) filter.Match {
@@ -89,7 +140,9 @@ func (f *filteredDevice) Read(bufs [][]byte, sizes []int, offset int) (int, erro
 	n, err := f.Device.Read(bufs, sizes, offset)
 	if n > 0 {
 		f.out.enter(n)
-		rules := f.rules.Load()
+		f.mu.RLock()
+		rules := f.answers
+		f.mu.RUnlock()
 		p := f.parsed.Get().(*packet.Parsed)
 		for i := range n {
 			p.Decode(bufs[i][offset : offset+sizes[i]])
@@ -103,15 +156,16 @@ func (f *filteredDevice) Read(bufs [][]byte, sizes []int, offset int) (int, erro
 // Write passes on the packets that the policy admits.
 func (f *filteredDevice) Write(bufs [][]byte, offset int) (int, error) {
 	f.in.leave(len(bufs))
-	rules := f.rules.Load()
 	p := f.parsed.Get().(*packet.Parsed)
 	kept := bufs[:0]
+	f.mu.RLock()
 	for _, buf := range bufs {
 		p.Decode(buf[offset:])
-		if rules.RunIn(p, 0) == filter.Accept {
+		if f.admitsLocked(p) {
 			kept = append(kept, buf)
 		}
 	}
+	f.mu.RUnlock()
 	f.parsed.Put(p)
 	if len(kept) > 0 {
 		if _, err := f.Device.Write(kept, offset); err != nil {

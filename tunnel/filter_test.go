@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -39,7 +40,7 @@ func (s *sink) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 func newFiltered() (*filteredDevice, *sink) {
 	s := &sink{Device: tuntest.NewChannelTUN().TUN()}
 	f := newFilteredDevice(s)
-	f.setRules(self, nil)
+	f.setSelf(self)
 	return f, s
 }
 
@@ -98,9 +99,7 @@ func TestNothingIsAdmittedByDefault(t *testing.T) {
 
 func TestPolicyAdmitsItsPeerAndPortsOnly(t *testing.T) {
 	f, s := newFiltered()
-	f.setRules(self, map[netip.Addr][]*meshv1.Allow{
-		alice: {{Protocol: meshv1.Allow_TCP, FirstPort: 22, LastPort: 22}},
-	})
+	f.setAllowed(alice, []*meshv1.Allow{{Protocol: meshv1.Allow_TCP, FirstPort: 22, LastPort: 22}})
 	for _, tt := range []struct {
 		name string
 		p    []byte
@@ -117,7 +116,7 @@ func TestPolicyAdmitsItsPeerAndPortsOnly(t *testing.T) {
 			t.Errorf("%s: let in %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	f.setRules(self, nil)
+	f.setAllowed(alice, nil)
 	if admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 1001, 22, tcpSYN)) {
 		t.Error("alice still gets in after her policy went")
 	}
@@ -125,7 +124,7 @@ func TestPolicyAdmitsItsPeerAndPortsOnly(t *testing.T) {
 
 func TestAnyMeansTCPAndUDPAndPing(t *testing.T) {
 	f, s := newFiltered()
-	f.setRules(self, map[netip.Addr][]*meshv1.Allow{alice: {{}}})
+	f.setAllowed(alice, []*meshv1.Allow{{}})
 	for name, p := range map[string][]byte{
 		"TCP":  ipv6Packet(alice, self, protoTCP, 1000, 65535, tcpSYN),
 		"UDP":  ipv6Packet(alice, self, protoUDP, 1000, 1, 0),
@@ -143,7 +142,7 @@ func TestAnswersAreAdmittedWithoutAPolicy(t *testing.T) {
 	if _, err := f.Read([][]byte{make([]byte, 1500)}, make([]int, 1), 0); err != nil {
 		t.Fatal(err)
 	}
-	f.setRules(self, nil) // a new policy does not forget what was asked
+	f.setAllowed(alice, []*meshv1.Allow{{Protocol: meshv1.Allow_TCP}}) // a new policy does not forget what was asked
 	if !admitted(t, f, s, ipv6Packet(alice, self, protoUDP, 53, 5000, 0)) {
 		t.Error("the answer was kept out")
 	}
@@ -152,5 +151,38 @@ func TestAnswersAreAdmittedWithoutAPolicy(t *testing.T) {
 	}
 	if !admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 22, 5000, tcpSYN|tcpACK)) {
 		t.Error("the answer to a connection was kept out")
+	}
+}
+
+func TestRulesFollowANewAddress(t *testing.T) {
+	f, s := newFiltered()
+	f.setAllowed(alice, []*meshv1.Allow{{}})
+	moved := netip.MustParseAddr("fdad:17:ad17::2")
+	f.setSelf(moved)
+	if admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 1000, 22, tcpSYN)) {
+		t.Error("a packet to the old address was let in")
+	}
+	if !admitted(t, f, s, ipv6Packet(alice, moved, protoTCP, 1000, 22, tcpSYN)) {
+		t.Error("a packet to the new address was kept out")
+	}
+}
+
+// BenchmarkAdmission is what a datagram costs that belongs to no flow yet.
+func BenchmarkAdmission(b *testing.B) {
+	for _, peers := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
+			f, _ := newFiltered()
+			from := alice
+			for range peers {
+				f.setAllowed(from, []*meshv1.Allow{{}})
+				from = from.Next()
+			}
+			bufs := [][]byte{ipv6Packet(alice, self, protoUDP, 1000, 53, 0)}
+			for b.Loop() {
+				if _, err := f.Write(bufs, 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -54,28 +54,40 @@ type fittingDevice struct {
 	tun.Device
 	// fragments says that what is not TCP is fragmented in place of an answer.
 	fragments bool
-	// paths leads from mesh addresses to peers.
-	paths atomic.Pointer[map[netip.Addr]destination]
-	ident atomic.Uint32 // of the last fragmented packet
+	ident     atomic.Uint32 // of the last fragmented packet
 
 	closeOnce sync.Once
 	closed    chan struct{}
 
-	// What follows belongs to the one goroutine that reads.
-	lastDst  netip.Addr
-	lastPath destination
-	lastMap  *map[netip.Addr]destination
-	waiting  [][]byte // fragments that found no room
+	mu    sync.RWMutex
+	paths map[netip.Addr]destination // by mesh address; guarded by mu
+
+	waiting [][]byte // fragments that found no room; the reader's own
 }
 
 func newFittingDevice(dev tun.Device, fragments bool) *fittingDevice {
-	f := &fittingDevice{Device: dev, fragments: fragments, closed: make(chan struct{})}
-	f.setPaths(nil)
-	return f
+	return &fittingDevice{
+		Device: dev, fragments: fragments, closed: make(chan struct{}),
+		paths: make(map[netip.Addr]destination),
+	}
 }
 
-// setPaths replaces what is known of peers' paths.
-func (f *fittingDevice) setPaths(paths map[netip.Addr]destination) { f.paths.Store(&paths) }
+// setPath says what leads to a mesh address; nil is nothing.
+func (f *fittingDevice) setPath(addr netip.Addr, to destination) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if to == nil {
+		delete(f.paths, addr)
+		return
+	}
+	f.paths[addr] = to
+}
+
+func (f *fittingDevice) path(addr netip.Addr) destination {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.paths[addr]
+}
 
 // Close ends Read, also where it waits for a peer.
 func (f *fittingDevice) Close() error {
@@ -86,14 +98,12 @@ func (f *fittingDevice) Close() error {
 // mtuTo returns the largest packet that the path to dst carries, and has the
 // device know the peer there.
 func (f *fittingDevice) mtuTo(dst netip.Addr) int {
-	if paths := f.paths.Load(); dst != f.lastDst || paths != f.lastMap {
-		f.lastDst, f.lastMap, f.lastPath = dst, paths, (*paths)[dst]
-	}
-	if f.lastPath == nil {
+	to := f.path(dst)
+	if to == nil {
 		return minIPv6MTU
 	}
-	f.lastPath.EnsureInDevice(f.closed)
-	return f.lastPath.MTU()
+	to.EnsureInDevice(f.closed)
+	return to.MTU()
 }
 
 // Read reads packets that fit.
@@ -142,10 +152,9 @@ func (f *fittingDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error
 // Write passes packets on; those that open a TCP connection learn what size the
 // way back carries.
 func (f *fittingDevice) Write(bufs [][]byte, offset int) (int, error) {
-	paths := *f.paths.Load()
 	for _, buf := range bufs {
 		if packet := buf[offset:]; opensTCP(packet) {
-			if p := paths[netip.AddrFrom16([16]byte(packet[8:24]))]; p != nil {
+			if p := f.path(netip.AddrFrom16([16]byte(packet[8:24]))); p != nil {
 				clampMSS(packet, p.MTU())
 			}
 		}

@@ -3,7 +3,6 @@ package tunnel
 import (
 	"bytes"
 	"encoding/binary"
-	"net/netip"
 	"slices"
 	"testing"
 
@@ -48,7 +47,7 @@ func (fixedMTU) EnsureInDevice(until <-chan struct{}) {}
 // carries mtu bytes.
 func readAll(w *wire, mtu int, fragments bool) [][]byte {
 	f := newFittingDevice(w, fragments)
-	f.setPaths(map[netip.Addr]destination{alice: fixedMTU(mtu)})
+	f.setPath(alice, fixedMTU(mtu))
 	bufs, sizes := make([][]byte, 4), make([]int, 4)
 	for i := range bufs {
 		bufs[i] = make([]byte, 10000)
@@ -113,7 +112,7 @@ func TestErrorsAreNotAnsweredWithErrors(t *testing.T) {
 func TestBuffersStayInTheirPlaces(t *testing.T) {
 	w := &wire{out: [][]byte{sizedPacket(protoTCP, 1280), sizedPacket(protoTCP, 100), sizedPacket(protoTCP, 1500), sizedPacket(protoTCP, 200)}}
 	f := newFittingDevice(w, true)
-	f.setPaths(map[netip.Addr]destination{alice: fixedMTU(1216)})
+	f.setPath(alice, fixedMTU(1216))
 	bufs, sizes := make([][]byte, 4), make([]int, 4)
 	for i := range bufs {
 		bufs[i] = make([]byte, 2000)
@@ -223,7 +222,7 @@ func differing(a, b []byte) (n int) {
 func TestFittingDoesNotAllocate(t *testing.T) {
 	w := &wire{}
 	f := newFittingDevice(w, true)
-	f.setPaths(map[netip.Addr]destination{alice: fixedMTU(1440)})
+	f.setPath(alice, fixedMTU(1440))
 	bufs, sizes := [][]byte{make([]byte, 2000)}, make([]int, 1)
 	packet := [][]byte{sizedPacket(protoTCP, 1440)}
 	if n := testing.AllocsPerRun(1000, func() {

@@ -55,6 +55,7 @@ func (n *Node) applyPeer(m *meshv1.Peer) error {
 	defer n.changedLocked()
 	if m.GetState() == meshv1.Peer_GONE {
 		n.removePeerLocked(m.GetId())
+		delete(n.policies, m.GetId())
 		return nil
 	}
 	info, addrs, err := parsePeer(m)
@@ -84,7 +85,7 @@ func (n *Node) applyPeer(m *meshv1.Peer) error {
 			}
 		}
 	}
-	n.updateDeviceLocked()
+	n.updateLayersLocked(p, true)
 	return nil
 }
 
@@ -137,35 +138,21 @@ func (n *Node) removePeerLocked(id string) {
 	}
 	n.takeFromDevice(p)
 	n.bind.RemovePeer(p.key)
-	n.updateDeviceLocked()
+	n.updateLayersLocked(p, false)
 }
 
-// updateDeviceLocked brings what packets are looked at for in line with the
-// peer table.
-func (n *Node) updateDeviceLocked() {
-	paths := make(map[netip.Addr]destination)
-	for _, p := range n.peers {
-		for _, a := range p.addrs {
-			if p.path != nil {
-				paths[a] = p.path
-			}
+// updateLayersLocked brings what p's packets are looked at for in line with what
+// is known of it; is says whether it is still a peer.
+func (n *Node) updateLayersLocked(p *peer, is bool) {
+	for _, a := range p.addrs {
+		if is && p.path != nil {
+			n.fit.setPath(a, p.path)
+			n.filter.setAllowed(a, n.policies[p.id])
+		} else {
+			n.fit.setPath(a, nil)
+			n.filter.setAllowed(a, nil)
 		}
 	}
-	n.fit.setPaths(paths)
-	n.updateFilterLocked()
-}
-
-// updateFilterLocked rebuilds the packet filter from policies and peers.
-func (n *Node) updateFilterLocked() {
-	allow := make(map[netip.Addr][]*meshv1.Allow)
-	for id, rules := range n.policies {
-		if p := n.peers[id]; p != nil {
-			for _, a := range p.addrs {
-				allow[a] = rules
-			}
-		}
-	}
-	n.filter.setRules(n.addr, allow)
 }
 
 // loseAll marks every peer lost: the control session broke, so nothing is
@@ -193,6 +180,7 @@ func (n *Node) dropLost(now time.Time) {
 		}
 		if now.Sub(stats[p.key].lastHandshake) >= lostFor {
 			n.removePeerLocked(id)
+			delete(n.policies, id)
 			n.changedLocked()
 		}
 	}
