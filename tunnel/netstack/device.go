@@ -4,9 +4,6 @@ import (
 	"os"
 
 	"golang.zx2c4.com/wireguard/tun"
-	"gvisor.dev/gvisor/pkg/buffer"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
-	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
 // batch is how many packets Read returns at most; as many as the WireGuard
@@ -29,39 +26,54 @@ func (s *Stack) Events() <-chan tun.Event { return s.events }
 func (s *Stack) BatchSize() int { return batch }
 
 // Read waits for packets that the stack sends and copies as many as there are
-// and fit into bufs at offset.
+// and fit into bufs at offset. One goroutine may call it.
 func (s *Stack) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	pkt := s.link.ReadContext(s.ctx)
-	if pkt == nil {
-		return 0, os.ErrClosed
-	}
-	for n := 0; ; {
-		size := offset
-		for _, part := range pkt.AsSlices() {
-			size += copy(bufs[n][size:], part)
+	for {
+		n := 0
+		for n < len(bufs) && s.nextOut() {
+			sizes[n] = s.split.next(bufs[n][offset:])
+			n++
 		}
-		pkt.DecRef()
-		sizes[n] = size - offset
-		n++
-		if n == len(bufs) {
+		if n > 0 {
 			return n, nil
 		}
-		if pkt = s.link.Read(); pkt == nil {
-			return n, nil
+		select {
+		case <-s.link.wake:
+		case <-s.ctx.Done():
+			return 0, os.ErrClosed
 		}
 	}
 }
 
+// nextOut has the splitter hold a packet. It reports false when none waits.
+func (s *Stack) nextOut() bool {
+	if s.split.pkt != nil {
+		return true
+	}
+	if s.outAt == len(s.out) {
+		clear(s.out)
+		s.out, s.outAt = s.link.take(s.out[:0]), 0
+		if len(s.out) == 0 {
+			return false
+		}
+	}
+	s.split.begin(s.out[s.outAt])
+	s.outAt++
+	return true
+}
+
 // Write hands the packets in bufs to the stack. Other than IPv6 is dropped.
 func (s *Stack) Write(bufs [][]byte, offset int) (int, error) {
-	for _, buf := range bufs {
-		packet := buf[offset:]
-		if len(packet) == 0 || packet[0]>>4 != 6 {
+	for at := 0; at < len(bufs); {
+		if packet := bufs[at][offset:]; len(packet) < ipv6Len || packet[0]>>4 != 6 {
+			at++
 			continue
 		}
-		pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
-		s.link.InjectInbound(ipv6.ProtocolNumber, pkt)
+		n, payload := run(bufs[at:], offset)
+		pkt := join(bufs[at:at+n], offset, payload)
+		s.link.deliver(pkt)
 		pkt.DecRef()
+		at += n
 	}
 	return len(bufs), nil
 }
@@ -70,6 +82,7 @@ func (s *Stack) Write(bufs [][]byte, offset int) (int, error) {
 func (s *Stack) Close() error {
 	s.closeOnce.Do(func() {
 		s.cancel()
+		s.link.shut()
 		s.stack.RemoveNIC(nicID)
 		s.stack.Destroy()
 		close(s.events)

@@ -20,7 +20,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
@@ -31,10 +30,6 @@ import (
 
 const (
 	nicID = 1
-
-	// outQueue is how many packets may wait for the WireGuard device: the
-	// largest send window below in packets of MTU 1280.
-	outQueue = 4096
 
 	// Socket buffers: the default suits a LAN, the maximum holds 400 Mbit/s at
 	// 100 ms. gVisor moves between them as the round trip asks.
@@ -48,13 +43,19 @@ const (
 // Stack is a userspace network stack with one interface.
 type Stack struct {
 	stack  *stack.Stack
-	link   *channel.Endpoint
+	link   *link
 	mtu    int
 	events chan tun.Event
 
 	ctx       context.Context // done when closed
 	cancel    context.CancelFunc
 	closeOnce sync.Once
+
+	// What follows belongs to the one goroutine that reads: packets taken from
+	// the link, of which those before outAt are done, and the one in hand.
+	out   []*stack.PacketBuffer
+	outAt int
+	split splitter
 
 	mu   sync.Mutex
 	addr netip.Addr // guarded by mu
@@ -68,7 +69,7 @@ func New(mtu int) (*Stack, error) {
 			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol6},
 			HandleLocal:        true,
 		}),
-		link:   channel.New(outQueue, uint32(mtu), ""),
+		link:   newLink(mtu),
 		mtu:    mtu,
 		events: make(chan tun.Event, 1),
 	}

@@ -1,0 +1,115 @@
+package netstack
+
+import (
+	"encoding/binary"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+const (
+	ipv6Len   = header.IPv6MinimumSize
+	tcpMinLen = header.TCPMinimumSize
+
+	// Fields of the IPv6 and the TCP header, by their first byte.
+	ipLengthAt, ipNextAt, ipSrcAt = 4, 6, 8
+	seqAt, ackAt, dataAt, flagsAt = 4, 8, 12, 13
+	windowAt, checksumAt          = 14, 16
+
+	flagFIN, flagPSH, flagACK, flagCWR = 0x01, 0x08, 0x10, 0x80
+)
+
+// splitter takes one packet of the stack apart into those that leave. TCP's
+// segments of up to superSize bytes become packets of the connection's size,
+// each with the header it would have had if TCP had sent it alone.
+type splitter struct {
+	pkt  *stack.PacketBuffer // nil when there is nothing left of it
+	view *buffer.View        // where in pkt the next byte is
+	at   int                 // and where in view
+
+	// Of a TCP segment: the headers before its payload, how much payload a
+	// packet takes, and where in the stream it is.
+	headers  [ipv6Len + header.TCPHeaderMaximumSize]byte
+	hdrLen   int
+	mss      int
+	left     int // payload yet to come
+	seq      uint32
+	pseudo   uint16 // sum of addresses and protocol
+	isStream bool
+}
+
+// begin takes pkt over.
+func (s *splitter) begin(pkt *stack.PacketBuffer) {
+	views, offset := pkt.AsViewList()
+	s.pkt, s.view, s.at = pkt, views.Front(), offset
+	s.skipEmpty()
+	s.isStream = pkt.GSOOptions.Type == stack.GSOTCPv6 && pkt.GSOOptions.NeedsCsum
+	if !s.isStream {
+		return
+	}
+	s.hdrLen = pkt.HeaderSize()
+	s.mss, s.left = int(pkt.GSOOptions.MSS), pkt.Size()-s.hdrLen
+	if s.mss == 0 {
+		s.mss = s.left
+	}
+	s.copyOut(s.headers[:s.hdrLen])
+	s.seq = binary.BigEndian.Uint32(s.headers[ipv6Len+seqAt:])
+	s.pseudo = checksum.Checksum(s.headers[ipSrcAt:ipv6Len], uint16(header.TCPProtocolNumber))
+}
+
+// next writes the next packet to buf and returns its size. The packet that was
+// begun is released with its last one; s.pkt is nil then.
+func (s *splitter) next(buf []byte) int {
+	if !s.isStream {
+		n := s.copyOut(buf)
+		s.end()
+		return n
+	}
+	n := copy(buf, s.headers[:s.hdrLen])
+	payload := min(s.mss, s.left)
+	n += s.copyOut(buf[n:min(n+payload, len(buf))])
+	s.left -= payload
+
+	binary.BigEndian.PutUint16(buf[ipLengthAt:], uint16(n-ipv6Len))
+	tcp := buf[ipv6Len:n]
+	binary.BigEndian.PutUint32(tcp[seqAt:], s.seq)
+	s.seq += uint32(payload)
+	if s.left > 0 {
+		tcp[flagsAt] &^= flagFIN | flagPSH // of the last alone
+	}
+	s.headers[ipv6Len+flagsAt] &^= flagCWR // of the first alone
+	tcp[checksumAt], tcp[checksumAt+1] = 0, 0
+	sum := checksum.Combine(s.pseudo, uint16(len(tcp)))
+	binary.BigEndian.PutUint16(tcp[checksumAt:], ^checksum.Checksum(tcp, sum))
+	if s.left == 0 {
+		s.end()
+	}
+	return n
+}
+
+// copyOut moves bytes of the packet to b, as many as there are or fit.
+func (s *splitter) copyOut(b []byte) int {
+	n := 0
+	for n < len(b) && s.view != nil {
+		c := copy(b[n:], s.view.AsSlice()[s.at:])
+		n += c
+		s.at += c
+		s.skipEmpty()
+	}
+	return n
+}
+
+// skipEmpty moves on to where there is a byte.
+func (s *splitter) skipEmpty() {
+	for s.view != nil && s.at >= s.view.Size() {
+		s.at -= s.view.Size()
+		s.view = s.view.Next()
+	}
+}
+
+func (s *splitter) end() {
+	s.pkt.DecRef()
+	s.pkt, s.view = nil, nil
+}

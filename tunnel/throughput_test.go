@@ -1,0 +1,298 @@
+package tunnel
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdh"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.zx2c4.com/wireguard/device"
+
+	"github.com/aditmesh/adit/pkg/meshaddr"
+	"github.com/aditmesh/adit/pkg/netlab"
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+	"github.com/aditmesh/adit/tunnel/netstack"
+	"github.com/aditmesh/adit/tunnel/path"
+)
+
+// throughputPort is where the receiver listens.
+const throughputPort = 5001
+
+// ends are the two processes: one sends, one receives. They find each other
+// without a coordinator.
+var ends = [2]struct {
+	role string
+	key  [32]byte
+	addr netip.Addr
+}{
+	{"send", [32]byte{1: 1}, netip.MustParseAddr("fdad:17:ad17::1")},
+	{"receive", [32]byte{1: 2}, netip.MustParseAddr("fdad:17:ad17::2")},
+}
+
+func publicKey(t testing.TB, private [32]byte) [32]byte {
+	priv, err := ecdh.X25519().NewPrivateKey(private[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return [32]byte(priv.PublicKey().Bytes())
+}
+
+// TestThroughputChild is one end, in a process of its own. It says its disco
+// key and port, is told the other end's, and then does what it is there for.
+func TestThroughputChild(t *testing.T) {
+	role := os.Getenv("ADIT_TEST_THROUGHPUT")
+	if role == "" {
+		t.Skip("run by the throughput benchmark")
+	}
+	self, peer := ends[0], ends[1]
+	if role == peer.role {
+		self, peer = peer, self
+	}
+	stack, err := netstack.New(stackMTU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stack.SetAddress(self.addr); err != nil {
+		t.Fatal(err)
+	}
+	fit := newFittingDevice(stack, true)
+	filtered := newFilteredDevice(fit)
+	filtered.setSelf(self.addr)
+	filtered.setAllowed(peer.addr, []*meshv1.Allow{{Protocol: meshv1.Allow_ANY}})
+	bind, err := path.New(path.Config{
+		PrivateKey: self.key, Exclude: meshaddr.Prefix.Contains,
+		OnReceived: filtered.in.enter, OnSent: filtered.out.leave,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev := device.NewDevice(filtered, bind, device.NewLogger(device.LogLevelError, ""))
+	defer bind.Shutdown()
+	defer dev.Close()
+	if err := dev.IpcSet(fmt.Sprintf("private_key=%x\nlisten_port=4242\n", self.key)); err != nil {
+		t.Fatal(err)
+	}
+	if err := dev.Up(); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("disco %x\n", bind.DiscoKey())
+	in := bufio.NewScanner(os.Stdin)
+	in.Scan()
+	told := strings.Fields(in.Text())
+	disco, err := hex.DecodeString(told[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub := publicKey(t, peer.key)
+	p := bind.SetPeer(path.PeerInfo{PublicKey: pub, DiscoKey: [32]byte(disco), Endpoints: []netip.AddrPort{netip.MustParseAddrPort(told[1])}})
+	if err := dev.IpcSet(fmt.Sprintf("public_key=%x\nendpoint=%s\nallowed_ip=%s/128\n", pub, p.EndpointString(), peer.addr)); err != nil {
+		t.Fatal(err)
+	}
+	fit.setPath(peer.addr, p)
+	p.SetInDevice(true)
+	for !p.Path().Direct.IsValid() || p.MTU() <= 1280 {
+		time.Sleep(10 * time.Millisecond) // the parent bounds the time
+	}
+	fmt.Printf("direct %d\n", p.MTU())
+	if dir := os.Getenv("ADIT_TEST_PROFILES"); dir != "" {
+		f, err := os.Create(filepath.Join(dir, role+".cpu"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pprof.StartCPUProfile(f)
+		defer func() {
+			pprof.StopCPUProfile()
+			f.Close()
+			h, _ := os.Create(filepath.Join(dir, role+".heap"))
+			pprof.Lookup("heap").WriteTo(h, 0)
+			h.Close()
+		}()
+	}
+	if role == "send" {
+		send(t, stack, peer.addr, in)
+	} else {
+		receive(t, stack)
+		for in.Scan() {
+			tellCPU()
+		}
+	}
+	fmt.Printf("resident %d %d\n", residentNow(t, "VmRSS:"), residentNow(t, "VmHWM:"))
+}
+
+func tellCPU() {
+	var use syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &use)
+	fmt.Printf("cpu %f\n", time.Duration(use.Utime.Nano()+use.Stime.Nano()).Seconds())
+}
+
+func receive(t *testing.T, stack *netstack.Stack) {
+	l, err := stack.ListenTCP(throughputPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{conn}, make([]byte, 128<<10))
+				fmt.Fprintf(conn, "%d\n", n)
+				conn.Close()
+			}()
+		}
+	}()
+}
+
+// send reads "streams duration" lines and does that.
+func send(t *testing.T, stack *netstack.Stack, to netip.Addr, in *bufio.Scanner) {
+	for in.Scan() {
+		if in.Text() == "cpu" {
+			tellCPU()
+			continue
+		}
+		var streams int
+		var lasts string
+		fmt.Sscan(in.Text(), &streams, &lasts)
+		d, err := time.ParseDuration(lasts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		counts := make([]int64, streams)
+		begin := time.Now()
+		for i := range streams {
+			all.Go(func() {
+				conn, err := stack.DialTCP(context.Background(), netip.AddrPortFrom(to, throughputPort))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				buf := make([]byte, 128<<10)
+				for time.Since(begin) < d {
+					if _, err := conn.Write(buf); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				conn.(interface{ CloseWrite() error }).CloseWrite()
+				answer, _ := io.ReadAll(conn)
+				counts[i], _ = strconv.ParseInt(strings.TrimSpace(string(answer)), 10, 64)
+			})
+		}
+		all.Wait()
+		var sum int64
+		for _, c := range counts {
+			sum += c
+		}
+		fmt.Printf("sent %d %f\n", sum, time.Since(begin).Seconds())
+	}
+}
+
+func residentNow(t *testing.T, what string) int {
+	raw, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Skip(err)
+	}
+	_, after, _ := strings.Cut(string(raw), what)
+	var kib int
+	fmt.Sscan(after, &kib)
+	return kib
+}
+
+// throughputEnd is a child and its pipes.
+type throughputEnd struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+func (e *throughputEnd) expect(t testing.TB, word string) string {
+	for e.out.Scan() {
+		if after, ok := strings.CutPrefix(e.out.Text(), word+" "); ok {
+			return after
+		}
+		if !strings.HasPrefix(e.out.Text(), "===") {
+			t.Log(e.out.Text())
+		}
+	}
+	t.Fatalf("no %q from the child", word)
+	return ""
+}
+
+func startThroughput(t testing.TB) [2]*throughputEnd {
+	lab := netlab.New(t)
+	hosts := [2]*netlab.Host{lab.Host("a"), lab.Host("b")}
+	var both [2]*throughputEnd
+	var discos [2]string
+	for i, h := range hosts {
+		cmd := h.Command(t.Context(), os.Args[0], "-test.run", "^TestThroughputChild$", "-test.v")
+		cmd.Env = append(os.Environ(), "ADIT_TEST_THROUGHPUT="+ends[i].role)
+		cmd.Stderr = os.Stderr
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Start(cmd); err != nil {
+			t.Fatal(err)
+		}
+		both[i] = &throughputEnd{cmd, in, bufio.NewScanner(out)}
+		discos[i] = both[i].expect(t, "disco")
+	}
+	for i, e := range both {
+		fmt.Fprintf(e.in, "%s %s:4242\n", discos[1-i], hosts[1-i].Addr())
+	}
+	for _, e := range both {
+		t.Log("mtu", e.expect(t, "direct"))
+	}
+	return both
+}
+
+func BenchmarkThroughput(b *testing.B) {
+	both := startThroughput(b)
+	lasts := "4s"
+	if s := os.Getenv("ADIT_TEST_SECONDS"); s != "" {
+		lasts = s + "s"
+	}
+	var last [2]float64
+	for range 2 {
+		for _, streams := range []int{1, 4} {
+			fmt.Fprintf(both[0].in, "%d %s\n", streams, lasts)
+			var sum int64
+			var seconds float64
+			fmt.Sscan(both[0].expect(b, "sent"), &sum, &seconds)
+			var cpu [2]float64
+			for i, e := range both {
+				fmt.Fprintln(e.in, "cpu")
+				fmt.Sscan(e.expect(b, "cpu"), &cpu[i])
+			}
+			gib := float64(sum) / (1 << 30)
+			fmt.Printf("%d streams: %.2f Gbit/s, CPU seconds per GiB: send %.2f, receive %.2f\n", streams, float64(sum)*8/1e9/seconds, (cpu[0]-last[0])/gib, (cpu[1]-last[1])/gib)
+			last = cpu
+		}
+	}
+	for i, e := range both {
+		e.in.Close()
+		fmt.Printf("%s: resident %s\n", ends[i].role, e.expect(b, "resident"))
+		e.cmd.Wait()
+	}
+}
