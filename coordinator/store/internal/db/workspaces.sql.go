@@ -13,7 +13,7 @@ import (
 )
 
 const agentsOfWorkspaces = `-- name: AgentsOfWorkspaces :many
-select id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at from agents where workspace_id = any($1::uuid[]) order by name
+select id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state from agents where workspace_id = any($1::uuid[]) order by name
 `
 
 func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UUID) ([]Agent, error) {
@@ -36,6 +36,9 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 			&i.FirstConnectedAt,
 			&i.LastConnectedAt,
 			&i.DisconnectedAt,
+			&i.BuildID,
+			&i.Manifest,
+			&i.ScriptsState,
 		); err != nil {
 			return nil, err
 		}
@@ -48,19 +51,23 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 }
 
 const allWorkspaces = `-- name: AllWorkspaces :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null
 order by u.username, w.name
 `
 
 type AllWorkspacesRow struct {
-	ID        uuid.UUID
-	OwnerID   uuid.UUID
-	Name      string
-	External  bool
-	CreatedAt time.Time
-	DeletedAt *time.Time
-	OwnerName string
+	ID          uuid.UUID
+	OwnerID     uuid.UUID
+	Name        string
+	External    bool
+	CreatedAt   time.Time
+	DeletedAt   *time.Time
+	TemplateID  uuid.NullUUID
+	Phase       string
+	Version     int64
+	StateHeldBy uuid.NullUUID
+	OwnerName   string
 }
 
 func (q *Queries) AllWorkspaces(ctx context.Context) ([]AllWorkspacesRow, error) {
@@ -79,6 +86,10 @@ func (q *Queries) AllWorkspaces(ctx context.Context) ([]AllWorkspacesRow, error)
 			&i.External,
 			&i.CreatedAt,
 			&i.DeletedAt,
+			&i.TemplateID,
+			&i.Phase,
+			&i.Version,
+			&i.StateHeldBy,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err
@@ -106,7 +117,7 @@ func (q *Queries) DeleteWorkspace(ctx context.Context, id uuid.UUID) (int64, err
 const insertAgent = `-- name: InsertAgent :one
 insert into agents (workspace_id, name, token_hash)
 values ($1, $2, $3)
-returning id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at
+returning id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state
 `
 
 type InsertAgentParams struct {
@@ -129,6 +140,9 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (Agent
 		&i.FirstConnectedAt,
 		&i.LastConnectedAt,
 		&i.DisconnectedAt,
+		&i.BuildID,
+		&i.Manifest,
+		&i.ScriptsState,
 	)
 	return i, err
 }
@@ -136,7 +150,7 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (Agent
 const insertWorkspace = `-- name: InsertWorkspace :one
 insert into workspaces (owner_id, name, external)
 values ($1, $2, $3)
-returning id, owner_id, name, external, created_at, deleted_at
+returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by
 `
 
 type InsertWorkspaceParams struct {
@@ -155,12 +169,16 @@ func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams
 		&i.External,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.TemplateID,
+		&i.Phase,
+		&i.Version,
+		&i.StateHeldBy,
 	)
 	return i, err
 }
 
 const liveAgent = `-- name: LiveAgent :one
-select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, w.owner_id, w.name as workspace_name, u.username as owner_name
+select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, w.owner_id, w.name as workspace_name, u.username as owner_name
 from agents a
 join workspaces w on w.id = a.workspace_id
 join users u on u.id = w.owner_id
@@ -178,6 +196,9 @@ type LiveAgentRow struct {
 	FirstConnectedAt *time.Time
 	LastConnectedAt  *time.Time
 	DisconnectedAt   *time.Time
+	BuildID          uuid.NullUUID
+	Manifest         []byte
+	ScriptsState     string
 	OwnerID          uuid.UUID
 	WorkspaceName    string
 	OwnerName        string
@@ -197,6 +218,9 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 		&i.FirstConnectedAt,
 		&i.LastConnectedAt,
 		&i.DisconnectedAt,
+		&i.BuildID,
+		&i.Manifest,
+		&i.ScriptsState,
 		&i.OwnerID,
 		&i.WorkspaceName,
 		&i.OwnerName,
@@ -205,7 +229,7 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 }
 
 const workspaceByName = `-- name: WorkspaceByName :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and lower(u.username) = lower($1) and lower(w.name) = lower($2)
 `
 
@@ -215,13 +239,17 @@ type WorkspaceByNameParams struct {
 }
 
 type WorkspaceByNameRow struct {
-	ID        uuid.UUID
-	OwnerID   uuid.UUID
-	Name      string
-	External  bool
-	CreatedAt time.Time
-	DeletedAt *time.Time
-	OwnerName string
+	ID          uuid.UUID
+	OwnerID     uuid.UUID
+	Name        string
+	External    bool
+	CreatedAt   time.Time
+	DeletedAt   *time.Time
+	TemplateID  uuid.NullUUID
+	Phase       string
+	Version     int64
+	StateHeldBy uuid.NullUUID
+	OwnerName   string
 }
 
 func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams) (WorkspaceByNameRow, error) {
@@ -234,25 +262,33 @@ func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams
 		&i.External,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.TemplateID,
+		&i.Phase,
+		&i.Version,
+		&i.StateHeldBy,
 		&i.OwnerName,
 	)
 	return i, err
 }
 
 const workspacesOfOwner = `-- name: WorkspacesOfOwner :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.owner_id = $1
 order by w.name
 `
 
 type WorkspacesOfOwnerRow struct {
-	ID        uuid.UUID
-	OwnerID   uuid.UUID
-	Name      string
-	External  bool
-	CreatedAt time.Time
-	DeletedAt *time.Time
-	OwnerName string
+	ID          uuid.UUID
+	OwnerID     uuid.UUID
+	Name        string
+	External    bool
+	CreatedAt   time.Time
+	DeletedAt   *time.Time
+	TemplateID  uuid.NullUUID
+	Phase       string
+	Version     int64
+	StateHeldBy uuid.NullUUID
+	OwnerName   string
 }
 
 func (q *Queries) WorkspacesOfOwner(ctx context.Context, ownerID uuid.UUID) ([]WorkspacesOfOwnerRow, error) {
@@ -271,6 +307,10 @@ func (q *Queries) WorkspacesOfOwner(ctx context.Context, ownerID uuid.UUID) ([]W
 			&i.External,
 			&i.CreatedAt,
 			&i.DeletedAt,
+			&i.TemplateID,
+			&i.Phase,
+			&i.Version,
+			&i.StateHeldBy,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err
