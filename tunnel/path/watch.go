@@ -123,7 +123,7 @@ func describeInterfaces(exclude func(netip.Addr) bool) string {
 	}
 	var all []string
 	for _, a := range addrs {
-		all = append(all, fmt.Sprintf("%d %v %v", a.ifc.Index, a.ifc.Flags&net.FlagRunning, a.ip))
+		all = append(all, fmt.Sprintf("%d %v %v %v", a.ifc.Index, a.ifc.Flags&net.FlagRunning, a.ip, a.leaving))
 	}
 	slices.Sort(all)
 	return strings.Join(all, "\n")
