@@ -91,6 +91,8 @@ type Node struct {
 
 	// self is what the path engine last found out about this node's network.
 	self atomic.Pointer[path.Self]
+	// selfNews tells Network that there is more to know.
+	selfNews chan struct{}
 
 	// activations are peers that wait to get into the device.
 	activations chan activation
@@ -142,7 +144,8 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, stack: stack, fit: fit, filter: newFilteredDevice(fit),
 		pub:  [32]byte(priv.PublicKey().Bytes()),
 		done: make(chan struct{}), closed: make(chan struct{}), dirty: make(chan struct{}, 1), moved: make(chan struct{}, 1),
-		peers: make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
+		selfNews: make(chan struct{}, 1),
+		peers:    make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
 		wants: make(map[string]bool), refused: make(map[string]string),
 		askLater: make(map[string]bool), askAgain: make(map[string]bool),
 		changed: make(chan struct{}), activations: make(chan activation, maxActivating),
@@ -350,6 +353,10 @@ func (n *Node) networkChanged() {
 func (n *Node) setSelf(s path.Self) {
 	n.log.Debug("network known", "nat", s.NAT, "home_relay", s.HomeRelay, "endpoints", s.Endpoints)
 	n.self.Store(&s)
+	select {
+	case n.selfNews <- struct{}{}:
+	default:
+	}
 	n.poke()
 }
 

@@ -55,6 +55,8 @@ type Relay struct {
 	URL    string  `json:"url"`
 	RTTMs  float64 `json:"rtt_ms,omitempty"`
 	Home   bool    `json:"home"`
+	// Error says why it is not connected, if it is to be.
+	Error string `json:"error,omitempty"`
 }
 
 // Peers returns all peers, by name.
@@ -146,10 +148,14 @@ func (n *Node) Relays() []Relay {
 	self := n.self.Load()
 	relays := []Relay{}
 	for _, r := range n.bind.Regions() {
-		relays = append(relays, Relay{
+		relay := Relay{
 			Region: r.Code, Name: r.Name, URL: r.Relays[0].URL,
 			RTTMs: float64(self.Latencies[r.ID]) / 1000, Home: r.ID == self.HomeRelay,
-		})
+		}
+		if err := n.bind.RelayError(r.ID); err != nil {
+			relay.Error = err.Error()
+		}
+		relays = append(relays, relay)
 	}
 	return relays
 }

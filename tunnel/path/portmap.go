@@ -35,6 +35,8 @@ const (
 type PortMapping struct {
 	// UPnP, NATPMP and PCP tell which ways of asking it knows.
 	UPnP, NATPMP, PCP bool
+	// Asked says that the router has had the time to answer.
+	Asked bool
 	// External is the router's address at which it takes packets for this node;
 	// invalid while it does not.
 	External netip.AddrPort
@@ -100,7 +102,7 @@ func (m *portMapper) run(ctx context.Context) {
 		}
 		port := m.port()
 		if port == 0 || !gateway.IsValid() {
-			m.report(PortMapping{})
+			m.report(PortMapping{Asked: port != 0})
 			continue
 		}
 		client.SetLocalPort(port)
@@ -109,7 +111,7 @@ func (m *portMapper) run(ctx context.Context) {
 			if err != nil {
 				found = portmappertype.ProbeResult{}
 			}
-			now.UPnP, now.NATPMP, now.PCP = found.UPnP, found.PMP, found.PCP
+			now.UPnP, now.NATPMP, now.PCP, now.Asked = found.UPnP, found.PMP, found.PCP, true
 		}
 		now.External = netip.AddrPort{}
 		if now.UPnP || now.NATPMP || now.PCP {

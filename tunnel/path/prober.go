@@ -54,6 +54,11 @@ type Self struct {
 	NAT       NAT
 	// PortMapping is what the router does when asked.
 	PortMapping PortMapping
+	// UDP4 and UDP6 say whether anybody answered over UDP by that family.
+	UDP4, UDP6 bool
+	// Complete says that relays were asked, and had the time to answer, since
+	// the network last changed.
+	Complete bool
 	// RelayOnly says that the node was told to use relays alone.
 	RelayOnly bool
 	// STUNServers is how many relay addresses were asked over UDP in the last
@@ -63,6 +68,7 @@ type Self struct {
 
 func (s Self) equal(t Self) bool {
 	return s.HomeRelay == t.HomeRelay && s.RelayOnly == t.RelayOnly && s.NAT == t.NAT &&
+		s.UDP4 == t.UDP4 && s.UDP6 == t.UDP6 && s.Complete == t.Complete &&
 		s.PortMapping == t.PortMapping && slices.Equal(s.Endpoints, t.Endpoints)
 }
 
@@ -264,6 +270,7 @@ func (p *prober) forgetOutside() {
 	defer p.mu.Unlock()
 	clear(p.observed)
 	p.self.Endpoints, p.self.NAT = nil, NATUnknown
+	p.self.UDP4, p.self.UDP6, p.self.Complete = false, false, false
 }
 
 // recentlyObserved returns where peers saw us of late, and forgets the rest.
@@ -420,8 +427,17 @@ func (f *findings) add(a stunAnswer) bool {
 // nothing and what was known before still counts.
 func (f *findings) self(done bool) Self {
 	s := Self{Latencies: make(map[uint32]uint32), RelayOnly: f.relayOnly, STUNServers: f.asked, STUNAnswers: len(f.answers)}
+	s.Complete = done && f.asked > 0 || f.before.Complete
+	if !done {
+		s.UDP4, s.UDP6 = f.before.UDP4, f.before.UDP6
+	}
 	mapped := make(map[netip.AddrPort]int)
 	for _, a := range f.answers {
+		if a.server.Addr().Is4() {
+			s.UDP4 = true
+		} else {
+			s.UDP6 = true
+		}
 		us := uint32(max(1, a.rtt.Microseconds()))
 		if old, ok := s.Latencies[a.region]; !ok || us < old {
 			s.Latencies[a.region] = us
