@@ -81,7 +81,7 @@ type prober struct {
 
 	mu       sync.Mutex // guards what follows
 	self     Self
-	locals   int // how many of self's endpoints are this machine's own, first
+	locals   []netip.AddrPort // those of self's endpoints that are this machine's own, first
 	mapping  PortMapping
 	observed map[netip.AddrPort]time.Time // when peers last saw us there
 	pending  map[stun.TxID]*stunRequest
@@ -172,7 +172,7 @@ func (p *prober) announceMapped(self *Self) {
 	if !at.IsValid() || slices.Contains(self.Endpoints, at) {
 		return
 	}
-	first := min(p.locals, len(self.Endpoints))
+	first := min(len(p.locals), len(self.Endpoints))
 	self.Endpoints = slices.Insert(self.Endpoints, first, at)
 	self.Endpoints = self.Endpoints[:min(len(self.Endpoints), maxSelfEndpoints)]
 }
@@ -208,10 +208,11 @@ func (p *prober) round(ctx context.Context, moved bool) {
 	if socks == nil {
 		return
 	}
+	locals := p.localEndpoints(socks)
 	if moved {
-		p.forgetOutside()
+		p.forgetOutside(locals)
 	}
-	found := &findings{relayOnly: p.bind.cfg.RelayOnly, locals: p.localEndpoints(socks), observed: p.recentlyObserved(time.Now()), before: p.current()}
+	found := &findings{relayOnly: p.bind.cfg.RelayOnly, locals: locals, observed: p.recentlyObserved(time.Now()), before: p.current()}
 	p.publish(found, false)
 	if moved {
 		p.bind.networkChanged() // the call-me-maybes name the new addresses
@@ -263,14 +264,19 @@ func (p *prober) round(ctx context.Context, moved bool) {
 	p.publish(found, true)
 }
 
-// forgetOutside forgets how this node is seen from outside: it was another
-// network that was looked at.
-func (p *prober) forgetOutside() {
+// forgetOutside forgets how this node is seen from outside, if an address of its
+// own is gone: it was another network that was looked at. Else that counts until
+// the round is over: more often than not, it was a bridge or a VPN that came.
+func (p *prober) forgetOutside(locals []netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.observed)
+	p.self.Complete = false
+	if !slices.ContainsFunc(p.locals, func(a netip.AddrPort) bool { return !slices.Contains(locals, a) }) {
+		return
+	}
 	p.self.Endpoints, p.self.NAT = nil, NATUnknown
-	p.self.UDP4, p.self.UDP6, p.self.Complete = false, false, false
+	p.self.UDP4, p.self.UDP6 = false, false
 }
 
 // recentlyObserved returns where peers saw us of late, and forgets the rest.
@@ -289,7 +295,7 @@ func (p *prober) publish(found *findings, done bool) {
 	self.HomeRelay = p.bind.home.Load()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.locals = len(found.locals)
+	p.locals = found.locals
 	p.announceMapped(&self)
 	changed := !self.equal(p.self)
 	p.self = self
