@@ -30,7 +30,6 @@ for target in "$@"; do
 		need rsync rsync
 		need nft nftables
 		need ip iproute2
-		need miniupnpd miniupnpd
 		need miniupnpd miniupnpd-nftables
 		needC # the race detector
 		;;

@@ -59,7 +59,7 @@ func (r *Router) MapPorts(services PortMapping) (public netip.Addr, stop func())
 	cmd.Stdout, cmd.Stderr = w, w
 	err = r.Start(cmd)
 	w.Close()
-	r.lab.must(err, "start %s (apt-get install miniupnpd miniupnpd-nftables)", daemon)
+	r.lab.must(err, "start %s (apt-get install miniupnpd-nftables)", daemon)
 
 	lines := make(chan string, 1000)
 	go func() {
