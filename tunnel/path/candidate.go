@@ -152,6 +152,9 @@ func (c *candidate) answeredBy(now time.Time, tx txID) (sentPing, bool) {
 	if i := slices.IndexFunc(c.waiting, func(s sentPing) bool { return s.tx == tx }); i >= 0 {
 		s := c.waiting[i]
 		c.rtt = now.Sub(s.at)
+		if c.answered.IsZero() {
+			c.mtu.nextAt = now.Add(mtuAfter)
+		}
 		// Older pings will not be answered any more, or it no longer matters.
 		c.waiting = slices.Delete(c.waiting, 0, i+1)
 		c.answered, c.burstNext = now, len(burst)

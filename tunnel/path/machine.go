@@ -345,7 +345,11 @@ func (m *machine) tickDirect(now time.Time, acts *actions) {
 		m.doubt(now, acts)
 		return
 	}
-	m.searchMTU(now, c, acts)
+	for _, other := range m.candidates {
+		if now.Sub(other.answered) < secondFor {
+			m.searchMTU(now, other, acts)
+		}
+	}
 	m.verifyMTU(now, c, patience, acts)
 	if !c.usable(now) {
 		m.retire(now, acts)
@@ -502,7 +506,11 @@ func (m *machine) closed(sock uint16) {
 // next says when tick has something to do again.
 func (m *machine) next(now time.Time) time.Time {
 	if m.mode != modeRelay {
-		return now.Add(tickEvery)
+		at := now.Add(tickEvery)
+		if search := m.candidates[m.best].mtu.nextAt; search.After(now) {
+			at = earlier(at, search)
+		}
+		return at
 	}
 	at := m.nextRound()
 	if guess := m.nextBirthday(); !guess.IsZero() {
