@@ -102,12 +102,13 @@ func (c *candidate) shun(now time.Time) {
 	c.shunned++
 }
 
-// restartBurst starts a burst unless one has only just begun.
-func (c *candidate) restartBurst(now time.Time) {
+// restartBurst starts a burst. It reports false when one has only just begun.
+func (c *candidate) restartBurst(now time.Time) bool {
 	if c.burstNext < len(burst) && !c.burstStart.IsZero() && now.Sub(c.burstStart) < burst[2] {
-		return
+		return false
 	}
 	c.burstStart, c.burstNext, c.prompted = now, 0, 0
+	return true
 }
 
 // prompt reports whether what the peer did just now is to be answered with a

@@ -156,8 +156,9 @@ func (m *machine) callMeMaybe(now time.Time, addrs []netip.AddrPort) actions {
 	}
 	for _, a := range addrs {
 		m.tell(a)
-		if c := m.candidates[way{addr: a}]; c != nil && m.mode != modeDirect {
-			c.restartBurst(now)
+		c := m.candidates[way{addr: a}]
+		if c != nil && m.mode != modeDirect && !c.restartBurst(now) && c.prompt(now) {
+			m.ping(now, c, &acts)
 		}
 	}
 	if m.mode == modeDirect {

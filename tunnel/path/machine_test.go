@@ -283,6 +283,28 @@ func TestAFirstPingThatCameTooEarlyCostsOneTripAndNoPause(t *testing.T) {
 	}
 }
 
+// The same where no ping of the other end can get through, as behind a hard NAT:
+// then it is the call-me-maybe that shows that the other end is there.
+func TestACallMeMaybeIsAnsweredAtOnceThoughAPingHasJustGone(t *testing.T) {
+	w := newWorld(t)
+	known, open := false, false
+	w.carries = func(_ *world, from, _ netip.AddrPort) bool {
+		if from == addrA {
+			open = open || known
+			return known
+		}
+		return open
+	}
+	w.do(0, w.ends[0].m.setTold(w.now, []netip.AddrPort{addrB}))
+	w.run(w.latency / 2)
+	w.queue = nil // the call-me-maybe of a stranger
+	known = true
+	w.do(1, w.ends[1].m.setTold(w.now, []netip.AddrPort{addrA}))
+	if took, want := w.untilDirect(time.Second), 4*w.latency+2*time.Millisecond; took > want {
+		t.Errorf("direct %v after both knew, want %v", took, want)
+	}
+}
+
 // A ping is answered with a ping, but two ends do not make a loop of it.
 func TestPingsThatAnswerPingsComeToAnEnd(t *testing.T) {
 	w := newWorld(t)
