@@ -103,6 +103,9 @@ func TestThroughputChild(t *testing.T) {
 	}
 	fit.setPath(peer.addr, p)
 	p.SetInDevice(true)
+	if role == "receive" {
+		receive(t, stack)
+	}
 	for !p.Path().Direct.IsValid() || p.MTU() <= 1280 {
 		time.Sleep(10 * time.Millisecond) // the parent bounds the time
 	}
@@ -124,7 +127,6 @@ func TestThroughputChild(t *testing.T) {
 	if role == "send" {
 		send(t, stack, peer.addr, in)
 	} else {
-		receive(t, stack)
 		for in.Scan() {
 			tellCPU()
 		}
