@@ -43,16 +43,19 @@ func TestFilteringAndFittingDoNotAllocate(t *testing.T) {
 	self, peer := netip.MustParseAddr("fdad:17:ad17::1"), netip.MustParseAddr("fdad:17:ad17::2")
 	mill := &treadmill{packets: bulk(self, peer)}
 	fit := newFittingDevice(mill, true)
-	fit.setPaths(map[netip.Addr]destination{peer: fixedMTU(1440)})
+	fit.setPath(peer, fixedMTU(1440))
 	filtered := newFilteredDevice(fit)
-	filtered.setRules(self, map[netip.Addr][]*meshv1.Allow{peer: {{Protocol: meshv1.Allow_ANY}}})
+	filtered.setSelf(self)
+	filtered.setAllowed(peer, []*meshv1.Allow{{Protocol: meshv1.Allow_ANY}})
 
 	bufs, sizes := make([][]byte, 128), make([]int, 128)
 	for i := range bufs {
 		bufs[i] = make([]byte, 2048)
 	}
 	if n := testing.AllocsPerRun(1000, func() {
-		if n, err := filtered.Read(bufs, sizes, deviceOffset); n != len(mill.packets) || err != nil {
+		n, err := filtered.Read(bufs, sizes, deviceOffset)
+		filtered.out.leave(n)
+		if n != len(mill.packets) || err != nil {
 			t.Fatalf("read %d packets, %v", n, err)
 		}
 	}); n > 0 {
@@ -64,6 +67,7 @@ func TestFilteringAndFittingDoNotAllocate(t *testing.T) {
 		in = append(in, append(bytes.Repeat([]byte{0}, deviceOffset), p...))
 	}
 	if n := testing.AllocsPerRun(1000, func() {
+		filtered.in.enter(len(in))
 		batch = append(batch[:0], in...)
 		if _, err := filtered.Write(batch, deviceOffset); err != nil {
 			t.Fatal(err)
