@@ -63,7 +63,7 @@ type Config struct {
 	// Device carries the tunnel's packets to and from this machine's own
 	// network stack, such as a TUN interface. The node closes it. Its address
 	// and routes are the caller's to set. Nil means a stack in the process,
-	// which DialTCP, DialUDP, ListenTCP, HandleTCP and Ping need.
+	// which DialTCP, DialUDP, ListenTCP, ListenUDP, HandleTCP and Ping need.
 	Device tun.Device
 	// Path is what the node is to do without on its way to peers.
 	Path path.Options
@@ -307,6 +307,14 @@ func (n *Node) ListenTCP(port uint16) (net.Listener, error) {
 		return nil, ErrNoStack
 	}
 	return n.stack.ListenTCP(port)
+}
+
+// ListenUDP listens on a UDP port of the node's mesh address.
+func (n *Node) ListenUDP(port uint16) (net.PacketConn, error) {
+	if n.stack == nil {
+		return nil, ErrNoStack
+	}
+	return n.stack.ListenUDP(port)
 }
 
 // HandleTCP takes the connections to ports that nobody listens on; see

@@ -1,0 +1,46 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	played, err := playRole()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Getenv(roleVariable), err)
+		os.Exit(1)
+	}
+	if played {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestCompare measures every subject once a round. BENCH_ROUNDS says how many
+// rounds, BENCH_ONLY which subjects, by name, and BENCH_REPORT where the report
+// is written.
+func TestCompare(t *testing.T) {
+	rounds, err := strconv.Atoi(os.Getenv("BENCH_ROUNDS"))
+	if err != nil {
+		t.Skip("run by make bench")
+	}
+	only := strings.FieldsFunc(os.Getenv("BENCH_ONLY"), func(r rune) bool { return r == ',' || r == ' ' })
+	l := newLab(t)
+	got := results{}
+	for round := range rounds {
+		for _, s := range subjects() {
+			if len(only) > 0 && !slices.Contains(only, s.name) {
+				continue
+			}
+			t.Run(fmt.Sprintf("round %d/%s", round+1, s.name), func(t *testing.T) {
+				got.add(s.name, measure(t, s.start(t, l)))
+			})
+		}
+		fmt.Printf("\nafter round %d of %d\n%s\n", round+1, rounds, got.table())
+	}
+}
