@@ -14,6 +14,11 @@ import (
 )
 
 const (
+	// mappingBegins is how old a node is when it first asks: one that carries a
+	// single command out is gone by then, and must not wait for a router to take
+	// back what it had no use for.
+	mappingBegins = time.Second
+
 	// mappingLooks is how often routers are asked anew which services they
 	// have. Those that have none are not to be bothered more often.
 	mappingLooks = 10 * time.Minute
@@ -59,6 +64,11 @@ func newPortMapper(log *slog.Logger, port func() uint16, report func(PortMapping
 // run asks, renews and reports until ctx is done, and then releases.
 func (m *portMapper) run(ctx context.Context) {
 	defer close(m.done)
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(mappingBegins):
+	}
 	bus := eventbus.New()
 	defer bus.Close()
 	made := make(chan struct{}, 1)
