@@ -55,10 +55,9 @@ type sentPing struct {
 const maxWaiting = 8
 
 // maxPrompt is how many pings of a burst may follow the one before within
-// pingGap, because the peer pinged or asked to be pinged meanwhile: one for each
-// thing it does as it learns of this end, which are its pings to two addresses of
-// this end, and a call-me-maybe each time it learns of more.
-const maxPrompt = 4
+// pingGap, because of something the peer did meanwhile. As it learns of this end
+// it is ready, pings two addresses, and calls each time it knows more of itself.
+const maxPrompt = 6
 
 // candidate is a way that may reach the peer.
 type candidate struct {

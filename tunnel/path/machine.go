@@ -85,8 +85,8 @@ func newMachine(now time.Time, newTx func() txID) *machine {
 	}
 }
 
-// setTold replaces the addresses that the peer names and probes the new ones
-// at once, all of them when everything is to be tried anew.
+// setTold replaces the addresses that the peer names and probes them at once, for
+// whatever news of the peer there is shows that it is there by now.
 func (m *machine) setTold(now time.Time, addrs []netip.AddrPort) actions {
 	m.now = now
 	var acts actions
@@ -104,8 +104,13 @@ func (m *machine) setTold(now time.Time, addrs []netip.AddrPort) actions {
 			delete(m.candidates, w)
 		}
 	}
-	if m.roundAt.IsZero() || fresh && m.mode != modeDirect {
+	switch {
+	case m.roundAt.IsZero() || fresh && m.mode != modeDirect:
 		m.startRound(now, &acts)
+	case m.mode != modeDirect:
+		for _, c := range m.candidates {
+			m.probe(now, c, &acts)
+		}
 	}
 	m.runBursts(now, &acts)
 	return acts
@@ -156,9 +161,8 @@ func (m *machine) callMeMaybe(now time.Time, addrs []netip.AddrPort) actions {
 	}
 	for _, a := range addrs {
 		m.tell(a)
-		c := m.candidates[way{addr: a}]
-		if c != nil && m.mode != modeDirect && !c.restartBurst(now) && c.prompt(now) {
-			m.ping(now, c, &acts)
+		if c := m.candidates[way{addr: a}]; c != nil && m.mode != modeDirect {
+			m.probe(now, c, &acts)
 		}
 	}
 	if m.mode == modeDirect {
@@ -434,9 +438,17 @@ func (m *machine) startRound(now time.Time, acts *actions) {
 	m.rounds++
 	acts.callMeMaybe = true
 	for _, c := range m.candidates {
-		c.restartBurst(now)
+		m.probe(now, c, acts)
 	}
 	m.runBursts(now, acts)
+}
+
+// probe begins a burst of pings to c. In one that has only just begun it adds one:
+// what the peer did meanwhile may have opened the way.
+func (m *machine) probe(now time.Time, c *candidate, acts *actions) {
+	if !c.restartBurst(now) && c.prompt(now) {
+		m.ping(now, c, acts)
+	}
 }
 
 // nextRound is when a relayed peer is to be probed again.

@@ -305,6 +305,18 @@ func TestACallMeMaybeIsAnsweredAtOnceThoughAPingHasJustGone(t *testing.T) {
 	}
 }
 
+// Nor can a call-me-maybe come while this end's relay is not connected. The
+// coordinator's word that the other end is ready must do.
+func TestNewsOfThePeerIsReasonToPingItAgain(t *testing.T) {
+	m := newWorld(t).ends[0].m
+	now := time.Unix(1_000_000, 0)
+	m.setTold(now, []netip.AddrPort{addrB})
+	ready := m.setTold(now.Add(2*time.Millisecond), []netip.AddrPort{addrB})
+	if len(ready.pings) != 1 {
+		t.Errorf("%d pings, want 1", len(ready.pings))
+	}
+}
+
 // A ping is answered with a ping, but two ends do not make a loop of it.
 func TestPingsThatAnswerPingsComeToAnEnd(t *testing.T) {
 	w := newWorld(t)
