@@ -100,7 +100,7 @@ func (m *machine) setTold(now time.Time, addrs []netip.AddrPort) actions {
 		}
 	}
 	for w, c := range m.candidates {
-		if !c.told && w != m.best && now.Sub(c.answered) > seenFor {
+		if !c.told && w != m.best && now.Sub(c.answered) > seenFor && !c.expectant(now) {
 			delete(m.candidates, w)
 		}
 	}

@@ -317,6 +317,20 @@ func TestNewsOfThePeerIsReasonToPingItAgain(t *testing.T) {
 	}
 }
 
+// An address that the peer does not know itself, behind a hard NAT, and that a
+// ping just came from, is not forgotten because news comes before its pong.
+func TestNewsOfThePeerDoesNotForgetWhereItPingedFrom(t *testing.T) {
+	m := newWorld(t).ends[0].m
+	now := time.Unix(1_000_000, 0)
+	m.setTold(now, []netip.AddrPort{addrB})
+	seen := way{addr: netip.AddrPortFrom(addrB.Addr(), 7)}
+	acts := m.pinged(now, seen)
+	m.setTold(now.Add(time.Millisecond), []netip.AddrPort{addrB})
+	if _, ok := m.ponged(now.Add(2*time.Millisecond), seen, pong{tx: acts.pings[0].tx}); !ok || m.mode != modeDirect {
+		t.Errorf("mode %v, want direct", m.mode)
+	}
+}
+
 // A ping is answered with a ping, but two ends do not make a loop of it.
 func TestPingsThatAnswerPingsComeToAnEnd(t *testing.T) {
 	w := newWorld(t)
