@@ -267,7 +267,10 @@ func (d *deployment) run(h *netlab.Host, log string, cmd *exec.Cmd) *program {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	cmd.Stdout, cmd.Stderr = w, w
+	cmd.Stderr = w
+	if cmd.Stdout == nil {
+		cmd.Stdout = w
+	}
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		d.t.Fatal(err)
 	}

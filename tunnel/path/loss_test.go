@@ -72,6 +72,18 @@ func TestPathTooNarrowForATunnelIsLeftToTheRelay(t *testing.T) {
 	}
 }
 
+func TestPathThatWidensIsTakenAgain(t *testing.T) {
+	w := direct(t, 600)
+	w.run(5 * time.Second)
+	w.mtu = 0
+	w.run(mtuNarrow + reprobeRelayed)
+	for i, e := range w.ends {
+		if e.m.mode != modeDirect {
+			t.Errorf("end %d is %v, want direct", i, e.m.mode)
+		}
+	}
+}
+
 func TestALinkThatShrinksIsNoticed(t *testing.T) {
 	w := direct(t, 1472)
 	w.run(5 * time.Second)

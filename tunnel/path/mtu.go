@@ -41,6 +41,10 @@ const mtuAfter = 20 * time.Millisecond
 // RFC 8899).
 const mtuRaise = 10 * time.Minute
 
+// mtuNarrow is how often they are on a way that carries too little for a tunnel:
+// whatever made it so may be mended, and nothing else is lost by asking.
+const mtuNarrow = 30 * time.Second
+
 // maxProbes bounds the padded pings remembered for a candidate.
 const maxProbes = 2 * len(rungs)
 
@@ -100,9 +104,13 @@ func (s *mtuSearch) due(now time.Time) []int {
 		return nil
 	}
 	if s.tries == len(mtuTries) {
+		began := s.settled
+		s.settled = true
 		s.nextAt = now.Add(mtuRaise)
-		if !s.settled {
-			s.settled = true
+		if s.narrow() {
+			s.nextAt = now.Add(mtuNarrow)
+		}
+		if !began {
 			return nil
 		}
 		s.refused = 1 << 16 // the interface may have changed
