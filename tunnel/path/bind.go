@@ -157,6 +157,10 @@ func New(cfg Config) (*Bind, error) {
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.probe = newProber(b)
+	if !cfg.NoPortMapping && !cfg.RelayOnly {
+		b.mapper = newPortMapper(b.log, b.localPort4, b.probe.portMapped)
+		go b.mapper.run(b.ctx) // Shutdown waits, but not for ever
+	}
 	events, err := openNetworkEvents()
 	if err != nil {
 		b.log.Info("changes of the network are noticed late", "err", err)
@@ -169,10 +173,6 @@ func New(cfg Config) (*Bind, error) {
 			b.probe.networkChanged()
 		})
 	})
-	if !cfg.NoPortMapping && !cfg.RelayOnly {
-		b.mapper = newPortMapper(b.log, b.localPort4, b.probe.portMapped)
-		go b.mapper.run(b.ctx) // Shutdown waits, but not for ever
-	}
 	return b, nil
 }
 

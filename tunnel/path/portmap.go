@@ -16,7 +16,8 @@ import (
 const (
 	// mappingBegins is how old a node is when it first asks: one that carries a
 	// single command out is gone by then, and must not wait for a router to take
-	// back what it had no use for.
+	// back what it had no use for. Behind a hard NAT it is asked at once: there
+	// may be no other way to a direct path.
 	mappingBegins = time.Second
 
 	// mappingLooks is how often routers are asked anew which services they
@@ -54,11 +55,12 @@ type portMapper struct {
 	port   func() uint16 // the local port; 0 while there is none
 	report func(PortMapping)
 	again  chan struct{} // the network or the local port changed
+	hurry  chan struct{} // the NAT is hard
 	done   chan struct{} // closed when run has ended
 }
 
 func newPortMapper(log *slog.Logger, port func() uint16, report func(PortMapping)) *portMapper {
-	return &portMapper{log: log, port: port, report: report, again: make(chan struct{}, 1), done: make(chan struct{})}
+	return &portMapper{log: log, port: port, report: report, again: make(chan struct{}, 1), hurry: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // run asks, renews and reports until ctx is done, and then releases.
@@ -67,6 +69,7 @@ func (m *portMapper) run(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 		return
+	case <-m.hurry:
 	case <-time.After(mappingBegins):
 	}
 	bus := eventbus.New()

@@ -293,6 +293,9 @@ func (p *prober) publish(found *findings, done bool) {
 	self := found.self(done)
 	p.bind.chooseHome(self.Latencies)
 	self.HomeRelay = p.bind.home.Load()
+	if m := p.bind.mapper; m != nil && self.NAT == NATHard {
+		signal(m.hurry)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.locals = found.locals
