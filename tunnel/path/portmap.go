@@ -22,7 +22,9 @@ const (
 
 	// mappingLooks is how often routers are asked anew which services they
 	// have. Those that have none are not to be bothered more often.
-	mappingLooks = 10 * time.Minute
+	// A question or its answer may be lost, so the first is asked twice.
+	mappingLooks     = 10 * time.Minute
+	mappingLooksSoon = time.Second
 
 	// mappingRenews is how often it is seen to that a mapping does not expire:
 	// it is renewed when half of its time is over.
@@ -48,6 +50,9 @@ type PortMapping struct {
 	External netip.AddrPort
 }
 
+// offered reports whether the router knows any way of asking it.
+func (m PortMapping) offered() bool { return m.UPnP || m.NATPMP || m.PCP }
+
 // portMapper asks the router of this network to pass packets to one port on to
 // this node, whoever sends them.
 type portMapper struct {
@@ -60,7 +65,10 @@ type portMapper struct {
 }
 
 func newPortMapper(log *slog.Logger, port func() uint16, report func(PortMapping)) *portMapper {
-	return &portMapper{log: log, port: port, report: report, again: make(chan struct{}, 1), hurry: make(chan struct{}, 1), done: make(chan struct{})}
+	return &portMapper{
+		log: log, port: port, report: report,
+		again: make(chan struct{}, 1), hurry: make(chan struct{}, 1), done: make(chan struct{}),
+	}
 }
 
 // run asks, renews and reports until ctx is done, and then releases.
@@ -84,13 +92,13 @@ func (m *portMapper) run(ctx context.Context) {
 
 	var now PortMapping
 	var gateway, self netip.Addr
-	look := time.NewTicker(mappingLooks)
+	look := time.NewTimer(mappingLooks)
 	defer look.Stop()
 	renew := time.NewTicker(mappingRenews)
 	defer renew.Stop()
 	var asked time.Time // when the router was, if it has not answered
 	for {
-		looks := false
+		looks, first := false, false
 		select {
 		case <-ctx.Done():
 			if left := time.Until(asked.Add(mappingAnswers)); left > 0 {
@@ -102,12 +110,15 @@ func (m *portMapper) run(ctx context.Context) {
 			}
 			return
 		case <-m.again:
-			looks = true
+			looks, first = true, true
 		case <-look.C:
 			looks = true
 		case <-made:
 			asked = time.Time{}
 		case <-renew.C:
+		}
+		if looks {
+			look.Reset(mappingLooks)
 		}
 		if gw, ip, _ := netmon.LikelyHomeRouterIP(); gw != gateway || ip != self {
 			client.NoteNetworkDown() // a router that is gone takes nothing back
@@ -125,9 +136,12 @@ func (m *portMapper) run(ctx context.Context) {
 				found = portmappertype.ProbeResult{}
 			}
 			now.UPnP, now.NATPMP, now.PCP, now.Asked = found.UPnP, found.PMP, found.PCP, true
+			if first && !now.offered() {
+				look.Reset(mappingLooksSoon)
+			}
 		}
 		now.External = netip.AddrPort{}
-		if now.UPnP || now.NATPMP || now.PCP {
+		if now.offered() {
 			var ok bool
 			now.External, ok = client.GetCachedMappingOrStartCreatingOne()
 			if !ok {
