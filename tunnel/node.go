@@ -259,9 +259,14 @@ func (n *Node) Connect(ctx context.Context, id string) (netip.Addr, error) {
 	for {
 		n.mu.Lock()
 		p, why, changed := n.peers[id], n.refused[id], n.changed
-		if p != nil && p.state == peerHere && p.ready && p.path != nil && len(p.addrs) > 0 {
-			defer n.mu.Unlock()
-			return p.addrs[0], nil
+		var heard <-chan struct{}
+		if p != nil && p.state == peerHere && p.path != nil && len(p.addrs) > 0 {
+			// The peer's own word is as good as the coordinator's, and sooner.
+			heard = p.path.Heard()
+			if p.ready || isClosed(heard) {
+				defer n.mu.Unlock()
+				return p.addrs[0], nil
+			}
 		}
 		if why != "" {
 			delete(n.wants, id)
@@ -272,6 +277,7 @@ func (n *Node) Connect(ctx context.Context, id string) (netip.Addr, error) {
 		}
 		select {
 		case <-changed:
+		case <-heard:
 		case <-n.done:
 			return netip.Addr{}, fmt.Errorf("tunnel: connect to peer %s: %w", id, n.Err())
 		case <-ctx.Done():

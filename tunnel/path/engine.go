@@ -25,7 +25,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 	}
 	fresh := p == nil
 	if fresh {
-		p = &Peer{bind: b, key: pub, disco: dk, shared: b.disco.Shared(dk), machine: newMachine(now, newTxID)}
+		p = &Peer{bind: b, key: pub, disco: dk, shared: b.disco.Shared(dk), machine: newMachine(now, newTxID), heard: make(chan struct{})}
 		p.route.Store(&liveRoute{})
 		b.byKey[pub] = p
 		if b.byDisco[dk] == nil { // the first holder keeps it
@@ -288,6 +288,7 @@ func (b *Bind) onDisco(data []byte, from discoFrom) {
 	if err != nil {
 		return
 	}
+	p.heardOnce.Do(func() { close(p.heard) })
 	switch m := msg.(type) {
 	case *disco.Ping:
 		if !m.NodeKey.IsZero() && m.NodeKey != p.key || from.relayed != nil {

@@ -61,6 +61,9 @@ type Peer struct {
 	unanswered atomic.Int64
 	// inDevice says that the device knows the peer.
 	inDevice atomic.Bool
+	// heard is closed with the first message of the peer itself.
+	heard     chan struct{}
+	heardOnce sync.Once
 	// sent and received count the tunnel's packets over UDP.
 	sent, received atomicCounters
 
@@ -137,6 +140,10 @@ func (p *Peer) EnsureInDevice(until <-chan struct{}) {
 	case <-until:
 	}
 }
+
+// Heard returns a channel that is closed as soon as the peer itself has said
+// something: it knows this node then, and waits for its handshake.
+func (p *Peer) Heard() <-chan struct{} { return p.heard }
 
 // LastActive returns when a packet last went to or came from the peer; the zero
 // time is never.
