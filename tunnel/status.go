@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -17,6 +18,9 @@ type Peer struct {
 	// State is "here", or "lost" while the peer has no control session.
 	State string
 	Path  Path
+	// Proven says that a packet of the tunnel has come directly, not only the
+	// answer to a ping.
+	Proven bool
 	// RTT of a direct path; zero when not known.
 	RTT              time.Duration
 	LastHandshake    time.Time
@@ -59,6 +63,9 @@ type Relay struct {
 	Error string `json:"error,omitempty"`
 }
 
+// errNoRelay is why no relay is connected where none is known.
+var errNoRelay = errors.New("the coordinator names no relay")
+
 // Peers returns all peers, by name.
 func (n *Node) Peers() []Peer {
 	n.mu.Lock()
@@ -94,8 +101,14 @@ func (n *Node) describeLocked(p *peer, stats map[[32]byte]deviceStats) Peer {
 	if p.path != nil {
 		f.at = p.path.Path()
 		f.relayErr = n.bind.RelayError(f.at.Region)
+		if !f.at.Direct.IsValid() && f.settled() {
+			f.vpn = p.path.Detour()
+			if f.at.Region == 0 {
+				f.relayErr = errNoRelay
+			}
+		}
 		d.Path, d.RTT = n.pathOf(f.at, f.relayErr), f.at.RTT
-		d.Path.MTU = p.path.MTU()
+		d.Path.MTU, d.Proven = p.path.MTU(), f.at.Proven
 	}
 	d.Verdict = judge(f)
 	return d

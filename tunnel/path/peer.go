@@ -237,12 +237,14 @@ type Path struct {
 	IPv4, IPv6 bool
 	// RelayOnly says that this node or the peer was told to use relays alone.
 	RelayOnly bool
-	// Narrow is set when an address answers but carries no more than so many
-	// bytes of UDP payload, too few for a tunnel.
-	Narrow int
+	// Narrow is set when an address answers but does not carry packets of the
+	// size that a tunnel needs.
+	Narrow bool
 	// Swallowed is set when an address answers pings, while packets of the
 	// tunnel sent to it vanish.
 	Swallowed bool
+	// Proven says that a packet of the tunnel has come directly.
+	Proven bool
 	// HardRounds is how often ports were guessed through a hard NAT.
 	HardRounds int
 }
@@ -254,7 +256,7 @@ func (p *Peer) Path() Path {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.machine
-	path := Path{Tried: len(m.candidates), Since: m.created, NAT: p.nat, HardRounds: m.birthday.rounds, RelayOnly: p.relayed || p.bind.cfg.RelayOnly}
+	path := Path{Tried: len(m.candidates), Since: m.created, NAT: p.nat, HardRounds: m.birthday.rounds, RelayOnly: p.relayed || p.bind.cfg.RelayOnly, Proven: p.lastRecvDirect.Load() != 0}
 	now := time.Now()
 	for _, c := range m.candidates {
 		if !c.answered.IsZero() {
@@ -263,9 +265,7 @@ func (p *Peer) Path() Path {
 		if c.told {
 			path.IPv4, path.IPv6 = path.IPv4 || c.addr.Addr().Is4(), path.IPv6 || c.addr.Addr().Is6()
 		}
-		if c.mtu.narrow() {
-			path.Narrow = max(path.Narrow, c.mtu.size, 1)
-		}
+		path.Narrow = path.Narrow || c.mtu.narrow()
 		path.Swallowed = path.Swallowed || now.Before(c.shunUntil)
 	}
 	if m.mode == modeRelay {
