@@ -126,9 +126,12 @@ func (d *deployment) in(t *testing.T) *deployment {
 }
 
 // url is where the laptop finds the server.
-func (d *deployment) url() string {
+func (d *deployment) url() string { return d.urlFor(d.laptop) }
+
+// urlFor is where a host finds the server.
+func (d *deployment) urlFor(h *netlab.Host) string {
 	ip := d.server.Addr()
-	if !d.laptop.Addr().IsValid() {
+	if !h.Addr().IsValid() {
 		ip = d.server.Addr6()
 	}
 	return "http://" + netip.AddrPortFrom(ip, 7080).String()
