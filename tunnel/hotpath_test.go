@@ -45,6 +45,7 @@ func TestFilteringAndFittingDoNotAllocate(t *testing.T) {
 	fit := newFittingDevice(mill, true)
 	fit.setPath(peer, fixedMTU(1440))
 	filtered := newFilteredDevice(fit)
+	filtered.opened = fit.noteOpened
 	filtered.setSelf(self)
 	filtered.setAllowed(peer, []*meshv1.Allow{{Protocol: meshv1.Allow_ANY}})
 

@@ -9,6 +9,8 @@ import (
 
 	"golang.zx2c4.com/wireguard/tun"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+
+	"github.com/aditmesh/adit/tunnel/path"
 )
 
 const (
@@ -42,6 +44,9 @@ type destination interface {
 	// EnsureInDevice waits until the WireGuard device knows the peer, or until
 	// is closed.
 	EnsureInDevice(until <-chan struct{})
+	// NoteOpened tells that WireGuard opened packets of the peer, and how many of
+	// them were large.
+	NoteOpened(packets, large int)
 }
 
 // fittingDevice is a tun.Device whose outgoing packets fit the path of the peer
@@ -167,6 +172,25 @@ func (f *fittingDevice) Write(bufs [][]byte, offset int) (int, error) {
 		}
 	}
 	return f.Device.Write(bufs, offset)
+}
+
+// noteOpened notes packets, all of one peer, that WireGuard opened.
+func (f *fittingDevice) noteOpened(bufs [][]byte, offset int) {
+	first := bufs[0][offset:]
+	if len(first) < ipv6HeaderLen {
+		return
+	}
+	from := f.path(netip.AddrFrom16([16]byte(first[8:24])))
+	if from == nil {
+		return
+	}
+	large := 0
+	for _, buf := range bufs {
+		if path.IsLarge(len(buf) - offset) {
+			large++
+		}
+	}
+	from.NoteOpened(len(bufs), large)
 }
 
 // tooBig deals with a packet larger than mtu: it is sent in parts, or its sender

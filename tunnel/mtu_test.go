@@ -42,6 +42,7 @@ type fixedMTU int
 
 func (m fixedMTU) MTU() int                           { return int(m) }
 func (fixedMTU) EnsureInDevice(until <-chan struct{}) {}
+func (fixedMTU) NoteOpened(packets, large int)        {}
 
 // readAll sends packets through a fitting device towards alice, whose path
 // carries mtu bytes.

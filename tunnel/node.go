@@ -150,6 +150,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		askLater: make(map[string]bool), askAgain: make(map[string]bool),
 		changed: make(chan struct{}), activations: make(chan activation, maxActivating),
 	}
+	n.filter.opened = fit.noteOpened
 	n.self.Store(&path.Self{})
 	n.bind, err = path.New(path.Config{
 		PrivateKey:      [32]byte(priv.Bytes()),

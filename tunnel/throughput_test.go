@@ -70,6 +70,7 @@ func TestThroughputChild(t *testing.T) {
 	}
 	fit := newFittingDevice(stack, true)
 	filtered := newFilteredDevice(fit)
+	filtered.opened = fit.noteOpened
 	filtered.setSelf(self.addr)
 	filtered.setAllowed(peer.addr, []*meshv1.Allow{{Protocol: meshv1.Allow_ANY}})
 	bind, err := path.New(path.Config{

@@ -28,6 +28,8 @@ type Options struct {
 	// NoPortGuessing keeps the node from opening and trying many ports where one
 	// end's NAT is hard. Such peers then stay on the relay.
 	NoPortGuessing bool
+	// NoUDPOffload keeps the kernel from joining and splitting datagrams.
+	NoUDPOffload bool
 	// NoPortMapping keeps the node from asking this network's router, by UPnP,
 	// NAT-PMP or PCP, to let packets in.
 	NoPortMapping bool
@@ -73,11 +75,12 @@ type Bind struct {
 	disco key.DiscoPrivate
 	epoch time.Time // origin of the nanoseconds in Peer
 
-	home   atomic.Uint32 // own home region; 0 none
-	socks  atomic.Pointer[sockets]
-	inbox  chan inbound
-	frames sync.Pool  // of *frame
-	wake   chan *Peer // peers whose machine is due before its time
+	home    atomic.Uint32 // own home region; 0 none
+	socks   atomic.Pointer[sockets]
+	offload offload
+	inbox   chan inbound
+	frames  sync.Pool  // of *frame
+	wake    chan *Peer // peers whose machine is due before its time
 	// portTurn is held by the one round of port guessing under way.
 	portTurn chan struct{}
 	probe    *prober
@@ -156,6 +159,7 @@ func New(cfg Config) (*Bind, error) {
 		relays:  make(map[uint32]Region),
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.setUpOffload()
 	b.probe = newProber(b)
 	if !cfg.NoPortMapping && !cfg.RelayOnly {
 		b.mapper = newPortMapper(b.log, b.localPort4, b.probe.portMapped)
@@ -227,15 +231,16 @@ func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 		b.probe.poke()
 		return []conn.ReceiveFunc{b.inboxReceiver(s)}, port, nil
 	}
+	joins := !b.offload.off.Load()
 	var fns []conn.ReceiveFunc
 	var err4, err6 error
-	if s.v4, err4 = listen("udp4", port); err4 == nil {
+	if s.v4, err4 = listen("udp4", port, joins); err4 == nil {
 		port = s.v4.port()
 		fns = append(fns, b.receiver(s.v4, s.closed))
 	}
-	if s.v6, err6 = listen("udp6", port); err6 != nil {
+	if s.v6, err6 = listen("udp6", port, joins); err6 != nil {
 		// The port may be free for one family only.
-		s.v6, err6 = listen("udp6", 0)
+		s.v6, err6 = listen("udp6", 0, joins)
 	}
 	if err6 == nil {
 		fns = append(fns, b.receiver(s.v6, s.closed))
@@ -426,6 +431,8 @@ func (b *Bind) receiver(sock *socket, closed <-chan struct{}) conn.ReceiveFunc {
 				b.onDisco(bufs[i][:n], discoFrom{way: way{addr: from}})
 			case kindSTUN:
 				b.probe.onSTUN(bufs[i][:n], from)
+			case kindGarbage:
+				run.takeGarbage(n, from)
 			}
 		})
 		run.flush()
@@ -450,7 +457,7 @@ func (b *Bind) reopen(dead *socket, closed <-chan struct{}) (*socket, error) {
 	case <-time.After(reopenAfter):
 	}
 	_ = dead.close() // its port is needed
-	fresh, err := relisten(dead)
+	fresh, err := relisten(dead, !b.offload.off.Load())
 	if err != nil {
 		return dead, err
 	}
@@ -474,14 +481,14 @@ func (b *Bind) reopen(dead *socket, closed <-chan struct{}) (*socket, error) {
 }
 
 // relisten opens a socket like dead, on its port if that is free.
-func relisten(dead *socket) (*socket, error) {
+func relisten(dead *socket, joins bool) (*socket, error) {
 	network := "udp6"
 	if at := dead.conn.LocalAddr().(*net.UDPAddr).AddrPort(); at.Addr().Is4() {
 		network = "udp4"
 	}
-	fresh, err := listen(network, dead.port())
+	fresh, err := listen(network, dead.port(), joins)
 	if err != nil {
-		fresh, err = listen(network, 0)
+		fresh, err = listen(network, 0, joins)
 	}
 	return fresh, err
 }
@@ -511,6 +518,16 @@ func (r *recvRun) take(n int, from netip.AddrPort) bool {
 		r.came.large++
 	}
 	return true
+}
+
+// takeGarbage notes a packet of n bytes that is nothing we know.
+func (r *recvRun) takeGarbage(n int, from netip.AddrPort) {
+	if n <= largePacket {
+		return
+	}
+	if p := r.bind.peerAt(from); p != nil {
+		p.mangled.Add(1)
+	}
 }
 
 // flush notes what was gathered.

@@ -208,11 +208,11 @@ func TestOneWayTrafficIsNotTakenForSilence(t *testing.T) {
 func TestReportRoundTrips(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := counters{rapid.Uint32().Draw(t, "packets"), rapid.Uint32().Draw(t, "large")}
-		if got, ok := parseReport(appendReport(nil, want)); !ok || got != want {
+		if got, garbled, ok := parseReport(appendReport(nil, want, true)); !ok || got != want || !garbled {
 			t.Errorf("got %v, %v, want %v", got, ok, want)
 		}
 		junk := rapid.SliceOfN(rapid.Byte(), 0, reportLen-1).Draw(t, "junk")
-		if _, ok := parseReport(junk); ok {
+		if _, _, ok := parseReport(junk); ok {
 			t.Errorf("took %x for a report", junk)
 		}
 	})

@@ -247,6 +247,8 @@ func (m *machine) use(c *candidate) {
 // the peer has received. It reports whether c was given up.
 func (m *machine) judge(now time.Time, c *candidate, asked counters, p pong, acts *actions) bool {
 	switch m.delivery.judge(now, asked, p.out, *p.report) {
+	case lossMost:
+		acts.suspectOffload = true
 	case lossLarge:
 		m.delivery = delivery{}
 		if c.mtu.suspected(now) {

@@ -66,6 +66,12 @@ type Peer struct {
 	heardOnce sync.Once
 	// sent and received count the tunnel's packets over UDP.
 	sent, received atomicCounters
+	// opened counts those that WireGuard opened, and mangled the large ones that
+	// came from the peer's address and are nothing we know.
+	opened  atomicCounters
+	mangled atomic.Uint32
+	// garbled says that most large packets of late did not open.
+	garbled atomic.Bool
 
 	// mu guards what follows. It is never held together with Bind.mu, and no
 	// I/O is done under it.
@@ -75,6 +81,8 @@ type Peer struct {
 	relayed bool      // the peer uses relays alone
 	nextAt  time.Time // when machine.tick is due; zero is never
 	ports   portSet
+	// integrity is what came compared with what opened.
+	integrity integrity
 }
 
 // liveRoute is a route with the mode it comes of and the sockets it names.
