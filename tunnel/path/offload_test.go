@@ -98,11 +98,11 @@ func TestSuspicionEndsOffloadForAWhileThatDoubles(t *testing.T) {
 				t.Fatal("the first suspicion counts, and it alone")
 			}
 			rest := offloadRest << i
-			time.Sleep(rest - 1)
+			time.Sleep(rest - time.Nanosecond)
 			if o.resume(time.Now()) || !o.off.Load() {
 				t.Errorf("on again before %v are over", rest)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if !o.resume(time.Now()) || o.off.Load() {
 				t.Errorf("not on again after %v", rest)
 			}
