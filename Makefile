@@ -65,7 +65,7 @@ deps:
 	@deploy/deps.sh run test lint
 
 # adit beside what it is to beat, on one lab; writes docs/benchmarks.md.
-# ROUNDS=9 measures longer, ONLY=wireguard-go,adit-tun a part of it.
+# ROUNDS=9 measures longer, ONLY=tailscaled,adit-tun a part of it.
 ROUNDS ?= 5
 bench:
 	@deploy/deps.sh bench

@@ -39,14 +39,7 @@ const serverPort = 7080
 
 func startServer(t testing.TB, h *netlab.Host, bin string) *aditServer {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "adit-bench-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { // for the user that runs Postgres
-		t.Fatal(err)
-	}
+	dir := tempDir(t) // also for the user that runs Postgres
 	certFile, keyFile, rootCA := selfSigned(t, dir, h.Addr())
 	listen := netip.AddrPortFrom(h.Addr(), serverPort).String()
 	s := &aditServer{host: h, bin: bin, dir: dir, url: "https://" + listen, rootCA: rootCA}

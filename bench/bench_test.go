@@ -9,18 +9,6 @@ import (
 	"testing"
 )
 
-func TestMain(m *testing.M) {
-	played, err := playRole()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Getenv(roleVariable), err)
-		os.Exit(1)
-	}
-	if played {
-		return
-	}
-	os.Exit(m.Run())
-}
-
 // TestCompare measures every subject once a round. BENCH_ROUNDS says how many
 // rounds, BENCH_ONLY which subjects, by name, and BENCH_REPORT where the report
 // is written.
@@ -31,6 +19,7 @@ func TestCompare(t *testing.T) {
 	}
 	only := strings.FieldsFunc(os.Getenv("BENCH_ONLY"), func(r rune) bool { return r == ',' || r == ' ' })
 	l := newLab(t)
+	l.startTailnet(t)
 	got := results{}
 	for round := range rounds {
 		for _, s := range subjects() {
@@ -40,6 +29,13 @@ func TestCompare(t *testing.T) {
 			t.Run(fmt.Sprintf("round %d/%s", round+1, s.name), func(t *testing.T) {
 				got.add(s.name, measure(t, s.start(t, l)))
 			})
+			if s.meet != nil {
+				t.Run(fmt.Sprintf("round %d/%s meets", round+1, s.name), func(t *testing.T) {
+					for _, m := range meetAll(t, l, s.meet) {
+						got.add(s.name, m)
+					}
+				})
+			}
 		}
 		fmt.Printf("\nafter round %d of %d\n%s\n", round+1, rounds, got.table())
 	}

@@ -1,81 +1,35 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"os"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/aditmesh/adit/bench/role"
 	"github.com/aditmesh/adit/pkg/netlab"
 )
-
-// roleVariable is the environment variable that makes the program play a role
-// in place of measuring.
-const roleVariable = "ADIT_BENCH_ROLE"
 
 // patience bounds every wait for something that takes a fraction of it.
 const patience = 60 * time.Second
 
-// roles are what this program can be started again as. Each reads its
-// configuration from the first line of in, and says on out that it is ready
-// before it answers requests.
-func roles() map[string]func(ctx context.Context, in *json.Decoder, out *replies) error {
-	return map[string]func(ctx context.Context, in *json.Decoder, out *replies) error{
-		"kernel":    runKernel,
-		"wireguard": runWireGuard,
-		"adit":      runAdit,
-	}
-}
-
-// playRole plays the role that the environment names, if any. A role ends with
-// its standard input.
-func playRole() (played bool, err error) {
-	name := os.Getenv(roleVariable)
-	if name == "" {
-		return false, nil
-	}
-	role := roles()[name]
-	if role == nil {
-		return true, fmt.Errorf("no role %q", name)
-	}
-	err = role(context.Background(), json.NewDecoder(bufio.NewReader(os.Stdin)), &replies{enc: json.NewEncoder(os.Stdout)})
-	if err == io.EOF {
-		err = nil
-	}
-	return true, err
-}
-
-// replies are what a role says to who started it.
-type replies struct {
-	mu  sync.Mutex
-	enc *json.Encoder // guarded by mu
-}
-
-func (r *replies) send(v any) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.enc.Encode(v)
-}
-
-// child is this program in a role, on a host of the lab.
+// child is a program that plays a role on a host of the lab.
 type child struct {
-	t   testing.TB
-	pid int
-	in  *json.Encoder
-	out *json.Decoder
-	mu  sync.Mutex // held from request to reply
+	t    testing.TB
+	name string
+	pid  int
+	in   *json.Encoder
+	out  *json.Decoder
+	kill func()
+	mu   sync.Mutex // held from request to reply
 }
 
-// startChild starts a role and waits until it is ready. It ends with the test.
-func startChild(t testing.TB, h *netlab.Host, role string, config any) *child {
+// startChild starts a program in a role. It ends with the test.
+func startChild(t testing.TB, h *netlab.Host, bin, name string, conf role.Config) *child {
 	t.Helper()
-	cmd := h.Command(context.Background(), "/proc/self/exe")
-	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	cmd := h.Command(context.Background(), bin, name)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -86,17 +40,17 @@ func startChild(t testing.TB, h *netlab.Host, role string, config any) *child {
 		t.Fatal(err)
 	}
 	if err := h.Start(cmd); err != nil {
-		t.Fatalf("start %s on %s: %v", role, h.Name(), err)
+		t.Fatalf("start %s on %s: %v", name, h.Name(), err)
 	}
 	t.Cleanup(func() {
-		in.Close()
-		kill := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+		in.Close() // which ends it
+		kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 		defer kill.Stop()
 		_ = cmd.Wait() // what it had to say went to standard error
 	})
-	c := &child{t: t, pid: cmd.Process.Pid, in: json.NewEncoder(in), out: json.NewDecoder(out)}
-	if err := c.in.Encode(config); err != nil {
-		t.Fatalf("configure %s on %s: %v", role, h.Name(), err)
+	c := &child{t: t, name: name + " on " + h.Name(), pid: cmd.Process.Pid, kill: func() { _ = cmd.Process.Kill() }, in: json.NewEncoder(in), out: json.NewDecoder(out)}
+	if err := c.in.Encode(conf); err != nil {
+		t.Fatalf("configure %s: %v", c.name, err)
 	}
 	return c
 }
@@ -109,48 +63,33 @@ func (c *child) read(into any) {
 	select {
 	case err := <-read:
 		if err != nil {
-			c.t.Fatalf("child %d: %v", c.pid, err)
+			c.t.Fatalf("%s: %v", c.name, err)
 		}
 	case <-time.After(patience):
-		c.t.Fatalf("child %d: silent for %v", c.pid, patience)
+		c.t.Fatalf("%s: silent for %v", c.name, patience)
 	}
 }
 
-// request is something for a role to do; see serveRequests.
-type request struct {
-	Do       string        `json:"do"`
-	To       string        `json:"to,omitempty"`
-	Streams  int           `json:"streams,omitempty"`
-	Rate     int           `json:"rate,omitempty"`
-	Session  uint64        `json:"session,omitempty"`
-	Count    int           `json:"count,omitempty"`
-	Interval time.Duration `json:"interval,omitempty"`
-	Lasts    time.Duration `json:"lasts,omitempty"`
-}
-
-// reply is what came of it.
-type reply struct {
-	Error   string          `json:"error,omitempty"`
-	Bytes   int64           `json:"bytes,omitempty"`
-	Packets int64           `json:"packets,omitempty"`
-	Seconds float64         `json:"seconds,omitempty"`
-	RTTs    []time.Duration `json:"rtts,omitempty"`
-	Path    string          `json:"path,omitempty"`
-	MTU     int             `json:"mtu,omitempty"`
+// ready waits until the child has begun.
+func (c *child) ready() role.Ready {
+	c.t.Helper()
+	var r role.Ready
+	c.read(&r)
+	return r
 }
 
 // ask has the child do something and waits for what came of it.
-func (c *child) ask(r request) reply {
+func (c *child) ask(r role.Request) role.Reply {
 	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.in.Encode(r); err != nil {
-		c.t.Fatalf("child %d: %s: %v", c.pid, r.Do, err)
+		c.t.Fatalf("%s: %s: %v", c.name, r.Do, err)
 	}
-	var got reply
+	var got role.Reply
 	c.read(&got)
 	if got.Error != "" {
-		c.t.Fatalf("child %d: %s: %s", c.pid, r.Do, got.Error)
+		c.t.Fatalf("%s: %s: %s", c.name, r.Do, got.Error)
 	}
 	return got
 }

@@ -3,6 +3,8 @@ package bench
 import (
 	"testing"
 	"time"
+
+	"github.com/aditmesh/adit/bench/role"
 )
 
 const (
@@ -45,10 +47,10 @@ func lossless(t testing.TB, p *pair) float64 {
 func sustains(t testing.TB, p *pair, rate float64) (float64, bool) {
 	t.Helper()
 	p.trials++
-	session := p.trials % sessions
-	sent := p.ends[0].traffic.ask(request{Do: "send", To: p.addr, Rate: int(rate), Session: session, Lasts: rateLasts})
+	session := p.trials % role.Sessions
+	sent := p.ends[0].traffic.ask(role.Request{Do: "send", To: p.addr, Rate: int(rate), Session: session, Lasts: rateLasts})
 	<-time.After(drain)
-	got := p.ends[1].traffic.ask(request{Do: "received", Session: session})
+	got := p.ends[1].traffic.ask(role.Request{Do: "received", Session: session})
 	kept := float64(sent.Packets)/sent.Seconds >= 0.95*rate
 	return float64(got.Packets) / sent.Seconds, kept && float64(sent.Packets-got.Packets) <= lossAllowed*float64(sent.Packets)
 }

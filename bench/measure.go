@@ -31,13 +31,7 @@ const streamLasts = 4 * time.Second
 // measure takes all measurements of a pair, the gentle ones first.
 func measure(t testing.TB, p *pair) sample {
 	s := sample{}
-	check := func() {
-		t.Helper()
-		if p.assertPath != nil {
-			p.assertPath(t)
-		}
-	}
-	check()
+	p.check(t)
 	tunneled := len(p.ends[0].pids) > 0
 	if tunneled {
 		s[rssIdle] = p.resident(t, "VmRSS")
@@ -56,13 +50,13 @@ func measure(t testing.TB, p *pair) sample {
 	if got := <-loaded; len(got) > 0 {
 		s[rttLoaded] = quantile(got, 0.5) * 1e3
 	}
-	check()
+	p.check(t)
 	s[tcp4] = streams(t, p, 4).gbits()
-	check()
+	p.check(t)
 	if tunneled {
 		s[rssAfter], s[rssPeak] = p.resident(t, "VmRSS"), p.resident(t, "VmHWM")
 	}
 	s[udpRate] = lossless(t, p) / 1e3
-	check()
+	p.check(t)
 	return s
 }

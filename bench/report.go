@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -23,7 +24,7 @@ func (r results) values(subject string, m metric) []float64 {
 
 // metrics are all, in the order of the report.
 func metrics() []metric {
-	return []metric{tcp1, tcp4, cpuPerGiB, rttMean, rttP50, rttP99, rttLoaded, udpRate, rssIdle, rssAfter, rssPeak}
+	return []metric{tcp1, tcp4, cpuPerGiB, rttMean, rttP50, rttP99, rttLoaded, udpRate, rssIdle, rssAfter, rssPeak, firstByte, directOpen, directEasy, directHard}
 }
 
 // table writes medians, a row a measurement.
@@ -55,6 +56,8 @@ func (r results) table() string {
 // format writes a number with three digits that count.
 func format(v float64) string {
 	switch {
+	case math.IsInf(v, 1):
+		return "never"
 	case v >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case v >= 10:

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/aditmesh/adit/bench/role"
 )
 
 const (
@@ -30,7 +32,7 @@ func roundTrips(t testing.TB, p *pair, count int, interval time.Duration) []floa
 		return pings(t, p, count, interval)
 	}
 	var all []float64
-	for _, d := range p.ends[0].traffic.ask(request{Do: "echo", To: p.addr, Count: count, Interval: interval}).RTTs {
+	for _, d := range p.ends[0].traffic.ask(role.Request{Do: "echo", To: p.addr, Count: count, Interval: interval}).RTTs {
 		all = append(all, d.Seconds())
 	}
 	if len(all) < count*9/10 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aditmesh/adit/bench/role"
 )
 
 // streamed is what a TCP measurement moved.
@@ -23,7 +25,7 @@ func (s streamed) gib() float64   { return float64(s.bytes) / (1 << 30) }
 func streams(t testing.TB, p *pair, n int) streamed {
 	t.Helper()
 	if !p.ends[0].kernel {
-		got := p.ends[0].traffic.ask(request{Do: "stream", To: p.addr, Streams: n, Lasts: streamLasts})
+		got := p.ends[0].traffic.ask(role.Request{Do: "stream", To: p.addr, Streams: n, Lasts: streamLasts})
 		return streamed{got.Bytes, got.Seconds}
 	}
 	return iperf(t, p, n)

@@ -1,9 +1,8 @@
-package bench
+package role
 
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,28 +19,34 @@ const (
 	echoPort    = 5003 // UDP: sends them back
 )
 
-// network is a stack that traffic is sent through: the kernel's, or one in the
+// Network is a stack that traffic is sent through: the kernel's, or one in the
 // process.
-type network interface {
+type Network interface {
 	DialTCP(ctx context.Context, to string) (net.Conn, error)
 	DialUDP(ctx context.Context, to string) (net.Conn, error)
 	ListenTCP(port uint16) (net.Listener, error)
 	ListenUDP(port uint16) (net.PacketConn, error)
 }
 
-// traffic is the programs that run on a network, at either end.
-type traffic struct {
-	net      network
-	received [sessions]atomic.Int64 // datagrams, by session
-	path     func() (kind string, mtu int)
+// Traffic is the programs that run on a network, at either end.
+type Traffic struct {
+	net      Network
+	received [Sessions]atomic.Int64 // datagrams, by session
+	path     func(to string) (kind string, mtu int)
 }
 
-// sessions is how many UDP trials a process may see; each has a number, so that
-// what comes late does not count for the next.
-const sessions = 1 << 10
+// NewTraffic makes what sends and receives by a network; path says how packets
+// travel to a peer, and is nil where nobody knows.
+func NewTraffic(n Network, path func(to string) (kind string, mtu int)) *Traffic {
+	return &Traffic{net: n, path: path}
+}
 
-// serve serves the three ports until the process ends.
-func (t *traffic) serve() error {
+// Sessions is how many UDP trials a process may see; each has a number, so that
+// what comes late does not count for the next.
+const Sessions = 1 << 10
+
+// Serve serves the three ports until the process ends.
+func (t *Traffic) Serve() error {
 	l, err := t.net.ListenTCP(discardPort)
 	if err != nil {
 		return err
@@ -78,7 +83,7 @@ func discard(conn net.Conn) {
 	_ = binary.Write(conn, binary.BigEndian, n) // the far end notices
 }
 
-func (t *traffic) count(conn net.PacketConn) {
+func (t *Traffic) count(conn net.PacketConn) {
 	buf := make([]byte, 2048)
 	for {
 		n, _, err := conn.ReadFrom(buf)
@@ -86,7 +91,7 @@ func (t *traffic) count(conn net.PacketConn) {
 			return
 		}
 		if n >= 8 {
-			t.received[binary.BigEndian.Uint64(buf)%sessions].Add(1)
+			t.received[binary.BigEndian.Uint64(buf)%Sessions].Add(1)
 		}
 	}
 }
@@ -102,48 +107,48 @@ func echo(conn net.PacketConn) {
 	}
 }
 
-// serveRequests answers requests until there are no more.
-func (t *traffic) serveRequests(ctx context.Context, in *json.Decoder, out *replies) error {
+// Answer answers requests until there are no more.
+func (t *Traffic) Answer(ctx context.Context, v *Voice) error {
 	for {
-		var r request
-		if err := in.Decode(&r); err != nil {
+		r, err := v.Listen()
+		if err != nil {
 			return err
 		}
 		got, err := t.do(ctx, r)
 		if err != nil {
 			got.Error = err.Error()
 		}
-		if err := out.send(got); err != nil {
+		if err := v.Say(got); err != nil {
 			return err
 		}
 	}
 }
 
-func (t *traffic) do(ctx context.Context, r request) (reply, error) {
+func (t *Traffic) do(ctx context.Context, r Request) (Reply, error) {
 	switch r.Do {
 	case "stream":
 		return t.stream(ctx, r)
 	case "send":
 		return t.send(ctx, r)
 	case "received":
-		return reply{Packets: t.received[r.Session%sessions].Load()}, nil
+		return Reply{Packets: t.received[r.Session%Sessions].Load()}, nil
 	case "echo":
 		return t.echoes(ctx, r)
 	case "path":
 		if t.path == nil {
-			return reply{}, errors.New("this role knows no paths")
+			return Reply{}, errors.New("this role knows no paths")
 		}
-		kind, mtu := t.path()
-		return reply{Path: kind, MTU: mtu}, nil
+		kind, mtu := t.path(r.To)
+		return Reply{Path: kind, MTU: mtu}, nil
 	}
-	return reply{}, fmt.Errorf("nobody knows how to %q", r.Do)
+	return Reply{}, fmt.Errorf("nobody knows how to %q", r.Do)
 }
 
 const bufferSize = 128 << 10
 
 // stream sends as much as it can over a number of TCP connections. What counts
 // is what arrived.
-func (t *traffic) stream(ctx context.Context, r request) (reply, error) {
+func (t *Traffic) stream(ctx context.Context, r Request) (Reply, error) {
 	var sum atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, r.Streams)
@@ -156,10 +161,10 @@ func (t *traffic) stream(ctx context.Context, r request) (reply, error) {
 		})
 	}
 	wg.Wait()
-	return reply{Bytes: sum.Load(), Seconds: time.Since(begin).Seconds()}, errors.Join(errs...)
+	return Reply{Bytes: sum.Load(), Seconds: time.Since(begin).Seconds()}, errors.Join(errs...)
 }
 
-func (t *traffic) streamOne(ctx context.Context, host string, until time.Time) (arrived int64, err error) {
+func (t *Traffic) streamOne(ctx context.Context, host string, until time.Time) (arrived int64, err error) {
 	conn, err := t.net.DialTCP(ctx, net.JoinHostPort(host, fmt.Sprint(discardPort)))
 	if err != nil {
 		return 0, err
@@ -185,10 +190,10 @@ const pace = 200 * time.Microsecond
 const datagramSize = 64
 
 // send sends datagrams at a steady rate.
-func (t *traffic) send(ctx context.Context, r request) (reply, error) {
+func (t *Traffic) send(ctx context.Context, r Request) (Reply, error) {
 	conn, err := t.net.DialUDP(ctx, net.JoinHostPort(r.To, fmt.Sprint(countPort)))
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	defer conn.Close()
 	buf := make([]byte, datagramSize)
@@ -202,21 +207,21 @@ func (t *traffic) send(ctx context.Context, r request) (reply, error) {
 		due := min(int64(time.Since(begin).Seconds()*float64(r.Rate)), sent+int64(4*pace.Seconds()*float64(r.Rate))+1)
 		for ; sent < due; sent++ {
 			if _, err := conn.Write(buf); err != nil {
-				return reply{}, err
+				return Reply{}, err
 			}
 		}
 	}
-	return reply{Packets: sent, Seconds: time.Since(begin).Seconds()}, nil
+	return Reply{Packets: sent, Seconds: time.Since(begin).Seconds()}, nil
 }
 
 // echoes measures round trips, one at a time.
-func (t *traffic) echoes(ctx context.Context, r request) (reply, error) {
+func (t *Traffic) echoes(ctx context.Context, r Request) (Reply, error) {
 	conn, err := t.net.DialUDP(ctx, net.JoinHostPort(r.To, fmt.Sprint(echoPort)))
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	defer conn.Close()
-	var got reply
+	var got Reply
 	out, in := make([]byte, datagramSize), make([]byte, datagramSize)
 	tick := time.NewTicker(r.Interval)
 	defer tick.Stop()
@@ -224,11 +229,11 @@ func (t *traffic) echoes(ctx context.Context, r request) (reply, error) {
 		binary.BigEndian.PutUint64(out, uint64(i))
 		begin := time.Now()
 		if _, err := conn.Write(out); err != nil {
-			return reply{}, err
+			return Reply{}, err
 		}
 		for {
 			if err := conn.SetReadDeadline(begin.Add(time.Second)); err != nil {
-				return reply{}, err
+				return Reply{}, err
 			}
 			n, err := conn.Read(in)
 			if err != nil {

@@ -1,8 +1,7 @@
-package bench
+package role
 
 import (
 	"context"
-	"encoding/json"
 	"net"
 	"syscall"
 
@@ -42,24 +41,14 @@ func (kernelNet) ListenUDP(port uint16) (net.PacketConn, error) {
 	return conf.ListenPacket(context.Background(), "udp", (&net.UDPAddr{Port: int(port)}).String())
 }
 
-// ready is what a role says once it serves.
-type ready struct {
-	Addr string `json:"addr,omitempty"`
-	ID   string `json:"id,omitempty"`
-}
-
-// runKernel plays the programs of a host whose tunnel is an interface.
-func runKernel(ctx context.Context, in *json.Decoder, out *replies) error {
-	var none struct{}
-	if err := in.Decode(&none); err != nil {
+// Kernel plays the programs of a host whose tunnel is an interface.
+func Kernel(ctx context.Context, _ Config, v *Voice) error {
+	t := NewTraffic(kernelNet{}, nil)
+	if err := t.Serve(); err != nil {
 		return err
 	}
-	t := &traffic{net: kernelNet{}}
-	if err := t.serve(); err != nil {
+	if err := v.Say(Ready{}); err != nil {
 		return err
 	}
-	if err := out.send(ready{}); err != nil {
-		return err
-	}
-	return t.serveRequests(ctx, in, out)
+	return t.Answer(ctx, v)
 }
