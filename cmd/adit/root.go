@@ -111,7 +111,8 @@ directly where a direct path exists, over a relay while none does.`,
 		newServerCmd(a), newAgentCmd(a),
 		newLoginCmd(a), newLogoutCmd(a), newTokensCmd(a),
 		newCreateCmd(a), newListCmd(a), newShowCmd(a), newDeleteCmd(a),
-		newSSHCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a), newPingCmd(a), newStatusCmd(a), newNetcheckCmd(a),
+		newSSHCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a),
+		newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
 		newVersionCmd(a),
 	)
 	return root
