@@ -43,14 +43,16 @@ func lossless(t testing.TB, p *pair) float64 {
 }
 
 // sustains sends at a rate and returns at which rate datagrams arrived, and
-// whether all did and the sender kept up.
+// whether all did, the sender kept up, and the path is still the same: one that
+// is flooded loses what would keep it up, too.
 func sustains(t testing.TB, p *pair, rate float64) (float64, bool) {
 	t.Helper()
+	settle(t, p.want+" again", p.onPath)
 	p.trials++
 	session := p.trials % role.Sessions
 	sent := p.ends[0].traffic.ask(role.Request{Do: "send", To: p.addr, Rate: int(rate), Session: session, Lasts: rateLasts})
 	<-time.After(drain)
 	got := p.ends[1].traffic.ask(role.Request{Do: "received", Session: session})
 	kept := float64(sent.Packets)/sent.Seconds >= 0.95*rate
-	return float64(got.Packets) / sent.Seconds, kept && float64(sent.Packets-got.Packets) <= lossAllowed*float64(sent.Packets)
+	return float64(got.Packets) / sent.Seconds, kept && p.onPath() && float64(sent.Packets-got.Packets) <= lossAllowed*float64(sent.Packets)
 }

@@ -57,6 +57,5 @@ func measure(t testing.TB, p *pair) sample {
 		s[rssAfter], s[rssPeak] = p.resident(t, "VmRSS"), p.resident(t, "VmHWM")
 	}
 	s[udpRate] = lossless(t, p) / 1e3
-	p.check(t)
 	return s
 }
