@@ -80,6 +80,10 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Reach your development workspaces directly, peer to peer",
 		Long: `adit connects people to their development workspaces over a WireGuard mesh:
 directly where a direct path exists, over a relay while none does.`,
+		Example: `  adit login https://adit.example.com
+  adit create dev --external     # prints what to run on the workspace's host
+  adit ssh dev
+  adit status                    # paths, and why one is not direct`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,

@@ -44,6 +44,8 @@ type statusPeer struct {
 func newStatusCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how each of your workspaces can be reached from here", Args: args(cobra.NoArgs),
+		Example: `  adit status
+  adit status -o json | jq '.peers[] | select(.verdict) | {name, verdict}'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := status(cmd.Context(), a)
 			if err != nil {
