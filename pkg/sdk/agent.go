@@ -63,4 +63,3 @@ func (c *Client) ReportScripts(ctx context.Context, r ScriptsReport) error {
 func (c *Client) SendAgentLines(ctx context.Context, lines []LogLine) error {
 	return c.do(ctx, http.MethodPost, nil, AgentLines{Lines: lines}, "agent", "logs")
 }
-
