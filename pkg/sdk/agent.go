@@ -10,13 +10,15 @@ type Manifest struct {
 	Agent     string `json:"agent" doc:"Its own name"`
 	Workspace string `json:"workspace"`
 	Owner     string `json:"owner" doc:"User name of the workspace's owner"`
-	// Build changes with every start of the workspace: scripts run once for
-	// each.
-	Build                    string            `json:"build" doc:"Id of the build that made it; empty for an external workspace"`
+	Build     string `json:"build" doc:"Id of the build that made it; empty for an external workspace"`
+
 	Directory                string            `json:"directory,omitempty" doc:"Where sessions begin; the home directory if empty"`
 	Env                      map[string]string `json:"env,omitempty"`
 	Scripts                  []Script          `json:"scripts,omitempty"`
 	ConnectionTimeoutSeconds int               `json:"connection_timeout_seconds,omitempty"`
+	// LastLine is the last line of its scripts that is kept; numbering goes on
+	// from there.
+	LastLine int64 `json:"last_line"`
 }
 
 // Script is one that an agent runs.
@@ -42,8 +44,8 @@ type ScriptsReport struct {
 	State string `json:"state" enum:"none,running,succeeded,failed,timeout"`
 }
 
-// AgentLines is what an agent's scripts have said. Their numbers are the
-// agent's own and grow within a build, so that a batch sent twice is kept once.
+// AgentLines is what an agent's scripts have said. The agent numbers them, so
+// that a batch sent twice is kept once.
 type AgentLines struct {
 	Lines []LogLine `json:"lines" maxItems:"256"`
 }

@@ -83,6 +83,9 @@ type PushVersion struct {
 	Message   string            `json:"message,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" patternDescription:"text without control characters"`
 	Tags      map[string]string `json:"tags,omitempty"`
 	Variables map[string]string `json:"variables,omitempty" doc:"Values of the template's variables"`
+	// Inactive keeps the version from becoming the active one when its import
+	// succeeds.
+	Inactive bool `json:"inactive,omitempty"`
 }
 
 // Templates lists the templates by name.

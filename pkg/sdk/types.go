@@ -48,12 +48,12 @@ type Agent struct {
 	LoginWaits       bool       `json:"login_waits,omitempty" doc:"The template wants log-ins to wait until the scripts are done"`
 }
 
-// CreatedWorkspace is a new workspace with the token that its agent joins
-// with. The token is shown this once.
+// CreatedWorkspace is a new workspace and, if it is external, the token that its
+// agent joins with. The token is shown this once.
 type CreatedWorkspace struct {
 	Workspace
-	AgentToken   string `json:"agent_token"`
-	AgentCommand string `json:"agent_command" doc:"What to run on the workspace's host"`
+	AgentToken   string `json:"agent_token,omitempty"`
+	AgentCommand string `json:"agent_command,omitempty" doc:"What to run on the workspace's host"`
 }
 
 // CreateWorkspace asks for a workspace.

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// Provisioners is what the API asks of provisioners and their keys.
+type Provisioners interface {
+	Provisioners(ctx context.Context) ([]sdk.Provisioner, error)
+	ProvisionerKeys(ctx context.Context) ([]sdk.ProvisionerKey, error)
+	CreateProvisionerKey(ctx context.Context, by uuid.UUID, req sdk.CreateProvisionerKey) (sdk.CreatedProvisionerKey, error)
+	// DeleteProvisionerKey revokes a key and ends the sessions it opened.
+	DeleteProvisionerKey(ctx context.Context, name string) error
+}
+
+func (a *API) registerProvisioners(h huma.API) {
+	const keys = "/api/v1/provisioner-keys"
+	huma.Register(h, huma.Operation{
+		OperationID: "list-provisioners", Method: http.MethodGet, Path: "/api/v1/provisioners",
+		Summary: "List provisioners", Security: signedIn(),
+	}, a.listProvisioners)
+	huma.Register(h, huma.Operation{
+		OperationID: "list-provisioner-keys", Method: http.MethodGet, Path: keys, Summary: "List keys of provisioners", Security: signedIn(),
+	}, a.listProvisionerKeys)
+	huma.Register(h, huma.Operation{
+		OperationID: "create-provisioner-key", Method: http.MethodPost, Path: keys, Summary: "Make a key for provisioners",
+		Security: signedIn(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+	}, a.createProvisionerKey)
+	huma.Register(h, huma.Operation{
+		OperationID: "delete-provisioner-key", Method: http.MethodDelete, Path: keys + "/{name}",
+		Summary: "Revoke a key of provisioners", Security: signedIn(), DefaultStatus: http.StatusNoContent,
+	}, a.deleteProvisionerKey)
+}
+
+const manageProvisioners = "manage provisioners"
+
+func (a *API) listProvisioners(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Provisioner]], error) {
+	if err := a.owns(ctx, manageProvisioners); err != nil {
+		return nil, err
+	}
+	list, err := a.Workspaces.Provisioners(ctx)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.List[sdk.Provisioner]]{sdk.List[sdk.Provisioner]{Items: items(list)}}, nil
+}
+
+func (a *API) listProvisionerKeys(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.ProvisionerKey]], error) {
+	if err := a.owns(ctx, manageProvisioners); err != nil {
+		return nil, err
+	}
+	list, err := a.Workspaces.ProvisionerKeys(ctx)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.List[sdk.ProvisionerKey]]{sdk.List[sdk.ProvisionerKey]{Items: items(list)}}, nil
+}
+
+func (a *API) createProvisionerKey(ctx context.Context, in *body[sdk.CreateProvisionerKey]) (*body[sdk.CreatedProvisionerKey], error) {
+	if err := a.owns(ctx, manageProvisioners); err != nil {
+		return nil, err
+	}
+	if err := checkTexts(in.Body.Tags); err != nil {
+		return nil, err
+	}
+	k, err := a.Workspaces.CreateProvisionerKey(ctx, caller(ctx).UserID, in.Body)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.CreatedProvisionerKey]{k}, nil
+}
+
+func (a *API) deleteProvisionerKey(ctx context.Context, in *templatePath) (*struct{}, error) {
+	if err := a.owns(ctx, manageProvisioners); err != nil {
+		return nil, err
+	}
+	if !isText(in.Name) {
+		return nil, a.problem(store.ErrNotFound)
+	}
+	if err := a.Workspaces.DeleteProvisionerKey(ctx, in.Name); err != nil {
+		return nil, a.problem(err)
+	}
+	return nil, nil
+}
