@@ -130,6 +130,8 @@ const (
 // showError is an error of the caller's function, which ends following.
 type showError struct{ error }
 
+func (e showError) Unwrap() error { return e.error }
+
 func followOnce(open func(after int64) (*Log, error), last *int64, show func(LogLine) error) (Job, error) {
 	l, err := open(*last)
 	if err != nil {
