@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -43,9 +42,13 @@ func newProvisionersCmd(a *app) *cobra.Command {
 					if key == "" {
 						key = "built in"
 					}
-					rows = append(rows, []string{p.Name, key, tagText(p.Tags), strconv.Itoa(p.Slots), p.Version, p.TerraformVersion, ago(&p.LastSeenAt)})
+					seen := ago(&p.LastSeenAt)
+					if p.Connected {
+						seen = "connected"
+					}
+					rows = append(rows, []string{p.Name, key, tagText(p.Tags), fmt.Sprintf("%d of %d", p.Running, p.Slots), p.Version, p.TerraformVersion, seen})
 				}
-				return writeTable(w, []string{"PROVISIONER", "KEY", "TAGS", "SLOTS", "VERSION", "TERRAFORM", "LAST SEEN"}, rows)
+				return writeTable(w, []string{"PROVISIONER", "KEY", "TAGS", "BUSY", "VERSION", "TERRAFORM", "LAST SEEN"}, rows)
 			})
 		},
 	}

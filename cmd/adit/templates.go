@@ -124,13 +124,13 @@ func newTemplatesListCmd(a *app) *cobra.Command {
 				}
 				var rows [][]string
 				for _, t := range list {
-					active, when := "none", ago(&t.CreatedAt)
-					if t.Active != nil {
-						active, when = strconv.Itoa(t.Active.Number), ago(&t.Active.CreatedAt)
+					active := "none"
+					if t.ActiveNumber != 0 {
+						active = strconv.Itoa(t.ActiveNumber)
 					}
-					rows = append(rows, []string{t.Name, active, when, strconv.Itoa(t.Workspaces)})
+					rows = append(rows, []string{t.Name, active, ago(&t.CreatedAt), strconv.Itoa(t.Workspaces)})
 				}
-				return writeTable(w, []string{"TEMPLATE", "VERSION", "PUSHED", "WORKSPACES"}, rows)
+				return writeTable(w, []string{"TEMPLATE", "ACTIVE", "CREATED", "WORKSPACES"}, rows)
 			})
 		},
 	}
@@ -200,10 +200,9 @@ func newTemplatesPullCmd(a *app) *cobra.Command {
 				if err != nil {
 					return noTemplate(err, name)
 				}
-				if t.Active == nil {
+				if version = t.ActiveNumber; version == 0 {
 					return fmt.Errorf("template %s has no active version; choose one with --version, from 'adit templates versions %s'", name, name)
 				}
-				version = t.Active.Number
 			}
 			files, err := c.VersionArchive(cmd.Context(), name, version)
 			if err != nil {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
-	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -27,15 +26,6 @@ const (
 	maxAgentLine  = 4 << 10
 	maxAgentLines = 2 << 20
 )
-
-// Agents is what the API asks of agents' manifests and scripts.
-type Agents interface {
-	Manifest(ctx context.Context, agent uuid.UUID) (sdk.Manifest, error)
-	ReportScripts(ctx context.Context, agent uuid.UUID, state string) error
-	// AddAgentLines keeps lines of an agent's scripts; those it has already it
-	// does not keep twice. It announces them to who follows.
-	AddAgentLines(ctx context.Context, agent uuid.UUID, lines []sdk.LogLine) error
-}
 
 func (a *API) registerAgents(h huma.API) {
 	const agent = "/api/v1/agent"
@@ -67,29 +57,35 @@ func (a *API) registerAgents(h huma.API) {
 }
 
 func (a *API) manifest(ctx context.Context, _ *struct{}) (*body[sdk.Manifest], error) {
-	m, err := a.Workspaces.Manifest(ctx, caller(ctx).AgentID)
+	id := caller(ctx).AgentID
+	m, err := a.Workspaces.AgentManifest(ctx, id)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.Manifest]{m}, nil
+	last, err := a.Store.LastAgentLine(ctx, id)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.Manifest]{manifestJSON(m, last)}, nil
 }
 
 func (a *API) reportScripts(ctx context.Context, in *body[sdk.ScriptsReport]) (*struct{}, error) {
-	if err := a.Workspaces.ReportScripts(ctx, caller(ctx).AgentID, in.Body.State); err != nil {
+	if err := a.Workspaces.SetScriptsState(ctx, caller(ctx).AgentID, store.ScriptsState(in.Body.State)); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil
 }
 
 func (a *API) addAgentLines(ctx context.Context, in *body[sdk.AgentLines]) (*struct{}, error) {
-	for i := range in.Body.Lines {
-		l := &in.Body.Lines[i]
-		l.Text, l.Stage = printable(l.Text), printable(l.Stage)
+	lines := make([]store.LogLine, 0, len(in.Body.Lines))
+	for _, in := range in.Body.Lines {
+		l := store.LogLine{Seq: in.Seq, At: in.At, Stage: printable(in.Stage), Level: in.Level, Text: printable(in.Text)}
+		lines = append(lines, l)
 		if len(l.Text) > maxAgentLine || len(l.Stage) > 200 {
 			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("line %d is longer than %d bytes", l.Seq, maxAgentLine))
 		}
 	}
-	if err := a.Workspaces.AddAgentLines(ctx, caller(ctx).AgentID, in.Body.Lines); err != nil {
+	if err := a.Workspaces.AddAgentLog(ctx, caller(ctx).AgentID, lines); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil

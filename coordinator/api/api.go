@@ -26,6 +26,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 )
 
 const (
@@ -46,30 +47,13 @@ type Mesh interface {
 	Connections(agentID uuid.UUID) []mesh.Connection
 }
 
-// Workspaces is what the API asks of whoever has them made. Errors that are a
-// [Refusal] are told to the caller.
-type Workspaces interface {
-	Templates
-	Builds
-	States
-	Logs
-	Provisioners
-	Agents
-}
-
-// Refusal is an error whose text is for the caller. Conflict says that the
-// request was good and came at the wrong time.
-type Refusal interface {
-	error
-	Conflict() bool
-}
-
 // Config configures the API.
 type Config struct {
-	Store      *store.Store
-	Auth       *auth.Authenticator
-	Mesh       Mesh
-	Workspaces Workspaces
+	Store *store.Store
+	Auth  *auth.Authenticator
+	Mesh  Mesh
+	// Workspaces has templates, builds and provisioners.
+	Workspaces *workspaces.Service
 	// Closing, when it is closed, ends answers that would go on for long. Nil
 	// is never.
 	Closing <-chan struct{}
@@ -228,12 +212,10 @@ func (a *API) owns(ctx context.Context, what string) error {
 
 // problem turns an error into what the caller gets to know of it.
 func (a *API) problem(err error) huma.StatusError {
-	var refusal Refusal
+	if p := refusal(err); p != nil {
+		return p
+	}
 	switch {
-	case errors.As(err, &refusal) && refusal.Conflict():
-		return huma.Error409Conflict(refusal.Error())
-	case errors.As(err, &refusal):
-		return huma.Error422UnprocessableEntity(refusal.Error())
 	case errors.Is(err, auth.ErrUnauthenticated):
 		return huma.Error401Unauthorized(auth.ErrUnauthenticated.Error())
 	case errors.Is(err, auth.ErrTooMany):
@@ -250,6 +232,29 @@ func (a *API) problem(err error) huma.StatusError {
 		a.Logger.Error("request failed", "err", err)
 		return huma.Error503ServiceUnavailable("the coordinator cannot do that right now; try again")
 	}
+}
+
+// refusal returns what the caller is told of an error that says what is in the
+// way of a request; nil if it says no such thing.
+func refusal(err error) huma.StatusError {
+	var bad *workspaces.BadInput
+	var underway *workspaces.Underway
+	var held *workspaces.StateHeld
+	var descent *workspaces.NoDescent
+	var used *store.TemplateInUse
+	switch {
+	case errors.As(err, &bad):
+		return huma.Error422UnprocessableEntity(bad.Error())
+	case errors.As(err, &underway):
+		return huma.Error409Conflict(underway.Error())
+	case errors.As(err, &held):
+		return huma.Error409Conflict(held.Error())
+	case errors.As(err, &descent):
+		return huma.Error409Conflict(descent.Error())
+	case errors.As(err, &used):
+		return huma.Error409Conflict(used.Error())
+	}
+	return nil
 }
 
 // Refuse answers an upgrade whose token was refused; for pkg/rpc.

@@ -2,28 +2,16 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
-
-// Builds is what the API asks of workspaces that are made from templates.
-type Builds interface {
-	// CreateWorkspace makes a workspace and its first build.
-	CreateWorkspace(ctx context.Context, owner uuid.UUID, req sdk.CreateWorkspace) (store.Workspace, error)
-	// Describe fills in what is known of workspaces beside their agents:
-	// phases, conditions, templates and latest builds.
-	Describe(ctx context.Context, list []sdk.Workspace) error
-	RenameWorkspace(ctx context.Context, workspace uuid.UUID, name string) error
-	CreateBuild(ctx context.Context, workspace, by uuid.UUID, req sdk.NewBuild) (sdk.Build, error)
-	// Builds lists the newest builds of a workspace, the newest first.
-	Builds(ctx context.Context, workspace uuid.UUID) ([]sdk.Build, error)
-	Build(ctx context.Context, workspace uuid.UUID, number int) (sdk.Build, error)
-}
 
 type buildPath struct {
 	Owner  string `path:"owner" maxLength:"64"`
@@ -57,15 +45,6 @@ func (a *API) registerBuilds(h huma.API) {
 	}, a.buildLogs)
 }
 
-// describe makes what the API says of workspaces.
-func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Workspace, error) {
-	out := make([]sdk.Workspace, 0, len(list))
-	for _, w := range list {
-		out = append(out, workspaceJSON(w))
-	}
-	return out, a.Workspaces.Describe(ctx, out)
-}
-
 // made finds a workspace of the caller's that a template makes.
 func (a *API) made(ctx context.Context, owner, name string) (store.Workspace, error) {
 	w, err := a.find(ctx, owner, name)
@@ -84,7 +63,7 @@ func (a *API) renameWorkspace(ctx context.Context, in *struct {
 }) (*body[sdk.Workspace], error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err == nil {
-		err = a.Workspaces.RenameWorkspace(ctx, w.ID, in.Body.Name)
+		err = a.Workspaces.Rename(ctx, w.ID, in.Body.Name)
 	}
 	if err != nil {
 		return nil, a.problem(err)
@@ -103,11 +82,42 @@ func (a *API) createBuild(ctx context.Context, in *struct {
 	if err := checkTexts(in.Body.Parameters, map[string]string{"reason": in.Body.Reason}); err != nil {
 		return nil, err
 	}
-	b, err := a.Workspaces.CreateBuild(ctx, w.ID, caller(ctx).UserID, in.Body)
+	m := workspaces.Move{
+		WorkspaceID: w.ID, Transition: store.Transition(in.Body.Transition), Update: in.Body.Version == sdk.ActiveVersion,
+		Parameters: in.Body.Parameters, InitiatorID: caller(ctx).UserID, Reason: in.Body.Reason,
+	}
+	if in.Body.Version > 0 {
+		if m.VersionID, err = a.versionID(ctx, w.TemplateID, in.Body.Version); err != nil {
+			return nil, err
+		}
+	}
+	b, err := a.Workspaces.Build(ctx, m)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.Build]{b}, nil
+	return a.answerBuild(b)
+}
+
+// versionID finds a version by number, as people name it.
+func (a *API) versionID(ctx context.Context, templateID uuid.UUID, number int) (uuid.UUID, error) {
+	list, err := a.Workspaces.TemplateVersions(ctx, templateID)
+	if err != nil {
+		return uuid.Nil, a.problem(err)
+	}
+	for _, v := range list {
+		if v.Number == number {
+			return v.ID, nil
+		}
+	}
+	return uuid.Nil, huma.Error422UnprocessableEntity(fmt.Sprintf("the template has no version %d", number))
+}
+
+func (a *API) answerBuild(b store.Build) (*body[sdk.Build], error) {
+	out, err := buildJSON(b)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.Build]{out}, nil
 }
 
 func (a *API) listBuilds(ctx context.Context, in *workspacePath) (*body[sdk.List[sdk.Build]], error) {
@@ -119,18 +129,26 @@ func (a *API) listBuilds(ctx context.Context, in *workspacePath) (*body[sdk.List
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.List[sdk.Build]]{sdk.List[sdk.Build]{Items: items(list)}}, nil
+	items := make([]sdk.Build, 0, len(list))
+	for _, b := range list {
+		item, err := buildJSON(b)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		items = append(items, item)
+	}
+	return &body[sdk.List[sdk.Build]]{sdk.List[sdk.Build]{Items: items}}, nil
 }
 
 // build finds a build of a workspace of the caller's.
-func (a *API) build(ctx context.Context, in *buildPath) (sdk.Build, error) {
+func (a *API) build(ctx context.Context, in *buildPath) (store.Build, error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err != nil {
-		return sdk.Build{}, a.problem(err)
+		return store.Build{}, a.problem(err)
 	}
-	b, err := a.Workspaces.Build(ctx, w.ID, in.Number)
+	b, err := a.Workspaces.BuildByNumber(ctx, w.ID, in.Number)
 	if err != nil {
-		return sdk.Build{}, a.problem(err)
+		return b, a.problem(err)
 	}
 	return b, nil
 }
@@ -140,7 +158,7 @@ func (a *API) getBuild(ctx context.Context, in *buildPath) (*body[sdk.Build], er
 	if err != nil {
 		return nil, err
 	}
-	return &body[sdk.Build]{b}, nil
+	return a.answerBuild(b)
 }
 
 func (a *API) cancelBuild(ctx context.Context, in *struct {
@@ -162,5 +180,5 @@ func (a *API) buildLogs(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return a.jobLog(b.Job, in.logQuery)
+	return a.jobLog(b.Job, in.logQuery), nil
 }

@@ -5,20 +5,11 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
-
-// Provisioners is what the API asks of provisioners and their keys.
-type Provisioners interface {
-	Provisioners(ctx context.Context) ([]sdk.Provisioner, error)
-	ProvisionerKeys(ctx context.Context) ([]sdk.ProvisionerKey, error)
-	CreateProvisionerKey(ctx context.Context, by uuid.UUID, req sdk.CreateProvisionerKey) (sdk.CreatedProvisionerKey, error)
-	// DeleteProvisionerKey revokes a key and ends the sessions it opened.
-	DeleteProvisionerKey(ctx context.Context, name string) error
-}
 
 func (a *API) registerProvisioners(h huma.API) {
 	const keys = "/api/v1/provisioner-keys"
@@ -49,7 +40,14 @@ func (a *API) listProvisioners(ctx context.Context, _ *struct{}) (*body[sdk.List
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.List[sdk.Provisioner]]{sdk.List[sdk.Provisioner]{Items: items(list)}}, nil
+	items := make([]sdk.Provisioner, 0, len(list))
+	for _, p := range list {
+		items = append(items, sdk.Provisioner{
+			ID: p.ID.String(), Name: p.Name, Key: p.KeyName, Version: p.Version, TerraformVersion: p.TerraformVersion,
+			Tags: p.Tags, Slots: p.Slots, Running: p.Running, Connected: p.Connected, ConnectedAt: p.ConnectedAt, LastSeenAt: p.LastSeenAt,
+		})
+	}
+	return &body[sdk.List[sdk.Provisioner]]{sdk.List[sdk.Provisioner]{Items: items}}, nil
 }
 
 func (a *API) listProvisionerKeys(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.ProvisionerKey]], error) {
@@ -60,7 +58,11 @@ func (a *API) listProvisionerKeys(ctx context.Context, _ *struct{}) (*body[sdk.L
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.List[sdk.ProvisionerKey]]{sdk.List[sdk.ProvisionerKey]{Items: items(list)}}, nil
+	items := make([]sdk.ProvisionerKey, 0, len(list))
+	for _, k := range list {
+		items = append(items, keyJSON(k))
+	}
+	return &body[sdk.List[sdk.ProvisionerKey]]{sdk.List[sdk.ProvisionerKey]{Items: items}}, nil
 }
 
 func (a *API) createProvisionerKey(ctx context.Context, in *body[sdk.CreateProvisionerKey]) (*body[sdk.CreatedProvisionerKey], error) {
@@ -70,11 +72,15 @@ func (a *API) createProvisionerKey(ctx context.Context, in *body[sdk.CreateProvi
 	if err := checkTexts(in.Body.Tags); err != nil {
 		return nil, err
 	}
-	k, err := a.Workspaces.CreateProvisionerKey(ctx, caller(ctx).UserID, in.Body)
+	k, text, err := a.Workspaces.CreateProvisionerKey(ctx, in.Body.Name, in.Body.Tags, caller(ctx).UserID)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.CreatedProvisionerKey]{k}, nil
+	return &body[sdk.CreatedProvisionerKey]{sdk.CreatedProvisionerKey{ProvisionerKey: keyJSON(k), Text: auth.ProvisionerToken(k.ID, text)}}, nil
+}
+
+func keyJSON(k store.ProvisionerKey) sdk.ProvisionerKey {
+	return sdk.ProvisionerKey{ID: k.ID.String(), Name: k.Name, Tags: k.Tags, CreatedAt: k.CreatedAt}
 }
 
 func (a *API) deleteProvisionerKey(ctx context.Context, in *templatePath) (*struct{}, error) {
@@ -84,7 +90,7 @@ func (a *API) deleteProvisionerKey(ctx context.Context, in *templatePath) (*stru
 	if !isText(in.Name) {
 		return nil, a.problem(store.ErrNotFound)
 	}
-	if err := a.Workspaces.DeleteProvisionerKey(ctx, in.Name); err != nil {
+	if err := a.Workspaces.RevokeProvisionerKey(ctx, in.Name); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil

@@ -2,28 +2,17 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
 // maxState bounds a state that is pushed, which JSON makes a third larger.
-const maxState = 32<<20/3*4 + maxBody
-
-// States is what the API asks of the states of workspaces.
-type States interface {
-	// State returns the state of a workspace in the clear; store.ErrNotFound if
-	// there is none.
-	State(ctx context.Context, workspace uuid.UUID) ([]byte, error)
-	// PushState keeps a state that descends from the one that is kept, or with
-	// force any other; it frees a workspace whose state a provisioner held.
-	PushState(ctx context.Context, workspace, by uuid.UUID, state []byte, force bool) error
-}
+const maxState = workspaces.MaxState/3*4 + maxBody
 
 func (a *API) registerState(h huma.API) {
 	const state = "/api/v1/workspaces/{owner}/{name}/state"
@@ -81,14 +70,7 @@ func (a *API) pushState(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	var head struct {
-		Lineage string
-		Serial  *uint64
-	}
-	if err := json.Unmarshal(in.Body.State, &head); err != nil || head.Lineage == "" || head.Serial == nil {
-		return nil, huma.Error422UnprocessableEntity("that is no Terraform state: it has no lineage and serial")
-	}
-	if err := a.Workspaces.PushState(ctx, w.ID, caller(ctx).UserID, in.Body.State, in.Body.Force); err != nil {
+	if err := a.Workspaces.PushState(ctx, w.ID, in.Body.State, in.Body.Force); err != nil {
 		return nil, a.problem(err)
 	}
 	a.Logger.Info("state pushed", "workspace", w.ID, "by", caller(ctx).UserID, "force", in.Body.Force)

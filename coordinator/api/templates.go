@@ -3,13 +3,13 @@ package api
 import (
 	"context"
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/archive"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
@@ -22,20 +22,6 @@ const (
 	// uploadTimeout bounds how long a large body may take over a slow line.
 	uploadTimeout = 2 * time.Minute
 )
-
-// Templates is what the API asks of templates. Versions are named by number.
-type Templates interface {
-	Templates(ctx context.Context) ([]sdk.Template, error)
-	Template(ctx context.Context, name string) (sdk.Template, error)
-	DeleteTemplate(ctx context.Context, name string) error
-	// PushVersion makes a version, and the template if there is none. The
-	// archive has been checked.
-	PushVersion(ctx context.Context, by uuid.UUID, template string, p sdk.PushVersion) (sdk.TemplateVersion, error)
-	Versions(ctx context.Context, template string) ([]sdk.TemplateVersion, error)
-	Version(ctx context.Context, template string, number int) (sdk.TemplateVersion, error)
-	Archive(ctx context.Context, template string, number int) ([]byte, error)
-	Activate(ctx context.Context, template string, number int) error
-}
 
 type templatePath struct {
 	Name string `path:"name" maxLength:"64"`
@@ -97,43 +83,58 @@ func (a *API) listTemplates(ctx context.Context, _ *struct{}) (*body[sdk.List[sd
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.List[sdk.Template]]{sdk.List[sdk.Template]{Items: items(list)}}, nil
+	items := make([]sdk.Template, 0, len(list))
+	for _, t := range list {
+		items = append(items, templateJSON(t))
+	}
+	return &body[sdk.List[sdk.Template]]{sdk.List[sdk.Template]{Items: items}}, nil
 }
 
-// items is a list that is never null in JSON.
-func items[T any](list []T) []T {
-	if list == nil {
-		return []T{}
+// template finds a template by name.
+func (a *API) template(ctx context.Context, name string) (store.Template, error) {
+	if !isText(name) {
+		return store.Template{}, a.problem(store.ErrNotFound)
 	}
-	return list
+	t, err := a.Workspaces.Template(ctx, name)
+	if err != nil {
+		return t, a.problem(err)
+	}
+	return t, nil
 }
 
 func (a *API) getTemplate(ctx context.Context, in *templatePath) (*body[sdk.Template], error) {
-	if !isText(in.Name) {
-		return nil, a.problem(store.ErrNotFound)
-	}
-	t, err := a.Workspaces.Template(ctx, in.Name)
+	t, err := a.template(ctx, in.Name)
 	if err != nil {
-		return nil, a.problem(err)
+		return nil, err
 	}
-	return &body[sdk.Template]{t}, nil
+	out := templateJSON(t)
+	if t.ActiveVersionID != uuid.Nil {
+		v, err := a.Workspaces.TemplateVersion(ctx, t.ActiveVersionID)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		active, err := versionJSON(v, t)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		out.Active = &active
+	}
+	return &body[sdk.Template]{out}, nil
 }
 
 func (a *API) deleteTemplate(ctx context.Context, in *templatePath) (*struct{}, error) {
 	if err := a.owns(ctx, "delete templates"); err != nil {
 		return nil, err
 	}
-	if !isText(in.Name) {
-		return nil, a.problem(store.ErrNotFound)
+	t, err := a.template(ctx, in.Name)
+	if err != nil {
+		return nil, err
 	}
-	if err := a.Workspaces.DeleteTemplate(ctx, in.Name); err != nil {
+	if err := a.Workspaces.DeleteTemplate(ctx, t.ID); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil
 }
-
-// label is what names of templates look like.
-var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // pushTemplate takes what runs on provisioners, with what they may do: hence
 // from owners of the deployment alone.
@@ -144,20 +145,29 @@ func (a *API) pushTemplate(ctx context.Context, in *struct {
 	if err := a.owns(ctx, "push templates"); err != nil {
 		return nil, err
 	}
-	if !label.MatchString(in.Name) {
-		return nil, huma.Error422UnprocessableEntity("the name of a template is a label of at most 32 lower-case letters, digits and hyphens")
-	}
 	if err := checkTexts(in.Body.Tags, in.Body.Variables); err != nil {
 		return nil, err
 	}
-	if err := archive.Check(in.Body.Archive); err != nil {
-		return nil, huma.Error422UnprocessableEntity(err.Error())
-	}
-	v, err := a.Workspaces.PushVersion(ctx, caller(ctx).UserID, in.Name, in.Body)
+	v, err := a.Workspaces.PushTemplate(ctx, workspaces.Push{
+		Template: in.Name, Message: in.Body.Message, Archive: in.Body.Archive, Variables: in.Body.Variables, Tags: in.Body.Tags,
+		CreatorID: caller(ctx).UserID, Activate: !in.Body.Inactive,
+	})
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.TemplateVersion]{v}, nil
+	t, err := a.template(ctx, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return a.answerVersion(v, t)
+}
+
+func (a *API) answerVersion(v store.TemplateVersion, t store.Template) (*body[sdk.TemplateVersion], error) {
+	out, err := versionJSON(v, t)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.TemplateVersion]{out}, nil
 }
 
 const (
@@ -182,44 +192,60 @@ func checkTexts(maps ...map[string]string) error {
 }
 
 func (a *API) listVersions(ctx context.Context, in *templatePath) (*body[sdk.List[sdk.TemplateVersion]], error) {
-	if !isText(in.Name) {
-		return nil, a.problem(store.ErrNotFound)
-	}
-	list, err := a.Workspaces.Versions(ctx, in.Name)
-	if err != nil {
-		return nil, a.problem(err)
-	}
-	return &body[sdk.List[sdk.TemplateVersion]]{sdk.List[sdk.TemplateVersion]{Items: items(list)}}, nil
-}
-
-// version finds a version.
-func (a *API) version(ctx context.Context, in *versionPath) (sdk.TemplateVersion, error) {
-	if !isText(in.Name) {
-		return sdk.TemplateVersion{}, a.problem(store.ErrNotFound)
-	}
-	v, err := a.Workspaces.Version(ctx, in.Name, in.Number)
-	if err != nil {
-		return v, a.problem(err)
-	}
-	return v, nil
-}
-
-func (a *API) getVersion(ctx context.Context, in *versionPath) (*body[sdk.TemplateVersion], error) {
-	v, err := a.version(ctx, in)
+	t, err := a.template(ctx, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	return &body[sdk.TemplateVersion]{v}, nil
+	list, err := a.Workspaces.TemplateVersions(ctx, t.ID)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	items := make([]sdk.TemplateVersion, 0, len(list))
+	for _, v := range list {
+		item, err := versionJSON(v, t)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		items = append(items, item)
+	}
+	return &body[sdk.List[sdk.TemplateVersion]]{sdk.List[sdk.TemplateVersion]{Items: items}}, nil
+}
+
+// version finds a version of a template by its number.
+func (a *API) version(ctx context.Context, in *versionPath) (store.Template, store.TemplateVersion, error) {
+	t, err := a.template(ctx, in.Name)
+	if err != nil {
+		return t, store.TemplateVersion{}, err
+	}
+	list, err := a.Workspaces.TemplateVersions(ctx, t.ID)
+	if err != nil {
+		return t, store.TemplateVersion{}, a.problem(err)
+	}
+	for _, v := range list {
+		if v.Number == in.Number {
+			return t, v, nil
+		}
+	}
+	return t, store.TemplateVersion{}, a.problem(store.ErrNotFound)
+}
+
+func (a *API) getVersion(ctx context.Context, in *versionPath) (*body[sdk.TemplateVersion], error) {
+	t, v, err := a.version(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return a.answerVersion(v, t)
 }
 
 func (a *API) pullTemplate(ctx context.Context, in *versionPath) (*raw, error) {
 	if err := a.owns(ctx, "read the files of templates"); err != nil {
 		return nil, err
 	}
-	if _, err := a.version(ctx, in); err != nil {
+	_, v, err := a.version(ctx, in)
+	if err != nil {
 		return nil, err
 	}
-	files, err := a.Workspaces.Archive(ctx, in.Name, in.Number)
+	files, err := a.Workspaces.TemplateArchive(ctx, v.ID)
 	if err != nil {
 		return nil, a.problem(err)
 	}
@@ -230,10 +256,14 @@ func (a *API) activateVersion(ctx context.Context, in *versionPath) (*struct{}, 
 	if err := a.owns(ctx, "activate versions of templates"); err != nil {
 		return nil, err
 	}
-	if _, err := a.version(ctx, in); err != nil {
+	_, v, err := a.version(ctx, in)
+	if err != nil {
 		return nil, err
 	}
-	if err := a.Workspaces.Activate(ctx, in.Name, in.Number); err != nil {
+	if v.Found == nil {
+		return nil, huma.Error409Conflict("the import of that version has not succeeded")
+	}
+	if err := a.Workspaces.ActivateVersion(ctx, v.ID); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil
@@ -246,11 +276,11 @@ func (a *API) cancelVersion(ctx context.Context, in *struct {
 	if err := a.owns(ctx, "cancel imports"); err != nil {
 		return nil, err
 	}
-	v, err := a.version(ctx, &in.versionPath)
+	_, v, err := a.version(ctx, &in.versionPath)
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.cancel(ctx, v.Job, in.Body.Force)
+	return nil, a.cancel(ctx, v.Import, in.Body.Force)
 }
 
 // versionLogs is for owners of the deployment: an import may say what is in
@@ -262,9 +292,9 @@ func (a *API) versionLogs(ctx context.Context, in *struct {
 	if err := a.owns(ctx, "read the logs of imports"); err != nil {
 		return nil, err
 	}
-	v, err := a.version(ctx, &in.versionPath)
+	_, v, err := a.version(ctx, &in.versionPath)
 	if err != nil {
 		return nil, err
 	}
-	return a.jobLog(v.Job, in.logQuery)
+	return a.jobLog(v.Import, in.logQuery), nil
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,7 +15,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/secret"
 	"github.com/aditmesh/adit/coordinator/store"
-	"github.com/aditmesh/adit/pkg/meshaddr"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -100,13 +101,26 @@ func (a *API) createWorkspace(ctx context.Context, in *body[sdk.CreateWorkspace]
 }
 
 func (a *API) createFromTemplate(ctx context.Context, req sdk.CreateWorkspace) (*body[sdk.CreatedWorkspace], error) {
-	if !isText(req.Template) {
-		return nil, a.problem(store.ErrNotFound)
-	}
 	if err := checkTexts(req.Parameters); err != nil {
 		return nil, err
 	}
-	w, err := a.Workspaces.CreateWorkspace(ctx, caller(ctx).UserID, req)
+	if !isText(req.Template) {
+		return nil, noSuchTemplate(req.Template)
+	}
+	t, err := a.Workspaces.Template(ctx, req.Template)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, noSuchTemplate(req.Template)
+	}
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	c := workspaces.Create{OwnerID: caller(ctx).UserID, Name: req.Name, TemplateID: t.ID, Parameters: req.Parameters, InitiatorID: caller(ctx).UserID}
+	if req.Version > 0 {
+		if c.VersionID, err = a.versionID(ctx, t.ID, req.Version); err != nil {
+			return nil, err
+		}
+	}
+	w, _, err := a.Workspaces.CreateWorkspace(ctx, c)
 	if err != nil {
 		return nil, a.problem(err)
 	}
@@ -115,6 +129,10 @@ func (a *API) createFromTemplate(ctx context.Context, req sdk.CreateWorkspace) (
 		return nil, a.problem(err)
 	}
 	return &body[sdk.CreatedWorkspace]{sdk.CreatedWorkspace{Workspace: made[0]}}, nil
+}
+
+func noSuchTemplate(name string) error {
+	return huma.Error422UnprocessableEntity("there is no template " + printable(name))
 }
 
 // find returns a workspace of the caller's. Anybody else's does not exist.
@@ -220,19 +238,4 @@ func (a *API) accessURL(ctx context.Context) *url.URL {
 	}
 	u, _ := ctx.Value(originKey{}).(*url.URL)
 	return u
-}
-
-func workspaceJSON(w store.Workspace) sdk.Workspace {
-	out := sdk.Workspace{
-		ID: w.ID.String(), Owner: w.OwnerName, Name: w.Name, External: w.External,
-		CreatedAt: w.CreatedAt, Agents: []sdk.Agent{}, Conditions: []sdk.Condition{},
-	}
-	for _, a := range w.Agents {
-		out.Agents = append(out.Agents, sdk.Agent{
-			ID: a.ID.String(), Name: a.Name, NodeID: a.ID.String(), Address: meshaddr.FromID(a.ID),
-			State: string(a.State), Version: a.Version, FirstConnectedAt: a.FirstConnectedAt,
-			LastConnectedAt: a.LastConnectedAt, DisconnectedAt: a.DisconnectedAt,
-		})
-	}
-	return out
 }

@@ -10,8 +10,6 @@ type Manifest struct {
 	Agent     string `json:"agent" doc:"Its own name"`
 	Workspace string `json:"workspace"`
 	Owner     string `json:"owner" doc:"User name of the workspace's owner"`
-	Build     string `json:"build" doc:"Id of the build that made it; empty for an external workspace"`
-
 	Directory                string            `json:"directory,omitempty" doc:"Where sessions begin; the home directory if empty"`
 	Env                      map[string]string `json:"env,omitempty"`
 	Scripts                  []Script          `json:"scripts,omitempty"`

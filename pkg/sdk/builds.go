@@ -11,8 +11,8 @@ import (
 // Condition is something that is true or not of a workspace, apart from its
 // phase.
 type Condition struct {
-	Type    string `json:"type" enum:"agent-connected,scripts-ready,up-to-date"`
-	Status  string `json:"status" enum:"true,false,unknown"`
+	Type    string `json:"type" doc:"agents-connected, scripts-ready or up-to-date"`
+	Status  string `json:"status" enum:"true,false"`
 	Message string `json:"message,omitempty" doc:"Why it is not true"`
 }
 
@@ -28,7 +28,6 @@ type Build struct {
 	ID              string            `json:"id"`
 	Number          int               `json:"number"`
 	Transition      string            `json:"transition" enum:"start,stop,delete"`
-	Template        string            `json:"template"`
 	TemplateVersion int               `json:"template_version"`
 	Parameters      map[string]string `json:"parameters"`
 	Initiator       string            `json:"initiator" doc:"User name of who asked for it"`
@@ -60,7 +59,6 @@ type Job struct {
 	Status      string     `json:"status" enum:"queued,running,succeeded,failed,canceled"`
 	Error       string     `json:"error,omitempty" doc:"Why it did not succeed, in one line"`
 	Problems    []Problem  `json:"problems,omitempty"`
-	Provisioner string     `json:"provisioner,omitempty" doc:"Name of the one that runs it or ran it"`
 	Canceling   bool       `json:"canceling,omitempty" doc:"Its end was asked for"`
 	CreatedAt   time.Time  `json:"created_at"`
 	StartedAt   *time.Time `json:"started_at"`

@@ -15,6 +15,8 @@ type Provisioner struct {
 	TerraformVersion string            `json:"terraform_version"`
 	Tags             map[string]string `json:"tags"`
 	Slots            int               `json:"slots" doc:"How many jobs it runs at once"`
+	Running          int               `json:"running" doc:"How many it runs now"`
+	Connected        bool              `json:"connected"`
 	ConnectedAt      time.Time         `json:"connected_at"`
 	LastSeenAt       time.Time         `json:"last_seen_at"`
 }
@@ -39,7 +41,7 @@ type CreatedProvisionerKey struct {
 	Text string `json:"key"`
 }
 
-// Provisioners lists those that are connected.
+// Provisioners lists those that were connected lately.
 func (c *Client) Provisioners(ctx context.Context) ([]Provisioner, error) {
 	var l List[Provisioner]
 	err := c.do(ctx, http.MethodGet, &l, nil, "provisioners")

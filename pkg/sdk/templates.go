@@ -16,10 +16,11 @@ type Template struct {
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`
 	CreatedAt time.Time `json:"created_at"`
-	// Active is the version that new workspaces get; null until one was
-	// imported and activated.
-	Active     *TemplateVersion `json:"active"`
-	Workspaces int              `json:"workspaces" doc:"How many were made from it and are there"`
+	// ActiveNumber is the version that new workspaces get; zero until the first
+	// import has succeeded. Lists leave Active out.
+	ActiveNumber int              `json:"active_version"`
+	Active       *TemplateVersion `json:"active,omitempty"`
+	Workspaces   int              `json:"workspaces" doc:"How many were made from it and are there"`
 }
 
 // TemplateVersion is a template's files as they were pushed, and what was found
