@@ -62,7 +62,7 @@ func (s *Store) TakeJob(ctx context.Context, p ProvisionerLoad, decide func(*Job
 		if int(n) >= p.Slots {
 			return ErrNotFound
 		}
-		var skip []uuid.UUID
+		skip := []uuid.UUID{} // null would match nothing
 		for {
 			j, err := q.LockNextJob(ctx, db.LockNextJobParams{Tags: jsonMap(p.Tags), Skip: skip})
 			if err != nil {

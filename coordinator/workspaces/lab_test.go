@@ -31,7 +31,7 @@ var database *postgres.Server
 func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &database)) }
 
 // timeout is how long a test waits for what has to happen.
-const timeout = 20 * time.Second
+const timeout = 10 * time.Second
 
 // lab is a coordinator's part for workspaces on a real Postgres, with provisioners
 // that the tests play, on real connections. It can be killed and started anew.
