@@ -482,7 +482,7 @@ func (m *machine) searchMTU(now time.Time, c *candidate, acts *actions) {
 
 // verifyMTU makes sure, while large packets flow, that they still pass.
 func (m *machine) verifyMTU(now time.Time, c *candidate, patience time.Duration, acts *actions) {
-	size, gone := c.mtu.verifyDue(now, patience, m.seen.out.large)
+	size, gone := c.mtu.verifyDue(now, patience, m.seen.out.large, c.proved)
 	if gone {
 		m.delivery = delivery{} // what is missing was too large
 	}
@@ -490,6 +490,9 @@ func (m *machine) verifyMTU(now time.Time, c *candidate, patience time.Duration,
 		p := ping{c.way, m.newTx(), size}
 		c.mtu.verify = &sentPing{p.tx, now, size, m.seen.out}
 		acts.pings = append(acts.pings, p)
+		if len(c.waiting) == 0 {
+			m.ping(now, c, acts) // to compare with
+		}
 	}
 }
 
