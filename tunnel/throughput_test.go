@@ -142,7 +142,7 @@ func tellCPU() {
 }
 
 // settling is how long a transfer may take to get up to speed.
-const settling = 2 * time.Second
+const settling = 4 * time.Second
 
 // receive answers each stream with how many bytes came, and how many bits a second
 // after settling.
@@ -322,9 +322,9 @@ func residents(t testing.TB, both [2]*throughputEnd) (kib [2]int) {
 // A long way costs no throughput once TCP is up to speed.
 func TestALongWayCostsNoThroughput(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 20 s")
+		t.Skip("takes half a minute")
 	}
-	const rate, lasts, least = 200_000_000, 8 * time.Second, 0.8
+	const rate, lasts, least = 200_000_000, settling + 6*time.Second, 0.8
 	var rates [2]float64
 	for i, delay := range []time.Duration{0, 30 * time.Millisecond} {
 		both, _ := startThroughput(t, &netlab.LongWay{Delay: delay, Rate: rate})

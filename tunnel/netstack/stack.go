@@ -31,9 +31,9 @@ import (
 const (
 	nicID = 1
 
-	// Socket buffers: the default suits a LAN, the maximum holds 400 Mbit/s at
-	// 100 ms. gVisor moves between them as the round trip asks.
-	bufMin, bufDefault, bufMax = 4 << 10, 1 << 20, 5 << 20
+	// Socket buffers: the default suits a LAN, the maximum holds a gigabit at
+	// 60 ms. gVisor moves between them as the round trip asks.
+	bufMin, bufDefault, bufMax = 4 << 10, 1 << 20, 8 << 20
 
 	// maxOpening bounds connections that a peer has begun and nobody has
 	// accepted yet.
@@ -85,15 +85,17 @@ func New(mtu int) (*Stack, error) {
 	return s, nil
 }
 
-// tune sets the TCP options that gVisor leaves off or small. Loss recovery by
-// RACK is on by default and stays so.
+// tune sets the TCP options that gVisor leaves off or small, and loss recovery by
+// RACK, which is on by default, off: with segments larger than a packet it takes
+// packets for lost that are not, and at 60 ms what was 180 Mbit/s becomes 10.
 func (s *Stack) tune() error {
 	sack := tcpip.TCPSACKEnabled(true)
+	noRACK := tcpip.TCPRecovery(0)
 	cubic := tcpip.CongestionControlOption("cubic")
 	moderate := tcpip.TCPModerateReceiveBufferOption(true)
 	recv := tcpip.TCPReceiveBufferSizeRangeOption{Min: bufMin, Default: bufDefault, Max: bufMax}
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: bufMin, Default: bufDefault, Max: bufMax}
-	for _, opt := range []tcpip.SettableTransportProtocolOption{&sack, &cubic, &moderate, &recv, &send} {
+	for _, opt := range []tcpip.SettableTransportProtocolOption{&sack, &noRACK, &cubic, &moderate, &recv, &send} {
 		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, opt); err != nil {
 			return fmt.Errorf("set %T: %v", opt, err)
 		}
