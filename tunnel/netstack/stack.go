@@ -141,16 +141,6 @@ func (s *Stack) DialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error
 	return conn, nil
 }
 
-// DialUDP returns a UDP socket connected to a port.
-func (s *Stack) DialUDP(to netip.AddrPort) (net.Conn, error) {
-	remote := s.fullAddress(to)
-	conn, err := gonet.DialUDP(s.stack, nil, &remote, ipv6.ProtocolNumber)
-	if err != nil {
-		return nil, fmt.Errorf("netstack: dial UDP %v: %w", to, err)
-	}
-	return conn, nil
-}
-
 // ListenTCP listens on a port of the stack's address; zero picks one.
 func (s *Stack) ListenTCP(port uint16) (net.Listener, error) {
 	l, err := gonet.ListenTCP(s.stack, tcpip.FullAddress{NIC: nicID, Port: port}, ipv6.ProtocolNumber)
