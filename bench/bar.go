@@ -15,6 +15,14 @@ type bar struct {
 	comment string
 }
 
+// of is what counts of the values.
+func (b bar) of(values []float64) float64 {
+	if b.q == 0.5 {
+		return median(values)
+	}
+	return quantile(values, b.q)
+}
+
 func bars() []bar {
 	interfaces := []string{"wireguard-go", "tailscaled"}
 	const half, tail = 0.5, 0.9
@@ -44,13 +52,13 @@ func (r results) bars() [][]string {
 		if len(mine) == 0 {
 			continue
 		}
-		ours, best, who := quantile(mine, b.q), math.NaN(), ""
+		ours, best, who := b.of(mine), math.NaN(), ""
 		for _, rival := range b.rivals {
 			v := r.values(rival, b.what)
 			if len(v) == 0 {
 				continue
 			}
-			if got := quantile(v, b.q); math.IsNaN(best) || b.least == (got < best) {
+			if got := b.of(v); math.IsNaN(best) || b.least == (got < best) {
 				best, who = got, rival
 			}
 		}
