@@ -37,10 +37,10 @@ var stunPorts = []uint{3478, 3479}
 
 type serverFlags struct {
 	listen, accessURL, dataDir, postgresURL, stateKeyFile string
-	relay                                   bool
-	tlsCert, tlsKey                         string
-	stunPorts                               []uint
-	nodePing, nodeTimeout                   time.Duration
+	relay                                                 bool
+	tlsCert, tlsKey                                       string
+	stunPorts                                             []uint
+	nodePing, nodeTimeout                                 time.Duration
 }
 
 func newServerCmd(a *app) *cobra.Command {

@@ -52,7 +52,8 @@ func (s *Store) StepJob(ctx context.Context, id uuid.UUID, decide func(*JobState
 }
 
 // TakeJob hands the oldest queued job to a provisioner that has its tags and a
-// free slot; ErrNotFound if there is none. Several at once each take another.
+// free slot; ErrNotFound if there is none, ErrBusy if there was one that
+// somebody is changing. Several at once each take another.
 func (s *Store) TakeJob(ctx context.Context, p ProvisionerLoad, decide func(*JobState) error) (st JobState, err error) {
 	err = s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
 		n, err := q.CountRunning(ctx, nullable(p.ID))
@@ -62,9 +63,12 @@ func (s *Store) TakeJob(ctx context.Context, p ProvisionerLoad, decide func(*Job
 		if int(n) >= p.Slots {
 			return ErrNotFound
 		}
-		var skip []uuid.UUID
+		skip := []uuid.UUID{} // null would match nothing
 		for {
 			j, err := q.LockNextJob(ctx, db.LockNextJobParams{Tags: jsonMap(p.Tags), Skip: skip})
+			if errors.Is(err, pgx.ErrNoRows) && len(skip) > 0 {
+				return ErrBusy
+			}
 			if err != nil {
 				return err
 			}

@@ -116,7 +116,7 @@ func step(st *store.JobState, e event) (store.Writes, []action, error) {
 			return store.Writes{}, nil, errStale
 		}
 		j.Status, j.Attempt, j.ProvisionerID = store.JobRunning, j.Attempt+1, e.provisioner
-		j.HeartbeatAt, j.StartedAt = &st.Now, &st.Now
+		j.HeartbeatAt, j.StartedAt = now(st), now(st)
 		settle(st)
 		return store.Writes{}, nil, nil
 	case planned:
@@ -125,7 +125,7 @@ func step(st *store.JobState, e event) (store.Writes, []action, error) {
 		return cancel(st, e)
 	case forced:
 		if j.Status == store.JobRunning && j.CancelRequestedAt != nil && j.CancelForcedAt == nil {
-			j.CancelForcedAt = &st.Now
+			j.CancelForcedAt = now(st)
 		}
 		return store.Writes{}, remind(j), nil
 	case reminded:
@@ -137,6 +137,12 @@ func step(st *store.JobState, e event) (store.Writes, []action, error) {
 	default:
 		return store.Writes{}, nil, fmt.Errorf("no such event: %T", e)
 	}
+}
+
+// now is the time of a step.
+func now(st *store.JobState) *time.Time {
+	t := st.Now
+	return &t
 }
 
 func begin(st *store.JobState, e planned) (store.Writes, []action, error) {
@@ -155,7 +161,7 @@ func begin(st *store.JobState, e planned) (store.Writes, []action, error) {
 		}
 	}
 	if j.BeganAt == nil {
-		j.BeganAt = &st.Now
+		j.BeganAt = now(st)
 	}
 	st.Build.HeldBy = j.ID
 	return w, nil, nil
@@ -170,7 +176,7 @@ func cancel(st *store.JobState, e cancelAsked) (store.Writes, []action, error) {
 		end(st, store.JobCanceled, e.why)
 		return store.Writes{}, nil, nil
 	case j.CancelRequestedAt == nil:
-		j.CancelRequestedAt, j.Error = &st.Now, e.why
+		j.CancelRequestedAt, j.Error = now(st), e.why
 	}
 	return store.Writes{}, remind(j), nil
 }
@@ -239,12 +245,12 @@ func finish(st *store.JobState, e finished) (store.Writes, []action, error) {
 
 // end gives a job its last status, and ends its build.
 func end(st *store.JobState, status store.JobStatus, why string) {
-	st.Job.Status, st.Job.FinishedAt, st.Job.Error = status, &st.Now, why
+	st.Job.Status, st.Job.FinishedAt, st.Job.Error = status, now(st), why
 	if status == store.JobSucceeded {
 		st.Job.Error = ""
 	}
 	if st.Build != nil {
-		st.Build.FinishedAt = &st.Now
+		st.Build.FinishedAt = now(st)
 	}
 	settle(st)
 }

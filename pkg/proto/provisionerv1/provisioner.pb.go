@@ -301,7 +301,8 @@ type Hello struct {
 	Protocol uint32                 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	// Version of the program, for people.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Name for people, such as the host's.
+	// Name for people, such as the host's. Of one key, it tells provisioners
+	// apart: the newer of two with the same name ends the older's session.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// Jobs go to provisioners that have all of the job's tags.
 	Tags map[string]string `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -309,7 +310,8 @@ type Hello struct {
 	Slots uint32 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
 	// Version of the Terraform it runs.
 	TerraformVersion string `protobuf:"bytes,6,opt,name=terraform_version,json=terraformVersion,proto3" json:"terraform_version,omitempty"`
-	// Jobs it still has from before, running or with a state to deliver.
+	// Jobs it still has from before, running or with a state to deliver. Any
+	// other that it was handed counts as lost.
 	Jobs          []*JobRef `protobuf:"bytes,7,rep,name=jobs,proto3" json:"jobs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -833,7 +835,7 @@ type Job struct {
 	LockFile []byte `protobuf:"bytes,4,opt,name=lock_file,json=lockFile,proto3" json:"lock_file,omitempty"`
 	// Values of the template's variables.
 	Variables map[string]string `protobuf:"bytes,5,rep,name=variables,proto3" json:"variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Of them and of parameters, what must not be shown.
+	// Values, of them and of parameters, that must not be shown.
 	Secrets []string `protobuf:"bytes,6,rep,name=secrets,proto3" json:"secrets,omitempty"`
 	// Types that are valid to be assigned to Work:
 	//

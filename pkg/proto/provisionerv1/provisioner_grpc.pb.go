@@ -49,8 +49,9 @@ type ProvisionerClient interface {
 	// SaveState stores a state, whole or partial, also of an attempt that is long
 	// over. The first message has the head, the others data.
 	SaveState(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[StateChunk, Saved], error)
-	// Planned tells what a build is about to make, before it is made. The
-	// coordinator has registered the agents when it answers.
+	// Planned tells what a build of any transition is about to do, before it is
+	// done. Nothing may be changed before the answer: until then the job may be
+	// given to another. The coordinator has registered the agents when it answers.
 	Planned(ctx context.Context, in *PlanReport, opts ...grpc.CallOption) (*Acknowledged, error)
 	// Finish ends an attempt. The provisioner repeats it until it is answered.
 	Finish(ctx context.Context, in *Result, opts ...grpc.CallOption) (*Acknowledged, error)
@@ -160,8 +161,9 @@ type ProvisionerServer interface {
 	// SaveState stores a state, whole or partial, also of an attempt that is long
 	// over. The first message has the head, the others data.
 	SaveState(grpc.ClientStreamingServer[StateChunk, Saved]) error
-	// Planned tells what a build is about to make, before it is made. The
-	// coordinator has registered the agents when it answers.
+	// Planned tells what a build of any transition is about to do, before it is
+	// done. Nothing may be changed before the answer: until then the job may be
+	// given to another. The coordinator has registered the agents when it answers.
 	Planned(context.Context, *PlanReport) (*Acknowledged, error)
 	// Finish ends an attempt. The provisioner repeats it until it is answered.
 	Finish(context.Context, *Result) (*Acknowledged, error)
