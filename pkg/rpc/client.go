@@ -25,8 +25,9 @@ import (
 )
 
 const (
-	// MaxMessage is the largest control message in bytes. The largest that is
-	// meant to be sent, a peer with all its endpoints, is under 4 KiB.
+	// MaxMessage is the largest control message in bytes unless configured. The
+	// largest that is meant to be sent, a peer with all its endpoints, is under
+	// 4 KiB.
 	MaxMessage = 64 << 10
 
 	// DefaultPing and DefaultTimeout: a peer that is gone is noticed after 30 s
@@ -71,6 +72,8 @@ type DialConfig struct {
 	// Ping is how often a silent connection is pinged, Timeout how long an
 	// answer may take. Zero means the defaults.
 	Ping, Timeout time.Duration
+	// MaxMessage is the largest message that is taken; zero means MaxMessage.
+	MaxMessage int
 }
 
 // Client is gRPC over one WebSocket, which is gone for good when it is lost.
@@ -144,7 +147,7 @@ func clientOn(ctx context.Context, conn net.Conn, cfg DialConfig) (*grpc.ClientC
 			Time:    max(orDefault(cfg.Ping, DefaultPing), 10*time.Second), // gRPC's floor
 			Timeout: orDefault(cfg.Timeout, DefaultTimeout),
 		}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(cmp.Or(cfg.MaxMessage, MaxMessage))),
 	)
 	if err != nil {
 		return nil, err

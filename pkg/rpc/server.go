@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -26,7 +27,8 @@ const readLimit = 256 << 10
 // HTTP/2; keepalive watches it from then on.
 const handshakeTimeout = 10 * time.Second
 
-// maxStreams bounds the RPCs under way on one connection. A node has one.
+// maxStreams bounds the RPCs under way on one connection unless configured. A
+// node has one.
 const maxStreams = 4
 
 // ServerConfig configures a Server.
@@ -39,6 +41,10 @@ type ServerConfig struct {
 	// Ping is how often a silent connection is pinged, Timeout how long an
 	// answer may take before the connection is closed. Zero means the defaults.
 	Ping, Timeout time.Duration
+	// MaxMessage is the largest message that is taken, MaxStreams how many RPCs
+	// may be under way on one connection. Zero means MaxMessage, and 4.
+	MaxMessage int
+	MaxStreams uint32
 }
 
 // Server speaks gRPC on the WebSockets that its handler accepts.
@@ -60,8 +66,8 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 		cfg: cfg,
 		grpc: grpc.NewServer(
 			grpc.Creds(identityCreds{}),
-			grpc.MaxRecvMsgSize(MaxMessage),
-			grpc.MaxConcurrentStreams(maxStreams),
+			grpc.MaxRecvMsgSize(cmp.Or(cfg.MaxMessage, MaxMessage)),
+			grpc.MaxConcurrentStreams(cmp.Or(cfg.MaxStreams, maxStreams)),
 			grpc.ConnectionTimeout(handshakeTimeout),
 			grpc.WaitForHandlers(true),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
