@@ -124,7 +124,12 @@ func (c *coordinator) await(what string, is func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			c.t.Fatalf("waited 90 s for %s; the logs are %q", what, c.logs)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for id, lines := range c.logs {
+				c.t.Logf("%s: %q", id, lines[max(0, len(lines)-20):])
+			}
+			c.t.Fatalf("waited 90 s for %s", what)
 		}
 	}
 }
@@ -299,8 +304,10 @@ func (c *coordinator) awaitLog(id, text string) {
 }
 
 // config is a provisioner's on a directory.
-func (c *coordinator) config(dir string) Config {
-	u, err := url.Parse(c.web.URL)
+func (c *coordinator) config(dir string) Config { return c.configAt(c.web.URL, dir) }
+
+func (c *coordinator) configAt(at, dir string) Config {
+	u, err := url.Parse(at)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -42,8 +42,9 @@ type logs struct {
 
 func newLogs(r *redactor) *logs { return &logs{redactor: r} }
 
-// add takes a line. It never blocks.
-func (l *logs) add(line *provisionerv1.Line) {
+// add takes a line, and reports whether there is room for more than errors. It
+// never blocks.
+func (l *logs) add(line *provisionerv1.Line) (more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stage = line.GetStage()
@@ -55,7 +56,7 @@ func (l *logs) add(line *provisionerv1.Line) {
 		line.Text = printable(l.redact(line.GetText()))
 		l.bytes += len(line.GetText()) + 1
 		l.lines = append(l.lines, line)
-		return
+		return true
 	}
 	if !l.cut {
 		l.cut = true
@@ -64,6 +65,7 @@ func (l *logs) add(line *provisionerv1.Line) {
 			Text: "the log is longer than 4 MiB; what follows is left out, but for errors",
 		})
 	}
+	return false
 }
 
 // say adds a line of the provisioner's own.

@@ -28,7 +28,8 @@ const (
 // output takes what one command of Terraform writes: a JSON object a line.
 type output struct {
 	stage    string
-	log      func(*provisionerv1.Line)
+	log      func(*provisionerv1.Line) (more bool)
+	enough   bool // log wants errors only
 	problem  func(*provisionerv1.Problem)
 	problems int
 
@@ -73,6 +74,9 @@ type message struct {
 }
 
 func (o *output) message(line []byte) {
+	if o.enough && !bytes.Contains(line, []byte(`"type":"diagnostic"`)) {
+		return // gigabytes of it are not worth reading
+	}
 	var m message
 	if json.Unmarshal(line, &m) != nil {
 		// A wrapper script, or a crash.
@@ -122,7 +126,7 @@ func (o *output) diagnose(d *tfjson.Diagnostic) {
 
 func (o *output) tell(at time.Time, level provisionerv1.Line_Level, text string) {
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
-		o.log(&provisionerv1.Line{AtMs: at.UnixMilli(), Stage: o.stage, Level: level, Text: line})
+		o.enough = !o.log(&provisionerv1.Line{AtMs: at.UnixMilli(), Stage: o.stage, Level: level, Text: line})
 	}
 }
 

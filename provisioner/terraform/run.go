@@ -45,9 +45,10 @@ type RunConfig struct {
 	Mark string
 	// Env is added to the environment.
 	Env map[string]string
-	// Log takes each line that Terraform says. It is called by one goroutine at
-	// a time and must not block.
-	Log func(*provisionerv1.Line)
+	// Log takes each line that Terraform says, and reports whether it wants more
+	// than errors from now on. It is called by one goroutine at a time and must
+	// not block.
+	Log func(*provisionerv1.Line) (more bool)
 }
 
 // Run is Terraform for one job.
