@@ -86,7 +86,7 @@ func (c *coordinator) open() {
 			return token, nil
 		},
 		Refuse:     func(w http.ResponseWriter, err error) { http.Error(w, err.Error(), http.StatusUnauthorized) },
-		MaxMessage: MaxMessage, MaxStreams: 64,
+		MaxMessage: rpc.MaxJobMessage, MaxStreams: 64,
 	}, func(r grpc.ServiceRegistrar) { provisionerv1.RegisterProvisionerServer(r, c) }))
 }
 

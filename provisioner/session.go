@@ -20,10 +20,6 @@ const (
 	// Path is where the coordinator serves provisioners.
 	Path = "/rpc/v1/provisioner"
 
-	// MaxMessage is the largest message either way: the report of a plan with
-	// 10,000 resources takes a few MiB.
-	MaxMessage = 16 << 20
-
 	// A broken session is made anew after a pause that doubles.
 	sessionRetryMin = 100 * time.Millisecond
 	sessionRetryMax = 3 * time.Second
@@ -119,7 +115,7 @@ func (p *provisioner) fence(ctx context.Context, c *contact) {
 func (p *provisioner) session(ctx context.Context, c *contact) (welcomed bool, err error) {
 	dial, done := context.WithTimeout(ctx, dialTimeout)
 	cc, err := rpc.Dial(dial, rpc.DialConfig{
-		URL: p.cfg.URL, Path: Path, Token: p.cfg.Token, HTTPClient: p.cfg.HTTPClient, MaxMessage: MaxMessage,
+		URL: p.cfg.URL, Path: Path, Token: p.cfg.Token, HTTPClient: p.cfg.HTTPClient, MaxMessage: rpc.MaxJobMessage,
 	})
 	done()
 	if err != nil {

@@ -25,10 +25,13 @@ import (
 )
 
 const (
-	// MaxMessage is the largest control message in bytes unless configured. The
-	// largest that is meant to be sent, a peer with all its endpoints, is under
-	// 4 KiB.
+	// MaxMessage is the largest control message in bytes. The largest that is
+	// meant to be sent, a peer with all its endpoints, is under 4 KiB.
 	MaxMessage = 64 << 10
+
+	// MaxJobMessage is that of provisioners: a plan of ten thousand resources,
+	// or a batch of log.
+	MaxJobMessage = 16 << 20
 
 	// DefaultPing and DefaultTimeout: a peer that is gone is noticed after 30 s
 	// at the latest.
@@ -72,7 +75,8 @@ type DialConfig struct {
 	// Ping is how often a silent connection is pinged, Timeout how long an
 	// answer may take. Zero means the defaults.
 	Ping, Timeout time.Duration
-	// MaxMessage is the largest message that is taken; zero means MaxMessage.
+	// MaxMessage bounds a message that is received, in bytes. Zero means
+	// MaxMessage.
 	MaxMessage int
 }
 
@@ -144,8 +148,8 @@ func clientOn(ctx context.Context, conn net.Conn, cfg DialConfig) (*grpc.ClientC
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
-			Time:    max(orDefault(cfg.Ping, DefaultPing), 10*time.Second), // gRPC's floor
-			Timeout: orDefault(cfg.Timeout, DefaultTimeout),
+			Time:    max(cmp.Or(cfg.Ping, DefaultPing), 10*time.Second), // gRPC's floor
+			Timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(cmp.Or(cfg.MaxMessage, MaxMessage))),
 	)
@@ -175,13 +179,6 @@ func waitReady(ctx context.Context, cc *grpc.ClientConn) error {
 		}
 	}
 	return nil
-}
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
 }
 
 // problem returns the reason in an error response, one line: the detail of an

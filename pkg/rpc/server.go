@@ -27,8 +27,8 @@ const readLimit = 256 << 10
 // HTTP/2; keepalive watches it from then on.
 const handshakeTimeout = 10 * time.Second
 
-// maxStreams bounds the RPCs under way on one connection unless configured. A
-// node has one.
+// maxStreams bounds the RPCs under way on one connection, where the server does
+// not say otherwise. A node has one.
 const maxStreams = 4
 
 // ServerConfig configures a Server.
@@ -41,10 +41,9 @@ type ServerConfig struct {
 	// Ping is how often a silent connection is pinged, Timeout how long an
 	// answer may take before the connection is closed. Zero means the defaults.
 	Ping, Timeout time.Duration
-	// MaxMessage is the largest message that is taken, MaxStreams how many RPCs
-	// may be under way on one connection. Zero means MaxMessage, and 4.
-	MaxMessage int
-	MaxStreams uint32
+	// MaxMessage bounds a message in bytes, and MaxStreams the RPCs under way on
+	// one connection. Zero means MaxMessage and 4.
+	MaxMessage, MaxStreams int
 }
 
 // Server speaks gRPC on the WebSockets that its handler accepts.
@@ -67,12 +66,12 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 		grpc: grpc.NewServer(
 			grpc.Creds(identityCreds{}),
 			grpc.MaxRecvMsgSize(cmp.Or(cfg.MaxMessage, MaxMessage)),
-			grpc.MaxConcurrentStreams(cmp.Or(cfg.MaxStreams, maxStreams)),
+			grpc.MaxConcurrentStreams(uint32(cmp.Or(cfg.MaxStreams, maxStreams))),
 			grpc.ConnectionTimeout(handshakeTimeout),
 			grpc.WaitForHandlers(true),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
-				Time:    orDefault(cfg.Ping, DefaultPing),
-				Timeout: orDefault(cfg.Timeout, DefaultTimeout),
+				Time:    cmp.Or(cfg.Ping, DefaultPing),
+				Timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
 			}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		),

@@ -62,11 +62,13 @@ type Job struct {
 	Attempt           int32
 	ProvisionerID     uuid.NullUUID
 	HeartbeatAt       *time.Time
+	BeganAt           *time.Time
 	CancelRequestedAt *time.Time
 	CancelForcedAt    *time.Time
 	Error             string
 	Problems          []byte
 	LogBytes          int64
+	LogSeq            int64
 	CreatedAt         time.Time
 	StartedAt         *time.Time
 	FinishedAt        *time.Time
@@ -135,6 +137,7 @@ type TemplateVersion struct {
 	Variables  []byte
 	Found      []byte
 	LockFile   []byte
+	Activate   bool
 	CreatedBy  uuid.UUID
 	CreatedAt  time.Time
 }
