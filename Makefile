@@ -1,6 +1,7 @@
 # make run    a server, a workspace and its agent on this machine
 # make test   every test, with the network lab when root
 # make lint   formatting, vet, staticcheck, generated code, go.mod
+# make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab
 # make build  bin/adit
 
 GO      ?= go
@@ -10,7 +11,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The checkout may belong to another user than the one who builds.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
-.PHONY: build run test test-short fuzz lint generate deps
+.PHONY: build run test test-short fuzz bench lint generate deps
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
@@ -62,3 +63,11 @@ lint: $(PROTOGEN)/protoc-gen-go
 
 deps:
 	@deploy/deps.sh run test lint
+
+# adit beside what it is to beat, on one lab; writes docs/benchmarks.md.
+# ROUNDS=9 measures longer, ONLY=tailscaled,adit-tun a part of it.
+ROUNDS ?= 5
+bench:
+	@deploy/deps.sh bench
+	cd bench && BENCH_ROUNDS=$(ROUNDS) BENCH_ONLY=$(ONLY) BENCH_REPORT=$(CURDIR)/docs/benchmarks.md \
+		$(GO) test -count=1 -timeout 0 -run '^TestCompare$$' -v

@@ -1,5 +1,5 @@
-// Package agent is what runs inside a workspace: a mesh node that serves SSH
-// and the workspace's ports to those the coordinator lets through.
+// Package agent is what runs inside a workspace: a mesh node that serves SSH,
+// speed tests and the workspace's ports to those the coordinator lets through.
 //
 // [Run] does everything and returns when its context ends, or when the
 // coordinator has refused the agent for good.
@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/aditmesh/adit/agent/port"
+	"github.com/aditmesh/adit/agent/speed"
 	"github.com/aditmesh/adit/agent/ssh"
 	"github.com/aditmesh/adit/tunnel"
 	"github.com/aditmesh/adit/tunnel/path"
@@ -57,27 +58,48 @@ func Run(ctx context.Context, cfg Config) error {
 	return errors.Join(err, node.Close())
 }
 
-// serve serves SSH and ports on the node until one of them ends.
+// serve serves SSH, speed tests and ports on the node until one of them ends.
 func serve(ctx context.Context, cfg Config, node *tunnel.Node, server *ssh.Server) error {
 	l, err := node.ListenTCP(sshPort)
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
+	tests, err := listenSpeed(node, cfg.Logger)
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
 	node.HandleTCP(port.Open)
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	go func() { served <- server.Serve(l) }()
+	go func() { served <- tests.Serve() }()
 	cfg.Logger.Info("agent ready", "name", node.Name(), "address", node.Address())
 
+	running := cap(served)
 	select {
 	case <-ctx.Done():
 	case <-node.Done():
 		err = fmt.Errorf("agent: %w", node.Err())
 	case err = <-served:
-		served <- nil
+		running--
 	}
-	closeErr := server.Close()
-	<-served
+	closeErr := errors.Join(server.Close(), tests.Close())
+	for range running {
+		<-served
+	}
 	return errors.Join(err, closeErr)
+}
+
+// listenSpeed listens for speed tests.
+func listenSpeed(node *tunnel.Node, log *slog.Logger) (*speed.Server, error) {
+	l, err := node.ListenTCP(speed.Port)
+	if err != nil {
+		return nil, err
+	}
+	packets, err := node.ListenUDP(speed.Port)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return speed.NewServer(l, packets, log), nil
 }
 
 // sessionEnv is the agent's environment without what is the agent's own: its

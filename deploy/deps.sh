@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a make target needs and this machine lacks,
-# and says so first. Usage: deps.sh run|test|lint …
+# and says so first. Usage: deps.sh run|test|bench|lint …
 set -euo pipefail
 
 # need COMMAND PACKAGE: the command in PATH, or in a place of its package's own.
@@ -30,9 +30,13 @@ for target in "$@"; do
 		need rsync rsync
 		need nft nftables
 		need ip iproute2
-		need miniupnpd miniupnpd
 		need miniupnpd miniupnpd-nftables
 		needC # the race detector
+		;;
+	bench)
+		need postgres postgresql
+		need iperf3 iperf3
+		need ping iputils-ping
 		;;
 	lint)
 		need protoc protobuf-compiler

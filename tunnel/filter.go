@@ -26,6 +26,10 @@ type filteredDevice struct {
 	tun.Device
 	parsed sync.Pool // of *packet.Parsed
 
+	// opened is called with what came out of the WireGuard device: packets of one
+	// peer.
+	opened func(bufs [][]byte, offset int)
+
 	// out and in meter the packets between this device and the sockets.
 	out, in *meter
 
@@ -48,6 +52,7 @@ func newFilteredDevice(dev tun.Device) *filteredDevice {
 		parsed:  sync.Pool{New: func() any { return new(packet.Parsed) }},
 		answers: filter.NewAllowNone(logger.Discard, new(netipx.IPSet)),
 		allow:   make(map[netip.Addr]*admission),
+		opened:  func([][]byte, int) {},
 		out:     newMeter(maxOutbound), in: newMeter(maxInbound),
 	}
 }
@@ -156,6 +161,7 @@ func (f *filteredDevice) Read(bufs [][]byte, sizes []int, offset int) (int, erro
 // Write passes on the packets that the policy admits.
 func (f *filteredDevice) Write(bufs [][]byte, offset int) (int, error) {
 	f.in.leave(len(bufs))
+	f.opened(bufs, offset)
 	p := f.parsed.Get().(*packet.Parsed)
 	kept := bufs[:0]
 	f.mu.RLock()

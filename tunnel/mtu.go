@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"sync"
@@ -8,6 +9,8 @@ import (
 
 	"golang.zx2c4.com/wireguard/tun"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+
+	"github.com/aditmesh/adit/tunnel/path"
 )
 
 const (
@@ -41,18 +44,23 @@ type destination interface {
 	// EnsureInDevice waits until the WireGuard device knows the peer, or until
 	// is closed.
 	EnsureInDevice(until <-chan struct{})
+	// NoteOpened tells that WireGuard opened packets of the peer, and how many of
+	// them were large.
+	NoteOpened(packets, large int)
 }
 
 // fittingDevice is a tun.Device whose outgoing packets fit the path of the peer
 // they are for. TCP is told the size when it connects, by the MSS option of its
-// SYN; a packet that is too large all the same is answered with an ICMPv6 Packet
-// Too Big (RFC 4443) or, where that cannot help, sent in fragments: when the
-// path carries less than IPv6's minimum, and for the stack in the process, which
-// keeps no path MTU but TCP's. Fragmenting is for the source alone (RFC 8200),
-// and this device stands at the source.
+// SYN. What is too large all the same, since the path has changed, is answered with
+// an ICMPv6 Packet Too Big (RFC 4443) if that can help. Where it cannot, TCP
+// segments are split and other packets sent in fragments: when the path carries
+// less than IPv6's minimum, and for the stack in the process, which keeps no path
+// MTU but TCP's, and after a Packet Too Big sends what is lost again in the old
+// size. Fragmenting is for the source alone (RFC 8200), and this device stands at
+// the source.
 type fittingDevice struct {
 	tun.Device
-	// fragments says that what is not TCP is fragmented in place of an answer.
+	// fragments says that packets are split or fragmented in place of an answer.
 	fragments bool
 	ident     atomic.Uint32 // of the last fragmented packet
 
@@ -62,7 +70,7 @@ type fittingDevice struct {
 	mu    sync.RWMutex
 	paths map[netip.Addr]destination // by mesh address; guarded by mu
 
-	waiting [][]byte // fragments that found no room; the reader's own
+	waiting [][]byte // packets that found no room; the reader's own
 }
 
 func newFittingDevice(dev tun.Device, fragments bool) *fittingDevice {
@@ -136,6 +144,10 @@ func (f *fittingDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error
 			told = dst
 			continue
 		}
+		if len(f.waiting) > 0 { // not to overtake those
+			f.waiting = append(f.waiting, bytes.Clone(packet))
+			continue
+		}
 		if kept != i { // the buffers themselves must stay where they are
 			sizes[kept] = copy(bufs[kept][offset:], packet)
 		}
@@ -162,11 +174,34 @@ func (f *fittingDevice) Write(bufs [][]byte, offset int) (int, error) {
 	return f.Device.Write(bufs, offset)
 }
 
-// tooBig deals with a packet larger than mtu: it is fragmented, or its sender
+// noteOpened notes packets, all of one peer, that WireGuard opened.
+func (f *fittingDevice) noteOpened(bufs [][]byte, offset int) {
+	first := bufs[0][offset:]
+	if len(first) < ipv6HeaderLen {
+		return
+	}
+	from := f.path(netip.AddrFrom16([16]byte(first[8:24])))
+	if from == nil {
+		return
+	}
+	large := 0
+	for _, buf := range bufs {
+		if path.IsLarge(len(buf) - offset) {
+			large++
+		}
+	}
+	from.NoteOpened(len(bufs), large)
+}
+
+// tooBig deals with a packet larger than mtu: it is sent in parts, or its sender
 // told, unless told already.
 func (f *fittingDevice) tooBig(packet []byte, mtu int, told bool) {
-	if len(packet) <= minIPv6MTU || f.fragments && packet[6] != nextTCP {
-		f.waiting = append(f.waiting, fragment(packet, mtu, f.ident.Add(1))...)
+	if len(packet) <= minIPv6MTU || f.fragments {
+		parts := splitTCP(packet, mtu)
+		if parts == nil {
+			parts = fragment(packet, mtu, f.ident.Add(1))
+		}
+		f.waiting = append(f.waiting, parts...)
 		return
 	}
 	if told {

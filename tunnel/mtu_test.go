@@ -42,6 +42,7 @@ type fixedMTU int
 
 func (m fixedMTU) MTU() int                           { return int(m) }
 func (fixedMTU) EnsureInDevice(until <-chan struct{}) {}
+func (fixedMTU) NoteOpened(packets, large int)        {}
 
 // readAll sends packets through a fitting device towards alice, whose path
 // carries mtu bytes.
@@ -74,7 +75,7 @@ func sizedPacket(proto byte, size int) []byte {
 func TestLargeTCPSegmentsAreAnsweredOnceAndSmallOnesPass(t *testing.T) {
 	big, small := sizedPacket(protoTCP, 1500), sizedPacket(protoTCP, 1440)
 	w := &wire{out: [][]byte{big, small, big}}
-	got := readAll(w, 1440, true)
+	got := readAll(w, 1440, false)
 	if len(got) != 1 || !bytes.Equal(got[0], small) {
 		t.Errorf("%d packets passed, want the one that fits", len(got))
 	}
@@ -98,6 +99,18 @@ func TestLargeTCPSegmentsAreAnsweredOnceAndSmallOnesPass(t *testing.T) {
 	}
 }
 
+// The stack in the process would send again in the old size what is lost.
+func TestLargeSegmentsOfTheOwnStackAreSplitInOrder(t *testing.T) {
+	w := &wire{out: [][]byte{sizedPacket(protoTCP, 1300), sizedPacket(protoTCP, 1440), sizedPacket(protoTCP, 100)}}
+	var sizes []int
+	for _, p := range readAll(w, 1400, true) {
+		sizes = append(sizes, len(p))
+	}
+	if want := []int{1300, 1400, 1440 - 1400 + ipv6HeaderLen + tcpHeaderLen, 100}; !slices.Equal(sizes, want) || len(w.in) != 0 {
+		t.Errorf("packets of %v bytes and %d answers, want %v and none", sizes, len(w.in), want)
+	}
+}
+
 func TestErrorsAreNotAnsweredWithErrors(t *testing.T) {
 	bad := sizedPacket(protoICMP6, 1500)
 	bad[ipv6HeaderLen] = 1 // destination unreachable
@@ -110,9 +123,9 @@ func TestErrorsAreNotAnsweredWithErrors(t *testing.T) {
 // The WireGuard device seals a packet in the buffer that it gave for it, whatever
 // the slices say afterwards.
 func TestBuffersStayInTheirPlaces(t *testing.T) {
-	w := &wire{out: [][]byte{sizedPacket(protoTCP, 1280), sizedPacket(protoTCP, 100), sizedPacket(protoTCP, 1500), sizedPacket(protoTCP, 200)}}
-	f := newFittingDevice(w, true)
-	f.setPath(alice, fixedMTU(1216))
+	w := &wire{out: [][]byte{sizedPacket(protoTCP, 1500), sizedPacket(protoTCP, 100), sizedPacket(protoTCP, 1500), sizedPacket(protoTCP, 200)}}
+	f := newFittingDevice(w, false)
+	f.setPath(alice, fixedMTU(1400))
 	bufs, sizes := make([][]byte, 4), make([]int, 4)
 	for i := range bufs {
 		bufs[i] = make([]byte, 2000)
@@ -120,7 +133,7 @@ func TestBuffersStayInTheirPlaces(t *testing.T) {
 	given := slices.Clone(bufs)
 	n, err := f.Read(bufs, sizes, deviceOffset)
 	if n < 2 || sizes[0] != 100 || sizes[1] != 200 || err != nil {
-		t.Fatalf("got %d packets of %v bytes, %v, want those that fit first", n, sizes, err)
+		t.Fatalf("got %d packets of %v bytes, %v, want those that fit", n, sizes, err)
 	}
 	for i := range bufs {
 		if &bufs[i][0] != &given[i][0] {
@@ -129,16 +142,16 @@ func TestBuffersStayInTheirPlaces(t *testing.T) {
 	}
 }
 
-// Below IPv6's minimum no answer helps, so even TCP is fragmented.
-func TestPathsBelowTheMinimumCarryFragments(t *testing.T) {
+// Below IPv6's minimum no answer helps.
+func TestPathsBelowTheMinimumCarryParts(t *testing.T) {
 	w := &wire{out: [][]byte{sizedPacket(protoTCP, 1280)}}
 	got := readAll(w, 1216, false)
 	if len(got) != 2 || len(w.in) != 0 {
-		t.Fatalf("%d packets and %d answers, want two fragments", len(got), len(w.in))
+		t.Fatalf("%d packets and %d answers, want two parts", len(got), len(w.in))
 	}
 	for _, f := range got {
 		if len(f) > 1216 {
-			t.Errorf("a fragment of %d bytes", len(f))
+			t.Errorf("a part of %d bytes", len(f))
 		}
 	}
 }

@@ -63,7 +63,7 @@ type Config struct {
 	// Device carries the tunnel's packets to and from this machine's own
 	// network stack, such as a TUN interface. The node closes it. Its address
 	// and routes are the caller's to set. Nil means a stack in the process,
-	// which DialTCP, DialUDP, ListenTCP, HandleTCP and Ping need.
+	// which DialTCP, DialUDP, ListenTCP, ListenUDP, HandleTCP and Ping need.
 	Device tun.Device
 	// Path is what the node is to do without on its way to peers.
 	Path path.Options
@@ -91,6 +91,8 @@ type Node struct {
 
 	// self is what the path engine last found out about this node's network.
 	self atomic.Pointer[path.Self]
+	// selfNews tells Network that there is more to know.
+	selfNews chan struct{}
 
 	// activations are peers that wait to get into the device.
 	activations chan activation
@@ -142,11 +144,13 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, stack: stack, fit: fit, filter: newFilteredDevice(fit),
 		pub:  [32]byte(priv.PublicKey().Bytes()),
 		done: make(chan struct{}), closed: make(chan struct{}), dirty: make(chan struct{}, 1), moved: make(chan struct{}, 1),
-		peers: make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
+		selfNews: make(chan struct{}, 1),
+		peers:    make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
 		wants: make(map[string]bool), refused: make(map[string]string),
 		askLater: make(map[string]bool), askAgain: make(map[string]bool),
 		changed: make(chan struct{}), activations: make(chan activation, maxActivating),
 	}
+	n.filter.opened = fit.noteOpened
 	n.self.Store(&path.Self{})
 	n.bind, err = path.New(path.Config{
 		PrivateKey:      [32]byte(priv.Bytes()),
@@ -256,9 +260,14 @@ func (n *Node) Connect(ctx context.Context, id string) (netip.Addr, error) {
 	for {
 		n.mu.Lock()
 		p, why, changed := n.peers[id], n.refused[id], n.changed
-		if p != nil && p.state == peerHere && p.ready && p.path != nil && len(p.addrs) > 0 {
-			defer n.mu.Unlock()
-			return p.addrs[0], nil
+		var heard <-chan struct{}
+		if p != nil && p.state == peerHere && p.path != nil && len(p.addrs) > 0 {
+			// The peer's own word is as good as the coordinator's, and sooner.
+			heard = p.path.Heard()
+			if p.ready || isClosed(heard) {
+				defer n.mu.Unlock()
+				return p.addrs[0], nil
+			}
 		}
 		if why != "" {
 			delete(n.wants, id)
@@ -269,6 +278,7 @@ func (n *Node) Connect(ctx context.Context, id string) (netip.Addr, error) {
 		}
 		select {
 		case <-changed:
+		case <-heard:
 		case <-n.done:
 			return netip.Addr{}, fmt.Errorf("tunnel: connect to peer %s: %w", id, n.Err())
 		case <-ctx.Done():
@@ -304,6 +314,14 @@ func (n *Node) ListenTCP(port uint16) (net.Listener, error) {
 		return nil, ErrNoStack
 	}
 	return n.stack.ListenTCP(port)
+}
+
+// ListenUDP listens on a UDP port of the node's mesh address.
+func (n *Node) ListenUDP(port uint16) (net.PacketConn, error) {
+	if n.stack == nil {
+		return nil, ErrNoStack
+	}
+	return n.stack.ListenUDP(port)
 }
 
 // HandleTCP takes the connections to ports that nobody listens on; see
@@ -350,6 +368,10 @@ func (n *Node) networkChanged() {
 func (n *Node) setSelf(s path.Self) {
 	n.log.Debug("network known", "nat", s.NAT, "home_relay", s.HomeRelay, "endpoints", s.Endpoints)
 	n.self.Store(&s)
+	select {
+	case n.selfNews <- struct{}{}:
+	default:
+	}
 	n.poke()
 }
 

@@ -63,6 +63,13 @@ func (n *Node) applyPeer(m *meshv1.Peer) error {
 		return fmt.Errorf("tunnel: peer %q from the coordinator: %w", m.GetId(), err)
 	}
 	p := n.peers[m.GetId()]
+	if p != nil && p.path != nil && info.PublicKey == ([32]byte{}) {
+		// A coordinator that was restarted has not seen the peer yet. The tunnel
+		// is none the worse for that.
+		p.ready = m.GetReady()
+		p.moveTo(stateOf(m.GetState()), time.Now())
+		return nil
+	}
 	if p != nil && (p.key != info.PublicKey || !slices.Equal(p.addrs, addrs)) {
 		n.removePeerLocked(p.id)
 		p = nil

@@ -90,7 +90,7 @@ func TestVerdicts(t *testing.T) {
 		},
 		"relay only":      {facts{self: path.Self{RelayOnly: true}, at: settled, online: true}, CodeRelayForced},
 		"peer relay only": {facts{at: path.Path{RelayOnly: true}, online: true}, CodeRelayForced},
-		"narrow":          {facts{at: path.Path{Narrow: 600}, online: true}, CodeMTU},
+		"narrow":          {facts{at: path.Path{Narrow: true}, online: true}, CodeMTU},
 		"swallowed":       {facts{at: path.Path{Swallowed: true}, online: true}, CodeDataBlocked},
 		"behind a VPN":    {facts{at: settled, online: true, vpn: "tun0"}, CodeVPNInTheWay},
 		"just begun":      {facts{at: path.Path{Since: now}, online: true}, CodeConnecting},

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"maps"
+	"slices"
 
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	"github.com/aditmesh/adit/tunnel/path"
@@ -124,13 +125,6 @@ func selfToProto(s *path.Self) *meshv1.Self {
 // sameSelf compares what matters to peers; round trips to relays change all
 // the time.
 func sameSelf(a, b *meshv1.Self) bool {
-	if a.GetHomeRelay() != b.GetHomeRelay() || a.GetNat() != b.GetNat() || len(a.GetEndpoints()) != len(b.GetEndpoints()) {
-		return false
-	}
-	for i, e := range a.GetEndpoints() {
-		if e != b.GetEndpoints()[i] {
-			return false
-		}
-	}
-	return true
+	return a.GetHomeRelay() == b.GetHomeRelay() && a.GetNat() == b.GetNat() &&
+		slices.Equal(a.GetEndpoints(), b.GetEndpoints()) && slices.Equal(a.GetCapabilities(), b.GetCapabilities())
 }

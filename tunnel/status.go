@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -17,6 +18,9 @@ type Peer struct {
 	// State is "here", or "lost" while the peer has no control session.
 	State string
 	Path  Path
+	// Proven says that a packet of the tunnel has come directly, not only the
+	// answer to a ping.
+	Proven bool
 	// RTT of a direct path; zero when not known.
 	RTT              time.Duration
 	LastHandshake    time.Time
@@ -55,7 +59,12 @@ type Relay struct {
 	URL    string  `json:"url"`
 	RTTMs  float64 `json:"rtt_ms,omitempty"`
 	Home   bool    `json:"home"`
+	// Error says why it is not connected, if it is to be.
+	Error string `json:"error,omitempty"`
 }
+
+// errNoRelay is why no relay is connected where none is known.
+var errNoRelay = errors.New("the coordinator names no relay")
 
 // Peers returns all peers, by name.
 func (n *Node) Peers() []Peer {
@@ -92,8 +101,14 @@ func (n *Node) describeLocked(p *peer, stats map[[32]byte]deviceStats) Peer {
 	if p.path != nil {
 		f.at = p.path.Path()
 		f.relayErr = n.bind.RelayError(f.at.Region)
+		if !f.at.Direct.IsValid() && f.settled() {
+			f.vpn = p.path.Detour()
+			if f.at.Region == 0 {
+				f.relayErr = errNoRelay
+			}
+		}
 		d.Path, d.RTT = n.pathOf(f.at, f.relayErr), f.at.RTT
-		d.Path.MTU = p.path.MTU()
+		d.Path.MTU, d.Proven = p.path.MTU(), f.at.Proven
 	}
 	d.Verdict = judge(f)
 	return d
@@ -146,10 +161,14 @@ func (n *Node) Relays() []Relay {
 	self := n.self.Load()
 	relays := []Relay{}
 	for _, r := range n.bind.Regions() {
-		relays = append(relays, Relay{
+		relay := Relay{
 			Region: r.Code, Name: r.Name, URL: r.Relays[0].URL,
 			RTTMs: float64(self.Latencies[r.ID]) / 1000, Home: r.ID == self.HomeRelay,
-		})
+		}
+		if err := n.bind.RelayError(r.ID); err != nil {
+			relay.Error = err.Error()
+		}
+		relays = append(relays, relay)
 	}
 	return relays
 }

@@ -70,6 +70,7 @@ func TestThroughputChild(t *testing.T) {
 	}
 	fit := newFittingDevice(stack, true)
 	filtered := newFilteredDevice(fit)
+	filtered.opened = fit.noteOpened
 	filtered.setSelf(self.addr)
 	filtered.setAllowed(peer.addr, []*meshv1.Allow{{Protocol: meshv1.Allow_ANY}})
 	bind, err := path.New(path.Config{
@@ -103,6 +104,9 @@ func TestThroughputChild(t *testing.T) {
 	}
 	fit.setPath(peer.addr, p)
 	p.SetInDevice(true)
+	if role == "receive" {
+		receive(t, stack)
+	}
 	for !p.Path().Direct.IsValid() || p.MTU() <= 1280 {
 		time.Sleep(10 * time.Millisecond) // the parent bounds the time
 	}
@@ -124,7 +128,6 @@ func TestThroughputChild(t *testing.T) {
 	if role == "send" {
 		send(t, stack, peer.addr, in)
 	} else {
-		receive(t, stack)
 		for in.Scan() {
 			tellCPU()
 		}

@@ -44,8 +44,8 @@ type facts struct {
 	at       path.Path
 	online   bool
 	relayErr error // why the relay is not connected
-	// vpn names the tunnel interface that packets to the peer's addresses
-	// leave by; empty if there is none.
+	// vpn names the other tunnel that packets to the peer's addresses leave by,
+	// looked for when the path has settled; empty if there is none.
 	vpn      string
 	guessing bool // ports may be guessed through a hard NAT
 	now      time.Time
@@ -66,6 +66,11 @@ func judge(f *facts) *Verdict {
 		return &Verdict{CodeRelayForced, "this node runs with --relay-only", "run it without"}
 	case f.at.RelayOnly:
 		return &Verdict{CodeRelayForced, "the peer's node runs with --relay-only", "run the peer's without"}
+	case f.vpn != "":
+		return &Verdict{
+			CodeVPNInTheWay, fmt.Sprintf("packets to the peer's addresses leave by the tunnel %s, and none is answered", f.vpn),
+			"exclude UDP to the peer's network from that VPN, or turn it off",
+		}
 	case f.self.NAT == path.NATBlocked:
 		return &Verdict{CodeUDPBlocked, fmt.Sprintf("none of %d STUN servers answered this node over UDP", f.self.STUNServers), openUDP}
 	case f.at.NAT == path.NATBlocked:
@@ -74,7 +79,7 @@ func judge(f *facts) *Verdict {
 			"let UDP out of the peer's network, and answers to it back in",
 		}
 	case f.relayErr != nil:
-		return &Verdict{CodeNoRelay, f.relayErr.Error(), "make the relay's HTTPS port reachable from this network"}
+		return &Verdict{CodeNoRelay, f.relayErr.Error(), "give the deployment a relay whose HTTPS port this network reaches"}
 	case !f.online:
 		return &Verdict{CodePeerOffline, "the peer has no control session", "start the agent, or look at its log"}
 	case f.apart():
@@ -86,20 +91,15 @@ func judge(f *facts) *Verdict {
 			CodeIPVersions, fmt.Sprintf("this node has only %s, the peer only %s", only[0], only[1]),
 			"bring both IPv4 and IPv6 to one of the two networks",
 		}
-	case f.at.Narrow > 0:
+	case f.at.Narrow:
 		return &Verdict{
-			CodeMTU, fmt.Sprintf("the peer answers directly, but no UDP payload of more than %d bytes arrives", f.at.Narrow),
+			CodeMTU, "the peer answers directly, but packets of 1280 bytes, the least that a tunnel needs, do not arrive",
 			"raise the MTU of the links between the two networks to 1280 bytes or more",
 		}
 	case f.at.Swallowed:
 		return &Verdict{CodeDataBlocked, "the peer answers pings directly, but packets of the tunnel do not arrive", leaveWire}
 	case f.self.NAT == path.NATHard && f.at.NAT == path.NATHard:
 		return &Verdict{CodeHardNATBoth, "both networks map each UDP destination to another port", mapPorts}
-	case f.vpn != "" && f.settled():
-		return &Verdict{
-			CodeVPNInTheWay, fmt.Sprintf("packets to the peer's addresses leave by the tunnel %s, and none is answered", f.vpn),
-			"exclude UDP to the peer's network from that VPN, or turn it off",
-		}
 	case f.oneHard() && !f.guessing:
 		return &Verdict{CodeHardNAT, "one network maps each UDP destination to another port, and port guessing is off", "run without --no-port-guessing; or " + mapPorts}
 	case f.oneHard() && f.at.HardRounds >= path.HardRounds:

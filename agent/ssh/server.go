@@ -10,6 +10,7 @@
 package ssh
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -18,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	gssh "github.com/gliderlabs/ssh"
 	"golang.org/x/crypto/ssh"
@@ -33,6 +35,9 @@ type Config struct {
 	Env []string
 	// Logger gets one line a session; nil discards.
 	Logger *slog.Logger
+	// AliveEvery is how often a client is asked for a sign of life, and AliveFor
+	// how long that may take. Zero means 5 and 15 minutes.
+	AliveEvery, AliveFor time.Duration
 }
 
 // Server is an SSH server.
@@ -48,11 +53,14 @@ func New(cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.AliveEvery = cmp.Or(cfg.AliveEvery, defaultAliveEvery)
+	cfg.AliveFor = cmp.Or(cfg.AliveFor, defaultAliveFor)
 	s := &Server{cfg: cfg, log: cfg.Logger}
 	forward := &gssh.ForwardedTCPHandler{}
 	s.server = &gssh.Server{
-		Version:     "adit",
-		HostSigners: []gssh.Signer{cfg.HostKey},
+		Version:      "adit",
+		HostSigners:  []gssh.Signer{cfg.HostKey},
+		ConnCallback: s.keepAlive,
 		ChannelHandlers: map[string]gssh.ChannelHandler{
 			"session":      s.handleSession,
 			"direct-tcpip": gssh.DirectTCPIPHandler,

@@ -33,7 +33,10 @@ type served struct {
 	home string
 }
 
-func serve(t *testing.T) *served {
+func serve(t *testing.T) *served { return serveWith(t, Config{}) }
+
+// serveWith serves with what of cfg is not the same in every test.
+func serveWith(t *testing.T, cfg Config) *served {
 	t.Helper()
 	if _, err := exec.LookPath("ssh"); err != nil {
 		t.Skip("no OpenSSH client on this machine")
@@ -43,10 +46,9 @@ func serve(t *testing.T) *served {
 		t.Fatal(err)
 	}
 	home := t.TempDir()
-	srv := New(Config{
-		HostKey: key, Env: []string{"PATH=" + os.Getenv("PATH")},
-		Account: Account{Name: "tester", Home: home, Shell: "/bin/sh"},
-	})
+	cfg.HostKey, cfg.Env = key, []string{"PATH=" + os.Getenv("PATH")}
+	cfg.Account = Account{Name: "tester", Home: home, Shell: "/bin/sh"}
+	srv := New(cfg)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -291,6 +293,40 @@ func TestClientThatVanishesTakesItsProcessesAlong(t *testing.T) {
 		}
 		tick.Stop()
 	}
+}
+
+// A client that is killed, or whose cable is pulled, closes nothing.
+func TestClientThatFallsSilentTakesItsProcessesAlong(t *testing.T) {
+	s := serveWith(t, Config{AliveEvery: 10 * time.Millisecond, AliveFor: time.Second})
+	talks, silent := s.ssh("-T", "sleep 2; echo still here"), s.ssh("-T", "echo $$; exec sleep 60")
+	var said bytes.Buffer
+	talks.Stdout = &said
+	out, err := silent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*exec.Cmd{talks, silent} {
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var pid int
+	if _, err := fmt.Fscan(out, &pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := silent.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); syscall.Kill(pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the process outlived its client")
+		}
+	}
+	if err := talks.Wait(); err != nil || said.String() != "still here\n" {
+		t.Errorf("the client that answers: %q, %v", said.String(), err)
+	}
+	_ = silent.Process.Kill()
+	_ = silent.Wait() // killed
 }
 
 func TestManyBytesBothWays(t *testing.T) {

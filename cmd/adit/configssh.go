@@ -22,6 +22,8 @@ func newConfigSSHCmd(a *app) *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "config-ssh", Short: "Make OpenSSH reach workspaces as WS.adit", Args: args(cobra.NoArgs),
+		Example: `  adit config-ssh
+  ssh dev.adit; scp notes.txt dev.adit:; code --remote ssh-remote+dev.adit .`,
 		Long: `Write a "Host *.adit" block into the OpenSSH configuration, so that ssh, scp,
 rsync and editors reach workspaces by name. Everything else in the file stays.`,
 		RunE: func(*cobra.Command, []string) error {

@@ -65,11 +65,11 @@ func (a *app) connect(ctx context.Context, text string, wait time.Duration) (*ta
 	}()
 	w, name, findErr := findWorkspace(ctx, c, text)
 	startErr := <-started
-	if err := errors.Join(findErr); err != nil {
+	if findErr != nil {
 		if startErr == nil {
 			node.Close()
 		}
-		return nil, err
+		return nil, findErr
 	}
 	if startErr != nil {
 		return nil, startErr

@@ -12,8 +12,8 @@ import (
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
-// connections asks the API who is linked to the workspace and by which path.
-func (d *deployment) connections() ([]sdk.Connection, error) {
+// connections asks the API who is linked to a workspace and by which path.
+func (d *deployment) connections(workspace string) ([]sdk.Connection, error) {
 	var s session
 	raw, err := os.ReadFile(filepath.Join(d.dir, "config", "session.json"))
 	if err == nil {
@@ -22,7 +22,7 @@ func (d *deployment) connections() ([]sdk.Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequest(http.MethodGet, d.url()+"/api/v1/workspaces/me/dev/connections", nil)
+	req, err := http.NewRequest(http.MethodGet, d.url()+"/api/v1/workspaces/me/"+workspace+"/connections", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -48,13 +48,13 @@ func (d *deployment) connections() ([]sdk.Connection, error) {
 	return list.Items, json.NewDecoder(resp.Body).Decode(&list)
 }
 
-// linked waits until the API shows a connected client whose link is as wanted,
-// and returns that.
-func (d *deployment) linked(what string, is func(sdk.Connection) bool) sdk.Connection {
+// linked waits until the API shows a connected client of a workspace whose link is
+// as wanted, and returns that.
+func (d *deployment) linked(workspace, what string, is func(sdk.Connection) bool) sdk.Connection {
 	d.t.Helper()
 	var found sdk.Connection
 	d.eventually(what, func() bool {
-		list, err := d.connections()
+		list, err := d.connections(workspace)
 		if err != nil {
 			d.t.Fatal(err)
 		}

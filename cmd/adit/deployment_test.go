@@ -126,9 +126,12 @@ func (d *deployment) in(t *testing.T) *deployment {
 }
 
 // url is where the laptop finds the server.
-func (d *deployment) url() string {
+func (d *deployment) url() string { return d.urlFor(d.laptop) }
+
+// urlFor is where a host finds the server.
+func (d *deployment) urlFor(h *netlab.Host) string {
 	ip := d.server.Addr()
-	if !d.laptop.Addr().IsValid() {
+	if !h.Addr().IsValid() {
 		ip = d.server.Addr6()
 	}
 	return "http://" + netip.AddrPortFrom(ip, 7080).String()
@@ -267,7 +270,10 @@ func (d *deployment) run(h *netlab.Host, log string, cmd *exec.Cmd) *program {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	cmd.Stdout, cmd.Stderr = w, w
+	cmd.Stderr = w
+	if cmd.Stdout == nil {
+		cmd.Stdout = w
+	}
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		d.t.Fatal(err)
 	}

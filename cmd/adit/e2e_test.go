@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,7 +168,8 @@ func portForwarding(t *testing.T, d *deployment) {
 }
 
 // onlyKnownProtocols checks what went through the laptop's router: WireGuard,
-// disco and STUN over UDP, and TCP to the coordinator alone.
+// disco and STUN over UDP, and TCP to the coordinator alone. The router itself is
+// asked for a port of its own, which concerns nobody outside.
 func onlyKnownProtocols(t *testing.T, d *deployment, flows map[netlab.Flow]netlab.Seen) {
 	kinds := map[string]int{}
 	for f, seen := range flows {
@@ -179,6 +181,8 @@ func onlyKnownProtocols(t *testing.T, d *deployment, flows map[netlab.Flow]netla
 		}
 		for _, s := range seen.Samples {
 			switch {
+			case isAskingForAPort(f.Dst):
+				kinds["port mapping"]++
 			case len(s) >= 4 && s[0] >= 1 && s[0] <= 4 && s[1] == 0 && s[2] == 0 && s[3] == 0:
 				kinds["WireGuard"]++
 			case bytes.HasPrefix(s, []byte("TS\xf0\x9f\x92\xac")):
@@ -198,6 +202,14 @@ func onlyKnownProtocols(t *testing.T, d *deployment, flows map[netlab.Flow]netla
 			t.Errorf("no %s was seen: %v", k, kinds)
 		}
 	}
+}
+
+// isAskingForAPort reports whether to is where a host behind the first router asks
+// for a port: its NAT-PMP, or whoever speaks UPnP there.
+func isAskingForAPort(to netip.AddrPort) bool {
+	const pmp, ssdp = 5351, 1900
+	router := to.Addr() == netip.MustParseAddr("192.168.1.1")
+	return router && to.Port() == pmp || (router || to.Addr() == netip.MustParseAddr("239.255.255.250")) && to.Port() == ssdp
 }
 
 func badInput(t *testing.T, d *deployment) {

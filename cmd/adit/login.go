@@ -122,6 +122,7 @@ func (p *prompter) password(fromStdin bool, in io.Reader) (string, error) {
 func newLogoutCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "logout", Short: "Revoke the session's token and forget it", Args: args(cobra.NoArgs),
+		Example: "  adit logout",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -142,9 +143,14 @@ func newLogoutCmd(a *app) *cobra.Command {
 }
 
 func newTokensCmd(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "tokens", Short: "Manage your API tokens"}
+	cmd := &cobra.Command{
+		Use: "tokens", Short: "Manage your API tokens",
+		Example: `  adit tokens create ci --lifetime 720h
+  adit tokens list`,
+	}
 	list := &cobra.Command{
 		Use: "list", Short: "List tokens", Args: args(cobra.NoArgs),
+		Example: "  adit tokens list -o json | jq -r .[].name",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -170,6 +176,8 @@ func newTokensCmd(a *app) *cobra.Command {
 	var lifetime time.Duration
 	create := &cobra.Command{
 		Use: "create NAME", Short: "Make a token and print it", Args: args(cobra.ExactArgs(1)),
+		Example: `  adit tokens create ci
+  ADIT_TOKEN=$(adit tokens create ci -o json | jq -r .token) make deploy`,
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			if cmd.Flags().Changed("lifetime") && lifetime < time.Second {
 				return usagef("--lifetime %v: want a second or more", lifetime)
@@ -191,6 +199,7 @@ func newTokensCmd(a *app) *cobra.Command {
 	create.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it is good for (default: for ever)")
 	remove := &cobra.Command{
 		Use: "delete ID", Short: "Revoke a token", Args: args(cobra.ExactArgs(1)),
+		Example: "  adit tokens delete 6f1c…    # as 'adit tokens list' shows it",
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			c, err := a.client()
 			if err != nil {

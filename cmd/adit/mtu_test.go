@@ -158,7 +158,7 @@ func (d *deployment) carriesOneMiB(t *testing.T, u underlay, near, far netip.Add
 // go that way and come back whole. It returns the mean size of the packets.
 func (d *deployment) echoesOneMiB(u underlay, near netip.Addr, open func() (io.WriteCloser, io.Reader)) (mean int) {
 	d.t.Helper()
-	d.linked(fmt.Sprintf("direct both ways with an mtu of %d", u.inside), func(c sdk.Connection) bool {
+	d.linked("dev", fmt.Sprintf("direct both ways with an mtu of %d", u.inside), func(c sdk.Connection) bool {
 		return c.ByClient.Path == "direct" && c.ByClient.MTU == u.inside && c.ByAgent.Path == "direct" && c.ByAgent.MTU == u.inside
 	})
 	wire := d.devbox.Capture()

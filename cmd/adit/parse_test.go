@@ -191,3 +191,43 @@ func TestTheTokenOfOneCoordinatorIsNotSentToAnother(t *testing.T) {
 		t.Errorf("client %v, %v", c, err)
 	}
 }
+
+// Writing the block twice is writing it once, and all else in the file stays.
+func FuzzReplaceFenced(f *testing.F) {
+	f.Add("Host a\n    User b\n")
+	f.Add("x\n" + sshFenceBegin + "\nold\n" + sshFenceEnd + "\ny\n")
+	f.Add(sshFenceBegin)
+	f.Fuzz(func(t *testing.T, old string) {
+		block := sshBlock("/usr/bin/adit", "/home/a/.config/adit")
+		once, err := replaceFenced(old, block)
+		if err != nil {
+			return
+		}
+		twice, err := replaceFenced(once, block)
+		if err != nil || twice != once {
+			t.Errorf("%q becomes %q and then %q (%v)", old, once, twice, err)
+		}
+		if !strings.Contains(old, sshFenceBegin) && !strings.HasSuffix(once, old) {
+			t.Errorf("%q is lost in %q", old, once)
+		}
+	})
+}
+
+// What is typed arrives, but for the tildes that mean something.
+func FuzzEscapes(f *testing.F) {
+	f.Add("ls\r~~x\r")
+	f.Add("a~.b\n~.")
+	f.Fuzz(func(t *testing.T, typed string) {
+		hungUp := false
+		got, err := io.ReadAll(&escapes{in: strings.NewReader(typed), hangUp: func() { hungUp = true }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(typed, "~") && string(got) != typed {
+			t.Errorf("%q arrives as %q", typed, got)
+		}
+		if hungUp && !strings.Contains(typed, "~.") {
+			t.Errorf("%q hangs up", typed)
+		}
+	})
+}

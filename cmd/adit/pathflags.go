@@ -17,6 +17,7 @@ func (a *app) pathFlags(cmd *cobra.Command) {
 	}{
 		{&a.path.RelayOnly, "relay-only", "ADIT_RELAY_ONLY", "use no direct path, only relays"},
 		{&a.path.NoPortGuessing, "no-port-guessing", "ADIT_NO_PORT_GUESSING", "do not try many ports to pass a hard NAT"},
+		{&a.path.NoUDPOffload, "no-udp-offload", "ADIT_NO_UDP_OFFLOAD", "do not let the kernel join and split UDP packets"},
 		{&a.path.NoPortMapping, "no-port-mapping", "ADIT_NO_PORT_MAPPING", "do not ask the router to let packets in (UPnP, NAT-PMP, PCP)"},
 	} {
 		set, _ := strconv.ParseBool(os.Getenv(f.env)) // nonsense is no

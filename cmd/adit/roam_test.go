@@ -87,3 +87,33 @@ func TestWakingIsNoticedAtOnce(t *testing.T) {
 		t.Errorf("noticed after %v", noticed)
 	}
 }
+
+// The address stays and the way is another, as when a VPN comes up: connections
+// that do not survive that are dialled anew at once, not when they time out.
+func TestConnectionsThatDoNotSurviveAChangeAreDialledAnew(t *testing.T) {
+	d := deploy(t, netlab.PortRestricted, netlab.PortRestricted)
+	heal := d.office.Fault(netlab.OnlyTCP(1)) // nothing gets through
+	start := time.Now()
+	if _, err := d.devbox.Output(t.Context(), "ip", "route", "add", "203.0.113.0/24", "via", "192.168.2.1"); err != nil {
+		t.Fatal(err)
+	}
+	ended := map[string]time.Duration{"control session ended": 0, "relay connection ended": 0}
+	for range ended {
+		line := d.agentProc.waitLine("connections ended", func(line string) bool {
+			return strings.Contains(line, "control session ended") || strings.Contains(line, "relay connection ended")
+		})
+		for what := range ended {
+			if strings.Contains(line, what) && ended[what] == 0 {
+				ended[what] = time.Since(start)
+			}
+		}
+	}
+	heal()
+	d.agentProc.waitFor("joined the mesh")
+	t.Logf("%v; joined again %v after the start", ended, time.Since(start))
+	for what, took := range ended {
+		if took == 0 || took > 2*time.Second {
+			t.Errorf("%s after %v", what, took)
+		}
+	}
+}

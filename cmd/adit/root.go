@@ -80,6 +80,10 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Reach your development workspaces directly, peer to peer",
 		Long: `adit connects people to their development workspaces over a WireGuard mesh:
 directly where a direct path exists, over a relay while none does.`,
+		Example: `  adit login https://adit.example.com
+  adit create dev --external     # prints what to run on the workspace's host
+  adit ssh dev
+  adit status                    # paths, and why one is not direct`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
@@ -111,7 +115,8 @@ directly where a direct path exists, over a relay while none does.`,
 		newServerCmd(a), newAgentCmd(a),
 		newLoginCmd(a), newLogoutCmd(a), newTokensCmd(a),
 		newCreateCmd(a), newListCmd(a), newShowCmd(a), newDeleteCmd(a),
-		newSSHCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a), newPingCmd(a), newStatusCmd(a),
+		newSSHCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a),
+		newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
 		newVersionCmd(a),
 	)
 	return root

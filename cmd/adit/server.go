@@ -184,7 +184,11 @@ func listenWeb(ctx context.Context, f serverFlags) (net.Listener, error) {
 func prepareDataDir(dir string) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		// The user that runs Postgres has to pass through, whatever the umask.
-		if err := errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711)); err != nil {
+		err := os.MkdirAll(dir, 0o711)
+		if err == nil {
+			err = os.Chmod(dir, 0o711)
+		}
+		if err != nil {
 			return fmt.Errorf("data directory: %w; choose another with --data-dir", err)
 		}
 	}

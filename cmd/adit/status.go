@@ -14,9 +14,13 @@ import (
 	"github.com/aditmesh/adit/tunnel"
 )
 
-// statusSettles is how long status gives paths to become direct, and networks
-// to show that they block UDP.
-const statusSettles = 3 * time.Second
+// statusSettles is how long status gives paths to become direct, or to show why
+// they do not: a little longer than a verdict takes to be final.
+const statusSettles = 5 * time.Second
+
+// statusEcho is how long status waits for an echo before it sends the next: one that
+// is lost says little about a path, and a few that are say all.
+const statusEcho = 300 * time.Millisecond
 
 // statusReport is the JSON of status.
 type statusReport struct {
@@ -40,6 +44,8 @@ type statusPeer struct {
 func newStatusCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how each of your workspaces can be reached from here", Args: args(cobra.NoArgs),
+		Example: `  adit status
+  adit status -o json | jq '.peers[] | select(.verdict) | {name, verdict}'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := status(cmd.Context(), a)
 			if err != nil {
@@ -90,15 +96,17 @@ func status(ctx context.Context, a *app) (statusReport, error) {
 }
 
 // settle links to an agent and waits until the path is direct or ctx ends. An
-// echo makes the tunnel's handshake happen.
+// echo makes the tunnel's handshake happen, and its answer proves the path.
 func settle(ctx context.Context, node *tunnel.Node, agent sdk.Agent) {
 	addr, err := node.Connect(ctx, agent.NodeID)
 	if err != nil {
 		return // shows as no path
 	}
 	for ctx.Err() == nil {
-		_, err := node.Ping(ctx, addr)
-		if p, ok := node.Peer(agent.NodeID); err == nil && ok && p.Verdict == nil {
+		echo, cancel := context.WithTimeout(ctx, statusEcho)
+		_, err := node.Ping(echo, addr)
+		cancel()
+		if p, ok := node.Peer(agent.NodeID); err == nil && ok && p.Verdict == nil && p.Proven {
 			return
 		}
 		select {

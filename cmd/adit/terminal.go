@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/crypto/ssh"
@@ -18,6 +19,7 @@ import (
 func runInteractive(ctx context.Context, a *app, client *ssh.Client, s *ssh.Session, line string) error {
 	width, height := 80, 24
 	input := a.in
+	var hungUp atomic.Bool
 	if f, ok := a.in.(*os.File); ok && isTerminal(f) {
 		fd := int(f.Fd())
 		if w, h, err := term.GetSize(fd); err == nil {
@@ -31,6 +33,7 @@ func runInteractive(ctx context.Context, a *app, client *ssh.Client, s *ssh.Sess
 		resized := followSize(fd, s)
 		defer resized()
 		input = &escapes{in: a.in, hangUp: func() {
+			hungUp.Store(true)
 			fmt.Fprint(a.err, "\r\nDisconnected.\r\n")
 			client.Close()
 		}}
@@ -42,7 +45,11 @@ func runInteractive(ctx context.Context, a *app, client *ssh.Client, s *ssh.Sess
 	if err := s.RequestPty(name, height, width, ssh.TerminalModes{}); err != nil {
 		return fmt.Errorf("open a terminal in the workspace: %w", err)
 	}
-	return startSession(ctx, a, s, line, input)
+	err := startSession(ctx, a, s, line, input)
+	if hungUp.Load() {
+		return exitError(sshLost) // and that was said
+	}
+	return err
 }
 
 // followSize passes changes of the terminal's size on until its result is

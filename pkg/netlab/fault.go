@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
@@ -18,6 +19,31 @@ type Fault struct {
 // BlockUDP drops all UDP.
 func BlockUDP() Fault {
 	return Fault{[][]expr.Any{append(isProtocol(unix.IPPROTO_UDP), &expr.Verdict{Kind: expr.VerdictDrop})}}
+}
+
+// BlockUDPWith drops UDP to and from one IPv4 address.
+func BlockUDPWith(addr netip.Addr) Fault {
+	const sourceOffset, destOffset = 12, 16
+	var f Fault
+	for _, offset := range []uint32{sourceOffset, destOffset} {
+		f.rules = append(f.rules, append(isProtocol(unix.IPPROTO_UDP),
+			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.NFPROTO_IPV4}},
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: addr.AsSlice()},
+			&expr.Verdict{Kind: expr.VerdictDrop}))
+	}
+	return f
+}
+
+// ResetOn resets TCP connections over which one end says text at the beginning of a
+// packet, as some proxies do that do not know what they carry.
+func ResetOn(text string) Fault {
+	const headerLen = 32 // with the timestamps that every kernel sends
+	return Fault{[][]expr.Any{append(isProtocol(unix.IPPROTO_TCP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: headerLen, Len: uint32(len(text))},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte(text)},
+		&expr.Reject{Type: unix.NFT_REJECT_TCP_RST})}}
 }
 
 // DropLargeUDP drops UDP datagrams whose payload is larger than size bytes,

@@ -1,9 +1,12 @@
 package netlab
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -159,5 +162,36 @@ func TestSwallowTooBigMakesABlackHoleForAllButTCP(t *testing.T) {
 			carry(t, client, accepted, text, patience)
 			carry(t, accepted, client, text, patience)
 		})
+	}
+}
+
+func TestBlockUDPWithOneAddressAlone(t *testing.T) {
+	lab := New(t)
+	one, other, laptop := lab.Host("one"), lab.Host("other"), lab.Host("laptop")
+	c1, c2, c := udp(t, one.Node, one.Addr()), udp(t, other.Node, other.Addr()), udp(t, laptop.Node, laptop.Addr())
+	laptop.Fault(BlockUDPWith(one.Addr()))
+	send(t, c, addrOf(c1), "there")
+	silent(t, c1)
+	send(t, c1, addrOf(c), "and back")
+	silent(t, c)
+	send(t, c, addrOf(c2), "to others")
+	receive(t, c2, "to others")
+}
+
+func TestResetOnEndsWhatSaysIt(t *testing.T) {
+	lab := New(t)
+	server := lab.Host("server")
+	home := lab.Router("home", PortRestricted)
+	laptop := home.Host("laptop")
+	l := listenTCP(t, server.Node, server.Addr())
+	client, accepted := connectTCP(t, laptop.Node, l)
+	home.Fault(ResetOn("GET /derp"))
+	carry(t, client, accepted, "GET /else", patience)
+	if _, err := client.Write([]byte("GET /derp HTTP/1.1")); err != nil {
+		t.Fatal(err)
+	}
+	client.SetReadDeadline(time.Now().Add(patience))
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("read: %v, want a reset", err)
 	}
 }

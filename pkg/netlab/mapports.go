@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,7 +29,7 @@ const (
 // mapPortsFor is how long the daemon may take to start.
 const mapPortsFor = 10 * time.Second
 
-// MapPorts lets the hosts behind the router have ports of it mapped to them. A
+// MapPorts lets the hosts behind the router have ports of it mapped to them: a
 // real miniupnpd answers them until stop is called. It returns the router's
 // address for that: the daemon refuses to give out one that is reserved for
 // documentation, as the lab's are.
@@ -52,14 +53,14 @@ func (r *Router) MapPorts(services PortMapping) (public netip.Addr, stop func())
 		"configuration of %s", daemon)
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, daemon, "-d", "-f", conf, "-P", filepath.Join(dir, "pid"))
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it takes its rules along
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Second
 	out, w, err := os.Pipe()
 	r.lab.must(err, "output of %s", daemon)
 	cmd.Stdout, cmd.Stderr = w, w
 	err = r.Start(cmd)
 	w.Close()
-	r.lab.must(err, "start %s (apt-get install miniupnpd miniupnpd-nftables)", daemon)
+	r.lab.must(err, "start %s (apt-get install miniupnpd-nftables)", daemon)
 
 	lines := make(chan string, 1000)
 	go func() {
@@ -72,15 +73,17 @@ func (r *Router) MapPorts(services PortMapping) (public netip.Addr, stop func())
 			}
 		}
 	}()
-	stopped := false
+	end := sync.OnceFunc(func() {
+		cancel()
+		_ = cmd.Wait() // killed by us
+	})
+	r.lab.t.Cleanup(end)
 	stop = func() {
-		if !stopped {
-			stopped = true
-			cancel()
-			_ = cmd.Wait() // killed by us
-		}
+		r.lab.t.Helper()
+		end()
+		// It leaves what it has mapped.
+		r.lab.must(r.Do(removeMappingChains), "port mappings of %s", r.name)
 	}
-	r.lab.t.Cleanup(stop)
 	r.awaitMapper(services, lines)
 	return public, stop
 }
@@ -136,13 +139,28 @@ func yesNo(b bool) string {
 	return "no"
 }
 
+// mappingTable holds what the daemon maps.
+func mappingTable() *nftables.Table {
+	return &nftables.Table{Family: nftables.TableFamilyINet, Name: "mappings"}
+}
+
+func removeMappingChains() error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	c.AddTable(mappingTable()) // so that there is one to delete
+	c.DelTable(mappingTable())
+	return c.Flush()
+}
+
 // addMappingChains makes the chains that the daemon puts its rules into.
 func addMappingChains() error {
 	c, err := nftables.New()
 	if err != nil {
 		return err
 	}
-	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "mappings"})
+	table := c.AddTable(mappingTable())
 	c.AddChain(&nftables.Chain{Name: "miniupnpd", Table: table})
 	c.AddChain(&nftables.Chain{
 		Name: "prerouting_miniupnpd", Table: table, Type: nftables.ChainTypeNAT,

@@ -88,14 +88,18 @@ func join(bufs [][]byte, offset, payload int) *stack.PacketBuffer {
 		return stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(view)})
 	}
 	hdrLen, _ := joinable(first)
-	view := buffer.NewView(hdrLen + payload)
-	_, _ = view.Write(first)
-	for _, buf := range bufs[1:] {
-		_, _ = view.Write(buf[offset+hdrLen:])
+	// The headers have memory of their own: the stack copies that which it has
+	// them in when it looks at them in a packet that it shares.
+	head, body := buffer.NewView(hdrLen), buffer.NewView(payload)
+	_, _ = head.Write(first[:hdrLen])
+	for _, buf := range bufs {
+		_, _ = body.Write(buf[offset+hdrLen:])
 	}
-	head := view.AsSlice()
-	binary.BigEndian.PutUint16(head[ipLengthAt:], uint16(len(head)-ipv6Len))
+	h := head.AsSlice()
+	binary.BigEndian.PutUint16(h[ipLengthAt:], uint16(hdrLen+payload-ipv6Len))
 	last := bufs[len(bufs)-1][offset:]
-	head[ipv6Len+flagsAt] |= last[ipv6Len+flagsAt] & flagPSH
-	return stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(view)})
+	h[ipv6Len+flagsAt] |= last[ipv6Len+flagsAt] & flagPSH
+	data := buffer.MakeWithView(head)
+	_ = data.Append(body) // fails for views of no size alone
+	return stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: data})
 }

@@ -28,6 +28,8 @@ type Options struct {
 	// NoPortGuessing keeps the node from opening and trying many ports where one
 	// end's NAT is hard. Such peers then stay on the relay.
 	NoPortGuessing bool
+	// NoUDPOffload keeps the kernel from joining and splitting datagrams.
+	NoUDPOffload bool
 	// NoPortMapping keeps the node from asking this network's router, by UPnP,
 	// NAT-PMP or PCP, to let packets in.
 	NoPortMapping bool
@@ -73,11 +75,12 @@ type Bind struct {
 	disco key.DiscoPrivate
 	epoch time.Time // origin of the nanoseconds in Peer
 
-	home   atomic.Uint32 // own home region; 0 none
-	socks  atomic.Pointer[sockets]
-	inbox  chan inbound
-	frames sync.Pool  // of *frame
-	wake   chan *Peer // peers whose machine is due before its time
+	home    atomic.Uint32 // own home region; 0 none
+	socks   atomic.Pointer[sockets]
+	offload offload
+	inbox   chan inbound
+	frames  sync.Pool  // of *frame
+	wake    chan *Peer // peers whose machine is due before its time
 	// portTurn is held by the one round of port guessing under way.
 	portTurn chan struct{}
 	probe    *prober
@@ -156,7 +159,12 @@ func New(cfg Config) (*Bind, error) {
 		relays:  make(map[uint32]Region),
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.setUpOffload()
 	b.probe = newProber(b)
+	if !cfg.NoPortMapping && !cfg.RelayOnly {
+		b.mapper = newPortMapper(b.log, b.localPort4, b.probe.portMapped)
+		go b.mapper.run(b.ctx) // Shutdown waits, but not for ever
+	}
 	events, err := openNetworkEvents()
 	if err != nil {
 		b.log.Info("changes of the network are noticed late", "err", err)
@@ -169,10 +177,6 @@ func New(cfg Config) (*Bind, error) {
 			b.probe.networkChanged()
 		})
 	})
-	if !cfg.NoPortMapping && !cfg.RelayOnly {
-		b.mapper = newPortMapper(b.log, b.localPort4, b.probe.portMapped)
-		go b.mapper.run(b.ctx) // Shutdown waits, but not for ever
-	}
 	return b, nil
 }
 
@@ -227,15 +231,16 @@ func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 		b.probe.poke()
 		return []conn.ReceiveFunc{b.inboxReceiver(s)}, port, nil
 	}
+	joins := !b.offload.off.Load()
 	var fns []conn.ReceiveFunc
 	var err4, err6 error
-	if s.v4, err4 = listen("udp4", port); err4 == nil {
+	if s.v4, err4 = listen("udp4", port, joins); err4 == nil {
 		port = s.v4.port()
 		fns = append(fns, b.receiver(s.v4, s.closed))
 	}
-	if s.v6, err6 = listen("udp6", port); err6 != nil {
+	if s.v6, err6 = listen("udp6", port, joins); err6 != nil {
 		// The port may be free for one family only.
-		s.v6, err6 = listen("udp6", 0)
+		s.v6, err6 = listen("udp6", 0, joins)
 	}
 	if err6 == nil {
 		fns = append(fns, b.receiver(s.v6, s.closed))
@@ -398,194 +403,6 @@ func (b *Bind) socketFor(ip netip.Addr) *socket {
 		return s.v4
 	default:
 		return s.v6
-	}
-}
-
-// receiver returns the function that reads sock for the device. What is not
-// WireGuard is handled on the way, and its size reported as zero.
-func (b *Bind) receiver(sock *socket, closed <-chan struct{}) conn.ReceiveFunc {
-	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
-		// The sender of the last packet is most often that of the next.
-		run := recvRun{bind: b}
-		defer func() { b.cfg.OnReceived(run.total) }()
-		n, err := sock.read(bufs, func(i, n int, from netip.AddrPort) {
-			sizes[i] = 0
-			if n == 0 {
-				return
-			}
-			switch classify(bufs[i][:n]) {
-			case kindWireGuard:
-				if run.take(n, from) {
-					if isInitiation(bufs[i]) {
-						run.peer.EnsureInDevice(closed)
-					}
-					sizes[i], eps[i] = n, run.peer
-				}
-			case kindDisco:
-				run.flush() // what came before is to be in the answer
-				b.onDisco(bufs[i][:n], discoFrom{way: way{addr: from}})
-			case kindSTUN:
-				b.probe.onSTUN(bufs[i][:n], from)
-			}
-		})
-		run.flush()
-		if err != nil {
-			sock, err = b.reopen(sock, closed)
-		}
-		return n, err
-	}
-}
-
-// reopenAfter is how long a socket that died is left alone: one that dies again
-// at once must not keep a core busy.
-const reopenAfter = 100 * time.Millisecond
-
-// reopen replaces a socket that died under its reader, which is what some
-// systems do to sockets when the machine sleeps or its network goes. It fails
-// with net.ErrClosed when the sockets were closed on purpose.
-func (b *Bind) reopen(dead *socket, closed <-chan struct{}) (*socket, error) {
-	select {
-	case <-closed:
-		return dead, net.ErrClosed
-	case <-time.After(reopenAfter):
-	}
-	_ = dead.close() // its port is needed
-	fresh, err := relisten(dead)
-	if err != nil {
-		return dead, err
-	}
-	old := b.socks.Load()
-	if old == nil || old.closed != closed {
-		return dead, errors.Join(net.ErrClosed, fresh.close())
-	}
-	next := *old
-	if next.v4 == dead {
-		next.v4 = fresh
-	} else {
-		next.v6 = fresh
-	}
-	if !b.socks.CompareAndSwap(old, &next) {
-		fresh.close()
-		return dead, nil // try again: the other socket was faster, or Close
-	}
-	b.log.Info("a UDP socket died and was opened anew", "port", fresh.port())
-	b.probe.networkChanged()
-	return fresh, nil
-}
-
-// relisten opens a socket like dead, on its port if that is free.
-func relisten(dead *socket) (*socket, error) {
-	network := "udp6"
-	if at := dead.conn.LocalAddr().(*net.UDPAddr).AddrPort(); at.Addr().Is4() {
-		network = "udp4"
-	}
-	fresh, err := listen(network, dead.port())
-	if err != nil {
-		fresh, err = listen(network, 0)
-	}
-	return fresh, err
-}
-
-// recvRun gathers what is to be noted of packets that come in a row.
-type recvRun struct {
-	bind *Bind
-	from netip.AddrPort
-	peer *Peer
-	came counters
-	// total is how many packets were taken.
-	total int
-}
-
-// take notes a packet of n bytes. It reports false when it is from no peer.
-func (r *recvRun) take(n int, from netip.AddrPort) bool {
-	if from != r.from {
-		r.flush()
-		r.from, r.peer = from, r.bind.peerAt(from)
-	}
-	if r.peer == nil {
-		return false
-	}
-	r.came.packets++
-	r.total++
-	if n > largePacket {
-		r.came.large++
-	}
-	return true
-}
-
-// flush notes what was gathered.
-func (r *recvRun) flush() {
-	if r.came.packets == 0 {
-		return
-	}
-	r.peer.received.add(r.came)
-	r.peer.noteRecv(r.bind.now(), true)
-	r.came = counters{}
-}
-
-func (b *Bind) peerAt(addr netip.AddrPort) *Peer {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.byAddr[addr]
-}
-
-// inboxReceiver returns the function that hands what is in the inbox to the
-// device.
-func (b *Bind) inboxReceiver(s *sockets) conn.ReceiveFunc {
-	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
-		n := 0
-		take := func(r inbound) {
-			sizes[n], eps[n] = copy(bufs[n], r.frame.data), r.peer
-			b.frames.Put(r.frame)
-			n++
-		}
-		select {
-		case <-s.closed:
-			return 0, net.ErrClosed
-		case r := <-b.inbox:
-			take(r)
-		}
-		defer func() { b.cfg.OnReceived(n) }()
-		for n < len(bufs) {
-			select {
-			case r := <-b.inbox:
-				take(r)
-			default:
-				return n, nil
-			}
-		}
-		return n, nil
-	}
-}
-
-// onRelayed handles a packet that a relay delivered.
-func (b *Bind) onRelayed(region uint32, from key.NodePublic, data []byte) {
-	b.mu.RLock()
-	p := b.byKey[from]
-	b.mu.RUnlock()
-	if p == nil {
-		return
-	}
-	switch classify(data) {
-	case kindWireGuard:
-		p.noteRecv(b.now(), false)
-		b.deliver(p, data)
-	case kindDisco:
-		b.onDisco(data, discoFrom{region: region, relayed: p})
-	}
-}
-
-// deliver puts a copy of a tunnel packet into the inbox.
-func (b *Bind) deliver(p *Peer, data []byte) {
-	if isInitiation(data) {
-		p.EnsureInDevice(b.ctx.Done())
-	}
-	f := b.frames.Get().(*frame)
-	f.data = append(f.data[:0], data...)
-	select {
-	case b.inbox <- inbound{p, f}:
-	default: // the device is behind; WireGuard and TCP cope with loss
-		b.frames.Put(f)
 	}
 }
 

@@ -55,10 +55,9 @@ type sentPing struct {
 const maxWaiting = 8
 
 // maxPrompt is how many pings of a burst may follow the one before within
-// pingGap, because the peer pinged or asked to be pinged meanwhile: one for each
-// thing it does as it learns of this end, which are its pings to two addresses of
-// this end, and a call-me-maybe each time it learns of more.
-const maxPrompt = 4
+// pingGap, because of something the peer did meanwhile. As it learns of this end
+// it is ready, pings two addresses, and calls each time it knows more of itself.
+const maxPrompt = 6
 
 // candidate is a way that may reach the peer.
 type candidate struct {
@@ -102,12 +101,13 @@ func (c *candidate) shun(now time.Time) {
 	c.shunned++
 }
 
-// restartBurst starts a burst unless one has only just begun.
-func (c *candidate) restartBurst(now time.Time) {
+// restartBurst starts a burst. It reports false when one has only just begun.
+func (c *candidate) restartBurst(now time.Time) bool {
 	if c.burstNext < len(burst) && !c.burstStart.IsZero() && now.Sub(c.burstStart) < burst[2] {
-		return
+		return false
 	}
 	c.burstStart, c.burstNext, c.prompted = now, 0, 0
+	return true
 }
 
 // prompt reports whether what the peer did just now is to be answered with a
@@ -152,6 +152,9 @@ func (c *candidate) answeredBy(now time.Time, tx txID) (sentPing, bool) {
 	if i := slices.IndexFunc(c.waiting, func(s sentPing) bool { return s.tx == tx }); i >= 0 {
 		s := c.waiting[i]
 		c.rtt = now.Sub(s.at)
+		if c.answered.IsZero() {
+			c.mtu.nextAt = now.Add(mtuAfter)
+		}
 		// Older pings will not be answered any more, or it no longer matters.
 		c.waiting = slices.Delete(c.waiting, 0, i+1)
 		c.answered, c.burstNext = now, len(burst)

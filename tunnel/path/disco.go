@@ -41,12 +41,13 @@ const pingLen = discoOverhead + disco.MessageHeaderLen + disco.PingLen
 // pongWith is a pong with the sender's report behind it.
 type pongWith struct {
 	disco.Pong
-	report counters
+	report  counters
+	garbled bool
 }
 
 // AppendMarshal appends the pong and then the report.
 func (p *pongWith) AppendMarshal(b []byte) []byte {
-	return appendReport(p.Pong.AppendMarshal(b), p.report)
+	return appendReport(p.Pong.AppendMarshal(b), p.report, p.garbled)
 }
 
 // openDisco opens a frame and parses what is in it. What follows a pong comes

@@ -32,6 +32,12 @@
 // performs its actions. What a packet is to do, the machine says in a [route].
 // One [link] a relay region carries frames over DERP.
 //
+// How this node can be reached finds the [prober]: from its interfaces
+// (interfaces.go), from relays that answer STUN, from peers that saw it, and from
+// the router, which may map a port ([portMapper]). A watcher (watch.go) notices
+// when the network changes or the machine has slept, and has the prober, the
+// links and every machine begin anew.
+//
 // Four questions about a way have a file each: how large its packets may be
 // (mtu.go), whether it carries data and not only pings (verify.go), how to find
 // one through a hard NAT (birthday.go, ports.go), and what to do while it is in

@@ -25,7 +25,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 	}
 	fresh := p == nil
 	if fresh {
-		p = &Peer{bind: b, key: pub, disco: dk, shared: b.disco.Shared(dk), machine: newMachine(now, newTxID)}
+		p = &Peer{bind: b, key: pub, disco: dk, shared: b.disco.Shared(dk), machine: newMachine(now, newTxID), heard: make(chan struct{})}
 		p.route.Store(&liveRoute{})
 		b.byKey[pub] = p
 		if b.byDisco[dk] == nil { // the first holder keeps it
@@ -174,6 +174,8 @@ func (b *Bind) tickIfDue(p *Peer, now time.Time) time.Time {
 }
 
 func (b *Bind) tick(p *Peer, now time.Time) time.Time {
+	b.checkIntegrity(p, now)
+	b.resumeOffload(now)
 	seen := p.traffic()
 	p.mu.Lock()
 	b.tellNATs(p)
@@ -197,7 +199,7 @@ func (b *Bind) perform(p *Peer, acts actions) {
 		}
 	}
 	if acts.suspectOffload {
-		b.suspectOffload(p)
+		b.suspectOffload(p, "large ones are lost")
 	}
 	if len(acts.spray) > 0 {
 		b.wg.Go(func() { b.spray(p, acts.spray, acts.sprayTx) })
@@ -208,12 +210,6 @@ func (b *Bind) perform(p *Peer, acts actions) {
 	if acts.callMeMaybe {
 		b.callMeMaybe(p)
 	}
-}
-
-// suspectOffload has packets segmented here from now on: the network card, or
-// what stands for one, may garble them.
-func (b *Bind) suspectOffload(p *Peer) {
-	b.log.Info("large packets to a peer are lost", "peer", p.key.ShortString())
 }
 
 // callMeMaybe asks the peer, over the relay, to ping this node.
@@ -288,6 +284,7 @@ func (b *Bind) onDisco(data []byte, from discoFrom) {
 	if err != nil {
 		return
 	}
+	p.heardOnce.Do(func() { close(p.heard) })
 	switch m := msg.(type) {
 	case *disco.Ping:
 		if !m.NodeKey.IsZero() && m.NodeKey != p.key || from.relayed != nil {
@@ -310,7 +307,7 @@ func (b *Bind) onPing(p *Peer, m *disco.Ping, from way) {
 		return
 	}
 	b.learnAddr(p, from.addr)
-	_ = b.sendDisco(p, from, &pongWith{disco.Pong{TxID: m.TxID, Src: from.addr}, p.received.load()})
+	_ = b.sendDisco(p, from, &pongWith{disco.Pong{TxID: m.TxID, Src: from.addr}, p.received.load(), p.garbled.Load()})
 	var acts actions
 	p.mu.Lock()
 	if p.hasLocked(from) {
@@ -322,8 +319,11 @@ func (b *Bind) onPing(p *Peer, m *disco.Ping, from way) {
 
 func (b *Bind) onPong(p *Peer, m *disco.Pong, behind []byte, from way) {
 	answer := pong{tx: txID(m.TxID), out: p.sent.load()}
-	if r, ok := parseReport(behind); ok {
+	if r, garbled, ok := parseReport(behind); ok {
 		answer.report = &r
+		if garbled {
+			b.suspectOffload(p, "large ones arrive garbled")
+		}
 	}
 	p.noteAnswer()
 	var acts actions

@@ -85,8 +85,8 @@ func newMachine(now time.Time, newTx func() txID) *machine {
 	}
 }
 
-// setTold replaces the addresses that the peer names and probes the new ones
-// at once, all of them when everything is to be tried anew.
+// setTold replaces the addresses that the peer names and probes them at once, for
+// whatever news of the peer there is shows that it is there by now.
 func (m *machine) setTold(now time.Time, addrs []netip.AddrPort) actions {
 	m.now = now
 	var acts actions
@@ -100,12 +100,17 @@ func (m *machine) setTold(now time.Time, addrs []netip.AddrPort) actions {
 		}
 	}
 	for w, c := range m.candidates {
-		if !c.told && w != m.best && now.Sub(c.answered) > seenFor {
+		if !c.told && w != m.best && now.Sub(c.answered) > seenFor && !c.expectant(now) {
 			delete(m.candidates, w)
 		}
 	}
-	if m.roundAt.IsZero() || fresh && m.mode != modeDirect {
+	switch {
+	case m.roundAt.IsZero() || fresh && m.mode != modeDirect:
 		m.startRound(now, &acts)
+	case m.mode != modeDirect:
+		for _, c := range m.candidates {
+			m.probe(now, c, &acts)
+		}
 	}
 	m.runBursts(now, &acts)
 	return acts
@@ -157,7 +162,7 @@ func (m *machine) callMeMaybe(now time.Time, addrs []netip.AddrPort) actions {
 	for _, a := range addrs {
 		m.tell(a)
 		if c := m.candidates[way{addr: a}]; c != nil && m.mode != modeDirect {
-			c.restartBurst(now)
+			m.probe(now, c, &acts)
 		}
 	}
 	if m.mode == modeDirect {
@@ -242,6 +247,8 @@ func (m *machine) use(c *candidate) {
 // the peer has received. It reports whether c was given up.
 func (m *machine) judge(now time.Time, c *candidate, asked counters, p pong, acts *actions) bool {
 	switch m.delivery.judge(now, asked, p.out, *p.report) {
+	case lossMost:
+		acts.suspectOffload = true
 	case lossLarge:
 		m.delivery = delivery{}
 		if c.mtu.suspected(now) {
@@ -345,7 +352,11 @@ func (m *machine) tickDirect(now time.Time, acts *actions) {
 		m.doubt(now, acts)
 		return
 	}
-	m.searchMTU(now, c, acts)
+	for _, other := range m.candidates {
+		if now.Sub(other.answered) < secondFor {
+			m.searchMTU(now, other, acts)
+		}
+	}
 	m.verifyMTU(now, c, patience, acts)
 	if !c.usable(now) {
 		m.retire(now, acts)
@@ -429,9 +440,17 @@ func (m *machine) startRound(now time.Time, acts *actions) {
 	m.rounds++
 	acts.callMeMaybe = true
 	for _, c := range m.candidates {
-		c.restartBurst(now)
+		m.probe(now, c, acts)
 	}
 	m.runBursts(now, acts)
+}
+
+// probe begins a burst of pings to c. In one that has only just begun it adds one:
+// what the peer did meanwhile may have opened the way.
+func (m *machine) probe(now time.Time, c *candidate, acts *actions) {
+	if !c.restartBurst(now) && c.prompt(now) {
+		m.ping(now, c, acts)
+	}
 }
 
 // nextRound is when a relayed peer is to be probed again.
@@ -502,7 +521,11 @@ func (m *machine) closed(sock uint16) {
 // next says when tick has something to do again.
 func (m *machine) next(now time.Time) time.Time {
 	if m.mode != modeRelay {
-		return now.Add(tickEvery)
+		at := now.Add(tickEvery)
+		if search := m.candidates[m.best].mtu.nextAt; search.After(now) {
+			at = earlier(at, search)
+		}
+		return at
 	}
 	at := m.nextRound()
 	if guess := m.nextBirthday(); !guess.IsZero() {

@@ -283,6 +283,54 @@ func TestAFirstPingThatCameTooEarlyCostsOneTripAndNoPause(t *testing.T) {
 	}
 }
 
+// The same where no ping of the other end can get through, as behind a hard NAT:
+// then it is the call-me-maybe that shows that the other end is there.
+func TestACallMeMaybeIsAnsweredAtOnceThoughAPingHasJustGone(t *testing.T) {
+	w := newWorld(t)
+	known, open := false, false
+	w.carries = func(_ *world, from, _ netip.AddrPort) bool {
+		if from == addrA {
+			open = open || known
+			return known
+		}
+		return open
+	}
+	w.do(0, w.ends[0].m.setTold(w.now, []netip.AddrPort{addrB}))
+	w.run(w.latency / 2)
+	w.queue = nil // the call-me-maybe of a stranger
+	known = true
+	w.do(1, w.ends[1].m.setTold(w.now, []netip.AddrPort{addrA}))
+	if took, want := w.untilDirect(time.Second), 4*w.latency+2*time.Millisecond; took > want {
+		t.Errorf("direct %v after both knew, want %v", took, want)
+	}
+}
+
+// Nor can a call-me-maybe come while this end's relay is not connected. The
+// coordinator's word that the other end is ready must do.
+func TestNewsOfThePeerIsReasonToPingItAgain(t *testing.T) {
+	m := newWorld(t).ends[0].m
+	now := time.Unix(1_000_000, 0)
+	m.setTold(now, []netip.AddrPort{addrB})
+	ready := m.setTold(now.Add(2*time.Millisecond), []netip.AddrPort{addrB})
+	if len(ready.pings) != 1 {
+		t.Errorf("%d pings, want 1", len(ready.pings))
+	}
+}
+
+// An address that the peer does not know itself, behind a hard NAT, and that a
+// ping just came from, is not forgotten because news comes before its pong.
+func TestNewsOfThePeerDoesNotForgetWhereItPingedFrom(t *testing.T) {
+	m := newWorld(t).ends[0].m
+	now := time.Unix(1_000_000, 0)
+	m.setTold(now, []netip.AddrPort{addrB})
+	seen := way{addr: netip.AddrPortFrom(addrB.Addr(), 7)}
+	acts := m.pinged(now, seen)
+	m.setTold(now.Add(time.Millisecond), []netip.AddrPort{addrB})
+	if _, ok := m.ponged(now.Add(2*time.Millisecond), seen, pong{tx: acts.pings[0].tx}); !ok || m.mode != modeDirect {
+		t.Errorf("mode %v, want direct", m.mode)
+	}
+}
+
 // A ping is answered with a ping, but two ends do not make a loop of it.
 func TestPingsThatAnswerPingsComeToAnEnd(t *testing.T) {
 	w := newWorld(t)

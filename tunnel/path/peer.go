@@ -61,8 +61,17 @@ type Peer struct {
 	unanswered atomic.Int64
 	// inDevice says that the device knows the peer.
 	inDevice atomic.Bool
+	// heard is closed with the first message of the peer itself.
+	heard     chan struct{}
+	heardOnce sync.Once
 	// sent and received count the tunnel's packets over UDP.
 	sent, received atomicCounters
+	// opened counts those that WireGuard opened, and mangled the large ones that
+	// came from the peer's address and are nothing we know.
+	opened  atomicCounters
+	mangled atomic.Uint32
+	// garbled says that most large packets of late did not open.
+	garbled atomic.Bool
 
 	// mu guards what follows. It is never held together with Bind.mu, and no
 	// I/O is done under it.
@@ -72,6 +81,8 @@ type Peer struct {
 	relayed bool      // the peer uses relays alone
 	nextAt  time.Time // when machine.tick is due; zero is never
 	ports   portSet
+	// integrity is what came compared with what opened.
+	integrity integrity
 }
 
 // liveRoute is a route with the mode it comes of and the sockets it names.
@@ -137,6 +148,10 @@ func (p *Peer) EnsureInDevice(until <-chan struct{}) {
 	case <-until:
 	}
 }
+
+// Heard returns a channel that is closed as soon as the peer itself has said
+// something: it knows this node then, and waits for its handshake.
+func (p *Peer) Heard() <-chan struct{} { return p.heard }
 
 // LastActive returns when a packet last went to or came from the peer; the zero
 // time is never.
@@ -230,12 +245,14 @@ type Path struct {
 	IPv4, IPv6 bool
 	// RelayOnly says that this node or the peer was told to use relays alone.
 	RelayOnly bool
-	// Narrow is set when an address answers but carries no more than so many
-	// bytes of UDP payload, too few for a tunnel.
-	Narrow int
+	// Narrow is set when an address answers but does not carry packets of the
+	// size that a tunnel needs.
+	Narrow bool
 	// Swallowed is set when an address answers pings, while packets of the
 	// tunnel sent to it vanish.
 	Swallowed bool
+	// Proven says that a packet of the tunnel has come directly.
+	Proven bool
 	// HardRounds is how often ports were guessed through a hard NAT.
 	HardRounds int
 }
@@ -247,7 +264,7 @@ func (p *Peer) Path() Path {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.machine
-	path := Path{Tried: len(m.candidates), Since: m.created, NAT: p.nat, HardRounds: m.birthday.rounds, RelayOnly: p.relayed || p.bind.cfg.RelayOnly}
+	path := Path{Tried: len(m.candidates), Since: m.created, NAT: p.nat, HardRounds: m.birthday.rounds, RelayOnly: p.relayed || p.bind.cfg.RelayOnly, Proven: p.lastRecvDirect.Load() != 0}
 	now := time.Now()
 	for _, c := range m.candidates {
 		if !c.answered.IsZero() {
@@ -256,9 +273,7 @@ func (p *Peer) Path() Path {
 		if c.told {
 			path.IPv4, path.IPv6 = path.IPv4 || c.addr.Addr().Is4(), path.IPv6 || c.addr.Addr().Is6()
 		}
-		if c.mtu.narrow() {
-			path.Narrow = max(path.Narrow, c.mtu.size, 1)
-		}
+		path.Narrow = path.Narrow || c.mtu.narrow()
 		path.Swallowed = path.Swallowed || now.Before(c.shunUntil)
 	}
 	if m.mode == modeRelay {

@@ -25,12 +25,19 @@ const (
 	// answer counts as blocked: four tries, the last with 900 ms to return.
 	probeFor = 1600 * time.Millisecond
 
+	// resolveFor is how long a relay's name may take to be looked up. A server
+	// that is not asked in a round does not count as silent.
+	resolveFor = time.Second
+
 	// observedFor is how long an address that a peer saw us at is announced
 	// after it was last seen.
 	observedFor = 2 * time.Minute
 
-	// maxSelfEndpoints is what the protocol allows a node to announce.
+	// maxSelfEndpoints is what the protocol allows a node to announce, and
+	// maxLocals how many of them may be this machine's own addresses: one with
+	// dozens of bridges must not crowd out how it is seen from outside.
 	maxSelfEndpoints = 32
+	maxLocals        = 16
 )
 
 // probeRetries is when, in a round, unanswered STUN requests are sent again.
@@ -47,6 +54,11 @@ type Self struct {
 	NAT       NAT
 	// PortMapping is what the router does when asked.
 	PortMapping PortMapping
+	// UDP4 and UDP6 say whether anybody answered over UDP by that family.
+	UDP4, UDP6 bool
+	// Complete says that relays were asked, and had the time to answer, since
+	// the network last changed.
+	Complete bool
 	// RelayOnly says that the node was told to use relays alone.
 	RelayOnly bool
 	// STUNServers is how many relay addresses were asked over UDP in the last
@@ -56,6 +68,7 @@ type Self struct {
 
 func (s Self) equal(t Self) bool {
 	return s.HomeRelay == t.HomeRelay && s.RelayOnly == t.RelayOnly && s.NAT == t.NAT &&
+		s.UDP4 == t.UDP4 && s.UDP6 == t.UDP6 && s.Complete == t.Complete &&
 		s.PortMapping == t.PortMapping && slices.Equal(s.Endpoints, t.Endpoints)
 }
 
@@ -68,7 +81,7 @@ type prober struct {
 
 	mu       sync.Mutex // guards what follows
 	self     Self
-	locals   int // how many of self's endpoints are this machine's own, first
+	locals   []netip.AddrPort // those of self's endpoints that are this machine's own, first
 	mapping  PortMapping
 	observed map[netip.AddrPort]time.Time // when peers last saw us there
 	pending  map[stun.TxID]*stunRequest
@@ -123,8 +136,8 @@ func (p *prober) seenAs(addr netip.AddrPort) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !addr.IsValid() || p.self.NAT == NATHard {
-		return // each peer sees another address
+	if !addr.IsValid() || addr.Addr().IsLoopback() || p.self.NAT == NATHard {
+		return // another peer sees another address, or itself there
 	}
 	if _, ok := p.observed[addr]; !ok && len(p.observed) >= maxSelfEndpoints {
 		return
@@ -159,7 +172,7 @@ func (p *prober) announceMapped(self *Self) {
 	if !at.IsValid() || slices.Contains(self.Endpoints, at) {
 		return
 	}
-	first := min(p.locals, len(self.Endpoints))
+	first := min(len(p.locals), len(self.Endpoints))
 	self.Endpoints = slices.Insert(self.Endpoints, first, at)
 	self.Endpoints = self.Endpoints[:min(len(self.Endpoints), maxSelfEndpoints)]
 }
@@ -195,18 +208,19 @@ func (p *prober) round(ctx context.Context, moved bool) {
 	if socks == nil {
 		return
 	}
+	locals := p.localEndpoints(socks)
 	if moved {
-		p.forgetOutside()
+		p.forgetOutside(locals)
 	}
-	found := &findings{relayOnly: p.bind.cfg.RelayOnly, locals: p.localEndpoints(socks), observed: p.recentlyObserved(time.Now()), before: p.current()}
+	found := &findings{relayOnly: p.bind.cfg.RelayOnly, locals: locals, observed: p.recentlyObserved(time.Now()), before: p.current()}
 	p.publish(found, false)
 	if moved {
 		p.bind.networkChanged() // the call-me-maybes name the new addresses
 	}
 
+	requests := p.requests(ctx, socks)
 	ctx, cancel := context.WithTimeout(ctx, probeFor)
 	defer cancel()
-	requests := p.requests(ctx, socks)
 	found.asked = len(requests)
 	answers := make(chan stunAnswer, len(requests)*len(probeRetries))
 	p.mu.Lock()
@@ -250,13 +264,19 @@ func (p *prober) round(ctx context.Context, moved bool) {
 	p.publish(found, true)
 }
 
-// forgetOutside forgets how this node is seen from outside: it was another
-// network that was looked at.
-func (p *prober) forgetOutside() {
+// forgetOutside forgets how this node is seen from outside, if an address of its
+// own is gone: it was another network that was looked at. Else that counts until
+// the round is over: more often than not, it was a bridge or a VPN that came.
+func (p *prober) forgetOutside(locals []netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.observed)
+	p.self.Complete = false
+	if !slices.ContainsFunc(p.locals, func(a netip.AddrPort) bool { return !slices.Contains(locals, a) }) {
+		return
+	}
 	p.self.Endpoints, p.self.NAT = nil, NATUnknown
+	p.self.UDP4, p.self.UDP6 = false, false
 }
 
 // recentlyObserved returns where peers saw us of late, and forgets the rest.
@@ -273,9 +293,12 @@ func (p *prober) publish(found *findings, done bool) {
 	self := found.self(done)
 	p.bind.chooseHome(self.Latencies)
 	self.HomeRelay = p.bind.home.Load()
+	if m := p.bind.mapper; m != nil && self.NAT == NATHard {
+		signal(m.hurry)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.locals = len(found.locals)
+	p.locals = found.locals
 	p.announceMapped(&self)
 	changed := !self.equal(p.self)
 	p.self = self
@@ -284,28 +307,56 @@ func (p *prober) publish(found *findings, done bool) {
 	}
 }
 
-// requests lists the STUN servers to ask: up to two ports of each relay, over
-// each address family that has a socket.
+// requests lists the STUN servers to ask: two a region and address family, to
+// see a mapping that varies.
 func (p *prober) requests(ctx context.Context, socks *sockets) []stunRequest {
-	var reqs []stunRequest
-	for _, region := range p.bind.Regions() {
-		for _, relay := range region.Relays[:1] {
-			u, err := url.Parse(relay.URL)
-			if err != nil {
-				continue
-			}
-			for _, ip := range resolve(ctx, u.Hostname(), socks) {
-				for _, port := range relay.STUNPorts[:min(2, len(relay.STUNPorts))] {
-					reqs = append(reqs, stunRequest{region: region.ID, server: netip.AddrPortFrom(ip, port)})
+	regions := p.bind.Regions()
+	found := make([][]stunRequest, len(regions))
+	var lookups sync.WaitGroup
+	for i, region := range regions {
+		lookups.Go(func() {
+			for _, s := range stunServers(region) {
+				for _, ip := range resolve(ctx, s.host, socks) {
+					found[i] = append(found[i], stunRequest{region: region.ID, server: netip.AddrPortFrom(ip, s.port)})
 				}
+			}
+		})
+	}
+	lookups.Wait()
+	return slices.Concat(found...)
+}
+
+// stunServer is one port of a relay that answers STUN.
+type stunServer struct {
+	host string
+	port uint16
+}
+
+// stunServers returns up to two servers of a region: a port each of two relays
+// rather than two ports of one, since some NATs map by address alone.
+func stunServers(region Region) []stunServer {
+	var first, more []stunServer
+	for _, relay := range region.Relays {
+		u, err := url.Parse(relay.URL)
+		if err != nil {
+			continue
+		}
+		for i, port := range relay.STUNPorts {
+			if i == 0 {
+				first = append(first, stunServer{u.Hostname(), port})
+			} else {
+				more = append(more, stunServer{u.Hostname(), port})
 			}
 		}
 	}
-	return reqs
+	all := append(first, more...)
+	return all[:min(2, len(all))]
 }
 
 // resolve returns one address a family of those that there are sockets for.
 func resolve(ctx context.Context, host string, socks *sockets) []netip.Addr {
+	ctx, cancel := context.WithTimeout(ctx, resolveFor)
+	defer cancel()
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return nil
@@ -385,8 +436,17 @@ func (f *findings) add(a stunAnswer) bool {
 // nothing and what was known before still counts.
 func (f *findings) self(done bool) Self {
 	s := Self{Latencies: make(map[uint32]uint32), RelayOnly: f.relayOnly, STUNServers: f.asked, STUNAnswers: len(f.answers)}
+	s.Complete = done && f.asked > 0 || f.before.Complete
+	if !done {
+		s.UDP4, s.UDP6 = f.before.UDP4, f.before.UDP6
+	}
 	mapped := make(map[netip.AddrPort]int)
 	for _, a := range f.answers {
+		if a.server.Addr().Is4() {
+			s.UDP4 = true
+		} else {
+			s.UDP6 = true
+		}
 		us := uint32(max(1, a.rtt.Microseconds()))
 		if old, ok := s.Latencies[a.region]; !ok || us < old {
 			s.Latencies[a.region] = us
@@ -414,13 +474,16 @@ func (f *findings) self(done bool) Self {
 }
 
 // nat judges the mappings: two servers that saw different ports of one socket
-// make it hard.
+// make it hard. Those that saw an address of this machine's own tell of no NAT:
+// which of its addresses it takes depends on the destination.
 func (f *findings) nat(mapped map[netip.AddrPort]int, done bool) NAT {
 	v4, perFamily := 0, map[bool]int{}
-	for a := range mapped {
-		perFamily[a.Addr().Is4()]++
+	for a, servers := range mapped {
 		if a.Addr().Is4() {
-			v4 += mapped[a]
+			v4 += servers
+		}
+		if !slices.Contains(f.locals, a) {
+			perFamily[a.Addr().Is4()]++
 		}
 	}
 	switch {
@@ -439,39 +502,23 @@ func (f *findings) nat(mapped map[netip.AddrPort]int, done bool) NAT {
 	}
 }
 
-// localEndpoints lists the addresses of this machine's interfaces that a peer might
-// reach, with the port of the socket of their family. Tunnels are left out: a
-// mesh over another mesh's interface would be carried twice. Loopback counts
-// only where there is nothing else, so that two nodes on one machine that has
-// no network still meet.
+// localEndpoints lists the addresses of this machine that a peer might reach,
+// with the port of the socket of their family.
 func (p *prober) localEndpoints(socks *sockets) []netip.AddrPort {
 	addrs, err := localAddrs(p.bind.cfg.Exclude)
 	if err != nil {
 		p.bind.log.Warn("cannot tell this machine's addresses", "err", err)
 		return nil
 	}
-	var private, public, loopback []netip.AddrPort
-	for _, a := range addrs {
+	var all []netip.AddrPort
+	for _, ip := range reachable(addrs) {
 		sock := socks.v6
-		if a.ip.Is4() {
+		if ip.Is4() {
 			sock = socks.v4
 		}
-		if sock == nil || a.ifc.Flags&net.FlagPointToPoint != 0 || a.ip.IsLinkLocalUnicast() {
-			continue
-		}
-		at := netip.AddrPortFrom(a.ip, sock.port())
-		switch {
-		case a.ip.IsLoopback():
-			loopback = append(loopback, at)
-		case a.ip.IsPrivate():
-			private = append(private, at)
-		default:
-			public = append(public, at)
+		if sock != nil && len(all) < maxLocals {
+			all = append(all, netip.AddrPortFrom(ip, sock.port()))
 		}
 	}
-	all := append(private, public...)
-	if len(all) == 0 {
-		all = loopback
-	}
-	return all[:min(len(all), maxSelfEndpoints)]
+	return all
 }

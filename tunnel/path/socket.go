@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 
 	"golang.org/x/net/ipv6"
+	"tailscale.com/control/controlknobs"
 	"tailscale.com/net/batching"
 	"tailscale.com/net/packet"
 	"tailscale.com/types/nettype"
@@ -25,28 +27,61 @@ const batchSize = batching.IdealBatchSize
 // socket is one UDP socket. Reads belong to one goroutine; writes may come
 // from many.
 type socket struct {
-	conn  nettype.PacketConn
-	batch batching.Conn // nil where the platform has none
+	conn nettype.PacketConn
+	// joined moves datagrams that the kernel joins and splits, single many in one
+	// system call but each by itself; nil where the platform has none.
+	joined, single batching.Conn
+	apart          atomic.Bool // single is in use
 
 	msgs []ipv6.Message // scratch of the reader
 }
 
-// listen opens a UDP socket of network "udp4" or "udp6". Port 0 picks one.
-func listen(network string, port uint16) (*socket, error) {
+// listen opens a UDP socket of network "udp4" or "udp6". Port 0 picks one. Joins
+// says whether the kernel may join and split datagrams.
+func listen(network string, port uint16, joins bool) (*socket, error) {
 	uc, err := net.ListenUDP(network, &net.UDPAddr{Port: int(port)})
 	if err != nil {
 		return nil, fmt.Errorf("path: listen on %s port %d: %w", network, port, err)
 	}
 	growBuffers(uc)
 	dontFragment(uc)
-	s := &socket{conn: batching.TryUpgradeToConn(uc, network, batchSize, "", nil)}
-	s.batch, _ = s.conn.(batching.Conn)
+	return newSocket(uc, network, joins), nil
+}
+
+func newSocket(uc *net.UDPConn, network string, joins bool) *socket {
+	var never controlknobs.Knobs
+	never.DisableUDPGSO.Store(true)
+	never.DisableUDPGRO.Store(true)
+	s := &socket{conn: uc}
+	s.single, _ = batching.TryUpgradeToConn(uc, network, batchSize, "", &never).(batching.Conn)
+	s.joined, _ = batching.TryUpgradeToConn(uc, network, batchSize, "", nil).(batching.Conn)
+	s.setOffload(joins)
 	s.msgs = make([]ipv6.Message, batchSize)
 	for i := range s.msgs {
 		s.msgs[i].Buffers = make([][]byte, 1)
 		s.msgs[i].OOB = make([]byte, batching.MinControlMessageSize())
 	}
-	return s, nil
+	return s
+}
+
+// setOffload has the kernel join and split datagrams or not. What a reader waits
+// for meanwhile may be lost.
+func (s *socket) setOffload(on bool) {
+	s.apart.Store(!on)
+	if s.joined != nil {
+		receiveJoined(s.conn, on)
+	}
+}
+
+// joins reports whether the kernel joins and splits datagrams.
+func (s *socket) joins() bool { return s.joined != nil && !s.apart.Load() }
+
+// batch is what moves many datagrams at once; nil where the platform has none.
+func (s *socket) batch() batching.Conn {
+	if s.joins() {
+		return s.joined
+	}
+	return s.single
 }
 
 func (s *socket) port() uint16 {
@@ -56,7 +91,8 @@ func (s *socket) port() uint16 {
 // read reads at least one packet into bufs and calls each for every one with
 // its index in bufs. It returns how many of bufs it looked at.
 func (s *socket) read(bufs [][]byte, each func(i, n int, from netip.AddrPort)) (int, error) {
-	if s.batch == nil {
+	batch := s.batch()
+	if batch == nil {
 		n, from, err := s.conn.ReadFromUDPAddrPort(bufs[0])
 		if err != nil {
 			return 0, err
@@ -70,7 +106,7 @@ func (s *socket) read(bufs [][]byte, each func(i, n int, from netip.AddrPort)) (
 		msgs[i].OOB = msgs[i].OOB[:cap(msgs[i].OOB)]
 		msgs[i].N = 0
 	}
-	count, err := s.batch.ReadBatch(msgs, 0)
+	count, err := batch.ReadBatch(msgs, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -87,8 +123,12 @@ func (s *socket) read(bufs [][]byte, each func(i, n int, from netip.AddrPort)) (
 
 // writeBatch sends bufs to addr, in one system call where it can.
 func (s *socket) writeBatch(bufs [][]byte, addr netip.AddrPort) error {
-	if s.batch != nil {
-		return s.batch.WriteBatchTo(bufs, addr, packet.GeneveHeader{}, 0)
+	if batch := s.batch(); batch != nil {
+		refused, err := offloadRefused(batch.WriteBatchTo(bufs, addr, packet.GeneveHeader{}, 0))
+		if refused {
+			s.setOffload(false)
+		}
+		return err
 	}
 	var errs error
 	for _, b := range bufs {

@@ -2,7 +2,11 @@
 
 package path
 
-import "net"
+import (
+	"net"
+
+	"tailscale.com/types/nettype"
+)
 
 // growBuffers asks for socketBuffer both ways. Smaller buffers cost
 // throughput, never correctness, so failing is no error.
@@ -10,3 +14,6 @@ func growBuffers(uc *net.UDPConn) {
 	_ = uc.SetReadBuffer(socketBuffer)
 	_ = uc.SetWriteBuffer(socketBuffer)
 }
+
+// receiveJoined does nothing: datagrams are never joined here.
+func receiveJoined(nettype.PacketConn, bool) {}

@@ -2,8 +2,10 @@ package path
 
 import (
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
+	"tailscale.com/types/nettype"
 )
 
 // growBuffers asks for socketBuffer both ways: with force, which passes
@@ -23,4 +25,22 @@ func growBuffers(uc *net.UDPConn) {
 		_ = uc.SetReadBuffer(socketBuffer)
 		_ = uc.SetWriteBuffer(socketBuffer)
 	}
+}
+
+// receiveJoined says whether datagrams may be read joined.
+func receiveJoined(c nettype.PacketConn, on bool) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return
+	}
+	value := 0
+	if on {
+		value = 1
+	}
+	// A kernel without it joins nothing.
+	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, value) })
 }

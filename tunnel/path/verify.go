@@ -9,8 +9,8 @@ import (
 // that knows WireGuard, a link that lost its large frames, a network card that
 // garbles what it should segment. So every pong carries, behind what the
 // format asks for, how many of the tunnel's packets have come; the sender of
-// the ping compares that with what it sent. Nodes that know nothing of it
-// ignore the bytes.
+// the ping compares that with what it sent; and whether they arrive garbled. Nodes
+// that know nothing of it ignore the bytes.
 
 // counters count packets of the tunnel over UDP, modulo 2^32.
 type counters struct {
@@ -27,23 +27,28 @@ const largePacket = 1000
 // reportMagic begins a report, reportLen is its length in bytes.
 const (
 	reportMagic = "adit"
-	reportLen   = len(reportMagic) + 8
+	reportLen   = len(reportMagic) + 8 + 1
 )
 
-// appendReport appends c as it travels behind a pong.
-func appendReport(b []byte, c counters) []byte {
+// appendReport appends c, and whether packets arrive garbled, as it travels behind a
+// pong.
+func appendReport(b []byte, c counters, garbled bool) []byte {
 	b = append(b, reportMagic...)
 	b = binary.BigEndian.AppendUint32(b, c.packets)
-	return binary.BigEndian.AppendUint32(b, c.large)
+	b = binary.BigEndian.AppendUint32(b, c.large)
+	if garbled {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 // parseReport reads what appendReport wrote.
-func parseReport(b []byte) (c counters, ok bool) {
+func parseReport(b []byte) (c counters, garbled, ok bool) {
 	if len(b) < reportLen || string(b[:len(reportMagic)]) != reportMagic {
-		return counters{}, false
+		return counters{}, false, false
 	}
 	b = b[len(reportMagic):]
-	return counters{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])}, true
+	return counters{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])}, b[8] != 0, true
 }
 
 const (
@@ -64,6 +69,38 @@ const (
 type delivery struct {
 	started      bool
 	small, large ledger
+	trickle      trickle
+}
+
+const (
+	// trickleOver is how long a trickle is watched, at least, and trickleMin how
+	// many packets must have been sent meanwhile.
+	trickleOver = time.Second
+	trickleMin  = 8
+	// trickleMost is how many arrive meanwhile at most: a link that is merely full
+	// delivers more.
+	trickleMost = 100
+)
+
+// trickle sees large packets of which most are lost though they are few, as if
+// only those arrived that were sent alone.
+type trickle struct {
+	since   time.Time
+	out, in uint32
+}
+
+// seen takes a report in, and what had been sent when it was asked for.
+func (t *trickle) seen(now time.Time, asked, in uint32) bool {
+	if t.since.IsZero() || int32(asked-t.out) < 0 {
+		*t = trickle{now, asked, in}
+		return false
+	}
+	sent, came := asked-t.out, in-t.in
+	if now.Sub(t.since) < trickleOver || sent < trickleMin {
+		return false
+	}
+	*t = trickle{now, asked, in}
+	return came < trickleMost && came <= sent/2
 }
 
 // ledger compares one kind of packet, sent and arrived, since progress was
@@ -96,6 +133,7 @@ type loss uint8
 
 const (
 	lossNone  loss = iota
+	lossMost       // of the large packets, few as they are, most do not arrive
 	lossLarge      // large packets do not arrive
 	lossAll        // not even small ones do
 )
@@ -109,16 +147,20 @@ func (d *delivery) judge(now time.Time, asked, came, in counters) loss {
 			started: true,
 			small:   ledger{out: came.small(), in: in.small()},
 			large:   ledger{out: came.large, in: in.large},
+			trickle: trickle{now, came.large, in.large},
 		}
 		return lossNone
 	}
 	small := d.small.lost(now, asked.small(), came.small(), in.small())
 	large := d.large.lost(now, asked.large, came.large, in.large)
+	most := d.trickle.seen(now, asked.large, in.large)
 	switch {
 	case small:
 		return lossAll
 	case large:
 		return lossLarge
+	case most:
+		return lossMost
 	}
 	return lossNone
 }

@@ -115,7 +115,7 @@ func readEvents(events *networkEvents, happened chan bool) {
 }
 
 // describeInterfaces writes down what of this machine's interfaces matters to
-// packets: which run, and with which addresses.
+// packets that go far: the addresses of those that run.
 func describeInterfaces(exclude func(netip.Addr) bool) string {
 	addrs, err := localAddrs(exclude)
 	if err != nil {
@@ -123,7 +123,9 @@ func describeInterfaces(exclude func(netip.Addr) bool) string {
 	}
 	var all []string
 	for _, a := range addrs {
-		all = append(all, fmt.Sprintf("%d %v %v", a.ifc.Index, a.ifc.Flags&net.FlagRunning, a.ip))
+		if a.ifc.Flags&net.FlagRunning != 0 && !a.ip.IsLinkLocalUnicast() {
+			all = append(all, fmt.Sprintf("%d %v %v", a.ifc.Index, a.ip, a.leaving))
+		}
 	}
 	slices.Sort(all)
 	return strings.Join(all, "\n")

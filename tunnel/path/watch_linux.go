@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -62,14 +63,30 @@ func routesChanged(b []byte) bool {
 }
 
 // leadsOut reports whether a message about a route is about one that leads to
-// other machines. Those in the table of local addresses come and go with the
-// addresses, and cloned ones with the packets.
+// other networks. Those in the table of local addresses come and go with the
+// addresses, cloned ones with the packets, and those to a link's own neighbours
+// with each container.
 func leadsOut(msg []byte) bool {
 	if len(msg) < unix.SizeofRtMsg {
 		return false
 	}
 	table, kind, flags := msg[4], msg[7], binary.NativeEndian.Uint32(msg[8:])
-	return table != unix.RT_TABLE_LOCAL && kind == unix.RTN_UNICAST && flags&unix.RTM_F_CLONED == 0
+	if table == unix.RT_TABLE_LOCAL || kind != unix.RTN_UNICAST || flags&unix.RTM_F_CLONED != 0 {
+		return false
+	}
+	attrs := msg[unix.SizeofRtMsg:]
+	for len(attrs) >= unix.SizeofRtAttr {
+		size := int(binary.NativeEndian.Uint16(attrs))
+		if size < unix.SizeofRtAttr || size > len(attrs) {
+			break
+		}
+		if binary.NativeEndian.Uint16(attrs[2:]) == unix.RTA_DST {
+			to, _ := netip.AddrFromSlice(attrs[unix.SizeofRtAttr:size])
+			return !to.IsLinkLocalUnicast()
+		}
+		attrs = attrs[min(len(attrs), (size+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1)):]
+	}
+	return true // the default route names no destination
 }
 
 func (e *networkEvents) close() error { return e.file.Close() }

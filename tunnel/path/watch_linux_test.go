@@ -102,6 +102,21 @@ func TestRenewedLifetimesAreNoChange(t *testing.T) {
 	}
 }
 
+// A developer's machine starts containers all day.
+func TestAContainerIsNoChange(t *testing.T) {
+	w := watch(t)
+	w.ip("link", "add", "br0", "type", "bridge")
+	w.ip("link", "set", "br0", "up")
+	w.ip("link", "add", "container", "type", "veth", "peer", "name", "inside")
+	w.ip("link", "set", "container", "master", "br0")
+	w.ip("link", "set", "container", "up")
+	w.ip("link", "set", "inside", "up")
+	w.ip("link", "del", "container")
+	if n := w.quiet(); n > 0 {
+		t.Errorf("%d changes", n)
+	}
+}
+
 func TestAFlappingInterfaceCostsLittle(t *testing.T) {
 	w := watch(t)
 	const flaps = 200

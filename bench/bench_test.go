@@ -1,0 +1,47 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestCompare measures every subject once a round. BENCH_ROUNDS says how many
+// rounds, BENCH_ONLY which subjects, by name, and BENCH_REPORT where the report
+// on all of them is written.
+func TestCompare(t *testing.T) {
+	rounds, err := strconv.Atoi(os.Getenv("BENCH_ROUNDS"))
+	if err != nil {
+		t.Skip("run by make bench")
+	}
+	only := strings.FieldsFunc(os.Getenv("BENCH_ONLY"), func(r rune) bool { return r == ',' || r == ' ' })
+	l := newLab(t)
+	l.startTailnet(t)
+	got := results{}
+	for round := range rounds {
+		for _, s := range subjects() {
+			if len(only) > 0 && !slices.Contains(only, s.name) {
+				continue
+			}
+			t.Run(fmt.Sprintf("round %d/%s", round+1, s.name), func(t *testing.T) {
+				got.add(s.name, measure(t, s.start(t, l)))
+			})
+			if s.meet != nil {
+				t.Run(fmt.Sprintf("round %d/%s meets", round+1, s.name), func(t *testing.T) {
+					for _, m := range meetAll(t, l, s.meet) {
+						got.add(s.name, m)
+					}
+				})
+			}
+		}
+		fmt.Printf("\nround %d of %d\n%s\n", round+1, rounds, got.summary())
+	}
+	if file := os.Getenv("BENCH_REPORT"); file != "" && len(only) == 0 {
+		if err := os.WriteFile(file, []byte(got.report(rounds)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// results are the samples of all rounds, by subject.
+type results map[string][]sample
+
+func (r results) add(subject string, s sample) { r[subject] = append(r[subject], s) }
+
+// values are all that was measured of a subject.
+func (r results) values(subject string, m metric) []float64 {
+	var all []float64
+	for _, s := range r[subject] {
+		if v, ok := s[m]; ok {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// table is one of the report: metrics down, subjects across.
+type table struct {
+	title    string
+	subjects []string
+	metrics  []metric
+}
+
+func tables() []table {
+	carried := []metric{tcp1, tcp4, cpuPerGiB, rttMean, rttP50, rttP99, rttLoaded, udpRate, rssIdle, rssAfter, rssPeak}
+	return []table{
+		{"Interfaces", []string{"raw", "wireguard-go", "tailscaled", "adit-tun"}, carried},
+		{"Stacks in the process", []string{"tsnet", "adit-netstack"}, carried},
+		{"UDP blocked, over a relay", []string{"tailscaled-derp", "adit-derp"}, carried},
+		{"Until nodes meet", []string{"tailscaled", "adit-netstack"}, []metric{firstByte, directOpen, directEasy, directHard}},
+	}
+}
+
+// rows writes a table by a function for its cells; those without values are "–".
+func (r results) rows(t table, cell func([]float64) string) [][]string {
+	head := []string{""}
+	for _, s := range t.subjects {
+		if len(r[s]) > 0 {
+			head = append(head, s)
+		}
+	}
+	rows := [][]string{head}
+	for _, m := range t.metrics {
+		row, some := []string{string(m)}, false
+		for _, s := range head[1:] {
+			text := "–"
+			if v := r.values(s, m); len(v) > 0 {
+				text, some = cell(v), true
+			}
+			row = append(row, text)
+		}
+		if some {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// summary is the medians so far, for who watches.
+func (r results) summary() string {
+	var b strings.Builder
+	for _, t := range tables() {
+		rows := r.rows(t, func(v []float64) string { return format(median(v)) })
+		if len(rows) == 1 {
+			continue
+		}
+		rows[0][0] = t.title
+		for _, row := range rows {
+			fmt.Fprintf(&b, "%-48s", row[0])
+			for _, cell := range row[1:] {
+				fmt.Fprintf(&b, "%16s", cell)
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// report is docs/benchmarks.md.
+func (r results) report(rounds int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Benchmarks
+
+Written by %[1]smake bench ROUNDS=%[2]d%[1]s; bench/doc.go says how it works. adit is measured beside what it is to beat, in network
+namespaces of one machine, turn by turn: raw TCP; wireguard-go and tailscaled with TUN interfaces; tsnet, Tailscale's
+stack in a process; and derper, its relay. Programs of Tailscale are built from version 1.102.5 of its module. Both
+ends share the machine, so figures say little elsewhere; ratios do.
+
+%[3]s.
+
+`, "`", rounds, machine())
+	b.WriteString("## The bar\n\n")
+	writeMarkdown(&b, r.bars())
+	fmt.Fprintf(&b, "\nA ratio is ours to theirs. Times to meet count from when both ends are up, and are the worse end's; “never” is not within %v.\n", meetWithin)
+	b.WriteString("\n## Everything\n\nMedians, and in brackets the least and the most.\n")
+	for _, t := range tables() {
+		rows := r.rows(t, func(v []float64) string {
+			return fmt.Sprintf("%s [%s–%s]", format(median(v)), format(quantile(v, 0)), format(quantile(v, 1)))
+		})
+		if len(rows) > 1 {
+			fmt.Fprintf(&b, "\n### %s\n\n", t.title)
+			writeMarkdown(&b, rows)
+		}
+	}
+	b.WriteString("\n")
+	for _, s := range subjects() {
+		fmt.Fprintf(&b, "- **%s**: %s.\n", s.name, s.what)
+	}
+	fmt.Fprintf(&b, `
+TCP is iperf3's over interfaces, with CUBIC, and a small program's in a process, each for %v. The CPU is that of the
+processes at both ends of the tunnel; where the stack is in the process, it is included. Round trips are ICMP's over
+interfaces and UDP's in a process. The rate of datagrams is the highest of which no more than %v of a second's are lost.
+`, streamLasts, lossAllowed)
+	return b.String()
+}
+
+func writeMarkdown(b *strings.Builder, rows [][]string) {
+	for i, row := range rows {
+		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))
+		if i == 0 {
+			fmt.Fprintf(b, "|%s\n", strings.Repeat("---|", len(row)))
+		}
+	}
+}
+
+// format writes a number with three digits that count.
+func format(v float64) string {
+	switch {
+	case math.IsInf(v, 1):
+		return "never"
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.2f", v)
+	}
+}
+
+// machine says what was measured on, without a name.
+func machine() string {
+	model := "unknown CPU"
+	if raw, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if _, after, ok := strings.Cut(string(raw), "model name"); ok {
+			line, _, _ := strings.Cut(after, "\n")
+			model = strings.Trim(line, "\t :")
+		}
+	}
+	kernel := "unknown"
+	var name unix.Utsname
+	if unix.Uname(&name) == nil {
+		kernel = unix.ByteSliceToString(name.Release[:])
+	}
+	return fmt.Sprintf("The machine: %s, %d cores, Linux %s, %s %s", model, runtime.NumCPU(), kernel, runtime.Version(), runtime.GOARCH)
+}

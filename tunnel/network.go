@@ -1,0 +1,84 @@
+package tunnel
+
+import (
+	"context"
+
+	"github.com/aditmesh/adit/tunnel/path"
+)
+
+// Network is what a node has found out about the network it is on.
+type Network struct {
+	// UDP says by which families of addresses a relay answered over UDP.
+	UDP UDPReach `json:"udp"`
+	// NAT is "unknown", "easy", "hard" or "udp-blocked".
+	NAT string `json:"nat"`
+	// MappingVaries says that each destination sees another address of this
+	// node; nil while that is not known.
+	MappingVaries *bool `json:"mapping_varies"`
+	// PortMapping is what the router does when asked; nil when it is not to be.
+	PortMapping *PortMapping `json:"port_mapping"`
+	HomeRelay   string       `json:"home_relay"`
+	Relays      []Relay      `json:"relays"`
+	Endpoints   []string     `json:"endpoints"`
+}
+
+// UDPReach tells whether UDP gets out, and the answer back in.
+type UDPReach struct {
+	IPv4 bool `json:"ipv4"`
+	IPv6 bool `json:"ipv6"`
+}
+
+// PortMapping is how the router can be asked for a port, and the one it gave.
+type PortMapping struct {
+	UPnP     bool   `json:"upnp"`
+	NATPMP   bool   `json:"nat_pmp"`
+	PCP      bool   `json:"pcp"`
+	External string `json:"external,omitempty"`
+}
+
+// Network waits until the network has been looked at once, or ctx is done, and
+// returns what is known by then. One goroutine at a time may call it.
+func (n *Node) Network(ctx context.Context) Network {
+	for !n.networkKnown() {
+		select {
+		case <-n.selfNews:
+		case <-n.done:
+			return n.network()
+		case <-ctx.Done():
+			return n.network()
+		}
+	}
+	return n.network()
+}
+
+// networkKnown reports whether there is nothing more to wait for.
+func (n *Node) networkKnown() bool {
+	s := n.self.Load()
+	m := s.PortMapping
+	asked := m.Asked && (m.External.IsValid() || !m.UPnP && !m.NATPMP && !m.PCP)
+	return s.Complete && (asked || n.mapsNoPort())
+}
+
+// mapsNoPort reports whether the router is not asked for a port.
+func (n *Node) mapsNoPort() bool { return n.cfg.Path.NoPortMapping || n.cfg.Path.RelayOnly }
+
+func (n *Node) network() Network {
+	s := n.self.Load()
+	self := n.Self()
+	net := Network{
+		UDP: UDPReach{IPv4: s.UDP4, IPv6: s.UDP6}, NAT: self.NAT,
+		HomeRelay: self.HomeRelay, Relays: n.Relays(), Endpoints: self.Endpoints,
+	}
+	if s.NAT == path.NATEasy || s.NAT == path.NATHard {
+		varies := s.NAT == path.NATHard
+		net.MappingVaries = &varies
+	}
+	if !n.mapsNoPort() {
+		m := s.PortMapping
+		net.PortMapping = &PortMapping{UPnP: m.UPnP, NATPMP: m.NATPMP, PCP: m.PCP}
+		if m.External.IsValid() {
+			net.PortMapping.External = m.External.String()
+		}
+	}
+	return net
+}
