@@ -362,3 +362,26 @@ func TestHostKeepsItsID(t *testing.T) {
 		t.Error("a relative directory is no place")
 	}
 }
+
+func TestLogIsBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), logFile)
+	w, err := openLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := []byte(strings.Repeat("x", 1023) + "\n")
+	for range 5 * logMax / len(line) {
+		w.Write(line)
+	}
+	var size int64
+	for _, name := range []string{path, path + ".1"} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	if size > 2*logMax {
+		t.Errorf("%d bytes are kept, want at most %d", size, 2*logMax)
+	}
+}

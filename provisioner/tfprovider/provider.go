@@ -29,6 +29,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 )
 
+//go:generate go run ./gendocs ../../docs/provider
+
 const (
 	// Address is the provider's source address.
 	Address = "registry.terraform.io/adit/adit"
