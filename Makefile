@@ -60,6 +60,7 @@ lint: $(PROTOGEN)/protoc-gen-go
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
+	cd bench && $(GO) mod tidy -diff && $(GO) vet ./...
 	@rm -rf bin/_generated && mkdir -p bin/_generated
 	$(call protoc-to,bin/_generated)
 	@for f in $$(cd bin/_generated && find . -name '*.go'); do \

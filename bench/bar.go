@@ -15,6 +15,14 @@ type bar struct {
 	comment string
 }
 
+// of is what counts of the values.
+func (b bar) of(values []float64) float64 {
+	if b.q == 0.5 {
+		return median(values)
+	}
+	return quantile(values, b.q)
+}
+
 func bars() []bar {
 	interfaces := []string{"wireguard-go", "tailscaled"}
 	const half, tail = 0.5, 0.9
@@ -44,42 +52,53 @@ func (r results) bars() [][]string {
 		if len(mine) == 0 {
 			continue
 		}
-		ours, best, who := quantile(mine, b.q), math.NaN(), ""
+		ours, best, ratio, who := b.of(mine), math.NaN(), math.NaN(), ""
 		for _, rival := range b.rivals {
 			v := r.values(rival, b.what)
 			if len(v) == 0 {
 				continue
 			}
-			if got := quantile(v, b.q); math.IsNaN(best) || b.least == (got < best) {
-				best, who = got, rival
+			if got := b.of(v); math.IsNaN(best) || b.least == (got < best) {
+				best, ratio, who = got, b.ratio(mine, v), rival
 			}
 		}
-		rows = append(rows, b.row(ours, best, who))
+		rows = append(rows, b.row(ours, best, ratio, who))
 	}
 	return rows
 }
 
-func (b bar) row(ours, best float64, who string) []string {
-	want, text := b.figure, ""
-	if b.share > 0 {
-		want, text = b.share*best, format(b.share)+" × "+who
-	} else {
-		text = format(want)
+// ratio is ours to theirs, round by round where both took part in all: what else
+// the machine does changes from round to round, and less within one.
+func (b bar) ratio(mine, theirs []float64) float64 {
+	if len(mine) != len(theirs) {
+		return b.of(mine) / b.of(theirs)
 	}
-	sign, met := "≥ ", ours >= want
+	var each []float64
+	for i := range mine {
+		each = append(each, mine[i]/theirs[i])
+	}
+	return b.of(each)
+}
+
+func (b bar) row(ours, best, ratio float64, who string) []string {
+	got, want, text := ours, b.figure, format(b.figure)
+	if b.share > 0 {
+		got, want, text = ratio, b.share, format(b.share)+" × "+who
+	}
+	sign, met := "≥ ", got >= want
 	if b.least {
-		sign, met = "≤ ", ours <= want
+		sign, met = "≤ ", got <= want
 	}
 	verdict := "missed"
 	if met {
 		verdict = "met"
 	}
-	theirs, ratio := "–", "–"
+	theirs, ratioText := "–", "–"
 	if who != "" {
 		theirs = format(best) + ", " + who
+		if !math.IsInf(best, 1) && !math.IsInf(ours, 1) {
+			ratioText = format(ratio) + " ×"
+		}
 	}
-	if who != "" && !math.IsInf(best, 1) && !math.IsInf(ours, 1) {
-		ratio = format(ours/best) + " ×"
-	}
-	return []string{string(b.what) + b.comment, b.ours, format(ours), theirs, ratio, sign + text, verdict}
+	return []string{string(b.what) + b.comment, b.ours, format(ours), theirs, ratioText, sign + text, verdict}
 }

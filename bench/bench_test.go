@@ -38,10 +38,11 @@ func TestCompare(t *testing.T) {
 			}
 		}
 		fmt.Printf("\nround %d of %d\n%s\n", round+1, rounds, got.summary())
-	}
-	if file := os.Getenv("BENCH_REPORT"); file != "" && len(only) == 0 {
-		if err := os.WriteFile(file, []byte(got.report(rounds)), 0o644); err != nil {
-			t.Fatal(err)
+		// After each, so that a run that is cut short has its say.
+		if file := os.Getenv("BENCH_REPORT"); file != "" && len(only) == 0 {
+			if err := os.WriteFile(file, []byte(got.report(round+1)), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

@@ -27,6 +27,10 @@ const (
 
 	// meetWithin is how long one may take.
 	meetWithin = 12 * time.Second
+
+	// askEvery is how often tailscaled is asked for its path: often enough to
+	// tell milliseconds, and no burden.
+	askEvery = 3 * time.Millisecond
 )
 
 // meeting is what came of one.
@@ -198,7 +202,7 @@ func meetTailscale(t testing.TB, l *lab, hosts [2]*netlab.Host) meeting {
 			direct = time.Since(began)
 			break
 		}
-		<-time.After(time.Millisecond)
+		<-time.After(askEvery)
 	}
 	close(over)
 	m := meeting{firstByte: never, direct: direct}

@@ -11,7 +11,18 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
-func median(values []float64) float64 { return quantile(values, 0.5) }
+// median returns the middle, or what is between the two that are.
+func median(values []float64) float64 {
+	n := len(values)
+	if n == 0 || n%2 == 1 {
+		return quantile(values, 0.5)
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	if sorted[n/2-1] == sorted[n/2] { // both may be infinite
+		return sorted[n/2]
+	}
+	return (sorted[n/2-1] + sorted[n/2]) / 2
+}
 
 func mean(values []float64) float64 {
 	var sum float64

@@ -141,6 +141,11 @@ func tellCPU() {
 	fmt.Printf("cpu %f\n", time.Duration(use.Utime.Nano()+use.Stime.Nano()).Seconds())
 }
 
+// settling is how long a transfer may take to get up to speed.
+const settling = 4 * time.Second
+
+// receive answers each stream with how many bytes came, and how many bits a second
+// after settling.
 func receive(t *testing.T, stack *netstack.Stack) {
 	l, err := stack.ListenTCP(throughputPort)
 	if err != nil {
@@ -153,9 +158,25 @@ func receive(t *testing.T, stack *netstack.Stack) {
 				return
 			}
 			go func() {
-				n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{conn}, make([]byte, 128<<10))
-				fmt.Fprintf(conn, "%d\n", n)
-				conn.Close()
+				defer conn.Close()
+				var all, early int
+				var settled time.Time
+				began, buf := time.Now(), make([]byte, 128<<10)
+				for {
+					n, err := conn.Read(buf)
+					all += n
+					if settled.IsZero() && time.Since(began) > settling {
+						early, settled = all, time.Now()
+					}
+					if err != nil {
+						break
+					}
+				}
+				rate := 0.0
+				if !settled.IsZero() {
+					rate = float64(all-early) * 8 / time.Since(settled).Seconds()
+				}
+				fmt.Fprintf(conn, "%d %f", all, rate)
 			}()
 		}
 	}()
@@ -176,7 +197,7 @@ func send(t *testing.T, stack *netstack.Stack, to netip.Addr, in *bufio.Scanner)
 			t.Fatal(err)
 		}
 		var all sync.WaitGroup
-		counts := make([]int64, streams)
+		counts, rates := make([]int64, streams), make([]float64, streams)
 		begin := time.Now()
 		for i := range streams {
 			all.Go(func() {
@@ -195,15 +216,16 @@ func send(t *testing.T, stack *netstack.Stack, to netip.Addr, in *bufio.Scanner)
 				}
 				conn.(interface{ CloseWrite() error }).CloseWrite()
 				answer, _ := io.ReadAll(conn)
-				counts[i], _ = strconv.ParseInt(strings.TrimSpace(string(answer)), 10, 64)
+				fmt.Sscan(string(answer), &counts[i], &rates[i])
 			})
 		}
 		all.Wait()
 		var sum int64
-		for _, c := range counts {
-			sum += c
+		var rate float64
+		for i := range streams {
+			sum, rate = sum+counts[i], rate+rates[i]
 		}
-		fmt.Printf("sent %d %f\n", sum, time.Since(begin).Seconds())
+		fmt.Printf("sent %d %f %f\n", sum, time.Since(begin).Seconds(), rate)
 	}
 }
 
@@ -238,10 +260,19 @@ func (e *throughputEnd) expect(t testing.TB, word string) string {
 	return ""
 }
 
-func startThroughput(t testing.TB) [2]*throughputEnd {
+// startThroughput starts both ends on hosts of their own, and has them meet over
+// line if that is not nil.
+func startThroughput(t testing.TB, line *netlab.LongWay) (both [2]*throughputEnd, sender *netlab.Host) {
 	lab := netlab.New(t)
 	hosts := [2]*netlab.Host{lab.Host("a"), lab.Host("b")}
-	var both [2]*throughputEnd
+	var at [2]netip.AddrPort
+	for i, h := range hosts {
+		at[i] = netip.AddrPortFrom(h.Addr(), 4242)
+	}
+	if line != nil {
+		near, far := lab.Host("between").Join(at[0], at[1], *line)
+		at = [2]netip.AddrPort{far, near}
+	}
 	var discos [2]string
 	for i, h := range hosts {
 		cmd := h.Command(t.Context(), os.Args[0], "-test.run", "^TestThroughputChild$", "-test.v")
@@ -262,27 +293,91 @@ func startThroughput(t testing.TB) [2]*throughputEnd {
 		discos[i] = both[i].expect(t, "disco")
 	}
 	for i, e := range both {
-		fmt.Fprintf(e.in, "%s %s:4242\n", discos[1-i], hosts[1-i].Addr())
+		fmt.Fprintf(e.in, "%s %v\n", discos[1-i], at[1-i])
 	}
 	for _, e := range both {
 		t.Log("mtu", e.expect(t, "direct"))
 	}
-	return both
+	return both, hosts[0]
+}
+
+// transfer has streams run for a while. It returns how many bytes came, in which
+// time, and how many bits a second once settled.
+func transfer(t testing.TB, both [2]*throughputEnd, streams int, lasts time.Duration) (bytes int64, seconds, rate float64) {
+	fmt.Fprintf(both[0].in, "%d %v\n", streams, lasts)
+	fmt.Sscan(both[0].expect(t, "sent"), &bytes, &seconds, &rate)
+	return bytes, seconds, rate
+}
+
+// residents ends both and returns how many KiB each had in memory.
+func residents(t testing.TB, both [2]*throughputEnd) (kib [2]int) {
+	for i, e := range both {
+		e.in.Close()
+		fmt.Sscan(e.expect(t, "resident"), &kib[i])
+		e.cmd.Wait()
+	}
+	return kib
+}
+
+// A long way costs no throughput once TCP is up to speed.
+func TestALongWayCostsNoThroughput(t *testing.T) {
+	if os.Getenv("ADIT_TEST_LONG_WAY") == "" {
+		t.Skip("not reached in each run yet; set ADIT_TEST_LONG_WAY to try")
+	}
+	const rate, lasts, least = 200_000_000, settling + 6*time.Second, 0.8
+	var rates [2]float64
+	for i, delay := range []time.Duration{0, 30 * time.Millisecond} {
+		both, _ := startThroughput(t, &netlab.LongWay{Delay: delay, Rate: rate})
+		_, _, rates[i] = transfer(t, both, 1, lasts)
+		t.Logf("%v there and as much back: %.0f Mbit/s of %d", delay, rates[i]/1e6, rate/1_000_000)
+		residents(t, both)
+	}
+	if rates[1] < least*rates[0] {
+		t.Errorf("%.0f Mbit/s at 60 ms, %.0f without, want at least %v of it", rates[1]/1e6, rates[0]/1e6, least)
+	}
+}
+
+// saturatedRSS is what an end may have in memory after a load, in KiB.
+const saturatedRSS = 200 << 10
+
+func TestSaturationTakesLittleMemory(t *testing.T) {
+	both, _ := startThroughput(t, nil)
+	for _, streams := range []int{1, 4} {
+		_, _, rate := transfer(t, both, streams, settling+time.Second)
+		t.Logf("%d streams: %.2f Gbit/s", streams, rate/1e9)
+	}
+	for i, kib := range residents(t, both) {
+		t.Logf("%s: %d KiB", ends[i].role, kib)
+		if kib > saturatedRSS {
+			t.Errorf("%s: %d KiB resident, want at most %d", ends[i].role, kib, saturatedRSS)
+		}
+	}
+}
+
+// The fault is the kernel's: what it joined is lost where packets leave the machine.
+func TestALinkThatLosesJoinedDatagramsCarriesTheTunnel(t *testing.T) {
+	both, sender := startThroughput(t, nil)
+	heal := sender.Fault(netlab.DropJoined())
+	defer heal()
+	_, _, rate := transfer(t, both, 1, settling+3*time.Second)
+	t.Logf("%.0f Mbit/s", rate/1e6)
+	const least = 20e6 // a packet in each of TCP's time-outs is a thousandth of that
+	if rate < least {
+		t.Errorf("%.0f Mbit/s, want at least %.0f", rate/1e6, least/1e6)
+	}
+	residents(t, both)
 }
 
 func BenchmarkThroughput(b *testing.B) {
-	both := startThroughput(b)
-	lasts := "4s"
-	if s := os.Getenv("ADIT_TEST_SECONDS"); s != "" {
-		lasts = s + "s"
+	both, _ := startThroughput(b, nil)
+	lasts := 4 * time.Second
+	if s, err := strconv.Atoi(os.Getenv("ADIT_TEST_SECONDS")); err == nil {
+		lasts = time.Duration(s) * time.Second
 	}
 	var last [2]float64
 	for range 2 {
 		for _, streams := range []int{1, 4} {
-			fmt.Fprintf(both[0].in, "%d %s\n", streams, lasts)
-			var sum int64
-			var seconds float64
-			fmt.Sscan(both[0].expect(b, "sent"), &sum, &seconds)
+			sum, seconds, _ := transfer(b, both, streams, lasts)
 			var cpu [2]float64
 			for i, e := range both {
 				fmt.Fprintln(e.in, "cpu")
@@ -293,9 +388,7 @@ func BenchmarkThroughput(b *testing.B) {
 			last = cpu
 		}
 	}
-	for i, e := range both {
-		e.in.Close()
-		fmt.Printf("%s: resident %s\n", ends[i].role, e.expect(b, "resident"))
-		e.cmd.Wait()
+	for i, kib := range residents(b, both) {
+		fmt.Printf("%s: resident %d KiB\n", ends[i].role, kib)
 	}
 }

@@ -59,7 +59,9 @@ func speedtest(ctx context.Context, a *app, name string, f speedFlags) error {
 		return err
 	}
 	defer t.node.Close()
-	t.awaitDirect(ctx, settleTime)
+	if !a.path.RelayOnly {
+		t.awaitDirect(ctx, settleTime)
+	}
 
 	var count atomic.Int64
 	progress, stop := context.WithCancel(ctx)

@@ -21,15 +21,19 @@ func BlockUDP() Fault {
 	return Fault{[][]expr.Any{append(isProtocol(unix.IPPROTO_UDP), &expr.Verdict{Kind: expr.VerdictDrop})}}
 }
 
-// BlockUDPWith drops UDP to and from one IPv4 address.
+// BlockUDPWith drops UDP to and from one address.
 func BlockUDPWith(addr netip.Addr) Fault {
-	const sourceOffset, destOffset = 12, 16
+	version, sourceOffset := byte(unix.NFPROTO_IPV4), 12
+	if addr.Is6() {
+		version, sourceOffset = unix.NFPROTO_IPV6, 8
+	}
+	size := addr.BitLen() / 8
 	var f Fault
-	for _, offset := range []uint32{sourceOffset, destOffset} {
+	for _, offset := range []int{sourceOffset, sourceOffset + size} {
 		f.rules = append(f.rules, append(isProtocol(unix.IPPROTO_UDP),
 			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.NFPROTO_IPV4}},
-			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{version}},
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: uint32(offset), Len: uint32(size)},
 			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: addr.AsSlice()},
 			&expr.Verdict{Kind: expr.VerdictDrop}))
 	}

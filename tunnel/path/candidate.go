@@ -67,6 +67,7 @@ type candidate struct {
 	told bool
 
 	answered time.Time     // last pong; zero if never
+	proved   time.Time     // when the last small ping that was answered was sent
 	rtt      time.Duration // of the last pong to a small ping
 
 	// waiting holds small pings without an answer, oldest first.

@@ -325,7 +325,9 @@ func (b *Bind) onPong(p *Peer, m *disco.Pong, behind []byte, from way) {
 			b.suspectOffload(p, "large ones arrive garbled")
 		}
 	}
-	p.noteAnswer()
+	if from == p.route.Load().direct {
+		p.noteAnswer()
+	}
 	var acts actions
 	p.mu.Lock()
 	ok := p.hasLocked(from)

@@ -129,7 +129,7 @@ func BenchmarkChoice(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for end := now.Add(time.Second); now.Before(end); now = now.Add(tickEvery) {
-			acts, _ := m.tick(now, traffic{sent: now, received: now, receivedDirect: now})
+			acts, _ := m.tick(now, traffic{sent: now, received: now})
 			for _, p := range acts.pings {
 				m.ponged(now, p.way, pong{tx: p.tx})
 			}

@@ -217,3 +217,19 @@ func TestReportRoundTrips(t *testing.T) {
 		}
 	})
 }
+
+// A link whose queue fills answers late, now this ping and now that. It says
+// nothing about sizes.
+func TestALinkOfUnsteadyDelayKeepsItsSize(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := direct(t, 1472)
+		w.run(2 * time.Second)
+		for range 60 {
+			w.latency = time.Duration(rapid.IntRange(1, 200).Draw(rt, "ms")) * time.Millisecond
+			w.run(100 * time.Millisecond)
+			if got := w.ends[0].m.candidates[way{addr: addrB}].mtu.size; got != 1472 {
+				rt.Fatalf("the size went from 1472 to %d", got)
+			}
+		}
+	})
+}

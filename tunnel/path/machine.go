@@ -67,9 +67,10 @@ type machine struct {
 	birthday birthday
 	delivery delivery
 
-	// alarms counts unanswered packets that turned out to want no answer,
-	// since alarmAt.
+	// alarms counts unanswered packets that turned out to want no answer, as the
+	// answer to a ping shows while alarmed. The last alarm was at alarmAt.
 	alarms  int
+	alarmed bool
 	alarmAt time.Time
 
 	// Traffic as last told to tick.
@@ -220,6 +221,10 @@ func (m *machine) ponged(now time.Time, w way, p pong) (actions, bool) {
 	if !ok {
 		return acts, false
 	}
+	if w == m.best && m.alarmed {
+		// Only now: packets take every way for as long as the alarm may be true.
+		m.alarms, m.alarmed = min(m.alarms+1, maxAlarms), false
+	}
 	if p.report != nil && w == m.best && m.mode != modeRelay {
 		if m.judge(now, c, sent.out, p, &acts) {
 			return acts, true
@@ -237,7 +242,7 @@ func (m *machine) ponged(now time.Time, w way, p pong) (actions, bool) {
 // use makes c the path in use.
 func (m *machine) use(c *candidate) {
 	if m.best != c.way {
-		m.best, m.delivery, m.alarms = c.way, delivery{}, 0
+		m.best, m.delivery, m.alarms, m.alarmed = c.way, delivery{}, 0, false
 	}
 	m.mode = modeDirect
 	m.birthday.rounds = 0
@@ -270,9 +275,9 @@ func (m *machine) judge(now time.Time, c *candidate, asked counters, p pong, act
 // traffic is when packets last went and came, and how many went over the path
 // in use. The zero time is never.
 type traffic struct {
-	sent, received, receivedDirect time.Time
-	// unanswered is when the first packet went over UDP that nothing over UDP
-	// has followed.
+	sent, received time.Time
+	// unanswered is when the first packet went by the way in use that nothing has
+	// followed from there.
 	unanswered time.Time
 	out        counters
 }
@@ -362,13 +367,13 @@ func (m *machine) tickDirect(now time.Time, acts *actions) {
 		m.retire(now, acts)
 		return
 	}
-	if m.seen.receivedDirect.After(m.alarmAt) {
+	if m.seen.received.After(m.alarmAt) {
 		m.alarms = 0
 	}
 	if len(c.waiting) == 0 {
 		silent := !m.seen.unanswered.IsZero() && now.Sub(m.seen.unanswered) >= m.route().guard
 		if silent {
-			m.alarms, m.alarmAt = min(m.alarms+1, maxAlarms), now
+			m.alarmed, m.alarmAt = true, now
 		}
 		pause := heartbeat
 		if m.delivery.inQuestion() {
@@ -482,7 +487,7 @@ func (m *machine) searchMTU(now time.Time, c *candidate, acts *actions) {
 
 // verifyMTU makes sure, while large packets flow, that they still pass.
 func (m *machine) verifyMTU(now time.Time, c *candidate, patience time.Duration, acts *actions) {
-	size, gone := c.mtu.verifyDue(now, patience, m.seen.out.large)
+	size, gone := c.mtu.verifyDue(now, patience, m.seen.out.large, c.proved)
 	if gone {
 		m.delivery = delivery{} // what is missing was too large
 	}
@@ -490,6 +495,9 @@ func (m *machine) verifyMTU(now time.Time, c *candidate, patience time.Duration,
 		p := ping{c.way, m.newTx(), size}
 		c.mtu.verify = &sentPing{p.tx, now, size, m.seen.out}
 		acts.pings = append(acts.pings, p)
+		if len(c.waiting) == 0 {
+			m.ping(now, c, acts) // to compare with
+		}
 	}
 }
 

@@ -171,10 +171,11 @@ const verifyMisses = 2
 // verifyDue returns the size of a ping to be sent now to make sure that large
 // packets still pass, or zero. It reports gone when they do not: a new search
 // has begun. Of large, the number of large packets sent, it matters only whether
-// it grew.
-func (s *mtuSearch) verifyDue(now time.Time, patience time.Duration, large uint32) (size int, gone bool) {
+// it grew. A ping that is late proves nothing while all are, so it counts as lost
+// once a small one that was sent no earlier, by proved, is answered.
+func (s *mtuSearch) verifyDue(now time.Time, patience time.Duration, large uint32, proved time.Time) (size int, gone bool) {
 	if s.verify != nil {
-		if now.Sub(s.verify.at) < patience {
+		if now.Sub(s.verify.at) < patience || proved.Before(s.verify.at) {
 			return 0, false
 		}
 		s.verify = nil

@@ -217,7 +217,8 @@ func offloadRefused(err error) (refused bool, rest error) {
 const (
 	// garbledMin is how many large packets a judgement needs.
 	garbledMin = 8
-	// garbledOver is how long it watches at least.
+	// garbledOver is how long a packet may take through the device, and how long
+	// the watch lasts at least.
 	garbledOver = 300 * time.Millisecond
 )
 
@@ -226,24 +227,29 @@ const (
 type integrity struct {
 	since        time.Time
 	came, opened uint32
-	// last is what had come when this was last looked at: by now it must be
-	// through the device.
-	last uint32
+	// last is what had come at lastAt. A little later it must be through the
+	// device.
+	last   uint32
+	lastAt time.Time
 }
 
 // judge takes both counts in. It reports whether much of what came of late did not
 // open; decided is false while too little came to tell.
 func (i *integrity) judge(now time.Time, came, opened uint32) (garbled, decided bool) {
 	if i.since.IsZero() {
-		*i = integrity{now, came, opened, came}
+		*i = integrity{now, came, opened, came, now}
+		return false, false
+	}
+	if now.Sub(i.lastAt) < garbledOver {
 		return false, false
 	}
 	through := i.last - i.came
-	if i.last = came; now.Sub(i.since) < garbledOver || through < garbledMin {
+	if through < garbledMin {
+		i.last, i.lastAt = came, now
 		return false, false
 	}
 	garbled = opened-i.opened < through-through/4
-	*i = integrity{now, i.came + through, opened, came}
+	*i = integrity{now, i.last, opened, came, now}
 	return garbled, true
 }
 

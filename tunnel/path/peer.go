@@ -56,8 +56,8 @@ type Peer struct {
 	lastSend       atomic.Int64
 	lastRecv       atomic.Int64
 	lastRecvDirect atomic.Int64
-	// unanswered is when the first packet went over UDP that nothing over UDP
-	// has followed.
+	// unanswered is when the first packet went by the way in use that nothing has
+	// followed from there.
 	unanswered atomic.Int64
 	// inDevice says that the device knows the peer.
 	inDevice atomic.Bool
@@ -175,16 +175,24 @@ func (p *Peer) noteSend(now int64, r *liveRoute) (silent bool) {
 	return now-since >= int64(r.guard)
 }
 
-// noteRecv records that packets of the tunnel came, over UDP when direct.
-func (p *Peer) noteRecv(now int64, direct bool) {
+// noteRecv records that packets of the tunnel came from an address; from none by
+// relay. Only what comes by the way in use shows that it works. The peer's packets
+// that come by another, though that way was the peer's, too, until a moment ago,
+// show that the peer has doubts: small packets then take every way at once.
+func (p *Peer) noteRecv(now int64, from netip.AddrPort) {
 	p.lastRecv.Store(now)
-	if direct {
+	r := p.route.Load()
+	if from.IsValid() && from == r.direct.addr {
 		p.lastRecvDirect.Store(now)
 		p.noteAnswer()
+		return
+	}
+	if ago := now - p.lastRecvDirect.Load(); r.guard > 0 && ago >= int64(copyWithin) && ago < int64(heartbeat) {
+		p.unanswered.Store(max(1, now-int64(r.guard)))
 	}
 }
 
-// noteAnswer records that something came over UDP.
+// noteAnswer records that something came by the way in use.
 func (p *Peer) noteAnswer() {
 	if p.unanswered.Load() != 0 {
 		p.unanswered.Store(0)
@@ -195,11 +203,10 @@ func (p *Peer) noteAnswer() {
 func (p *Peer) traffic() traffic {
 	b := p.bind
 	return traffic{
-		sent:           b.timeOf(p.lastSend.Load()),
-		received:       b.timeOf(p.lastRecv.Load()),
-		receivedDirect: b.timeOf(p.lastRecvDirect.Load()),
-		unanswered:     b.timeOf(p.unanswered.Load()),
-		out:            p.sent.load(),
+		sent:       b.timeOf(p.lastSend.Load()),
+		received:   b.timeOf(p.lastRecv.Load()),
+		unanswered: b.timeOf(p.unanswered.Load()),
+		out:        p.sent.load(),
 	}
 }
 

@@ -140,7 +140,7 @@ func (r *recvRun) flush() {
 		return
 	}
 	r.peer.received.add(r.came)
-	r.peer.noteRecv(r.bind.now(), true)
+	r.peer.noteRecv(r.bind.now(), r.from)
 	r.came = counters{}
 }
 
@@ -189,7 +189,7 @@ func (b *Bind) onRelayed(region uint32, from key.NodePublic, data []byte) {
 	}
 	switch classify(data) {
 	case kindWireGuard:
-		p.noteRecv(b.now(), false)
+		p.noteRecv(b.now(), netip.AddrPort{})
 		b.deliver(p, data)
 	case kindDisco:
 		b.onDisco(data, discoFrom{region: region, relayed: p})

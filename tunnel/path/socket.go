@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 
 	"golang.org/x/net/ipv6"
 	"tailscale.com/control/controlknobs"
@@ -125,6 +126,11 @@ func (s *socket) read(bufs [][]byte, each func(i, n int, from netip.AddrPort)) (
 func (s *socket) writeBatch(bufs [][]byte, addr netip.AddrPort) error {
 	if batch := s.batch(); batch != nil {
 		refused, err := offloadRefused(batch.WriteBatchTo(bufs, addr, packet.GeneveHeader{}, 0))
+		if err != nil && len(bufs) > 1 && s.joins() && !errors.Is(err, syscall.ENOBUFS) {
+			// A firewall of this machine's may look at the size.
+			err = s.single.WriteBatchTo(bufs, addr, packet.GeneveHeader{}, 0)
+			refused = err == nil
+		}
 		if refused {
 			s.setOffload(false)
 		}

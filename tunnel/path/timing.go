@@ -16,6 +16,10 @@ const (
 	// held key, and half of what the eye forgives an echo.
 	guardFor = 100 * time.Millisecond
 
+	// copyWithin is by how much the copy of a packet may come later, by another
+	// way, than the packet itself.
+	copyWithin = 50 * time.Millisecond
+
 	// maxAlarms bounds how often guardFor doubles while packets that want no
 	// answer raise it for nothing.
 	maxAlarms = 3
