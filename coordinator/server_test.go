@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -39,8 +40,12 @@ type deployment struct {
 func deploy(t *testing.T, mounts map[string]http.Handler) *deployment {
 	t.Helper()
 	db := postgrestest.Database(t, database)
+	keys, err := workspaces.ParseKeys(workspaces.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
 	s, err := Open(t.Context(), Config{
-		PostgresURL: db, Relays: &meshv1.Relays{}, Mounts: mounts, Version: "test", Logger: slog.New(slog.DiscardHandler),
+		StateKeys: keys, PostgresURL: db, Relays: &meshv1.Relays{}, Mounts: mounts, Version: "test", Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -42,6 +42,14 @@ func CurrentAccount() Account {
 	return a
 }
 
+// directory returns where a session begins.
+func (s *Server) directory() string {
+	if info, err := os.Stat(s.cfg.Dir); s.cfg.Dir != "" && err == nil && info.IsDir() {
+		return s.cfg.Dir
+	}
+	return s.cfg.Account.Home
+}
+
 // passwdShell returns the login shell that a passwd file names for a user, or
 // "" if it names none.
 func passwdShell(r io.Reader, name string) string {

@@ -24,6 +24,8 @@ create table template_versions (
     -- A provisionerv1.Template in protojson; null until the import succeeded.
     found       jsonb,
     lock_file   bytea,
+    -- It becomes the active one when its import succeeds.
+    activate    boolean not null default true,
     created_by  uuid not null references users,
     created_at  timestamptz not null default now(),
     unique (template_id, number)
@@ -75,12 +77,15 @@ create table jobs (
     attempt             int not null default 0,
     provisioner_id      uuid,
     heartbeat_at        timestamptz,
+    -- When a build was allowed to change what exists outside.
+    began_at            timestamptz,
     cancel_requested_at timestamptz,
     cancel_forced_at    timestamptz,
     error               text not null default '',
     -- provisionerv1.Problems in protojson.
     problems            jsonb not null default '[]',
     log_bytes           bigint not null default 0,
+    log_seq             bigint not null default 0,
     created_at          timestamptz not null default now(),
     started_at          timestamptz,
     finished_at         timestamptz,

@@ -27,6 +27,15 @@ type Agent struct {
 	ScriptsState     string
 }
 
+type AgentLog struct {
+	AgentID uuid.UUID
+	Seq     int64
+	At      time.Time
+	Script  string
+	Level   string
+	Line    string
+}
+
 type ApiToken struct {
 	ID         uuid.UUID
 	UserID     uuid.UUID
@@ -62,11 +71,13 @@ type Job struct {
 	Attempt           int32
 	ProvisionerID     uuid.NullUUID
 	HeartbeatAt       *time.Time
+	BeganAt           *time.Time
 	CancelRequestedAt *time.Time
 	CancelForcedAt    *time.Time
 	Error             string
 	Problems          []byte
 	LogBytes          int64
+	LogSeq            int64
 	CreatedAt         time.Time
 	StartedAt         *time.Time
 	FinishedAt        *time.Time
@@ -135,6 +146,7 @@ type TemplateVersion struct {
 	Variables  []byte
 	Found      []byte
 	LockFile   []byte
+	Activate   bool
 	CreatedBy  uuid.UUID
 	CreatedAt  time.Time
 }
