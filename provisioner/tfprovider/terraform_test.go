@@ -25,7 +25,7 @@ import (
 // supervisor, and an agent that only leaves a note.
 func TestMain(m *testing.M) {
 	switch {
-	case tfprovider.IsProvider(os.Args[0]):
+	case tfprovider.IsProvider(os.Args[0]), len(os.Args) > 1 && os.Args[1] == tfprovider.Command:
 		if err := tfprovider.Serve(ctx(), "0.0.1"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
