@@ -30,7 +30,12 @@ import (
 	"github.com/aditmesh/adit/provisioner/terraform"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// terraform-exec does not wait for a process whose context ended in the
+		// moment of its start.
+		goleak.IgnoreTopFunction("os/exec.(*Cmd).watchCtx"))
+}
 
 // coordinator is as much of one as a provisioner sees.
 type coordinator struct {

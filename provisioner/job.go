@@ -19,9 +19,6 @@ const (
 	// defaultTimeout is how long a job may take that says nothing about it.
 	defaultTimeout = time.Hour
 
-	// showTimeout bounds reading the state after the work is done.
-	showTimeout = time.Minute
-
 	// maxResources is how many resources a plan may have: each is reported, and
 	// a workspace with more of them is a mistake.
 	maxResources = 20_000
@@ -163,7 +160,7 @@ func (j *job) env() (map[string]string, error) {
 
 // check finds out what a template asks for.
 func (j *job) check(tf *terraform.Run) (*provisionerv1.Template, error) {
-	if err := tf.Init(j.ctx, j.work.GetLockFile(), j.work.GetVariables()); err != nil {
+	if err := tf.Init(j.ctx, j.work.GetLockFile(), false, j.work.GetVariables()); err != nil {
 		return nil, err
 	}
 	if err := tf.Validate(j.ctx); err != nil {
@@ -184,7 +181,7 @@ func (j *job) check(tf *terraform.Run) (*provisionerv1.Template, error) {
 func (j *job) build(tf *terraform.Run, result *provisionerv1.Result) error {
 	transition := j.work.GetBuild().GetTransition()
 	destroy := transition == provisionerv1.Transition_DELETE
-	if err := tf.Init(j.ctx, j.work.GetLockFile(), j.work.GetVariables()); err != nil {
+	if err := tf.Init(j.ctx, j.work.GetLockFile(), true, j.work.GetVariables()); err != nil {
 		return err
 	}
 	plan, err := tf.Plan(j.ctx, destroy)
@@ -216,14 +213,12 @@ func (j *job) build(tf *terraform.Run, result *provisionerv1.Result) error {
 	return j.show(tf, plan, result)
 }
 
-// show adds what there is now. It is done, whatever ends the job meanwhile.
+// show adds what there is now.
 func (j *job) show(tf *terraform.Run, plan *tfjson.Plan, result *provisionerv1.Result) error {
 	if !j.dir.hasState() {
 		return nil // nothing was there, and nothing is
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), showTimeout)
-	defer cancel()
-	state, err := tf.Show(ctx)
+	state, err := tf.Show()
 	if err != nil {
 		return err
 	}

@@ -170,7 +170,7 @@ func TestMissingTerraformFailsTheJobOnly(t *testing.T) {
 	cfg.Terraform.Exec = filepath.Join(t.TempDir(), "terraform")
 	start(t, cfg)
 	c.order("b", two, nil)
-	if why := c.fail("b"); !strings.Contains(why, "Terraform is not installed") {
+	if why := c.fail("b"); !strings.Contains(why, "there is no Terraform") {
 		t.Errorf("error is %q", why)
 	}
 	// Once it is there, it is used.

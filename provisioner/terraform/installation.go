@@ -36,7 +36,7 @@ const Source = "registry.terraform.io/adit/adit"
 const ProviderCommand = "terraform-provider"
 
 // ErrMissing is the absence of Terraform.
-var ErrMissing = errors.New("Terraform is not installed on the provisioner's host: put a 'terraform' of 1.9 or newer on its PATH, or name one with --terraform") //nolint:staticcheck // a name
+var ErrMissing = errors.New("there is no Terraform on the provisioner's host: put a 'terraform' of 1.9 or newer on its PATH, or name one with --terraform")
 
 // Config configures an Installation.
 type Config struct {
@@ -61,10 +61,8 @@ type Config struct {
 
 // Installation is what all jobs share.
 type Installation struct {
-	cfg     Config
-	exec    string
-	env     map[string]string
-	version string
+	cfg Config
+	env map[string]string
 
 	// cache is held for writing by an init that may put plugins into the cache,
 	// which Terraform does without a lock.

@@ -20,11 +20,9 @@ func withoutOwn(lock []byte) []byte {
 	})
 }
 
-// cached reports whether an init with this lock file fetches nothing.
+// cached reports whether an init with this lock file, which has every provider
+// but our own, fetches nothing.
 func (in *Installation) cached(lock []byte) bool {
-	if len(lock) == 0 {
-		return false
-	}
 	for _, m := range lockedProvider.FindAllSubmatch(lock, -1) {
 		pkg := filepath.Join(in.cacheDir(), filepath.FromSlash(string(m[1])), string(m[2]), runtime.GOOS+"_"+runtime.GOARCH)
 		if _, err := os.Stat(pkg); err != nil {

@@ -20,11 +20,8 @@ func Planned(plan *tfjson.Plan) ([]*provisionerv1.Resource, []*provisionerv1.Age
 }
 
 // Present returns what a state holds, with what its plan knew of dependencies.
-func Present(state *tfjson.State, plan *tfjson.Plan) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
-	if state.Values == nil {
-		return nil, nil
-	}
-	return found(state.Values.RootModule, plan.Config)
+func Present(state *tfjson.StateModule, plan *tfjson.Plan) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
+	return found(state, plan.Config)
 }
 
 // found reads values with the configuration they come from.

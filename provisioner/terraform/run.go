@@ -92,9 +92,9 @@ func (in *Installation) Open(cfg RunConfig) (*Run, error) {
 // Problems returns what Terraform had to say about files so far.
 func (r *Run) Problems() []*provisionerv1.Problem { return r.problems }
 
-// Init prepares the directory, with the lock file of a template version if there
-// is one.
-func (r *Run) Init(ctx context.Context, lock []byte, values map[string]string) error {
+// Init prepares the directory. With locked, the lock file is what an import left
+// and has all providers; else there may be more.
+func (r *Run) Init(ctx context.Context, lock []byte, locked bool, values map[string]string) error {
 	if err := r.write(lockFile, withoutOwn(lock)); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (r *Run) Init(ctx context.Context, lock []byte, values map[string]string) e
 	if err := r.write(valuesFile, vars); err != nil {
 		return err
 	}
-	if r.in.cached(lock) {
+	if locked && r.in.cached(lock) {
 		r.in.cache.RLock()
 		defer r.in.cache.RUnlock()
 	} else {
@@ -173,17 +173,6 @@ func (r *Run) Apply(ctx context.Context, stage string) error {
 	return r.say(ctx, stage, func(ctx context.Context, out *output) error {
 		return r.tf.ApplyJSON(ctx, out, tfexec.DirOrPlan(planFile), tfexec.Lock(false))
 	})
-}
-
-// Show returns what the state holds.
-func (r *Run) Show(ctx context.Context) (*tfjson.State, error) {
-	var state *tfjson.State
-	err := r.say(ctx, "show", func(ctx context.Context, _ *output) (err error) {
-		r.tf.SetStdout(nil)
-		state, err = r.tf.ShowStateFile(ctx, stateFile)
-		return err
-	})
-	return state, err
 }
 
 // LockFile returns the lock file that Init left, without what is ours.
