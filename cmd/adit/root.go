@@ -121,6 +121,7 @@ directly where a direct path exists, over a relay while none does.`,
 		newSSHCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a),
 		newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
 		newVersionCmd(a),
+		newTerraformProviderCmd(a), newProcessSupervisorCmd(a),
 	)
 	return root
 }
