@@ -56,6 +56,9 @@ func (d *deployment) provision(t *testing.T) *provisioner {
 		t.Fatal(err)
 	}
 	p.up(&provisionerv1.Up{Msg: &provisionerv1.Up_Hello{Hello: &provisionerv1.Hello{Protocol: 1, Version: "test", Name: "lab", Slots: 4, TerraformVersion: "1.9.9"}}})
+	if down, err := p.stream.Recv(); err != nil || down.GetWelcome() == nil {
+		t.Fatalf("hello was answered with %v, %v", down, err)
+	}
 	go func() { // ends with the stream
 		for {
 			down, err := p.stream.Recv()

@@ -157,16 +157,6 @@ func (s *Service) usableVersion(ctx context.Context, templateID, versionID uuid.
 	return found, err
 }
 
-// CancelBuild ends a build: one that is queued at once, one that is running
-// when Terraform has ended. store.ErrConflict if it is over.
-func (s *Service) CancelBuild(ctx context.Context, workspaceID uuid.UUID, number int) error {
-	b, err := s.store.BuildByNumber(ctx, workspaceID, number)
-	if err != nil {
-		return err
-	}
-	return s.step(ctx, b.Job.ID, cancelAsked{why: "canceled"})
-}
-
 // Rename gives a workspace another name. A build under way is in its way: that
 // knows the workspace by its name.
 func (s *Service) Rename(ctx context.Context, workspaceID uuid.UUID, name string) error {

@@ -1,9 +1,6 @@
 package workspaces
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"strings"
 	"testing"
@@ -11,34 +8,13 @@ import (
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 )
 
+// What else an archive may not be is pkg/archive's to say.
 func TestArchivesThatAreRefused(t *testing.T) {
-	special := func(h tar.Header) []byte {
-		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		w := tar.NewWriter(z)
-		must(t, w.WriteHeader(&h))
-		must(t, w.Close())
-		must(t, z.Close())
-		return b.Bytes()
-	}
-	for what, c := range map[string]struct {
-		archive []byte
-		says    string
-	}{
-		"not packed":    {[]byte("resource {}"), "no gzipped tar"},
-		"cut short":     {archive(t, "main.tf", "x")[:40], "cannot be read"},
-		"absolute":      {archive(t, "/etc/passwd", "x"), "outside of its directory"},
-		"upwards":       {archive(t, "a/../../x", "x"), "outside of its directory"},
-		"symbolic link": {special(tar.Header{Name: "main.tf", Typeflag: tar.TypeSymlink, Linkname: "/etc/shadow"}), "no plain file"},
-		"hard link":     {special(tar.Header{Name: "main.tf", Typeflag: tar.TypeLink, Linkname: "/etc/shadow"}), "no plain file"},
-		"device":        {special(tar.Header{Name: "main.tf", Typeflag: tar.TypeBlock}), "no plain file"},
-		"bomb":          {archive(t, "main.tf", strings.Repeat("x", maxUnpacked+1)), "larger than 10 MiB together"},
-		"large":         {make([]byte, MaxArchive+1), "larger than 1024 KiB"},
-		"no Terraform":  {archive(t, "README.md", "x", "sub/main.tf", "x"), "no .tf file"},
+	for what, bad := range map[string][]byte{
+		"not packed": []byte("resource {}"), "upwards": archive(t, "main.tf", "x", "a/../../x", "x"), "large": make([]byte, MaxArchive+1),
 	} {
-		err := checkArchive(c.archive)
-		if !errors.As(err, new(*BadInput)) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v, want one that says %q", what, err, c.says)
+		if err := checkArchive(bad); !errors.As(err, new(*BadInput)) {
+			t.Errorf("%s: %v, want a *BadInput", what, err)
 		}
 	}
 	must(t, checkArchive(archive(t, "./main.tf", "x", "modules/a/main.tf", "x")))

@@ -301,3 +301,12 @@ func (l *lab) phase(w uuid.UUID, want store.Phase) {
 		l.t.Fatalf("workspace is %s, want %s: %v", last, want, err)
 	}
 }
+
+// CancelBuild asks for the end of a build.
+func (l *lab) CancelBuild(ctx context.Context, w uuid.UUID, number int) error {
+	b, err := l.BuildByNumber(ctx, w, number)
+	if err != nil {
+		return err
+	}
+	return l.CancelJob(ctx, b.Job.ID, false)
+}

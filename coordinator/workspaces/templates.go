@@ -91,15 +91,6 @@ func (s *Service) DeleteTemplate(ctx context.Context, id uuid.UUID) error {
 	return s.store.DeleteTemplate(ctx, id)
 }
 
-// CancelImport ends the import of a version.
-func (s *Service) CancelImport(ctx context.Context, versionID uuid.UUID) error {
-	v, err := s.store.TemplateVersion(ctx, versionID)
-	if err != nil {
-		return err
-	}
-	return s.step(ctx, v.Import.ID, cancelAsked{why: "canceled"})
-}
-
 // Found returns what the import of a version found; nil until it succeeded.
 func Found(v store.TemplateVersion) (*provisionerv1.Template, error) {
 	if v.Found == nil {
