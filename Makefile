@@ -29,7 +29,7 @@ FUZZTIME ?= 5s
 fuzz:
 	@deploy/fuzz.sh $(FUZZTIME)
 
-PROTOS   := meshv1/mesh.proto
+PROTOS   := meshv1/mesh.proto provisionerv1/provisioner.proto
 PROTOGEN := $(CURDIR)/bin/tools
 SQLC     := $(GO) tool -modfile=tools/go.mod sqlc
 

@@ -36,11 +36,11 @@ const embeddedRegion = 900
 var stunPorts = []uint{3478, 3479}
 
 type serverFlags struct {
-	listen, accessURL, dataDir, postgresURL string
-	relay                                   bool
-	tlsCert, tlsKey                         string
-	stunPorts                               []uint
-	nodePing, nodeTimeout                   time.Duration
+	listen, accessURL, dataDir, postgresURL, stateKeyFile string
+	relay                                                 bool
+	tlsCert, tlsKey                                       string
+	stunPorts                                             []uint
+	nodePing, nodeTimeout                                 time.Duration
 }
 
 func newServerCmd(a *app) *cobra.Command {
@@ -62,6 +62,7 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.StringVar(&f.accessURL, "access-url", "", "URL that people and agents use (default: whatever they came by)")
 	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the database and the relay's key are kept")
 	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
+	flags.StringVar(&f.stateKeyFile, "state-key-file", "", "keys that seal Terraform's states (default: state.key in the data directory)")
 	flags.BoolVar(&f.relay, "relay", true, "run the embedded relay")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")
@@ -122,6 +123,10 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if err := prepareDataDir(f.dataDir); err != nil {
 		return err
 	}
+	keys, err := stateKeys(f)
+	if err != nil {
+		return err
+	}
 	if f.postgresURL == "" {
 		pg, err := postgres.Start(ctx, postgres.Config{Dir: f.dataDir, Logger: log})
 		if err != nil {
@@ -133,7 +138,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 
 	var server *coordinator.Server // set before the relay has clients
 	conf := coordinator.Config{
-		PostgresURL: f.postgresURL, AccessURL: accessURL, Relays: &meshv1.Relays{},
+		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, Relays: &meshv1.Relays{},
 		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, Version: version, Logger: log,
 	}
 	if f.relay {

@@ -26,6 +26,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 )
 
 const (
@@ -50,6 +51,8 @@ type Config struct {
 	Store *store.Store
 	Auth  *auth.Authenticator
 	Mesh  Mesh
+	// Workspaces has templates, builds and provisioners.
+	Workspaces *workspaces.Service
 	// AccessURL is where people and agents reach the coordinator; nil means by
 	// whatever name a request came.
 	AccessURL *url.URL
