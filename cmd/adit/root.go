@@ -112,7 +112,7 @@ directly where a direct path exists, over a relay while none does.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newServerCmd(a), newAgentCmd(a),
+		newServerCmd(a), newAgentCmd(a), newProvisionerCmd(a),
 		newLoginCmd(a), newLogoutCmd(a), newTokensCmd(a),
 		newCreateCmd(a), newListCmd(a), newShowCmd(a), newDeleteCmd(a),
 		newSSHCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a),

@@ -41,6 +41,8 @@ type serverFlags struct {
 	tlsCert, tlsKey                                       string
 	stunPorts                                             []uint
 	nodePing, nodeTimeout                                 time.Duration
+	provisioners                                          uint
+	provisioner                                           provisionerFlags
 }
 
 func newServerCmd(a *app) *cobra.Command {
@@ -67,6 +69,8 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")
 	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports of the embedded relay's STUN")
+	flags.UintVar(&f.provisioners, "provisioners", 2, "how many jobs the built-in provisioners run at once; 0 turns them off")
+	terraformFlags(cmd, &f.provisioner)
 	flags.DurationVar(&f.nodePing, "node-ping", 15*time.Second, "how often a silent node is pinged")
 	flags.DurationVar(&f.nodeTimeout, "node-timeout", 30*time.Second, "how long a node may be silent before it counts as lost")
 	return cmd
@@ -156,6 +160,12 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if server, err = coordinator.Open(ctx, conf); err != nil {
 		return err
 	}
+	f.provisioner.dataDir = filepath.Join(f.dataDir, "provisioner")
+	stop, err := startProvisioners(ctx, int(f.provisioners), f.provisioner, l.Addr(), f.tlsCert != "", server.ProvisionerToken(), log)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	fmt.Fprintf(a.out, "adit server ready at %s\n", displayURL(l.Addr(), accessURL, f.tlsCert != ""))
 	return server.Run(ctx, l)
 }
