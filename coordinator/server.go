@@ -86,6 +86,7 @@ type Server struct {
 	auth       *auth.Authenticator
 	hub        *mesh.Hub
 	workspaces *workspaces.Service
+	closing    chan struct{} // closed when Run ends
 	// One for each role: what a role may call is decided where it comes in.
 	nodeRPC, provisionerRPC *rpc.Server
 	web                     *http.Server
@@ -111,7 +112,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
 	authn := auth.New(st)
-	s := &Server{cfg: cfg, store: st, auth: authn}
+	s := &Server{cfg: cfg, store: st, auth: authn, closing: make(chan struct{})}
 	s.hub = mesh.New(mesh.Config{Store: st, Relays: cfg.Relays, NodeTimeout: cfg.NodeTimeout, Logger: cfg.Logger})
 	s.workspaces = workspaces.New(workspaces.Config{
 		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
@@ -125,7 +126,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.provisionerRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { provisionerv1.RegisterProvisionerServer(r, s.workspaces) })
 
 	web := api.New(api.Config{
-		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {
@@ -188,7 +189,9 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	case err = <-served:
 	}
-	// Nodes and provisioners reconnect, to whoever is there next.
+	// Nodes, provisioners and those who follow logs come back, to whoever is
+	// there next.
+	close(s.closing)
 	s.nodeRPC.Close()
 	s.provisionerRPC.Close()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)

@@ -58,3 +58,12 @@ join users u on u.id = w.owner_id
 join template_versions v on v.id = b.template_version_id
 join templates t on t.id = v.template_id
 where b.id = $1;
+
+-- name: LastBuilds :many
+select distinct on (b.workspace_id) sqlc.embed(b), sqlc.embed(j), u.username as initiator, v.number as version_number
+from builds b
+join jobs j on j.build_id = b.id
+join users u on u.id = b.initiator_id
+join template_versions v on v.id = b.template_version_id
+where b.workspace_id = any(@workspace_ids::uuid[])
+order by b.workspace_id, b.number desc;

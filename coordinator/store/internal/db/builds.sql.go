@@ -395,6 +395,76 @@ func (q *Queries) LastBuild(ctx context.Context, workspaceID uuid.UUID) (LastBui
 	return i, err
 }
 
+const lastBuilds = `-- name: LastBuilds :many
+select distinct on (b.workspace_id) b.id, b.workspace_id, b.number, b.transition, b.template_version_id, b.parameters, b.initiator_id, b.reason, b.agent_secret, b.resources, b.created_at, b.finished_at, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, u.username as initiator, v.number as version_number
+from builds b
+join jobs j on j.build_id = b.id
+join users u on u.id = b.initiator_id
+join template_versions v on v.id = b.template_version_id
+where b.workspace_id = any($1::uuid[])
+order by b.workspace_id, b.number desc
+`
+
+type LastBuildsRow struct {
+	Build         Build
+	Job           Job
+	Initiator     string
+	VersionNumber int32
+}
+
+func (q *Queries) LastBuilds(ctx context.Context, workspaceIds []uuid.UUID) ([]LastBuildsRow, error) {
+	rows, err := q.db.Query(ctx, lastBuilds, workspaceIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LastBuildsRow
+	for rows.Next() {
+		var i LastBuildsRow
+		if err := rows.Scan(
+			&i.Build.ID,
+			&i.Build.WorkspaceID,
+			&i.Build.Number,
+			&i.Build.Transition,
+			&i.Build.TemplateVersionID,
+			&i.Build.Parameters,
+			&i.Build.InitiatorID,
+			&i.Build.Reason,
+			&i.Build.AgentSecret,
+			&i.Build.Resources,
+			&i.Build.CreatedAt,
+			&i.Build.FinishedAt,
+			&i.Job.ID,
+			&i.Job.TemplateVersionID,
+			&i.Job.BuildID,
+			&i.Job.Tags,
+			&i.Job.Status,
+			&i.Job.Attempt,
+			&i.Job.ProvisionerID,
+			&i.Job.HeartbeatAt,
+			&i.Job.BeganAt,
+			&i.Job.CancelRequestedAt,
+			&i.Job.CancelForcedAt,
+			&i.Job.Error,
+			&i.Job.Problems,
+			&i.Job.LogBytes,
+			&i.Job.LogSeq,
+			&i.Job.CreatedAt,
+			&i.Job.StartedAt,
+			&i.Job.FinishedAt,
+			&i.Initiator,
+			&i.VersionNumber,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setBuildResources = `-- name: SetBuildResources :exec
 update builds set resources = $2 where id = $1
 `

@@ -27,6 +27,15 @@ type Agent struct {
 	ScriptsState     string
 }
 
+type AgentLog struct {
+	AgentID uuid.UUID
+	Seq     int64
+	At      time.Time
+	Script  string
+	Level   string
+	Line    string
+}
+
 type ApiToken struct {
 	ID         uuid.UUID
 	UserID     uuid.UUID
