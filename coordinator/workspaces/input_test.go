@@ -26,22 +26,22 @@ func TestArchivesThatAreRefused(t *testing.T) {
 		says    string
 	}{
 		"not packed":    {[]byte("resource {}"), "no gzipped tar"},
-		"cut short":     {archive(t, "main.tf", "x")[:40], "cannot be read"},
-		"absolute":      {archive(t, "/etc/passwd", "x"), "outside of its directory"},
-		"upwards":       {archive(t, "a/../../x", "x"), "outside of its directory"},
+		"cut short":     {packed(t, "main.tf", "x")[:40], "cannot be read"},
+		"absolute":      {packed(t, "/etc/passwd", "x"), "outside of its directory"},
+		"upwards":       {packed(t, "a/../../x", "x"), "outside of its directory"},
 		"symbolic link": {special(tar.Header{Name: "main.tf", Typeflag: tar.TypeSymlink, Linkname: "/etc/shadow"}), "no plain file"},
 		"hard link":     {special(tar.Header{Name: "main.tf", Typeflag: tar.TypeLink, Linkname: "/etc/shadow"}), "no plain file"},
 		"device":        {special(tar.Header{Name: "main.tf", Typeflag: tar.TypeBlock}), "no plain file"},
-		"bomb":          {archive(t, "main.tf", strings.Repeat("x", maxUnpacked+1)), "larger than 10 MiB together"},
+		"bomb":          {packed(t, "main.tf", strings.Repeat("x", maxUnpacked+1)), "larger than 10 MiB together"},
 		"large":         {make([]byte, MaxArchive+1), "larger than 1024 KiB"},
-		"no Terraform":  {archive(t, "README.md", "x", "sub/main.tf", "x"), "no .tf file"},
+		"no Terraform":  {packed(t, "README.md", "x", "sub/main.tf", "x"), "no .tf file"},
 	} {
 		err := checkArchive(c.archive)
 		if !errors.As(err, new(*BadInput)) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want one that says %q", what, err, c.says)
 		}
 	}
-	must(t, checkArchive(archive(t, "./main.tf", "x", "modules/a/main.tf", "x")))
+	must(t, checkArchive(packed(t, "./main.tf", "x", "modules/a/main.tf", "x")))
 }
 
 func TestParameters(t *testing.T) {

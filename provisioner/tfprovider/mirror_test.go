@@ -50,7 +50,7 @@ func TestProvisionerReadsThePlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := run.Init(ctx(), nil, nil); err != nil {
+	if err := run.Init(ctx(), nil, false, nil); err != nil {
 		t.Fatalf("%v\n%v", err, said)
 	}
 	plan, err := run.Plan(ctx(), false)
