@@ -31,6 +31,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	supervise()
 	goleak.VerifyTestMain(m,
 		// terraform-exec does not wait for a process whose context ended in the
 		// moment of its start.
@@ -240,7 +241,7 @@ func (c *coordinator) order(id, main string, change func(*provisionerv1.Job)) {
 	digest := sha256.Sum256(archive)
 	job := &provisionerv1.Job{
 		Ref: &provisionerv1.JobRef{Id: id, Attempt: 1}, ArchiveDigest: digest[:], TimeoutSeconds: 120,
-		Work: &provisionerv1.Job_Build{Build: &provisionerv1.Build{WorkspaceId: "w", WorkspaceName: "demo", AgentSecret: []byte("agents' secret")}},
+		Work: &provisionerv1.Job_Build{Build: &provisionerv1.Build{WorkspaceId: testWorkspace.String(), WorkspaceName: "demo", AgentSecret: []byte("agents' secret")}},
 	}
 	if change != nil {
 		change(job)

@@ -210,20 +210,24 @@ func (j *job) build(tf *terraform.Run, result *provisionerv1.Result) error {
 	if err := tf.Apply(j.ctx, stage); err != nil {
 		return err
 	}
-	return j.show(tf, plan, result)
-}
-
-// show adds what there is now.
-func (j *job) show(tf *terraform.Run, plan *tfjson.Plan, result *provisionerv1.Result) error {
-	if !j.dir.hasState() {
-		return nil // nothing was there, and nothing is
-	}
-	state, err := tf.Show()
+	state, err := j.show(tf, plan, result)
 	if err != nil {
 		return err
 	}
+	return j.sweep(j.ctx, state, destroy)
+}
+
+// show adds what there is now, and returns the state; nil if there is none.
+func (j *job) show(tf *terraform.Run, plan *tfjson.Plan, result *provisionerv1.Result) (*tfjson.StateModule, error) {
+	if !j.dir.hasState() {
+		return nil, nil // nothing was there, and nothing is
+	}
+	state, err := tf.Show()
+	if err != nil {
+		return nil, err
+	}
 	result.Resources, result.Agents = terraform.Present(state, plan)
-	return nil
+	return state, nil
 }
 
 func tooMany(resources []*provisionerv1.Resource) error {

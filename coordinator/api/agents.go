@@ -102,9 +102,9 @@ func printable(s string) string {
 }
 
 func (a *API) agentLogs(ctx context.Context, in *struct {
-	workspacePath
+	WorkspacePath
 	Agent string `path:"agent" maxLength:"64"`
-	logQuery
+	LogQuery
 }) (*huma.StreamResponse, error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err != nil {
@@ -112,7 +112,7 @@ func (a *API) agentLogs(ctx context.Context, in *struct {
 	}
 	for _, agent := range w.Agents {
 		if strings.EqualFold(agent.Name, in.Agent) {
-			return a.agentLog(agent, in.logQuery), nil
+			return a.agentLog(agent, in.LogQuery), nil
 		}
 	}
 	return nil, a.problem(store.ErrNotFound)

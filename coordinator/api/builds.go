@@ -13,7 +13,8 @@ import (
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
-type buildPath struct {
+// BuildPath names a build.
+type BuildPath struct {
 	Owner  string `path:"owner" maxLength:"64"`
 	Name   string `path:"name" maxLength:"64"`
 	Number int    `path:"number" minimum:"1" maximum:"1000000"`
@@ -58,7 +59,7 @@ func (a *API) made(ctx context.Context, owner, name string) (store.Workspace, er
 }
 
 func (a *API) renameWorkspace(ctx context.Context, in *struct {
-	workspacePath
+	WorkspacePath
 	Body sdk.Rename
 }) (*body[sdk.Workspace], error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
@@ -68,11 +69,11 @@ func (a *API) renameWorkspace(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return a.getWorkspace(ctx, &workspacePath{Owner: in.Owner, Name: in.Body.Name})
+	return a.getWorkspace(ctx, &WorkspacePath{Owner: in.Owner, Name: in.Body.Name})
 }
 
 func (a *API) createBuild(ctx context.Context, in *struct {
-	workspacePath
+	WorkspacePath
 	Body sdk.NewBuild
 }) (*body[sdk.Build], error) {
 	w, err := a.made(ctx, in.Owner, in.Name)
@@ -120,7 +121,7 @@ func (a *API) answerBuild(b store.Build) (*body[sdk.Build], error) {
 	return &body[sdk.Build]{out}, nil
 }
 
-func (a *API) listBuilds(ctx context.Context, in *workspacePath) (*body[sdk.List[sdk.Build]], error) {
+func (a *API) listBuilds(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.Build]], error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err != nil {
 		return nil, a.problem(err)
@@ -141,7 +142,7 @@ func (a *API) listBuilds(ctx context.Context, in *workspacePath) (*body[sdk.List
 }
 
 // build finds a build of a workspace of the caller's.
-func (a *API) build(ctx context.Context, in *buildPath) (store.Build, error) {
+func (a *API) build(ctx context.Context, in *BuildPath) (store.Build, error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err != nil {
 		return store.Build{}, a.problem(err)
@@ -153,7 +154,7 @@ func (a *API) build(ctx context.Context, in *buildPath) (store.Build, error) {
 	return b, nil
 }
 
-func (a *API) getBuild(ctx context.Context, in *buildPath) (*body[sdk.Build], error) {
+func (a *API) getBuild(ctx context.Context, in *BuildPath) (*body[sdk.Build], error) {
 	b, err := a.build(ctx, in)
 	if err != nil {
 		return nil, err
@@ -162,10 +163,10 @@ func (a *API) getBuild(ctx context.Context, in *buildPath) (*body[sdk.Build], er
 }
 
 func (a *API) cancelBuild(ctx context.Context, in *struct {
-	buildPath
+	BuildPath
 	Body sdk.Cancel
 }) (*struct{}, error) {
-	b, err := a.build(ctx, &in.buildPath)
+	b, err := a.build(ctx, &in.BuildPath)
 	if err != nil {
 		return nil, err
 	}
@@ -173,12 +174,12 @@ func (a *API) cancelBuild(ctx context.Context, in *struct {
 }
 
 func (a *API) buildLogs(ctx context.Context, in *struct {
-	buildPath
-	logQuery
+	BuildPath
+	LogQuery
 }) (*huma.StreamResponse, error) {
-	b, err := a.build(ctx, &in.buildPath)
+	b, err := a.build(ctx, &in.BuildPath)
 	if err != nil {
 		return nil, err
 	}
-	return a.jobLog(b.Job, in.logQuery), nil
+	return a.jobLog(b.Job, in.LogQuery), nil
 }

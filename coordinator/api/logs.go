@@ -23,8 +23,8 @@ const (
 	writeTimeout = 30 * time.Second
 )
 
-// logQuery is what part of a log is wanted.
-type logQuery struct {
+// LogQuery is what part of a log is wanted.
+type LogQuery struct {
 	After  int64 `query:"after" minimum:"0" doc:"The last line that is known; what follows it is sent"`
 	Follow bool  `query:"follow" doc:"Send what is to come, and the job when it is over"`
 }
@@ -36,7 +36,7 @@ type (
 )
 
 // jobLog answers with a job's log.
-func (a *API) jobLog(j store.Job, q logQuery) *huma.StreamResponse {
+func (a *API) jobLog(j store.Job, q LogQuery) *huma.StreamResponse {
 	return a.stream(q, func(ctx context.Context, w *eventWriter) error {
 		err := copyLog(ctx, w, j.ID, q, a.Workspaces.Log, a.Workspaces.FollowLog)
 		if err != nil || !q.Follow {
@@ -56,7 +56,7 @@ func (a *API) jobLog(j store.Job, q logQuery) *huma.StreamResponse {
 
 // agentLog answers with the log of an agent's scripts, which ends with the
 // agent and not before.
-func (a *API) agentLog(agent store.Agent, q logQuery) *huma.StreamResponse {
+func (a *API) agentLog(agent store.Agent, q LogQuery) *huma.StreamResponse {
 	return a.stream(q, func(ctx context.Context, w *eventWriter) error {
 		return copyLog(ctx, w, agent.ID, q, a.Workspaces.AgentLog, a.Workspaces.FollowAgentLog)
 	})
@@ -74,7 +74,7 @@ func (a *API) cancel(ctx context.Context, j store.Job, force bool) error {
 }
 
 // copyLog writes what there is of a log and, if it is followed, what comes.
-func copyLog(ctx context.Context, w *eventWriter, of uuid.UUID, q logQuery, read readLog, follow followLog) error {
+func copyLog(ctx context.Context, w *eventWriter, of uuid.UUID, q LogQuery, read readLog, follow followLog) error {
 	if q.Follow {
 		return follow(ctx, of, q.After, w.lines)
 	}
@@ -92,7 +92,7 @@ func copyLog(ctx context.Context, w *eventWriter, of uuid.UUID, q logQuery, read
 
 // stream answers with events, a JSON object a line, that f writes. It ends with
 // f, with the client, or when the coordinator does.
-func (a *API) stream(q logQuery, f func(context.Context, *eventWriter) error) *huma.StreamResponse {
+func (a *API) stream(q LogQuery, f func(context.Context, *eventWriter) error) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(h huma.Context) {
 		h.SetHeader("Content-Type", "application/x-ndjson")
 		h.SetHeader("X-Accel-Buffering", "no") // nginx would gather it up

@@ -83,7 +83,7 @@ func keyJSON(k store.ProvisionerKey) sdk.ProvisionerKey {
 	return sdk.ProvisionerKey{ID: k.ID.String(), Name: k.Name, Tags: k.Tags, CreatedAt: k.CreatedAt}
 }
 
-func (a *API) deleteProvisionerKey(ctx context.Context, in *templatePath) (*struct{}, error) {
+func (a *API) deleteProvisionerKey(ctx context.Context, in *TemplatePath) (*struct{}, error) {
 	if err := a.owns(ctx, manageProvisioners); err != nil {
 		return nil, err
 	}

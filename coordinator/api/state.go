@@ -49,7 +49,7 @@ func (a *API) anybodys(ctx context.Context, owner, name string) (store.Workspace
 	return w, nil
 }
 
-func (a *API) pullState(ctx context.Context, in *workspacePath) (*raw, error) {
+func (a *API) pullState(ctx context.Context, in *WorkspacePath) (*raw, error) {
 	w, err := a.anybodys(ctx, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (a *API) pullState(ctx context.Context, in *workspacePath) (*raw, error) {
 }
 
 func (a *API) pushState(ctx context.Context, in *struct {
-	workspacePath
+	WorkspacePath
 	Body sdk.PushedState
 }) (*struct{}, error) {
 	w, err := a.anybodys(ctx, in.Owner, in.Name)

@@ -23,11 +23,14 @@ const (
 	uploadTimeout = 2 * time.Minute
 )
 
-type templatePath struct {
+// TemplatePath names a template. What operations share is exported, or the
+// library does not see it.
+type TemplatePath struct {
 	Name string `path:"name" maxLength:"64"`
 }
 
-type versionPath struct {
+// VersionPath names a version of a template.
+type VersionPath struct {
 	Name   string `path:"name" maxLength:"64"`
 	Number int    `path:"number" minimum:"1" maximum:"1000000"`
 }
@@ -102,7 +105,7 @@ func (a *API) template(ctx context.Context, name string) (store.Template, error)
 	return t, nil
 }
 
-func (a *API) getTemplate(ctx context.Context, in *templatePath) (*body[sdk.Template], error) {
+func (a *API) getTemplate(ctx context.Context, in *TemplatePath) (*body[sdk.Template], error) {
 	t, err := a.template(ctx, in.Name)
 	if err != nil {
 		return nil, err
@@ -122,7 +125,7 @@ func (a *API) getTemplate(ctx context.Context, in *templatePath) (*body[sdk.Temp
 	return &body[sdk.Template]{out}, nil
 }
 
-func (a *API) deleteTemplate(ctx context.Context, in *templatePath) (*struct{}, error) {
+func (a *API) deleteTemplate(ctx context.Context, in *TemplatePath) (*struct{}, error) {
 	if err := a.owns(ctx, "delete templates"); err != nil {
 		return nil, err
 	}
@@ -139,7 +142,7 @@ func (a *API) deleteTemplate(ctx context.Context, in *templatePath) (*struct{}, 
 // pushTemplate takes what runs on provisioners, with what they may do: hence
 // from owners of the deployment alone.
 func (a *API) pushTemplate(ctx context.Context, in *struct {
-	templatePath
+	TemplatePath
 	Body sdk.PushVersion
 }) (*body[sdk.TemplateVersion], error) {
 	if err := a.owns(ctx, "push templates"); err != nil {
@@ -191,7 +194,7 @@ func checkTexts(maps ...map[string]string) error {
 	return nil
 }
 
-func (a *API) listVersions(ctx context.Context, in *templatePath) (*body[sdk.List[sdk.TemplateVersion]], error) {
+func (a *API) listVersions(ctx context.Context, in *TemplatePath) (*body[sdk.List[sdk.TemplateVersion]], error) {
 	t, err := a.template(ctx, in.Name)
 	if err != nil {
 		return nil, err
@@ -212,7 +215,7 @@ func (a *API) listVersions(ctx context.Context, in *templatePath) (*body[sdk.Lis
 }
 
 // version finds a version of a template by its number.
-func (a *API) version(ctx context.Context, in *versionPath) (store.Template, store.TemplateVersion, error) {
+func (a *API) version(ctx context.Context, in *VersionPath) (store.Template, store.TemplateVersion, error) {
 	t, err := a.template(ctx, in.Name)
 	if err != nil {
 		return t, store.TemplateVersion{}, err
@@ -229,7 +232,7 @@ func (a *API) version(ctx context.Context, in *versionPath) (store.Template, sto
 	return t, store.TemplateVersion{}, a.problem(store.ErrNotFound)
 }
 
-func (a *API) getVersion(ctx context.Context, in *versionPath) (*body[sdk.TemplateVersion], error) {
+func (a *API) getVersion(ctx context.Context, in *VersionPath) (*body[sdk.TemplateVersion], error) {
 	t, v, err := a.version(ctx, in)
 	if err != nil {
 		return nil, err
@@ -237,7 +240,7 @@ func (a *API) getVersion(ctx context.Context, in *versionPath) (*body[sdk.Templa
 	return a.answerVersion(v, t)
 }
 
-func (a *API) pullTemplate(ctx context.Context, in *versionPath) (*raw, error) {
+func (a *API) pullTemplate(ctx context.Context, in *VersionPath) (*raw, error) {
 	if err := a.owns(ctx, "read the files of templates"); err != nil {
 		return nil, err
 	}
@@ -252,7 +255,7 @@ func (a *API) pullTemplate(ctx context.Context, in *versionPath) (*raw, error) {
 	return &raw{ContentType: "application/gzip", Body: files}, nil
 }
 
-func (a *API) activateVersion(ctx context.Context, in *versionPath) (*struct{}, error) {
+func (a *API) activateVersion(ctx context.Context, in *VersionPath) (*struct{}, error) {
 	if err := a.owns(ctx, "activate versions of templates"); err != nil {
 		return nil, err
 	}
@@ -270,13 +273,13 @@ func (a *API) activateVersion(ctx context.Context, in *versionPath) (*struct{}, 
 }
 
 func (a *API) cancelVersion(ctx context.Context, in *struct {
-	versionPath
+	VersionPath
 	Body sdk.Cancel
 }) (*struct{}, error) {
 	if err := a.owns(ctx, "cancel imports"); err != nil {
 		return nil, err
 	}
-	_, v, err := a.version(ctx, &in.versionPath)
+	_, v, err := a.version(ctx, &in.VersionPath)
 	if err != nil {
 		return nil, err
 	}
@@ -286,15 +289,15 @@ func (a *API) cancelVersion(ctx context.Context, in *struct {
 // versionLogs is for owners of the deployment: an import may say what is in
 // the files.
 func (a *API) versionLogs(ctx context.Context, in *struct {
-	versionPath
-	logQuery
+	VersionPath
+	LogQuery
 }) (*huma.StreamResponse, error) {
 	if err := a.owns(ctx, "read the logs of imports"); err != nil {
 		return nil, err
 	}
-	_, v, err := a.version(ctx, &in.versionPath)
+	_, v, err := a.version(ctx, &in.VersionPath)
 	if err != nil {
 		return nil, err
 	}
-	return a.jobLog(v.Import, in.logQuery), nil
+	return a.jobLog(v.Import, in.LogQuery), nil
 }

@@ -159,12 +159,13 @@ func (a *API) find(ctx context.Context, owner, name string) (store.Workspace, er
 // any bytes.
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-type workspacePath struct {
+// WorkspacePath names a workspace.
+type WorkspacePath struct {
 	Owner string `path:"owner" maxLength:"64"`
 	Name  string `path:"name" maxLength:"64"`
 }
 
-func (a *API) getWorkspace(ctx context.Context, in *workspacePath) (*body[sdk.Workspace], error) {
+func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Workspace], error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err != nil {
 		return nil, a.problem(err)
@@ -176,7 +177,7 @@ func (a *API) getWorkspace(ctx context.Context, in *workspacePath) (*body[sdk.Wo
 	return &body[sdk.Workspace]{described[0]}, nil
 }
 
-func (a *API) listConnections(ctx context.Context, in *workspacePath) (*body[sdk.List[sdk.Connection]], error) {
+func (a *API) listConnections(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.Connection]], error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err != nil {
 		return nil, a.problem(err)
@@ -204,7 +205,7 @@ func viewJSON(v *mesh.View) *sdk.PathView {
 	return view
 }
 
-func (a *API) deleteWorkspace(ctx context.Context, in *workspacePath) (*struct{}, error) {
+func (a *API) deleteWorkspace(ctx context.Context, in *WorkspacePath) (*struct{}, error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err == nil && !w.External {
 		return nil, huma.Error409Conflict("workspace " + w.Name + " is made from a template, which has to take down what it made: ask for a build with transition delete")

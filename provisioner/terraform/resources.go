@@ -24,6 +24,17 @@ func Present(state *tfjson.StateModule, plan *tfjson.Plan) ([]*provisionerv1.Res
 	return found(state, plan.Config)
 }
 
+// Values returns the values of an attribute in all resources of a type that a
+// module and those within it hold.
+func Values(root *tfjson.StateModule, kind, attribute string) (values []string) {
+	for r := range everyResource(root) {
+		if r.Mode == tfjson.ManagedResourceMode && r.Type == kind {
+			values = append(values, attributes(r.AttributeValues).text(attribute))
+		}
+	}
+	return values
+}
+
 // found reads values with the configuration they come from.
 func found(root *tfjson.StateModule, config *tfjson.Config) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
 	links := readLinks(config)
