@@ -10,6 +10,7 @@ import (
 
 	tfjson "github.com/hashicorp/terraform-json"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/provisioner/terraform"
@@ -150,6 +151,12 @@ func (j *job) env() (map[string]string, error) {
 	build := j.work.GetBuild()
 	if build == nil {
 		return map[string]string{"ADIT_IMPORT": "1", "ADIT_DATA_DIR": j.p.cfg.Dir}, nil
+	}
+	if build.GetAccessUrl() == "" {
+		// The coordinator goes by whatever people came by. Its agents come by
+		// where this provisioner did.
+		build = proto.CloneOf(build)
+		build.AccessUrl = j.p.cfg.URL.String()
 	}
 	raw, err := protojson.Marshal(build)
 	if err != nil {

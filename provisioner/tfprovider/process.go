@@ -109,6 +109,10 @@ func (r *processResource) run(ctx context.Context, plan tfsdk.Plan, config tfsdk
 	if d.Append(plan.Get(ctx, &m)...); d.HasError() {
 		return d
 	}
+	if m.URL.ValueString() == "" {
+		d.AddAttributeError(path.Root("url"), "No coordinator", "The build does not say where the coordinator is: start it with --access-url, or name it here.")
+		return d
+	}
 	host, err := r.session.host.ID()
 	if err != nil {
 		d.AddError("The host's id cannot be read", err.Error())
