@@ -34,7 +34,7 @@ func TestArchivesThatAreRefused(t *testing.T) {
 		"hard link":     {special(tar.Header{Name: "main.tf", Typeflag: tar.TypeLink, Linkname: "/etc/shadow"}), "neither a file nor a directory"},
 		"device":        {special(tar.Header{Name: "main.tf", Typeflag: tar.TypeBlock}), "neither a file nor a directory"},
 		"bomb":          {packed(t, "main.tf", strings.Repeat("x", archive.MaxUnpacked+1)), "unpacked"},
-		"large":         {make([]byte, MaxArchive+1), "larger than 1024 KiB"},
+		"large":         {make([]byte, MaxArchive+1), "more than 8388608"},
 		"no Terraform":  {packed(t, "README.md", "x", "sub/main.tf", "x"), "no file *.tf"},
 	} {
 		err := checkArchive(c.archive)

@@ -7,9 +7,9 @@ import (
 
 // Manifest is what an agent is to be, as its template says.
 type Manifest struct {
-	Agent     string `json:"agent" doc:"Its own name"`
-	Workspace string `json:"workspace"`
-	Owner     string `json:"owner" doc:"User name of the workspace's owner"`
+	Agent                    string            `json:"agent" doc:"Its own name"`
+	Workspace                string            `json:"workspace"`
+	Owner                    string            `json:"owner" doc:"User name of the workspace's owner"`
 	Directory                string            `json:"directory,omitempty" doc:"Where sessions begin; the home directory if empty"`
 	Env                      map[string]string `json:"env,omitempty"`
 	Scripts                  []Script          `json:"scripts,omitempty"`

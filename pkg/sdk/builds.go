@@ -55,14 +55,14 @@ type Metadata struct {
 
 // Job is one piece of Terraform's work.
 type Job struct {
-	ID          string     `json:"id"`
-	Status      string     `json:"status" enum:"queued,running,succeeded,failed,canceled"`
-	Error       string     `json:"error,omitempty" doc:"Why it did not succeed, in one line"`
-	Problems    []Problem  `json:"problems,omitempty"`
-	Canceling   bool       `json:"canceling,omitempty" doc:"Its end was asked for"`
-	CreatedAt   time.Time  `json:"created_at"`
-	StartedAt   *time.Time `json:"started_at"`
-	FinishedAt  *time.Time `json:"finished_at"`
+	ID         string     `json:"id"`
+	Status     string     `json:"status" enum:"queued,running,succeeded,failed,canceled"`
+	Error      string     `json:"error,omitempty" doc:"Why it did not succeed, in one line"`
+	Problems   []Problem  `json:"problems,omitempty"`
+	Canceling  bool       `json:"canceling,omitempty" doc:"Its end was asked for"`
+	CreatedAt  time.Time  `json:"created_at"`
+	StartedAt  *time.Time `json:"started_at"`
+	FinishedAt *time.Time `json:"finished_at"`
 }
 
 // Done reports whether the job is over, one way or another.
