@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 
@@ -53,6 +54,12 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 		return fmt.Errorf("agent: %w", err)
 	}
+	// People come as soon as the node is there. Those who come before the agent
+	// knows what it is to be wait; without a listener they would be refused.
+	l, err := node.ListenTCP(sshPort)
+	if err != nil {
+		return errors.Join(fmt.Errorf("agent: %w", err), node.Close())
+	}
 	coordinator := sdk.New(cfg.URL, cfg.Token)
 	m, err := askManifest(ctx, coordinator, node, cfg.Logger)
 	if err != nil {
@@ -62,7 +69,7 @@ func Run(ctx context.Context, cfg Config) error {
 	home := place{account: account, dir: directory(m.Directory, account.Home), env: sessionEnv(os.Environ(), m)}
 	scripts := home.scripts(m, coordinator, cfg.Logger)
 	scripts.Start()
-	err = serve(ctx, cfg, node, ssh.New(ssh.Config{
+	err = serve(ctx, cfg, node, l, ssh.New(ssh.Config{
 		HostKey: hostKey, Account: account, Env: home.env, Dir: home.dir, Logger: cfg.Logger,
 	}))
 	scripts.Stop()
@@ -70,11 +77,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 // serve serves SSH, speed tests and ports on the node until one of them ends.
-func serve(ctx context.Context, cfg Config, node *tunnel.Node, server *ssh.Server) error {
-	l, err := node.ListenTCP(sshPort)
-	if err != nil {
-		return fmt.Errorf("agent: %w", err)
-	}
+func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, server *ssh.Server) error {
 	tests, err := listenSpeed(node, cfg.Logger)
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -44,8 +43,9 @@ func killCgroup(agent uuid.UUID) {
 	}
 }
 
-// removeCgroup ends what is left in an agent's cgroup and removes it.
-func removeCgroup(ctx context.Context, agent uuid.UUID) error {
+// removeCgroup ends what is left in an agent's cgroup and removes it. All is
+// killed by then, so that it takes no time worth giving up for.
+func removeCgroup(agent uuid.UUID) error {
 	group, err := cgroupOf(agent)
 	if err != nil {
 		return nil
@@ -60,11 +60,6 @@ func removeCgroup(ctx context.Context, agent uuid.UUID) error {
 		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
 			return err
 		}
-		// What was killed is not gone at once.
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(10 * time.Millisecond):
-		}
+		time.Sleep(10 * time.Millisecond) // what was killed is not gone at once
 	}
 }

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -93,7 +94,7 @@ func setUp(t *testing.T, env map[string]string) *fixture {
 		Env: env, Grace: 5 * time.Second,
 	}
 	t.Cleanup(func() {
-		if err := f.Remove(t.Context(), f.spec.Workspace); err != nil && t.Context().Err() == nil {
+		if err := f.Remove(context.Background(), f.spec.Workspace); err != nil {
 			t.Error(err)
 		}
 	})

@@ -40,7 +40,7 @@ func stop(ctx context.Context, dir string, agent uuid.UUID) error {
 		}
 	}
 	killAll(agent)
-	return wrap("remove the cgroup", removeCgroup(ctx, agent))
+	return wrap("remove the cgroup", removeCgroup(agent))
 }
 
 // end asks a supervisor to stop, and kills it if it does not.
