@@ -249,7 +249,7 @@ func (i *integrity) judge(now time.Time, came, opened uint32) (garbled, decided 
 		return false, false
 	}
 	garbled = opened-i.opened < through-through/4
-	*i = integrity{now, i.last, opened, came, now}
+	*i = integrity{now, came, opened, came, now}
 	return garbled, true
 }
 
