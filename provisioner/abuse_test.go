@@ -183,7 +183,7 @@ resource "terraform_data" "x" {
 	}
 	for _, id := range []string{"b1", "b2"} {
 		c.succeed(id)
-		c.awaitLog(id, "all-said") // the last lines may come after the result
+		c.awaitLog(id, "(local-exec): all-said") // the last lines may come after the result
 		said := strings.Join(c.log(id), "\n")
 		for _, secret := range []string{"postgres://", "database-password", "a-token-of-adit", map[string]string{"b1": "of-b2", "b2": "of-b1"}[id]} {
 			if strings.Contains(said, secret) {
