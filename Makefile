@@ -26,7 +26,7 @@ run: build
 
 test:
 	@deploy/deps.sh test
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -timeout 30m ./...
 
 # Every fuzz target for a few seconds each.
 FUZZTIME ?= 5s

@@ -47,7 +47,8 @@ func TestOverheadOverBareTerraform(t *testing.T) {
 	slices.Sort(ours)
 	slices.Sort(theirs)
 	t.Logf("median build %v, bare terraform %v", ours[3], theirs[3])
-	if over := ours[3] - theirs[3]; over > maxOverhead {
+	// The quickest of each: what else the machine does only adds.
+	if over := ours[0] - theirs[0]; over > maxOverhead {
 		t.Errorf("a build takes %v longer than terraform by itself, more than %v", over, maxOverhead)
 	}
 }

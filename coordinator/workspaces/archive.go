@@ -1,13 +1,13 @@
 package workspaces
 
-import files "github.com/aditmesh/adit/pkg/archive"
+import "github.com/aditmesh/adit/pkg/archive"
 
 // MaxArchive bounds a template's archive.
-const MaxArchive = files.MaxPacked
+const MaxArchive = archive.MaxPacked
 
 // checkArchive refuses an archive that is no template's.
 func checkArchive(packed []byte) error {
-	if err := files.Check(packed); err != nil {
+	if err := archive.Check(packed); err != nil {
 		return badInput("%v", err)
 	}
 	return nil

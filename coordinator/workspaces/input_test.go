@@ -11,13 +11,13 @@ import (
 // What else an archive may not be is pkg/archive's to say.
 func TestArchivesThatAreRefused(t *testing.T) {
 	for what, bad := range map[string][]byte{
-		"not packed": []byte("resource {}"), "upwards": archive(t, "main.tf", "x", "a/../../x", "x"), "large": make([]byte, MaxArchive+1),
+		"not packed": []byte("resource {}"), "upwards": packed(t, "main.tf", "x", "a/../../x", "x"), "large": make([]byte, MaxArchive+1),
 	} {
 		if err := checkArchive(bad); !errors.As(err, new(*BadInput)) {
 			t.Errorf("%s: %v, want a *BadInput", what, err)
 		}
 	}
-	must(t, checkArchive(archive(t, "./main.tf", "x", "modules/a/main.tf", "x")))
+	must(t, checkArchive(packed(t, "./main.tf", "x", "modules/a/main.tf", "x")))
 }
 
 func TestParameters(t *testing.T) {

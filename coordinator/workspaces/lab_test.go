@@ -247,8 +247,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// archive packs files, given as name and text.
-func archive(t *testing.T, files ...string) []byte {
+// packed packs files, given as name and text.
+func packed(t *testing.T, files ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -266,7 +266,7 @@ func archive(t *testing.T, files ...string) []byte {
 // template pushes a template, has p import it, and returns its id.
 func (l *lab) template(p *provisioner, params ...*provisionerv1.Parameter) uuid.UUID {
 	l.t.Helper()
-	v, err := l.PushTemplate(l.t.Context(), Push{Template: "process", Archive: archive(l.t, "main.tf", "# nothing"), CreatorID: l.user.ID, Activate: true})
+	v, err := l.PushTemplate(l.t.Context(), Push{Template: "process", Archive: packed(l.t, "main.tf", "# nothing"), CreatorID: l.user.ID, Activate: true})
 	must(l.t, err)
 	j := p.job()
 	_, err = p.client.Finish(l.t.Context(), &provisionerv1.Result{Job: j.GetRef(), Template: &provisionerv1.Template{Parameters: params, LockFile: []byte("locked")}})

@@ -247,7 +247,7 @@ func TestTagsOfAJobAndOfAKey(t *testing.T) {
 	must(t, err)
 	other := l.joinAs("built-in", &provisionerv1.Hello{Protocol: 1, Name: "other", Slots: 1, Tags: map[string]string{"kind": "cpu"}})
 	v, err := l.PushTemplate(t.Context(), Push{
-		Template: "gpu", Archive: archive(t, "main.tf", ""), Tags: map[string]string{"kind": "gpu"}, CreatorID: l.user.ID,
+		Template: "gpu", Archive: packed(t, "main.tf", ""), Tags: map[string]string{"kind": "gpu"}, CreatorID: l.user.ID,
 	})
 	must(t, err)
 	// What it says of itself does not outdo its key.

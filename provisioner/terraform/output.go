@@ -102,8 +102,16 @@ func (o *output) message(line []byte) {
 	o.tell(m.At, level, m.Text)
 }
 
+// lockOfOneSystem is a warning that is right and of no use: a template's lock file
+// is for provisioners, which are of the system that made it.
+const lockOfOneSystem = "Incomplete lock file information for providers"
+
 // diagnose keeps a problem and tells it.
 func (o *output) diagnose(d *tfjson.Diagnostic) {
+	if d.Severity == tfjson.DiagnosticSeverityWarning && d.Summary == lockOfOneSystem {
+		o.tell(time.Now(), provisionerv1.Line_DEBUG, d.Summary)
+		return
+	}
 	p := &provisionerv1.Problem{
 		Warning: d.Severity == tfjson.DiagnosticSeverityWarning,
 		Summary: d.Summary, Detail: d.Detail,
