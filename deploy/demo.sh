@@ -74,7 +74,11 @@ external() {
 	agent=$!
 }
 
-if ! fromTemplate; then
+if fromTemplate; then
+	:
+elif "$adit" show demo -o json 2>/dev/null | grep -q '"external": false'; then
+	echo "Workspace demo did not start, see .run/build.log; './bin/adit start demo' tries again." >&2
+else
 	echo "The template could not be used, see .run/build.log; workspace demo is an external one." >&2
 	external
 fi
