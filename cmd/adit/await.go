@@ -30,13 +30,13 @@ func (a *app) awaitBuild(ctx context.Context, c *sdk.Client, w sdk.Workspace, wa
 	}
 	connected := slices.ContainsFunc(w.Agents, func(g sdk.Agent) bool { return g.State == "connected" })
 	switch b := w.LatestBuild; {
+	case w.Phase == "stopped": // whatever was last heard of its agents
+		return w, fmt.Errorf("workspace %s is stopped; 'adit start %s' starts it", w.Name, w.Name)
 	case connected || w.Phase == "running":
 		return w, nil
 	case w.Phase == "failed":
 		return w, fmt.Errorf("build %d (%s) of workspace %s %s: %s; 'adit logs %s' has all of it, 'adit start %s' tries again",
 			b.Number, b.Transition, w.Name, b.Job.Status, b.Job.Error, w.Name, w.Name)
-	case w.Phase == "stopped":
-		return w, fmt.Errorf("workspace %s is stopped; 'adit start %s' starts it", w.Name, w.Name)
 	case len(w.Agents) == 0 || w.Phase == "stopping" || w.Phase == "deleting":
 		return w, fmt.Errorf("workspace %s is %s; 'adit logs -f %s' shows how build %d is doing", w.Name, w.Phase, w.Name, b.Number)
 	}
