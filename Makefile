@@ -3,6 +3,7 @@
 # make lint   formatting, vet, staticcheck, generated code, go.mod
 # make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab
 # make build  bin/adit
+# make provider  bin/terraform-provider-adit, the same program under another name
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -11,10 +12,13 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The checkout may belong to another user than the one who builds.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
-.PHONY: build run test test-short fuzz bench lint generate deps
+.PHONY: build provider run test test-short fuzz bench lint generate deps
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
+
+provider:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/terraform-provider-adit ./cmd/adit
 
 run: build
 	@deploy/deps.sh run
@@ -22,14 +26,14 @@ run: build
 
 test:
 	@deploy/deps.sh test
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -timeout 30m ./...
 
 # Every fuzz target for a few seconds each.
 FUZZTIME ?= 5s
 fuzz:
 	@deploy/fuzz.sh $(FUZZTIME)
 
-PROTOS   := meshv1/mesh.proto
+PROTOS   := meshv1/mesh.proto provisionerv1/provisioner.proto
 PROTOGEN := $(CURDIR)/bin/tools
 SQLC     := $(GO) tool -modfile=tools/go.mod sqlc
 
@@ -47,6 +51,7 @@ generate: $(PROTOGEN)/protoc-gen-go
 	@deploy/deps.sh lint
 	$(call protoc-to,pkg/proto)
 	$(SQLC) generate
+	$(GO) generate ./provisioner/...
 
 lint: $(PROTOGEN)/protoc-gen-go
 	@deploy/deps.sh lint
@@ -61,6 +66,8 @@ lint: $(PROTOGEN)/protoc-gen-go
 	@for f in $$(cd bin/_generated && find . -name '*.go'); do \
 		diff -q bin/_generated/$$f pkg/proto/$$f || { echo "run make generate"; exit 1; }; done
 	$(SQLC) diff
+	$(GO) run ./provisioner/tfprovider/gendocs bin/_generated/provider
+	@diff -r bin/_generated/provider docs/provider || { echo "run make generate"; exit 1; }
 
 deps:
 	@deploy/deps.sh run test lint

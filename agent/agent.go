@@ -1,5 +1,6 @@
 // Package agent is what runs inside a workspace: a mesh node that serves SSH,
-// speed tests and the workspace's ports to those the coordinator lets through.
+// speed tests and the workspace's ports to those the coordinator lets through,
+// and runs the scripts of the workspace's template.
 //
 // [Run] does everything and returns when its context ends, or when the
 // coordinator has refused the agent for good.
@@ -10,13 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
-	"strings"
 
 	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/agent/speed"
 	"github.com/aditmesh/adit/agent/ssh"
+	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
 	"github.com/aditmesh/adit/tunnel/path"
 )
@@ -52,18 +54,30 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 		return fmt.Errorf("agent: %w", err)
 	}
-	err = serve(ctx, cfg, node, ssh.New(ssh.Config{
-		HostKey: hostKey, Account: ssh.CurrentAccount(), Env: sessionEnv(os.Environ()), Logger: cfg.Logger,
+	// People come as soon as the node is there. Those who come before the agent
+	// knows what it is to be wait; without a listener they would be refused.
+	l, err := node.ListenTCP(sshPort)
+	if err != nil {
+		return errors.Join(fmt.Errorf("agent: %w", err), node.Close())
+	}
+	coordinator := sdk.New(cfg.URL, cfg.Token)
+	m, err := askManifest(ctx, coordinator, node, cfg.Logger)
+	if err != nil {
+		return errors.Join(err, node.Close())
+	}
+	account := ssh.CurrentAccount()
+	home := place{account: account, dir: directory(m.Directory, account.Home), env: sessionEnv(os.Environ(), m)}
+	scripts := home.scripts(m, coordinator, cfg.Logger)
+	scripts.Start()
+	err = serve(ctx, cfg, node, l, ssh.New(ssh.Config{
+		HostKey: hostKey, Account: account, Env: home.env, Dir: home.dir, Logger: cfg.Logger,
 	}))
+	scripts.Stop()
 	return errors.Join(err, node.Close())
 }
 
 // serve serves SSH, speed tests and ports on the node until one of them ends.
-func serve(ctx context.Context, cfg Config, node *tunnel.Node, server *ssh.Server) error {
-	l, err := node.ListenTCP(sshPort)
-	if err != nil {
-		return fmt.Errorf("agent: %w", err)
-	}
+func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, server *ssh.Server) error {
 	tests, err := listenSpeed(node, cfg.Logger)
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
@@ -100,16 +114,4 @@ func listenSpeed(node *tunnel.Node, log *slog.Logger) (*speed.Server, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return speed.NewServer(l, packets, log), nil
-}
-
-// sessionEnv is the agent's environment without what is the agent's own: its
-// token above all.
-func sessionEnv(env []string) []string {
-	var kept []string
-	for _, kv := range env {
-		if !strings.HasPrefix(kv, "ADIT_") {
-			kept = append(kept, kv)
-		}
-	}
-	return kept
 }

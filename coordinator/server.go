@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,9 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/pkg/rpc"
 )
 
@@ -40,6 +43,10 @@ const (
 
 	// drainTimeout is how long requests under way may take at shutdown.
 	drainTimeout = 5 * time.Second
+
+	// maxCalls bounds what a provisioner has under way: its stream, and a file
+	// or a report for each of many jobs.
+	maxCalls = 256
 )
 
 // Config configures a coordinator.
@@ -49,6 +56,12 @@ type Config struct {
 	// AccessURL is where people and agents reach the coordinator; nil means by
 	// whatever name they came.
 	AccessURL *url.URL
+	// StateKeys seal the states of workspaces.
+	StateKeys *workspaces.Keyring
+	// JobLease is how long a job may go without a heartbeat of its provisioner,
+	// and CancelGrace how long Terraform may take to end once it is interrupted.
+	// Zero means 30 s and 2 min.
+	JobLease, CancelGrace time.Duration
 	// Relays is the relay map that nodes get.
 	Relays *meshv1.Relays
 	// Mounts are handlers of other rooms, by pattern of http.ServeMux.
@@ -68,11 +81,15 @@ const (
 
 // Server is a coordinator.
 type Server struct {
-	cfg   Config
-	store *store.Store
-	hub   *mesh.Hub
-	rpc   *rpc.Server
-	web   *http.Server
+	cfg        Config
+	store      *store.Store
+	auth       *auth.Authenticator
+	hub        *mesh.Hub
+	workspaces *workspaces.Service
+	closing    chan struct{} // closed when Run ends
+	// One for each role: what a role may call is decided where it comes in.
+	nodeRPC, provisionerRPC *rpc.Server
+	web                     *http.Server
 }
 
 // Open connects to the database, brings its schema up to date and puts the
@@ -87,28 +104,36 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.NodePing >= cfg.NodeTimeout {
 		return nil, fmt.Errorf("coordinator: node ping of %v must be shorter than the node timeout of %v", cfg.NodePing, cfg.NodeTimeout)
 	}
+	if cfg.StateKeys == nil {
+		return nil, errors.New("coordinator: states cannot be kept without a key")
+	}
 	st, err := store.Open(ctx, cfg.PostgresURL, cfg.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
-	s := &Server{cfg: cfg, store: st}
 	authn := auth.New(st)
+	s := &Server{cfg: cfg, store: st, auth: authn, closing: make(chan struct{})}
 	s.hub = mesh.New(mesh.Config{Store: st, Relays: cfg.Relays, NodeTimeout: cfg.NodeTimeout, Logger: cfg.Logger})
-	s.rpc = rpc.NewServer(rpc.ServerConfig{
-		Authenticate: func(ctx context.Context, token string) (any, error) { return authn.Authenticate(ctx, token) },
-		Refuse:       api.Refuse(cfg.Logger),
-		Ping:         cfg.NodePing,
-		Timeout:      cfg.NodeTimeout - cfg.NodePing,
-	}, func(r grpc.ServiceRegistrar) { meshv1.RegisterMeshServer(r, s.hub) })
+	s.workspaces = workspaces.New(workspaces.Config{
+		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
+		Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, Logger: cfg.Logger,
+	})
+	conf := rpc.ServerConfig{Refuse: api.Refuse(cfg.Logger), Ping: cfg.NodePing, Timeout: cfg.NodeTimeout - cfg.NodePing}
+	conf.Authenticate = only(authn, auth.User, auth.Agent)
+	s.nodeRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { meshv1.RegisterMeshServer(r, s.hub) })
+	conf.Authenticate = only(authn, auth.Provisioner)
+	conf.MaxMessage, conf.MaxStreams = rpc.MaxJobMessage, maxCalls
+	s.provisionerRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { provisionerv1.RegisterProvisionerServer(r, s.workspaces) })
 
 	web := api.New(api.Config{
-		Store: st, Auth: authn, Mesh: s.hub, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {
 		mux.Handle(pattern, h)
 	}
-	mux.Handle("/rpc/v1/node", s.rpc)
+	mux.Handle("/rpc/v1/node", s.nodeRPC)
+	mux.Handle("/rpc/v1/provisioner", s.provisionerRPC)
 	for _, p := range []string{"/api/", "/healthz", "/readyz"} {
 		mux.Handle(p, web)
 	}
@@ -119,6 +144,24 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	return s, nil
 }
+
+// only authenticates those of some kinds.
+func only(authn *auth.Authenticator, kinds ...auth.Kind) func(context.Context, string) (any, error) {
+	return func(ctx context.Context, token string) (any, error) {
+		who, err := authn.Authenticate(ctx, token)
+		if err == nil && !slices.Contains(kinds, who.Kind) {
+			err = auth.ErrUnauthenticated
+		}
+		return who, err
+	}
+}
+
+// ProvisionerToken returns the token of the provisioners of this process. It
+// is good for as long as the process lives.
+func (s *Server) ProvisionerToken() string { return s.auth.BuiltInToken() }
+
+// ResealStates seals all states with the first of the keys.
+func (s *Server) ResealStates(ctx context.Context) (int, error) { return s.workspaces.Reseal(ctx) }
 
 func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 	// The connection is gone if this fails.
@@ -137,6 +180,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
 	var hub sync.WaitGroup
 	hub.Go(func() { s.hub.Run(hubCtx) })
+	hub.Go(func() { s.workspaces.Run(hubCtx) })
 
 	served := make(chan error, 1)
 	go func() { served <- s.web.Serve(l) }()
@@ -145,7 +189,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	case err = <-served:
 	}
-	s.rpc.Close() // nodes reconnect, to whoever is there next
+	// Nodes, provisioners and those who follow logs come back, to whoever is
+	// there next.
+	close(s.closing)
+	s.nodeRPC.Close()
+	s.provisionerRPC.Close()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if shutErr := s.web.Shutdown(drain); shutErr != nil {

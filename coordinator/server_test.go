@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -36,11 +37,20 @@ type deployment struct {
 	served chan error
 }
 
+func stateKeys(t *testing.T) *workspaces.Keyring {
+	t.Helper()
+	keys, err := workspaces.ParseKeys(workspaces.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
 func deploy(t *testing.T, mounts map[string]http.Handler) *deployment {
 	t.Helper()
 	db := postgrestest.Database(t, database)
 	s, err := Open(t.Context(), Config{
-		PostgresURL: db, Relays: &meshv1.Relays{}, Mounts: mounts, Version: "test", Logger: slog.New(slog.DiscardHandler),
+		StateKeys: stateKeys(t), PostgresURL: db, Relays: &meshv1.Relays{}, Mounts: mounts, Version: "test", Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -278,7 +288,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		if name == "nobody there" { // who may come yet
 			ctx, cancel = context.WithTimeout(ctx, time.Second)
 		}
-		c.conf.Logger = slog.New(slog.DiscardHandler)
+		c.conf.StateKeys, c.conf.Logger = stateKeys(t), slog.New(slog.DiscardHandler)
 		_, err := Open(ctx, c.conf)
 		cancel()
 		if err == nil || !strings.Contains(err.Error(), c.says) {

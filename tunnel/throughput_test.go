@@ -341,6 +341,9 @@ func TestALongWayCostsNoThroughput(t *testing.T) {
 const saturatedRSS = 200 << 10
 
 func TestSaturationTakesLittleMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes several times the memory")
+	}
 	both, _ := startThroughput(t, nil)
 	for _, streams := range []int{1, 4} {
 		_, _, rate := transfer(t, both, streams, settling+time.Second)

@@ -66,7 +66,7 @@ func (s *session) runCommand(command string) {
 	} else {
 		cmd.Args = []string{filepath.Base(shell), "-c", command}
 	}
-	cmd.Env, cmd.Dir = s.environ(), s.server.cfg.Account.Home
+	cmd.Env, cmd.Dir = s.environ(), s.server.directory()
 
 	var err error
 	if s.pty != nil {

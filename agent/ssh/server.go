@@ -33,6 +33,9 @@ type Config struct {
 	Account Account
 	// Env is the environment that sessions start from.
 	Env []string
+	// Dir is where sessions begin; the account's home if it is empty or not
+	// there, as before a startup script has made it.
+	Dir string
 	// Logger gets one line a session; nil discards.
 	Logger *slog.Logger
 	// AliveEvery is how often a client is asked for a sign of life, and AliveFor

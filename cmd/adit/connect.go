@@ -41,15 +41,16 @@ func findWorkspace(ctx context.Context, c *sdk.Client, text string) (sdk.Workspa
 
 // target is an agent that a node is linked to.
 type target struct {
-	node  *tunnel.Node
-	agent sdk.Agent
-	name  sdk.WorkspaceName
-	addr  netip.Addr
+	node      *tunnel.Node
+	workspace sdk.Workspace
+	agent     sdk.Agent
+	name      sdk.WorkspaceName
+	addr      netip.Addr
 }
 
 // connect joins the mesh and links to the agent that text names. It waits
-// until the agent is connected, but no longer than wait. The caller closes the
-// node.
+// until the workspace has started and the agent is connected, for neither
+// longer than wait. The caller closes the node.
 func (a *app) connect(ctx context.Context, text string, wait time.Duration) (*target, error) {
 	c, err := a.client()
 	if err != nil {
@@ -75,7 +76,11 @@ func (a *app) connect(ctx context.Context, text string, wait time.Duration) (*ta
 		return nil, startErr
 	}
 	t := &target{node: node, name: name}
-	if err := t.link(ctx, a, w, wait); err != nil {
+	t.workspace, err = a.awaitBuild(ctx, c, w, wait)
+	if err == nil {
+		err = t.link(ctx, a, t.workspace, wait)
+	}
+	if err != nil {
 		node.Close()
 		return nil, err
 	}
@@ -101,8 +106,11 @@ func (t *target) link(ctx context.Context, a *app, w sdk.Workspace, wait time.Du
 	t.addr, err = t.node.Connect(ctx, agent.NodeID)
 	switch {
 	case errors.Is(err, tunnel.ErrPeerOffline):
-		return fmt.Errorf("the agent of workspace %s is not connected (%s, last seen %s); start it on the workspace's host with 'adit agent'",
-			t.name, agent.State, ago(agent.LastConnectedAt))
+		try := "start it on the workspace's host with 'adit agent'"
+		if !w.External {
+			try = fmt.Sprintf("'adit logs %s' may tell why, 'adit restart %s' makes a new one", w.Name, w.Name)
+		}
+		return fmt.Errorf("the agent of workspace %s is not connected (%s, last seen %s); %s", t.name, agent.State, ago(agent.LastConnectedAt), try)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the agent of workspace %s did not answer within %v", t.name, wait)
 	}

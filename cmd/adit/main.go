@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/aditmesh/adit/provisioner/tfprovider"
 )
 
 // version is set by the linker.
@@ -14,7 +16,11 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	code := run(ctx, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Args[1:])
+	args := os.Args[1:]
+	if tfprovider.IsProvider(os.Args[0]) {
+		args = []string{tfprovider.Command}
+	}
+	code := run(ctx, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}, args)
 	stop()
 	os.Exit(code)
 }

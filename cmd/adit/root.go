@@ -81,7 +81,7 @@ func newRoot(a *app) *cobra.Command {
 		Long: `adit connects people to their development workspaces over a WireGuard mesh:
 directly where a direct path exists, over a relay while none does.`,
 		Example: `  adit login https://adit.example.com
-  adit create dev --external     # prints what to run on the workspace's host
+  adit create dev --template process
   adit ssh dev
   adit status                    # paths, and why one is not direct`,
 		SilenceErrors: true,
@@ -112,12 +112,16 @@ directly where a direct path exists, over a relay while none does.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newServerCmd(a), newAgentCmd(a),
+		newServerCmd(a), newAgentCmd(a), newProvisionerCmd(a),
 		newLoginCmd(a), newLogoutCmd(a), newTokensCmd(a),
-		newCreateCmd(a), newListCmd(a), newShowCmd(a), newDeleteCmd(a),
+		newCreateCmd(a), newListCmd(a), newShowCmd(a), newDeleteCmd(a), newRenameCmd(a),
+		newStartCmd(a), newStopCmd(a), newRestartCmd(a), newUpdateCmd(a),
+		newBuildsCmd(a), newCancelCmd(a), newLogsCmd(a), newStateCmd(a),
+		newTemplatesCmd(a), newProvisionersCmd(a),
 		newSSHCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a),
 		newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
 		newVersionCmd(a),
+		newTerraformProviderCmd(a), newProcessSupervisorCmd(a),
 	)
 	return root
 }
@@ -194,14 +198,15 @@ func explain(err error) string {
 	return err.Error()
 }
 
-// oneLine keeps an error on one line, and a terminal what it is, whatever a
-// server put into it.
-func oneLine(s string) string {
-	printable := strings.Map(func(r rune) rune {
+// oneLine keeps an error on one line.
+func oneLine(s string) string { return strings.Join(strings.Fields(printable(s)), " ") }
+
+// printable keeps a terminal what it is, whatever a server put into a text.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
 	}, s)
-	return strings.Join(strings.Fields(printable), " ")
 }

@@ -36,11 +36,13 @@ const embeddedRegion = 900
 var stunPorts = []uint{3478, 3479}
 
 type serverFlags struct {
-	listen, accessURL, dataDir, postgresURL string
-	relay                                   bool
-	tlsCert, tlsKey                         string
-	stunPorts                               []uint
-	nodePing, nodeTimeout                   time.Duration
+	listen, accessURL, dataDir, postgresURL, stateKeyFile string
+	relay                                                 bool
+	tlsCert, tlsKey                                       string
+	stunPorts                                             []uint
+	nodePing, nodeTimeout                                 time.Duration
+	provisioners                                          uint
+	provisioner                                           provisionerFlags
 }
 
 func newServerCmd(a *app) *cobra.Command {
@@ -62,10 +64,13 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.StringVar(&f.accessURL, "access-url", "", "URL that people and agents use (default: whatever they came by)")
 	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the database and the relay's key are kept")
 	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
+	flags.StringVar(&f.stateKeyFile, "state-key-file", "", "keys that seal Terraform's states (default: state.key in the data directory)")
 	flags.BoolVar(&f.relay, "relay", true, "run the embedded relay")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")
 	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports of the embedded relay's STUN")
+	flags.UintVar(&f.provisioners, "provisioners", 2, "how many jobs the built-in provisioners run at once; 0 turns them off")
+	terraformFlags(cmd, &f.provisioner)
 	flags.DurationVar(&f.nodePing, "node-ping", 15*time.Second, "how often a silent node is pinged")
 	flags.DurationVar(&f.nodeTimeout, "node-timeout", 30*time.Second, "how long a node may be silent before it counts as lost")
 	return cmd
@@ -122,6 +127,10 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if err := prepareDataDir(f.dataDir); err != nil {
 		return err
 	}
+	keys, err := stateKeys(f)
+	if err != nil {
+		return err
+	}
 	if f.postgresURL == "" {
 		pg, err := postgres.Start(ctx, postgres.Config{Dir: f.dataDir, Logger: log})
 		if err != nil {
@@ -133,7 +142,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 
 	var server *coordinator.Server // set before the relay has clients
 	conf := coordinator.Config{
-		PostgresURL: f.postgresURL, AccessURL: accessURL, Relays: &meshv1.Relays{},
+		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, Relays: &meshv1.Relays{},
 		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, Version: version, Logger: log,
 	}
 	if f.relay {
@@ -151,6 +160,12 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if server, err = coordinator.Open(ctx, conf); err != nil {
 		return err
 	}
+	f.provisioner.dataDir = filepath.Join(f.dataDir, "provisioner")
+	stop, err := startProvisioners(ctx, int(f.provisioners), f.provisioner, l.Addr(), f.tlsCert != "", server.ProvisionerToken(), log)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	fmt.Fprintf(a.out, "adit server ready at %s\n", displayURL(l.Addr(), accessURL, f.tlsCert != ""))
 	return server.Run(ctx, l)
 }

@@ -24,6 +24,9 @@ const sshPort = 22
 // as OpenSSH has it.
 const sshLost = 255
 
+// waitNotAtAll is how long an agent that is there may take to answer.
+const waitNotAtAll = 10 * time.Second
+
 // waitWatched is how long ssh waits for an agent when somebody is watching.
 const waitWatched = 5 * time.Minute
 
@@ -60,6 +63,11 @@ func newSSHCmd(a *app) *cobra.Command {
 				return err
 			}
 			defer t.node.Close()
+			if f.wait != "no" {
+				if err := a.awaitScripts(cmd.Context(), t, f.wait == "yes", waitWatched); err != nil {
+					return err
+				}
+			}
 			conn, err := t.node.DialTCP(cmd.Context(), netip.AddrPortFrom(t.addr, sshPort))
 			if err != nil {
 				return fmt.Errorf("connect to workspace %s: %w", t.name, err)
@@ -74,7 +82,7 @@ func newSSHCmd(a *app) *cobra.Command {
 	a.pathFlags(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&f.stdio, "stdio", false, "carry SSH over standard input and output, for OpenSSH's ProxyCommand")
-	flags.StringVar(&f.wait, "wait", "auto", "wait for the agent to connect: yes, no or auto")
+	flags.StringVar(&f.wait, "wait", "auto", "wait for the build, the agent and the startup scripts: yes, no, or auto, which waits for scripts if the template says so")
 	flags.StringArrayVarP(&f.local, "local", "L", nil, "forward [BIND:]PORT:HOST:PORT from here to there")
 	flags.StringArrayVarP(&f.remote, "remote", "R", nil, "forward [BIND:]PORT:HOST:PORT from there to here")
 	flags.StringArrayVarP(&f.dynamic, "dynamic", "D", nil, "serve SOCKS5 on [BIND:]PORT here, connecting from there")
@@ -91,7 +99,7 @@ func newSSHCmd(a *app) *cobra.Command {
 func (f sshFlags) waitFor(watched bool) (time.Duration, error) {
 	switch {
 	case f.wait == "no":
-		return 10 * time.Second, nil
+		return waitNotAtAll, nil
 	case f.wait == "yes", f.wait == "auto" && watched:
 		return waitWatched, nil
 	case f.wait == "auto":

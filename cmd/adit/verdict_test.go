@@ -28,18 +28,17 @@ func TestEveryVerdictIsReachedAndTold(t *testing.T) {
 	strict := d.lab.Router("strict", netlab.Hard)
 	modern := d.lab.Router("modern", netlab.PortRestricted).Host("modern-box")
 	modern.IPv6Only()
-	agents := map[string]*program{}
-	for name, h := range map[string]*netlab.Host{
+	boxes := map[string]*netlab.Host{
 		"dev": d.office.Host("devbox"), "hard": strict.Host("strict-box"), "six": modern, "dead": d.office.Host("deadbox"),
-	} {
-		agents[name] = d.start(h, name+".log", "agent", "--url", d.urlFor(h), "--token", d.create(name), "-v")
 	}
-	for _, a := range agents {
-		a.waitFor("agent ready")
-	}
+	agents := map[string]*program{}
 
-	turns := make(chan struct{}, verdictsAtOnce)
-	for _, tt := range []struct {
+	type network struct {
+		home   *netlab.Router
+		laptop *netlab.Host
+	}
+	networks := map[string]network{}
+	cases := []struct {
 		code, workspace string
 		nat             netlab.NAT
 		// ails makes the network bad, before anything runs there.
@@ -65,10 +64,29 @@ func TestEveryVerdictIsReachedAndTold(t *testing.T) {
 			ails: func(t *testing.T, _ *netlab.Router, laptop *netlab.Host) { swallowingVPN(t, laptop, d.office) },
 		},
 		{code: "peer-offline", workspace: "dead", nat: netlab.PortRestricted, then: func() { agents["dead"].kill() }},
-	} {
+	}
+	// The internet is complete before anybody is on it.
+	for _, tt := range cases {
 		home := d.lab.Router(tt.code+"-r", tt.nat)
 		laptop := home.Host(tt.code + "-h")
 		laptop.IPv4Only()
+		networks[tt.code] = network{home, laptop}
+	}
+	for name, h := range boxes {
+		agents[name] = d.start(h, name+".log", "agent", "--url", d.urlFor(h), "--token", d.create(name), "-v")
+	}
+	for name, a := range agents {
+		a.waitFor("agent ready")
+		d.eventually("the agent of "+name+" counts as connected", func() bool {
+			var w sdk.Workspace
+			d.json(&w, "show", name, "-o", "json")
+			return w.Agents[0].State == "connected"
+		})
+	}
+
+	turns := make(chan struct{}, verdictsAtOnce)
+	for _, tt := range cases {
+		home, laptop := networks[tt.code].home, networks[tt.code].laptop
 		t.Run(tt.code, func(t *testing.T) {
 			t.Parallel()
 			turns <- struct{}{}

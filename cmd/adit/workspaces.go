@@ -1,49 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/aditmesh/adit/pkg/sdk"
 )
-
-func newCreateCmd(a *app) *cobra.Command {
-	var external bool
-	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Make a workspace",
-		Example: `  adit create dev --external            # prints what to run on the workspace's host
-  adit create dev --external -o json | jq -r .agent_token`,
-		Args: args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, argv []string) error {
-			if !external {
-				return usagef("templates come later; make an external workspace with --external")
-			}
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			w, err := c.CreateWorkspace(cmd.Context(), sdk.CreateWorkspace{Name: argv[0], External: true})
-			if errors.Is(err, sdk.ErrConflict) {
-				return fmt.Errorf("you have a workspace %s already; choose another name, or delete it with 'adit delete %s'", argv[0], argv[0])
-			}
-			if err != nil {
-				return fmt.Errorf("make workspace %s: %w", argv[0], err)
-			}
-			return a.print(w, func(out io.Writer) error {
-				_, err := fmt.Fprintf(out, "Workspace %s made. Run its agent on any host; the token is shown this once:\n\n  %s\n\nThen: adit ssh %s\n",
-					w.Name, w.AgentCommand, w.Name)
-				return err
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&external, "external", false, "somebody runs the agent by hand")
-	return cmd
-}
 
 func newListCmd(a *app) *cobra.Command {
 	var all bool
@@ -64,21 +31,39 @@ func newListCmd(a *app) *cobra.Command {
 			}
 			return a.print(list, func(w io.Writer) error {
 				if len(list) == 0 {
-					_, err := fmt.Fprintln(w, "No workspaces yet. Make one: adit create NAME --external")
+					_, err := fmt.Fprintln(w, "No workspaces yet. Make one: adit create NAME --template T, or --external")
 					return err
 				}
 				var rows [][]string
 				for _, ws := range list {
-					for _, agent := range ws.Agents {
-						rows = append(rows, []string{ws.Owner + "/" + ws.Name, agent.Name, agent.State, ago(agent.LastConnectedAt)})
-					}
+					rows = append(rows, listRows(ws)...)
 				}
-				return writeTable(w, []string{"WORKSPACE", "AGENT", "STATE", "LAST SEEN"}, rows)
+				return writeTable(w, []string{"WORKSPACE", "PHASE", "TEMPLATE", "AGENT", "STATE", "LAST SEEN"}, rows)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "everybody's, for owners of the deployment")
 	return cmd
+}
+
+// listRows are a workspace's rows of the list: one an agent, or one.
+func listRows(w sdk.Workspace) [][]string {
+	template := "external"
+	if !w.External {
+		template = w.Template
+		if w.Outdated {
+			template += " (outdated)"
+		}
+	}
+	head := []string{w.Owner + "/" + w.Name, w.Phase, template}
+	if len(w.Agents) == 0 {
+		return [][]string{append(head, "-", "-", "-")}
+	}
+	var rows [][]string
+	for _, agent := range w.Agents {
+		rows = append(rows, append(slices.Clone(head), agent.Name, agent.State, ago(agent.LastConnectedAt)))
+	}
+	return rows
 }
 
 func newShowCmd(a *app) *cobra.Command {
@@ -103,6 +88,9 @@ func newShowCmd(a *app) *cobra.Command {
 			}{w, links}
 			return a.print(shown, func(out io.Writer) error {
 				fmt.Fprintf(out, "Workspace  %s/%s\nCreated    %s\nExternal   %t\n", w.Owner, w.Name, ago(&w.CreatedAt), w.External)
+				if err := printMade(out, w); err != nil {
+					return err
+				}
 				for _, agent := range w.Agents {
 					fmt.Fprintf(out, "\nAgent      %s\nState      %s\nAddress    %s\nVersion    %s\nFirst seen %s\nLast seen  %s\n",
 						agent.Name, agent.State, agent.Address, agent.Version, ago(agent.FirstConnectedAt), ago(agent.LastConnectedAt))
@@ -114,9 +102,9 @@ func newShowCmd(a *app) *cobra.Command {
 }
 
 func newDeleteCmd(a *app) *cobra.Command {
-	var yes bool
+	var yes, noWait bool
 	cmd := &cobra.Command{
-		Use: "delete WS", Short: "Delete a workspace and end its agent's access",
+		Use: "delete WS", Short: "Delete a workspace with all that was made for it, and end its agents' access",
 		Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeWorkspace,
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			c, err := a.client()
@@ -127,21 +115,51 @@ func newDeleteCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !yes && isTerminal(a.in) {
-				p := prompter{in: bufio.NewReader(a.in), out: a.err, terminal: true}
-				answer, err := p.line(fmt.Sprintf("Delete %s/%s? [y/N] ", w.Owner, w.Name))
-				if err != nil {
-					return err
-				}
-				if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
-					return errors.New("not deleted")
-				}
+			if err := a.confirm(yes, fmt.Sprintf("Delete %s/%s?", w.Owner, w.Name)); err != nil {
+				return err
+			}
+			if !w.External {
+				w, err = a.build(cmd.Context(), c, w, sdk.NewBuild{Transition: sdk.TransitionDelete}, noWait)
+				return a.printMoved(w, err)
 			}
 			return c.DeleteWorkspace(cmd.Context(), w.Owner, w.Name)
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "do not wait for the build")
 	return cmd
+}
+
+// printMade writes what a template has made of a workspace, and how it is.
+func printMade(out io.Writer, w sdk.Workspace) error {
+	fmt.Fprintf(out, "Phase      %s\n", w.Phase)
+	for _, c := range w.Conditions {
+		fmt.Fprintf(out, "%-10s %s %s\n", "", c.Type+"="+c.Status, oneLine(c.Message))
+	}
+	b := w.LatestBuild
+	if b == nil {
+		return nil
+	}
+	fmt.Fprintf(out, "Template   %s, version %d\nBuild      %d (%s): %s %s\n", w.Template, w.TemplateVersion, b.Number, b.Transition, b.Job.Status, oneLine(b.Job.Error))
+	for _, name := range slices.Sorted(maps.Keys(b.Parameters)) {
+		fmt.Fprintf(out, "Parameter  %s=%s\n", name, oneLine(b.Parameters[name]))
+	}
+	if len(b.Resources) == 0 {
+		return nil
+	}
+	var rows [][]string
+	for _, r := range b.Resources {
+		role, lasts := "peripheral", "persistent"
+		if len(r.Agents) > 0 {
+			role = "computational"
+		}
+		if r.Ephemeral {
+			lasts = "ephemeral"
+		}
+		rows = append(rows, []string{r.Address, role, lasts, orDash(strings.Join(r.Agents, ", "))})
+	}
+	fmt.Fprintln(out)
+	return writeTable(out, []string{"RESOURCE", "ROLE", "LASTS", "AGENTS"}, rows)
 }
 
 // printConnections lists who is linked to a workspace's agents, and how.

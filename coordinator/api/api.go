@@ -26,10 +26,12 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 )
 
 const (
-	// maxBody bounds a request: the largest is a sign-in.
+	// maxBody bounds a request, unless it brings a template or a state: the
+	// largest is a sign-in.
 	maxBody = 64 << 10
 
 	// requestTimeout bounds the work on one request.
@@ -50,6 +52,13 @@ type Config struct {
 	Store *store.Store
 	Auth  *auth.Authenticator
 	Mesh  Mesh
+	// Workspaces has templates, builds and provisioners.
+	Workspaces *workspaces.Service
+	// Closing, when it is closed, ends answers that would go on for long. Nil
+	// is never.
+	Closing <-chan struct{}
+	// Program is the file that agents download; empty is this process's own.
+	Program string
 	// AccessURL is where people and agents reach the coordinator; nil means by
 	// whatever name a request came.
 	AccessURL *url.URL
@@ -66,7 +75,7 @@ type API struct {
 func New(cfg Config) http.Handler {
 	a := &API{Config: cfg}
 	r := chi.NewRouter()
-	r.Use(middleware.Recoverer, secure, limit)
+	r.Use(middleware.Recoverer, secure)
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	r.Get("/readyz", a.ready)
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
@@ -79,12 +88,19 @@ func New(cfg Config) http.Handler {
 	conf := huma.DefaultConfig("adit", cfg.Version)
 	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "/api/openapi", "", "/api/schemas"
 	conf.CreateHooks = nil // no $schema links in bodies
-	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		userScheme: {Type: "http", Scheme: "bearer"}, agentScheme: {Type: "http", Scheme: "bearer"},
+	}
 	h := humachi.New(r, conf)
-	h.UseMiddleware(a.identify(h))
+	h.UseMiddleware(bound, a.identify(h))
 	a.registerUsers(h)
 	a.registerTokens(h)
 	a.registerWorkspaces(h)
+	a.registerTemplates(h)
+	a.registerBuilds(h)
+	a.registerState(h)
+	a.registerProvisioners(h)
+	a.registerAgents(h)
 	return r
 }
 
@@ -99,14 +115,18 @@ func secure(next http.Handler) http.Handler {
 	})
 }
 
-// limit bounds a request's body and time.
-func limit(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-		defer cancel()
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
+// endless is what operations have as metadata whose answers go on for long.
+const endless = "endless"
+
+// bound bounds the work on a request. Its body is bounded by each operation.
+func bound(ctx huma.Context, next func(huma.Context)) {
+	if ctx.Operation().Metadata[endless] != nil {
+		next(ctx)
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx.Context(), requestTimeout)
+	defer cancel()
+	next(huma.WithContext(ctx, bounded))
 }
 
 func (a *API) ready(w http.ResponseWriter, r *http.Request) {
@@ -120,16 +140,21 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 
 type identityKey struct{}
 
-// identify lets a request pass if its operation is open or its token is a
-// user's, whose identity it puts into the context.
+// identify lets a request pass if its operation is open or its token is of the
+// kind it asks for. Whose that is it puts into the context.
 func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		if len(ctx.Operation().Security) == 0 {
+		security := ctx.Operation().Security
+		if len(security) == 0 {
 			next(ctx)
 			return
 		}
+		want := auth.User
+		if _, ok := security[0][agentScheme]; ok {
+			want = auth.Agent
+		}
 		who, err := a.Auth.Authenticate(ctx.Context(), bearer(ctx.Header("Authorization")))
-		if err == nil && who.Kind != auth.User {
+		if err == nil && who.Kind != want {
 			err = auth.ErrUnauthenticated
 		}
 		if err != nil {
@@ -160,11 +185,36 @@ func caller(ctx context.Context) auth.Identity {
 	return who
 }
 
-// signedIn marks an operation as one that needs a token.
-func signedIn() []map[string][]string { return []map[string][]string{{"token": {}}} }
+// Whose token an operation asks for.
+const (
+	userScheme  = "token"
+	agentScheme = "agent-token"
+)
+
+// signedIn marks an operation as one that needs a token of a user.
+func signedIn() []map[string][]string { return []map[string][]string{{userScheme: {}}} }
+
+// asAgent marks an operation as one that needs a token of an agent.
+func asAgent() []map[string][]string { return []map[string][]string{{agentScheme: {}}} }
+
+// owns returns an error unless the caller is an owner of the deployment; what
+// names what is theirs alone.
+func (a *API) owns(ctx context.Context, what string) error {
+	u, err := a.Store.UserByID(ctx, caller(ctx).UserID)
+	if err != nil {
+		return a.problem(err)
+	}
+	if u.Role != store.RoleOwner {
+		return huma.Error403Forbidden("only owners of the deployment may " + what)
+	}
+	return nil
+}
 
 // problem turns an error into what the caller gets to know of it.
 func (a *API) problem(err error) huma.StatusError {
+	if p := refusal(err); p != nil {
+		return p
+	}
 	switch {
 	case errors.Is(err, auth.ErrUnauthenticated):
 		return huma.Error401Unauthorized(auth.ErrUnauthenticated.Error())
@@ -182,6 +232,29 @@ func (a *API) problem(err error) huma.StatusError {
 		a.Logger.Error("request failed", "err", err)
 		return huma.Error503ServiceUnavailable("the coordinator cannot do that right now; try again")
 	}
+}
+
+// refusal returns what the caller is told of an error that says what is in the
+// way of a request; nil if it says no such thing.
+func refusal(err error) huma.StatusError {
+	var bad *workspaces.BadInput
+	var underway *workspaces.Underway
+	var held *workspaces.StateHeld
+	var descent *workspaces.NoDescent
+	var used *store.TemplateInUse
+	switch {
+	case errors.As(err, &bad):
+		return huma.Error422UnprocessableEntity(bad.Error())
+	case errors.As(err, &underway):
+		return huma.Error409Conflict(underway.Error())
+	case errors.As(err, &held):
+		return huma.Error409Conflict(held.Error())
+	case errors.As(err, &descent):
+		return huma.Error409Conflict(descent.Error())
+	case errors.As(err, &used):
+		return huma.Error409Conflict(used.Error())
+	}
+	return nil
 }
 
 // Refuse answers an upgrade whose token was refused; for pkg/rpc.

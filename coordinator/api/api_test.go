@@ -20,6 +20,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -36,6 +37,9 @@ type deployment struct {
 	store   *store.Store
 	auth    *auth.Authenticator
 	revoked *revocations
+
+	workspaces *workspaces.Service
+	closing    chan struct{}
 }
 
 // revocations notes what would have been cut off, and knows one connection to
@@ -73,8 +77,15 @@ func deploy(t *testing.T) *deployment {
 		t.Fatal(err)
 	}
 	t.Cleanup(st.Close)
-	d := &deployment{store: st, auth: auth.New(st), revoked: &revocations{}}
-	web := httptest.NewServer(New(Config{Store: st, Auth: d.auth, Mesh: d.revoked, Version: "test", Logger: log}))
+	keys, err := workspaces.ParseKeys(workspaces.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deployment{store: st, auth: auth.New(st), revoked: &revocations{}, closing: make(chan struct{})}
+	d.workspaces = workspaces.New(workspaces.Config{Store: st, Keys: keys, Logger: log})
+	web := httptest.NewServer(New(Config{
+		Store: st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Closing: d.closing, Version: "test", Logger: log,
+	}))
 	t.Cleanup(web.Close)
 	if d.url, err = url.Parse(web.URL); err != nil {
 		t.Fatal(err)
@@ -135,7 +146,7 @@ func status(err error) int {
 
 // Default deny: whoever adds an operation must say that it is open, here too.
 func TestEveryOperationButTheOpenOnesNeedsAToken(t *testing.T) {
-	open := map[string]bool{"buildinfo": true, "login": true, "create-first-user": true}
+	open := map[string]bool{"buildinfo": true, "login": true, "create-first-user": true, "agent-binary": true, "agent-digest": true}
 	d := deploy(t)
 	_, raw := d.send(t, http.MethodGet, "/api/openapi.json", "", nil)
 	var doc struct {
@@ -153,7 +164,8 @@ func TestEveryOperationButTheOpenOnesNeedsAToken(t *testing.T) {
 	}
 	tried := 0
 	for path, operations := range doc.Paths {
-		path = strings.NewReplacer("{owner}", "me", "{name}", "dev", "{id}", uuid.NewString()).Replace(path)
+		path = strings.NewReplacer("{owner}", "me", "{name}", "dev", "{id}", uuid.NewString(),
+			"{number}", "1", "{agent}", "main").Replace(path)
 		for method, op := range operations {
 			if open[op.OperationID] {
 				continue

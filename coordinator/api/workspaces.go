@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,7 +15,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/secret"
 	"github.com/aditmesh/adit/coordinator/store"
-	"github.com/aditmesh/adit/pkg/meshaddr"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -41,7 +42,7 @@ func (a *API) registerWorkspaces(h huma.API) {
 	}, a.listConnections)
 	huma.Register(h, huma.Operation{
 		OperationID: "delete-workspace", Method: http.MethodDelete, Path: "/api/v1/workspaces/{owner}/{name}",
-		Summary: "Delete a workspace and end its agents' access", Security: signedIn(), DefaultStatus: http.StatusNoContent,
+		Summary: "Delete an external workspace and end its agents' access", Security: signedIn(), DefaultStatus: http.StatusNoContent,
 	}, a.deleteWorkspace)
 }
 
@@ -52,12 +53,8 @@ func (a *API) listWorkspaces(ctx context.Context, in *struct {
 	var list []store.Workspace
 	var err error
 	if in.Owner == "all" {
-		var u store.User
-		if u, err = a.Store.UserByID(ctx, who.UserID); err != nil {
-			return nil, a.problem(err)
-		}
-		if u.Role != store.RoleOwner {
-			return nil, huma.Error403Forbidden("only owners of the deployment see everybody's workspaces")
+		if err := a.owns(ctx, "see everybody's workspaces"); err != nil {
+			return nil, err
 		}
 		list, err = a.Store.AllWorkspaces(ctx)
 	} else {
@@ -66,16 +63,19 @@ func (a *API) listWorkspaces(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	items := make([]sdk.Workspace, 0, len(list))
-	for _, w := range list {
-		items = append(items, workspaceJSON(w))
+	items, err := a.describe(ctx, list...)
+	if err != nil {
+		return nil, a.problem(err)
 	}
 	return &body[sdk.List[sdk.Workspace]]{sdk.List[sdk.Workspace]{Items: items}}, nil
 }
 
 func (a *API) createWorkspace(ctx context.Context, in *body[sdk.CreateWorkspace]) (*body[sdk.CreatedWorkspace], error) {
+	if in.Body.External == (in.Body.Template != "") {
+		return nil, huma.Error422UnprocessableEntity("a workspace is made from a template, or is external: set one of the two")
+	}
 	if !in.Body.External {
-		return nil, huma.Error422UnprocessableEntity("only external workspaces can be made as yet; set external")
+		return a.createFromTemplate(ctx, in.Body)
 	}
 	u, err := a.Store.UserByID(ctx, caller(ctx).UserID)
 	if err != nil {
@@ -89,11 +89,50 @@ func (a *API) createWorkspace(ctx context.Context, in *body[sdk.CreateWorkspace]
 	if err != nil {
 		return nil, a.problem(err)
 	}
+	made, err := a.describe(ctx, w)
+	if err != nil {
+		return nil, a.problem(err)
+	}
 	token := auth.AgentToken(w.Agents[0].ID, text)
 	return &body[sdk.CreatedWorkspace]{sdk.CreatedWorkspace{
-		Workspace: workspaceJSON(w), AgentToken: token,
+		Workspace: made[0], AgentToken: token,
 		AgentCommand: fmt.Sprintf("adit agent --url %s --token %s", a.accessURL(ctx), token),
 	}}, nil
+}
+
+func (a *API) createFromTemplate(ctx context.Context, req sdk.CreateWorkspace) (*body[sdk.CreatedWorkspace], error) {
+	if err := checkTexts(req.Parameters); err != nil {
+		return nil, err
+	}
+	if !isText(req.Template) {
+		return nil, noSuchTemplate(req.Template)
+	}
+	t, err := a.Workspaces.Template(ctx, req.Template)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, noSuchTemplate(req.Template)
+	}
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	c := workspaces.Create{OwnerID: caller(ctx).UserID, Name: req.Name, TemplateID: t.ID, Parameters: req.Parameters, InitiatorID: caller(ctx).UserID}
+	if req.Version > 0 {
+		if c.VersionID, err = a.versionID(ctx, t.ID, req.Version); err != nil {
+			return nil, err
+		}
+	}
+	w, _, err := a.Workspaces.CreateWorkspace(ctx, c)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	made, err := a.describe(ctx, w)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.CreatedWorkspace]{sdk.CreatedWorkspace{Workspace: made[0]}}, nil
+}
+
+func noSuchTemplate(name string) error {
+	return huma.Error422UnprocessableEntity("there is no template " + printable(name))
 }
 
 // find returns a workspace of the caller's. Anybody else's does not exist.
@@ -120,20 +159,25 @@ func (a *API) find(ctx context.Context, owner, name string) (store.Workspace, er
 // any bytes.
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-type workspacePath struct {
+// WorkspacePath names a workspace.
+type WorkspacePath struct {
 	Owner string `path:"owner" maxLength:"64"`
 	Name  string `path:"name" maxLength:"64"`
 }
 
-func (a *API) getWorkspace(ctx context.Context, in *workspacePath) (*body[sdk.Workspace], error) {
+func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Workspace], error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.Workspace]{workspaceJSON(w)}, nil
+	described, err := a.describe(ctx, w)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.Workspace]{described[0]}, nil
 }
 
-func (a *API) listConnections(ctx context.Context, in *workspacePath) (*body[sdk.List[sdk.Connection]], error) {
+func (a *API) listConnections(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.Connection]], error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
 	if err != nil {
 		return nil, a.problem(err)
@@ -161,8 +205,11 @@ func viewJSON(v *mesh.View) *sdk.PathView {
 	return view
 }
 
-func (a *API) deleteWorkspace(ctx context.Context, in *workspacePath) (*struct{}, error) {
+func (a *API) deleteWorkspace(ctx context.Context, in *WorkspacePath) (*struct{}, error) {
 	w, err := a.find(ctx, in.Owner, in.Name)
+	if err == nil && !w.External {
+		return nil, huma.Error409Conflict("workspace " + w.Name + " is made from a template, which has to take down what it made: ask for a build with transition delete")
+	}
 	if err == nil {
 		err = a.Store.DeleteWorkspace(ctx, w.ID)
 	}
@@ -192,19 +239,4 @@ func (a *API) accessURL(ctx context.Context) *url.URL {
 	}
 	u, _ := ctx.Value(originKey{}).(*url.URL)
 	return u
-}
-
-func workspaceJSON(w store.Workspace) sdk.Workspace {
-	out := sdk.Workspace{
-		ID: w.ID.String(), Owner: w.OwnerName, Name: w.Name, External: w.External,
-		CreatedAt: w.CreatedAt, Agents: []sdk.Agent{},
-	}
-	for _, a := range w.Agents {
-		out.Agents = append(out.Agents, sdk.Agent{
-			ID: a.ID.String(), Name: a.Name, NodeID: a.ID.String(), Address: meshaddr.FromID(a.ID),
-			State: string(a.State), Version: a.Version, FirstConnectedAt: a.FirstConnectedAt,
-			LastConnectedAt: a.LastConnectedAt, DisconnectedAt: a.DisconnectedAt,
-		})
-	}
-	return out
 }

@@ -1,5 +1,5 @@
 // Package auth says who a request is from: people by password and API token,
-// agents by the token of their workspace.
+// agents by the token of their workspace, provisioners by their key.
 //
 // Whatever is wrong with a credential, the answer is the one error
 // ErrUnauthenticated. Any other error means that the database could not tell;
@@ -17,6 +17,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/secret"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/agenttoken"
 )
 
 // ErrUnauthenticated is a credential that is not good.
@@ -30,6 +31,8 @@ const (
 	User Kind = iota + 1
 	// Agent is a workspace's agent.
 	Agent
+	// Provisioner runs jobs.
+	Provisioner
 )
 
 // Identity is who a request is from.
@@ -41,13 +44,18 @@ type Identity struct {
 	AgentID uuid.UUID
 	// TokenID is the API token's, set for people.
 	TokenID uuid.UUID
+	// KeyID is the provisioner key's, zero for provisioners built in, and Tags
+	// are what it gives to its provisioners.
+	KeyID uuid.UUID
+	Tags  map[string]string
 }
 
 // Prefixes of tokens; they tell people, and scanners for leaked secrets, what
 // they have found.
 const (
-	userPrefix  = "adit_"
-	agentPrefix = "adit_agent_"
+	userPrefix        = "adit_"
+	agentPrefix       = agenttoken.Prefix
+	provisionerPrefix = "adit_provisioner_"
 )
 
 // Store is what authentication reads and writes.
@@ -56,6 +64,7 @@ type Store interface {
 	TouchToken(ctx context.Context, id uuid.UUID) error
 	CreateToken(ctx context.Context, userID uuid.UUID, name string, secretHash []byte, expires *time.Time) (store.Token, error)
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
+	LiveProvisionerKey(ctx context.Context, id uuid.UUID) (store.ProvisionerKey, error)
 	UserByName(ctx context.Context, name string) (store.User, error)
 }
 
@@ -64,17 +73,24 @@ type Authenticator struct {
 	store     Store
 	passwords *hasher
 	attempts  *attempts
+	// builtIn is the secret of the provisioners of this process. It is nowhere
+	// else, and dies with it.
+	builtIn string
 }
 
 // New returns an authenticator on a store.
 func New(s Store) *Authenticator {
-	return &Authenticator{store: s, passwords: newHasher(), attempts: newAttempts()}
+	builtIn, _ := secret.New()
+	return &Authenticator{store: s, passwords: newHasher(), attempts: newAttempts(), builtIn: builtIn}
 }
 
 // Authenticate returns who a bearer token belongs to.
 func (a *Authenticator) Authenticate(ctx context.Context, token string) (Identity, error) {
 	if rest, ok := strings.CutPrefix(token, agentPrefix); ok {
 		return a.agent(ctx, rest)
+	}
+	if rest, ok := strings.CutPrefix(token, provisionerPrefix); ok {
+		return a.provisioner(ctx, rest)
 	}
 	if rest, ok := strings.CutPrefix(token, userPrefix); ok {
 		return a.user(ctx, rest)
@@ -111,6 +127,21 @@ func (a *Authenticator) agent(ctx context.Context, rest string) (Identity, error
 	return Identity{Kind: Agent, UserID: agent.OwnerID, AgentID: agent.ID}, nil
 }
 
+func (a *Authenticator) provisioner(ctx context.Context, rest string) (Identity, error) {
+	id, text, err := split(rest)
+	if err != nil {
+		return Identity{}, err
+	}
+	k := store.ProvisionerKey{SecretHash: secret.Hash(a.builtIn)}
+	if id != uuid.Nil {
+		k, err = a.store.LiveProvisionerKey(ctx, id)
+	}
+	if err := judge(err, text, k.SecretHash); err != nil {
+		return Identity{}, err
+	}
+	return Identity{Kind: Provisioner, KeyID: k.ID, Tags: k.Tags}, nil
+}
+
 // judge turns the outcome of a look-up and the secret given into an error.
 func judge(err error, text string, hash []byte) error {
 	switch {
@@ -143,7 +174,13 @@ func join(prefix string, id uuid.UUID, text string) string {
 }
 
 // AgentToken returns the token of an agent with this secret.
-func AgentToken(id uuid.UUID, text string) string { return join(agentPrefix, id, text) }
+func AgentToken(id uuid.UUID, text string) string { return agenttoken.Format(id, text) }
+
+// ProvisionerToken returns the token of a provisioner key with this secret.
+func ProvisionerToken(id uuid.UUID, text string) string { return join(provisionerPrefix, id, text) }
+
+// BuiltInToken returns the token of the provisioners of this process.
+func (a *Authenticator) BuiltInToken() string { return ProvisionerToken(uuid.Nil, a.builtIn) }
 
 // IssueToken makes an API token for a user and returns its text, which is
 // known to nobody afterwards. A nil expiry is never.

@@ -18,6 +18,7 @@ type memory struct {
 	user   store.User
 	agent  store.MeshAgent
 	tokens map[uuid.UUID]store.Token
+	keys   []store.ProvisionerKey
 	away   bool
 }
 
@@ -49,6 +50,15 @@ func (m *memory) LiveAgent(_ context.Context, id uuid.UUID) (store.MeshAgent, er
 		return m.agent, nil
 	}
 	return store.MeshAgent{}, store.ErrNotFound
+}
+
+func (m *memory) LiveProvisionerKey(_ context.Context, id uuid.UUID) (store.ProvisionerKey, error) {
+	for _, k := range m.keys {
+		if k.ID == id {
+			return k, nil
+		}
+	}
+	return store.ProvisionerKey{}, store.ErrNotFound
 }
 
 func (m *memory) UserByName(_ context.Context, name string) (store.User, error) {

@@ -163,6 +163,13 @@ func (h *Hub) AgentDeleted(id uuid.UUID) {
 	delete(h.liveness.agents, id)
 }
 
+// AgentsDeleted is AgentDeleted for several.
+func (h *Hub) AgentsDeleted(ids []uuid.UUID) {
+	for _, id := range ids {
+		h.AgentDeleted(id)
+	}
+}
+
 // What the owners of revoked sessions are told.
 const (
 	workspaceDeleted = "the workspace was deleted"

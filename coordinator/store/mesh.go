@@ -29,6 +29,7 @@ type MeshAgent struct {
 	ID, WorkspaceID, OwnerID            uuid.UUID
 	AgentName, WorkspaceName, OwnerName string
 	TokenHash                           []byte
+	Manifest                            []byte // as Agent's
 }
 
 // LiveAgent finds an agent whose workspace is not deleted.
@@ -37,6 +38,7 @@ func (s *Store) LiveAgent(ctx context.Context, id uuid.UUID) (MeshAgent, error) 
 	return MeshAgent{
 		ID: a.ID, WorkspaceID: a.WorkspaceID, OwnerID: a.OwnerID,
 		AgentName: a.Name, WorkspaceName: a.WorkspaceName, OwnerName: a.OwnerName, TokenHash: a.TokenHash,
+		Manifest: a.Manifest,
 	}, err
 }
 

@@ -36,6 +36,8 @@ var (
 	ErrConflict = errors.New("already exists")
 	ErrKeyInUse = errors.New("public key belongs to another node")
 	ErrTooOld   = errors.New("server is too old")
+	// ErrBusy is that somebody else is at it; a moment later they will be done.
+	ErrBusy = errors.New("somebody else is at it")
 )
 
 const (

@@ -25,13 +25,28 @@ const (
 	AgentTimeout      AgentState = "timeout"
 )
 
+// ScriptsState says how the start scripts of an agent are doing.
+type ScriptsState string
+
+const (
+	ScriptsNone      ScriptsState = "none"
+	ScriptsRunning   ScriptsState = "running"
+	ScriptsSucceeded ScriptsState = "succeeded"
+	ScriptsFailed    ScriptsState = "failed"
+	ScriptsTimeout   ScriptsState = "timeout"
+)
+
 // Workspace is a workspace with its agents.
 type Workspace struct {
 	ID, OwnerID     uuid.UUID
 	OwnerName, Name string
 	External        bool
-	CreatedAt       time.Time
-	Agents          []Agent
+	TemplateID      uuid.UUID // zero for external ones
+	Phase           Phase
+	// Version grows with every change.
+	Version   int64
+	CreatedAt time.Time
+	Agents    []Agent
 }
 
 // Agent is the program that runs in a workspace.
@@ -42,6 +57,10 @@ type Agent struct {
 	State           AgentState
 	Version         string
 	CreatedAt       time.Time
+	// Manifest is a provisionerv1.Agent in protojson; nil for external
+	// workspaces. ScriptsState is how its scripts are doing.
+	Manifest     []byte
+	ScriptsState ScriptsState
 	// Nil where it has not happened, and DisconnectedAt while connected.
 	FirstConnectedAt, LastConnectedAt, DisconnectedAt *time.Time
 }
@@ -50,6 +69,7 @@ func agentFrom(a db.Agent) Agent {
 	return Agent{
 		ID: a.ID, WorkspaceID: a.WorkspaceID, Name: a.Name, TokenHash: a.TokenHash,
 		State: AgentState(a.State), Version: a.Version, CreatedAt: a.CreatedAt,
+		Manifest: a.Manifest, ScriptsState: ScriptsState(a.ScriptsState),
 		FirstConnectedAt: a.FirstConnectedAt, LastConnectedAt: a.LastConnectedAt, DisconnectedAt: a.DisconnectedAt,
 	}
 }
@@ -65,13 +85,15 @@ type NewWorkspace struct {
 	AgentTokenHash []byte
 }
 
-// CreateWorkspace makes a workspace with an agent; ErrConflict if the owner
+// CreateWorkspace makes an external workspace with an agent; ErrConflict if the owner
 // has one of that name.
 func (s *Store) CreateWorkspace(ctx context.Context, n NewWorkspace) (Workspace, error) {
 	var w db.Workspace
 	var a db.Agent
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) (err error) {
-		w, err = q.InsertWorkspace(ctx, db.InsertWorkspaceParams{OwnerID: n.OwnerID, Name: n.Name, External: n.External})
+		w, err = q.InsertWorkspace(ctx, db.InsertWorkspaceParams{
+			OwnerID: n.OwnerID, Name: n.Name, External: n.External, Phase: string(PhaseRunning),
+		})
 		if err != nil {
 			return err
 		}
@@ -83,7 +105,7 @@ func (s *Store) CreateWorkspace(ctx context.Context, n NewWorkspace) (Workspace,
 	}
 	return Workspace{
 		ID: w.ID, OwnerID: w.OwnerID, OwnerName: n.OwnerName, Name: w.Name, External: w.External,
-		CreatedAt: w.CreatedAt, Agents: []Agent{agentFrom(a)},
+		Phase: Phase(w.Phase), Version: w.Version, CreatedAt: w.CreatedAt, Agents: []Agent{agentFrom(a)},
 	}, nil
 }
 
@@ -130,10 +152,32 @@ func (s *Store) WorkspaceByName(ctx context.Context, owner, name string) (Worksp
 	return list[0], nil
 }
 
+// WorkspaceByID finds a workspace.
+func (s *Store) WorkspaceByID(ctx context.Context, id uuid.UUID) (Workspace, error) {
+	r, err := one(ctx, "workspace "+id.String(), func(ctx context.Context) (db.WorkspaceByIDRow, error) {
+		return s.q.WorkspaceByID(ctx, id)
+	})
+	if err != nil {
+		return Workspace{}, err
+	}
+	list, err := s.withAgents(ctx, []Workspace{workspaceFrom(db.WorkspaceByNameRow(r))})
+	if err != nil {
+		return Workspace{}, err
+	}
+	return list[0], nil
+}
+
+// SetScriptsState notes how the start scripts of an agent are doing.
+func (s *Store) SetScriptsState(ctx context.Context, agentID uuid.UUID, state ScriptsState) error {
+	return affected(ctx, "scripts of agent "+agentID.String(), func(ctx context.Context) (int64, error) {
+		return s.q.SetScriptsState(ctx, db.SetScriptsStateParams{ID: agentID, ScriptsState: string(state)})
+	})
+}
+
 func workspaceFrom(r db.WorkspaceByNameRow) Workspace {
 	return Workspace{
 		ID: r.ID, OwnerID: r.OwnerID, OwnerName: r.OwnerName, Name: r.Name,
-		External: r.External, CreatedAt: r.CreatedAt,
+		External: r.External, TemplateID: r.TemplateID.UUID, Phase: Phase(r.Phase), Version: r.Version, CreatedAt: r.CreatedAt,
 	}
 }
 

@@ -29,6 +29,10 @@ const (
 	// meant to be sent, a peer with all its endpoints, is under 4 KiB.
 	MaxMessage = 64 << 10
 
+	// MaxJobMessage is that of provisioners: a plan of ten thousand resources,
+	// or a batch of log.
+	MaxJobMessage = 16 << 20
+
 	// DefaultPing and DefaultTimeout: a peer that is gone is noticed after 30 s
 	// at the latest.
 	DefaultPing    = 15 * time.Second
@@ -71,6 +75,9 @@ type DialConfig struct {
 	// Ping is how often a silent connection is pinged, Timeout how long an
 	// answer may take. Zero means the defaults.
 	Ping, Timeout time.Duration
+	// MaxMessage bounds a message that is received, in bytes. Zero means
+	// MaxMessage.
+	MaxMessage int
 }
 
 // Client is gRPC over one WebSocket, which is gone for good when it is lost.
@@ -141,10 +148,10 @@ func clientOn(ctx context.Context, conn net.Conn, cfg DialConfig) (*grpc.ClientC
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
-			Time:    max(orDefault(cfg.Ping, DefaultPing), 10*time.Second), // gRPC's floor
-			Timeout: orDefault(cfg.Timeout, DefaultTimeout),
+			Time:    max(cmp.Or(cfg.Ping, DefaultPing), 10*time.Second), // gRPC's floor
+			Timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
 		}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(cmp.Or(cfg.MaxMessage, MaxMessage))),
 	)
 	if err != nil {
 		return nil, err
@@ -172,13 +179,6 @@ func waitReady(ctx context.Context, cc *grpc.ClientConn) error {
 		}
 	}
 	return nil
-}
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
 }
 
 // problem returns the reason in an error response, one line: the detail of an

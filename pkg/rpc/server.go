@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -26,7 +27,8 @@ const readLimit = 256 << 10
 // HTTP/2; keepalive watches it from then on.
 const handshakeTimeout = 10 * time.Second
 
-// maxStreams bounds the RPCs under way on one connection. A node has one.
+// maxStreams bounds the RPCs under way on one connection, where the server does
+// not say otherwise. A node has one.
 const maxStreams = 4
 
 // ServerConfig configures a Server.
@@ -39,6 +41,9 @@ type ServerConfig struct {
 	// Ping is how often a silent connection is pinged, Timeout how long an
 	// answer may take before the connection is closed. Zero means the defaults.
 	Ping, Timeout time.Duration
+	// MaxMessage bounds a message in bytes, and MaxStreams the RPCs under way on
+	// one connection. Zero means MaxMessage and 4.
+	MaxMessage, MaxStreams int
 }
 
 // Server speaks gRPC on the WebSockets that its handler accepts.
@@ -60,13 +65,13 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 		cfg: cfg,
 		grpc: grpc.NewServer(
 			grpc.Creds(identityCreds{}),
-			grpc.MaxRecvMsgSize(MaxMessage),
-			grpc.MaxConcurrentStreams(maxStreams),
+			grpc.MaxRecvMsgSize(cmp.Or(cfg.MaxMessage, MaxMessage)),
+			grpc.MaxConcurrentStreams(uint32(cmp.Or(cfg.MaxStreams, maxStreams))),
 			grpc.ConnectionTimeout(handshakeTimeout),
 			grpc.WaitForHandlers(true),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
-				Time:    orDefault(cfg.Ping, DefaultPing),
-				Timeout: orDefault(cfg.Timeout, DefaultTimeout),
+				Time:    cmp.Or(cfg.Ping, DefaultPing),
+				Timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
 			}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		),

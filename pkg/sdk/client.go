@@ -26,8 +26,12 @@ var (
 	ErrConflict     = errors.New("conflict")
 )
 
-// maxResponse bounds what is read of one answer.
-const maxResponse = 16 << 20
+// maxResponse bounds what is read of one answer: the largest are states and
+// archives, maxProblem what is read of a refusal.
+const (
+	maxResponse = 64 << 20
+	maxProblem  = 1 << 20
+)
 
 // timeout bounds one request.
 const timeout = 30 * time.Second
@@ -183,16 +187,54 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 // do sends in as JSON to a path below /api/v1 and reads the answer into out.
 // The first element of path may carry a query.
 func (c *Client) do(ctx context.Context, method string, out, in any, path ...string) error {
+	raw, err := c.ask(ctx, method, in, path...)
+	if err != nil || out == nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return fmt.Errorf("answer of %s is no adit coordinator's: %w", c.base.Redacted(), err)
+	}
+	return nil
+}
+
+// raw gets what is no JSON of ours.
+func (c *Client) raw(ctx context.Context, path ...string) ([]byte, error) {
+	return c.ask(ctx, http.MethodGet, nil, path...)
+}
+
+// ask sends in as JSON and returns the answer as it came.
+func (c *Client) ask(ctx context.Context, method string, in any, path ...string) ([]byte, error) {
+	req, err := c.request(ctx, method, in, path...)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no answer from the coordinator: %w", err)
+	}
+	defer resp.Body.Close()
+	if err := c.refused(resp); err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
+	if err != nil {
+		return nil, fmt.Errorf("answer from the coordinator: %w", err)
+	}
+	return raw, nil
+}
+
+// request makes a request to a path below /api/v1.
+func (c *Client) request(ctx context.Context, method string, in any, path ...string) (*http.Request, error) {
 	target := c.base.JoinPath("api", "v1")
 	first, err := url.Parse(path[0])
 	if err != nil {
-		return fmt.Errorf("path %q: %w", path[0], err)
+		return nil, fmt.Errorf("path %q: %w", path[0], err)
 	}
 	target = target.JoinPath(first.Path)
 	target.RawQuery = first.RawQuery
 	for _, p := range path[1:] {
 		if p == "" || p == "." || p == ".." { // JoinPath would go elsewhere
-			return &Error{Status: http.StatusNotFound, Detail: fmt.Sprintf("%q: not found", p)}
+			return nil, &Error{Status: http.StatusNotFound, Detail: fmt.Sprintf("%q: not found", p)}
 		}
 		target = target.JoinPath(url.PathEscape(p))
 	}
@@ -200,13 +242,13 @@ func (c *Client) do(ctx context.Context, method string, out, in any, path ...str
 	if in != nil {
 		raw, err := json.Marshal(in)
 		if err != nil {
-			return fmt.Errorf("encode %T: %w", in, err)
+			return nil, fmt.Errorf("encode %T: %w", in, err)
 		}
 		body = bytes.NewReader(raw)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, target.Redacted(), err)
+		return nil, fmt.Errorf("%s %s: %w", method, target.Redacted(), err)
 	}
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -214,30 +256,25 @@ func (c *Client) do(ctx context.Context, method string, out, in any, path ...str
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("no answer from the coordinator: %w", err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
-	if err != nil {
-		return fmt.Errorf("answer from the coordinator: %w", err)
-	}
+	return req, nil
+}
+
+// refused returns what the coordinator, or whatever stands before it, has
+// against a request; nil if it has nothing.
+func (c *Client) refused(resp *http.Response) error {
 	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
 		return fmt.Errorf("%s redirects to %s; is that the coordinator's URL?", c.base.Redacted(), to.Redacted())
 	}
-	if resp.StatusCode >= 300 {
-		problem := new(Error)
-		// Whatever stands between us and the coordinator answers otherwise.
-		_ = json.Unmarshal(raw, problem)
-		problem.Status = resp.StatusCode
-		return problem
-	}
-	if out == nil {
+	if resp.StatusCode < 300 {
 		return nil
 	}
-	if err := json.Unmarshal(raw, out); err != nil {
-		return fmt.Errorf("answer of %s is no adit coordinator's: %w", c.base.Redacted(), err)
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	if err != nil {
+		return fmt.Errorf("answer from the coordinator: %w", err)
 	}
-	return nil
+	problem := new(Error)
+	// Whatever stands between us and the coordinator answers otherwise.
+	_ = json.Unmarshal(raw, problem)
+	problem.Status = resp.StatusCode
+	return problem
 }

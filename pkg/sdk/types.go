@@ -22,6 +22,14 @@ type Workspace struct {
 	External  bool      `json:"external" doc:"Somebody runs the agent by hand; no template makes it"`
 	CreatedAt time.Time `json:"created_at"`
 	Agents    []Agent   `json:"agents"`
+
+	Phase      string      `json:"phase" enum:"pending,starting,running,stopping,stopped,deleting,deleted,failed"`
+	Conditions []Condition `json:"conditions" doc:"What is true of it beside its phase"`
+	// The rest is empty for external workspaces.
+	Template        string `json:"template,omitempty"`
+	TemplateVersion int    `json:"template_version,omitempty" doc:"Of the latest build"`
+	Outdated        bool   `json:"outdated,omitempty" doc:"The template has another active version"`
+	LatestBuild     *Build `json:"latest_build,omitempty"`
 }
 
 // Agent is the program that runs in a workspace. Its node id on the mesh is
@@ -36,20 +44,27 @@ type Agent struct {
 	FirstConnectedAt *time.Time `json:"first_connected_at"`
 	LastConnectedAt  *time.Time `json:"last_connected_at"`
 	DisconnectedAt   *time.Time `json:"disconnected_at"`
+	Scripts          string     `json:"scripts" enum:"none,running,succeeded,failed,timeout" doc:"How its startup scripts are doing"`
+	LoginWaits       bool       `json:"login_waits,omitempty" doc:"The template wants log-ins to wait until the scripts are done"`
 }
 
-// CreatedWorkspace is a new workspace with the token that its agent joins
-// with. The token is shown this once.
+// CreatedWorkspace is a new workspace and, if it is external, the token that its
+// agent joins with. The token is shown this once.
 type CreatedWorkspace struct {
 	Workspace
-	AgentToken   string `json:"agent_token"`
-	AgentCommand string `json:"agent_command" doc:"What to run on the workspace's host"`
+	AgentToken   string `json:"agent_token,omitempty"`
+	AgentCommand string `json:"agent_command,omitempty" doc:"What to run on the workspace's host"`
 }
 
 // CreateWorkspace asks for a workspace.
 type CreateWorkspace struct {
 	Name     string `json:"name" minLength:"1" maxLength:"32" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" patternDescription:"a DNS label of lower-case letters, digits and hyphens"`
-	External bool   `json:"external"`
+	External bool   `json:"external,omitempty"`
+	// Template makes the workspace, unless it is external.
+	Template string `json:"template,omitempty" maxLength:"64"`
+	// Version of the template; zero is the active one.
+	Version    int               `json:"version,omitempty" minimum:"0"`
+	Parameters map[string]string `json:"parameters,omitempty"`
 }
 
 // FirstUser asks for the first user of a deployment.

@@ -1,6 +1,6 @@
 -- name: InsertWorkspace :one
-insert into workspaces (owner_id, name, external)
-values ($1, $2, $3)
+insert into workspaces (owner_id, name, external, template_id, phase)
+values ($1, $2, $3, $4, $5)
 returning *;
 
 -- name: InsertAgent :one
@@ -26,7 +26,7 @@ where w.deleted_at is null and lower(u.username) = lower(@owner_name) and lower(
 select * from agents where workspace_id = any(@workspace_ids::uuid[]) order by name;
 
 -- name: DeleteWorkspace :execrows
-update workspaces set deleted_at = now() where id = $1 and deleted_at is null;
+update workspaces set deleted_at = now(), phase = 'deleted', version = version + 1 where id = $1 and deleted_at is null;
 
 -- name: LiveAgent :one
 select a.*, w.owner_id, w.name as workspace_name, u.username as owner_name
@@ -34,3 +34,38 @@ from agents a
 join workspaces w on w.id = a.workspace_id
 join users u on u.id = w.owner_id
 where a.id = $1 and w.deleted_at is null;
+
+-- name: WorkspaceByID :one
+select w.*, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+where w.deleted_at is null and w.id = $1;
+
+-- name: LockWorkspace :one
+select * from workspaces where id = $1 for no key update;
+
+-- name: LockFreeWorkspace :one
+select * from workspaces where id = $1 for no key update skip locked;
+
+-- name: RenameWorkspace :exec
+update workspaces set name = $2, version = version + 1 where id = $1;
+
+-- name: MoveWorkspace :exec
+update workspaces set
+    phase = @phase, state_held_by = @state_held_by, version = version + 1,
+    deleted_at = case when @phase = 'deleted' then coalesce(deleted_at, now()) else deleted_at end
+where id = @id;
+
+-- name: UpsertAgent :exec
+insert into agents (id, workspace_id, name, token_hash, build_id, manifest)
+values (@id, @workspace_id, @name, @token_hash, @build_id, @manifest)
+on conflict (id) do update set
+    token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest, scripts_state = 'none',
+    state = case when agents.state = 'connected' then agents.state else 'connecting' end;
+
+-- name: DeleteAgentsOfOtherBuilds :many
+delete from agents where workspace_id = $1 and build_id is distinct from $2 returning id;
+
+-- name: LockOutAgents :exec
+update agents set token_hash = '' where workspace_id = $1;
+
+-- name: SetScriptsState :execrows
+update agents set scripts_state = $2 where id = $1;

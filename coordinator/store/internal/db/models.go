@@ -22,6 +22,18 @@ type Agent struct {
 	FirstConnectedAt *time.Time
 	LastConnectedAt  *time.Time
 	DisconnectedAt   *time.Time
+	BuildID          uuid.NullUUID
+	Manifest         []byte
+	ScriptsState     string
+}
+
+type AgentLog struct {
+	AgentID uuid.UUID
+	Seq     int64
+	At      time.Time
+	Script  string
+	Level   string
+	Line    string
 }
 
 type ApiToken struct {
@@ -33,6 +45,51 @@ type ApiToken struct {
 	ExpiresAt  *time.Time
 	LastUsedAt *time.Time
 	RevokedAt  *time.Time
+}
+
+type Build struct {
+	ID                uuid.UUID
+	WorkspaceID       uuid.UUID
+	Number            int32
+	Transition        string
+	TemplateVersionID uuid.UUID
+	Parameters        []byte
+	InitiatorID       uuid.UUID
+	Reason            string
+	AgentSecret       []byte
+	Resources         []byte
+	CreatedAt         time.Time
+	FinishedAt        *time.Time
+}
+
+type Job struct {
+	ID                uuid.UUID
+	TemplateVersionID uuid.NullUUID
+	BuildID           uuid.NullUUID
+	Tags              []byte
+	Status            string
+	Attempt           int32
+	ProvisionerID     uuid.NullUUID
+	HeartbeatAt       *time.Time
+	BeganAt           *time.Time
+	CancelRequestedAt *time.Time
+	CancelForcedAt    *time.Time
+	Error             string
+	Problems          []byte
+	LogBytes          int64
+	LogSeq            int64
+	CreatedAt         time.Time
+	StartedAt         *time.Time
+	FinishedAt        *time.Time
+}
+
+type JobLog struct {
+	JobID uuid.UUID
+	Seq   int64
+	At    time.Time
+	Stage string
+	Level string
+	Line  string
 }
 
 type Node struct {
@@ -47,6 +104,53 @@ type Node struct {
 	LastSeenAt time.Time
 }
 
+type Provisioner struct {
+	ID               uuid.UUID
+	KeyID            uuid.NullUUID
+	Name             string
+	Version          string
+	TerraformVersion string
+	Tags             []byte
+	Slots            int32
+	ConnectedAt      time.Time
+	LastSeenAt       time.Time
+}
+
+type ProvisionerKey struct {
+	ID         uuid.UUID
+	Name       string
+	SecretHash []byte
+	Tags       []byte
+	CreatedBy  uuid.NullUUID
+	CreatedAt  time.Time
+	RevokedAt  *time.Time
+}
+
+type Template struct {
+	ID              uuid.UUID
+	Name            string
+	CreatedBy       uuid.UUID
+	ActiveVersionID uuid.NullUUID
+	CreatedAt       time.Time
+	DeletedAt       *time.Time
+}
+
+type TemplateVersion struct {
+	ID         uuid.UUID
+	TemplateID uuid.UUID
+	Number     int32
+	Message    string
+	Archive    []byte
+	Digest     []byte
+	Tags       []byte
+	Variables  []byte
+	Found      []byte
+	LockFile   []byte
+	Activate   bool
+	CreatedBy  uuid.UUID
+	CreatedAt  time.Time
+}
+
 type User struct {
 	ID           uuid.UUID
 	Username     string
@@ -57,10 +161,26 @@ type User struct {
 }
 
 type Workspace struct {
-	ID        uuid.UUID
-	OwnerID   uuid.UUID
-	Name      string
-	External  bool
-	CreatedAt time.Time
-	DeletedAt *time.Time
+	ID          uuid.UUID
+	OwnerID     uuid.UUID
+	Name        string
+	External    bool
+	CreatedAt   time.Time
+	DeletedAt   *time.Time
+	TemplateID  uuid.NullUUID
+	Phase       string
+	Version     int64
+	StateHeldBy uuid.NullUUID
+}
+
+type WorkspaceState struct {
+	ID          uuid.UUID
+	WorkspaceID uuid.UUID
+	JobID       uuid.NullUUID
+	Lineage     string
+	Serial      int64
+	KeyID       string
+	Sealed      []byte
+	Aside       bool
+	CreatedAt   time.Time
 }

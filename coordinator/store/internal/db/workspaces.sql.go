@@ -13,7 +13,7 @@ import (
 )
 
 const agentsOfWorkspaces = `-- name: AgentsOfWorkspaces :many
-select id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at from agents where workspace_id = any($1::uuid[]) order by name
+select id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state from agents where workspace_id = any($1::uuid[]) order by name
 `
 
 func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UUID) ([]Agent, error) {
@@ -36,6 +36,9 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 			&i.FirstConnectedAt,
 			&i.LastConnectedAt,
 			&i.DisconnectedAt,
+			&i.BuildID,
+			&i.Manifest,
+			&i.ScriptsState,
 		); err != nil {
 			return nil, err
 		}
@@ -48,19 +51,23 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 }
 
 const allWorkspaces = `-- name: AllWorkspaces :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null
 order by u.username, w.name
 `
 
 type AllWorkspacesRow struct {
-	ID        uuid.UUID
-	OwnerID   uuid.UUID
-	Name      string
-	External  bool
-	CreatedAt time.Time
-	DeletedAt *time.Time
-	OwnerName string
+	ID          uuid.UUID
+	OwnerID     uuid.UUID
+	Name        string
+	External    bool
+	CreatedAt   time.Time
+	DeletedAt   *time.Time
+	TemplateID  uuid.NullUUID
+	Phase       string
+	Version     int64
+	StateHeldBy uuid.NullUUID
+	OwnerName   string
 }
 
 func (q *Queries) AllWorkspaces(ctx context.Context) ([]AllWorkspacesRow, error) {
@@ -79,6 +86,10 @@ func (q *Queries) AllWorkspaces(ctx context.Context) ([]AllWorkspacesRow, error)
 			&i.External,
 			&i.CreatedAt,
 			&i.DeletedAt,
+			&i.TemplateID,
+			&i.Phase,
+			&i.Version,
+			&i.StateHeldBy,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err
@@ -91,8 +102,37 @@ func (q *Queries) AllWorkspaces(ctx context.Context) ([]AllWorkspacesRow, error)
 	return items, nil
 }
 
+const deleteAgentsOfOtherBuilds = `-- name: DeleteAgentsOfOtherBuilds :many
+delete from agents where workspace_id = $1 and build_id is distinct from $2 returning id
+`
+
+type DeleteAgentsOfOtherBuildsParams struct {
+	WorkspaceID uuid.UUID
+	BuildID     uuid.NullUUID
+}
+
+func (q *Queries) DeleteAgentsOfOtherBuilds(ctx context.Context, arg DeleteAgentsOfOtherBuildsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, deleteAgentsOfOtherBuilds, arg.WorkspaceID, arg.BuildID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deleteWorkspace = `-- name: DeleteWorkspace :execrows
-update workspaces set deleted_at = now() where id = $1 and deleted_at is null
+update workspaces set deleted_at = now(), phase = 'deleted', version = version + 1 where id = $1 and deleted_at is null
 `
 
 func (q *Queries) DeleteWorkspace(ctx context.Context, id uuid.UUID) (int64, error) {
@@ -106,7 +146,7 @@ func (q *Queries) DeleteWorkspace(ctx context.Context, id uuid.UUID) (int64, err
 const insertAgent = `-- name: InsertAgent :one
 insert into agents (workspace_id, name, token_hash)
 values ($1, $2, $3)
-returning id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at
+returning id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state
 `
 
 type InsertAgentParams struct {
@@ -129,24 +169,35 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (Agent
 		&i.FirstConnectedAt,
 		&i.LastConnectedAt,
 		&i.DisconnectedAt,
+		&i.BuildID,
+		&i.Manifest,
+		&i.ScriptsState,
 	)
 	return i, err
 }
 
 const insertWorkspace = `-- name: InsertWorkspace :one
-insert into workspaces (owner_id, name, external)
-values ($1, $2, $3)
-returning id, owner_id, name, external, created_at, deleted_at
+insert into workspaces (owner_id, name, external, template_id, phase)
+values ($1, $2, $3, $4, $5)
+returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by
 `
 
 type InsertWorkspaceParams struct {
-	OwnerID  uuid.UUID
-	Name     string
-	External bool
+	OwnerID    uuid.UUID
+	Name       string
+	External   bool
+	TemplateID uuid.NullUUID
+	Phase      string
 }
 
 func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams) (Workspace, error) {
-	row := q.db.QueryRow(ctx, insertWorkspace, arg.OwnerID, arg.Name, arg.External)
+	row := q.db.QueryRow(ctx, insertWorkspace,
+		arg.OwnerID,
+		arg.Name,
+		arg.External,
+		arg.TemplateID,
+		arg.Phase,
+	)
 	var i Workspace
 	err := row.Scan(
 		&i.ID,
@@ -155,12 +206,16 @@ func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams
 		&i.External,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.TemplateID,
+		&i.Phase,
+		&i.Version,
+		&i.StateHeldBy,
 	)
 	return i, err
 }
 
 const liveAgent = `-- name: LiveAgent :one
-select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, w.owner_id, w.name as workspace_name, u.username as owner_name
+select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, w.owner_id, w.name as workspace_name, u.username as owner_name
 from agents a
 join workspaces w on w.id = a.workspace_id
 join users u on u.id = w.owner_id
@@ -178,6 +233,9 @@ type LiveAgentRow struct {
 	FirstConnectedAt *time.Time
 	LastConnectedAt  *time.Time
 	DisconnectedAt   *time.Time
+	BuildID          uuid.NullUUID
+	Manifest         []byte
+	ScriptsState     string
 	OwnerID          uuid.UUID
 	WorkspaceName    string
 	OwnerName        string
@@ -197,6 +255,9 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 		&i.FirstConnectedAt,
 		&i.LastConnectedAt,
 		&i.DisconnectedAt,
+		&i.BuildID,
+		&i.Manifest,
+		&i.ScriptsState,
 		&i.OwnerID,
 		&i.WorkspaceName,
 		&i.OwnerName,
@@ -204,8 +265,177 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 	return i, err
 }
 
+const lockFreeWorkspace = `-- name: LockFreeWorkspace :one
+select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by from workspaces where id = $1 for no key update skip locked
+`
+
+func (q *Queries) LockFreeWorkspace(ctx context.Context, id uuid.UUID) (Workspace, error) {
+	row := q.db.QueryRow(ctx, lockFreeWorkspace, id)
+	var i Workspace
+	err := row.Scan(
+		&i.ID,
+		&i.OwnerID,
+		&i.Name,
+		&i.External,
+		&i.CreatedAt,
+		&i.DeletedAt,
+		&i.TemplateID,
+		&i.Phase,
+		&i.Version,
+		&i.StateHeldBy,
+	)
+	return i, err
+}
+
+const lockOutAgents = `-- name: LockOutAgents :exec
+update agents set token_hash = '' where workspace_id = $1
+`
+
+func (q *Queries) LockOutAgents(ctx context.Context, workspaceID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, lockOutAgents, workspaceID)
+	return err
+}
+
+const lockWorkspace = `-- name: LockWorkspace :one
+select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by from workspaces where id = $1 for no key update
+`
+
+func (q *Queries) LockWorkspace(ctx context.Context, id uuid.UUID) (Workspace, error) {
+	row := q.db.QueryRow(ctx, lockWorkspace, id)
+	var i Workspace
+	err := row.Scan(
+		&i.ID,
+		&i.OwnerID,
+		&i.Name,
+		&i.External,
+		&i.CreatedAt,
+		&i.DeletedAt,
+		&i.TemplateID,
+		&i.Phase,
+		&i.Version,
+		&i.StateHeldBy,
+	)
+	return i, err
+}
+
+const moveWorkspace = `-- name: MoveWorkspace :exec
+update workspaces set
+    phase = $1, state_held_by = $2, version = version + 1,
+    deleted_at = case when $1 = 'deleted' then coalesce(deleted_at, now()) else deleted_at end
+where id = $3
+`
+
+type MoveWorkspaceParams struct {
+	Phase       string
+	StateHeldBy uuid.NullUUID
+	ID          uuid.UUID
+}
+
+func (q *Queries) MoveWorkspace(ctx context.Context, arg MoveWorkspaceParams) error {
+	_, err := q.db.Exec(ctx, moveWorkspace, arg.Phase, arg.StateHeldBy, arg.ID)
+	return err
+}
+
+const renameWorkspace = `-- name: RenameWorkspace :exec
+update workspaces set name = $2, version = version + 1 where id = $1
+`
+
+type RenameWorkspaceParams struct {
+	ID   uuid.UUID
+	Name string
+}
+
+func (q *Queries) RenameWorkspace(ctx context.Context, arg RenameWorkspaceParams) error {
+	_, err := q.db.Exec(ctx, renameWorkspace, arg.ID, arg.Name)
+	return err
+}
+
+const setScriptsState = `-- name: SetScriptsState :execrows
+update agents set scripts_state = $2 where id = $1
+`
+
+type SetScriptsStateParams struct {
+	ID           uuid.UUID
+	ScriptsState string
+}
+
+func (q *Queries) SetScriptsState(ctx context.Context, arg SetScriptsStateParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setScriptsState, arg.ID, arg.ScriptsState)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const upsertAgent = `-- name: UpsertAgent :exec
+insert into agents (id, workspace_id, name, token_hash, build_id, manifest)
+values ($1, $2, $3, $4, $5, $6)
+on conflict (id) do update set
+    token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest, scripts_state = 'none',
+    state = case when agents.state = 'connected' then agents.state else 'connecting' end
+`
+
+type UpsertAgentParams struct {
+	ID          uuid.UUID
+	WorkspaceID uuid.UUID
+	Name        string
+	TokenHash   []byte
+	BuildID     uuid.NullUUID
+	Manifest    []byte
+}
+
+func (q *Queries) UpsertAgent(ctx context.Context, arg UpsertAgentParams) error {
+	_, err := q.db.Exec(ctx, upsertAgent,
+		arg.ID,
+		arg.WorkspaceID,
+		arg.Name,
+		arg.TokenHash,
+		arg.BuildID,
+		arg.Manifest,
+	)
+	return err
+}
+
+const workspaceByID = `-- name: WorkspaceByID :one
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+where w.deleted_at is null and w.id = $1
+`
+
+type WorkspaceByIDRow struct {
+	ID          uuid.UUID
+	OwnerID     uuid.UUID
+	Name        string
+	External    bool
+	CreatedAt   time.Time
+	DeletedAt   *time.Time
+	TemplateID  uuid.NullUUID
+	Phase       string
+	Version     int64
+	StateHeldBy uuid.NullUUID
+	OwnerName   string
+}
+
+func (q *Queries) WorkspaceByID(ctx context.Context, id uuid.UUID) (WorkspaceByIDRow, error) {
+	row := q.db.QueryRow(ctx, workspaceByID, id)
+	var i WorkspaceByIDRow
+	err := row.Scan(
+		&i.ID,
+		&i.OwnerID,
+		&i.Name,
+		&i.External,
+		&i.CreatedAt,
+		&i.DeletedAt,
+		&i.TemplateID,
+		&i.Phase,
+		&i.Version,
+		&i.StateHeldBy,
+		&i.OwnerName,
+	)
+	return i, err
+}
+
 const workspaceByName = `-- name: WorkspaceByName :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and lower(u.username) = lower($1) and lower(w.name) = lower($2)
 `
 
@@ -215,13 +445,17 @@ type WorkspaceByNameParams struct {
 }
 
 type WorkspaceByNameRow struct {
-	ID        uuid.UUID
-	OwnerID   uuid.UUID
-	Name      string
-	External  bool
-	CreatedAt time.Time
-	DeletedAt *time.Time
-	OwnerName string
+	ID          uuid.UUID
+	OwnerID     uuid.UUID
+	Name        string
+	External    bool
+	CreatedAt   time.Time
+	DeletedAt   *time.Time
+	TemplateID  uuid.NullUUID
+	Phase       string
+	Version     int64
+	StateHeldBy uuid.NullUUID
+	OwnerName   string
 }
 
 func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams) (WorkspaceByNameRow, error) {
@@ -234,25 +468,33 @@ func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams
 		&i.External,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.TemplateID,
+		&i.Phase,
+		&i.Version,
+		&i.StateHeldBy,
 		&i.OwnerName,
 	)
 	return i, err
 }
 
 const workspacesOfOwner = `-- name: WorkspacesOfOwner :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.owner_id = $1
 order by w.name
 `
 
 type WorkspacesOfOwnerRow struct {
-	ID        uuid.UUID
-	OwnerID   uuid.UUID
-	Name      string
-	External  bool
-	CreatedAt time.Time
-	DeletedAt *time.Time
-	OwnerName string
+	ID          uuid.UUID
+	OwnerID     uuid.UUID
+	Name        string
+	External    bool
+	CreatedAt   time.Time
+	DeletedAt   *time.Time
+	TemplateID  uuid.NullUUID
+	Phase       string
+	Version     int64
+	StateHeldBy uuid.NullUUID
+	OwnerName   string
 }
 
 func (q *Queries) WorkspacesOfOwner(ctx context.Context, ownerID uuid.UUID) ([]WorkspacesOfOwnerRow, error) {
@@ -271,6 +513,10 @@ func (q *Queries) WorkspacesOfOwner(ctx context.Context, ownerID uuid.UUID) ([]W
 			&i.External,
 			&i.CreatedAt,
 			&i.DeletedAt,
+			&i.TemplateID,
+			&i.Phase,
+			&i.Version,
+			&i.StateHeldBy,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err

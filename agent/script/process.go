@@ -1,0 +1,118 @@
+package script
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+const (
+	// maxLine bounds a line; a longer one goes on in the next.
+	maxLine = 4 << 10
+
+	// termGrace is how long a script may take to end when it is told to.
+	termGrace = 5 * time.Second
+
+	// drainGrace is how long output may take to come in once the script has
+	// ended. What it left in the background may hold the pipe for ever.
+	drainGrace = 500 * time.Millisecond
+)
+
+// execute runs a script and calls say with each line of its output, also those
+// that come from its background after it has ended.
+func (r *Runner) execute(ctx context.Context, s sdk.Script, say func(string)) error {
+	cmd, cleanUp, err := command(r.cfg.Shell, s.Script)
+	if err != nil {
+		return err
+	}
+	defer cleanUp()
+	cmd.Dir, cmd.Env = r.cfg.Dir, r.cfg.Env
+	// A session of its own: no terminal, and one group to end.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	in, out, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	err = cmd.Start()
+	out.Close()
+	if err != nil {
+		in.Close()
+		return err
+	}
+	read := make(chan struct{})
+	go func() { // ends with the last process that holds the pipe
+		defer close(read)
+		defer in.Close()
+		readLines(in, say)
+	}()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		err = end(cmd.Process.Pid, ended)
+	}
+	select {
+	case <-read:
+	case <-time.After(drainGrace):
+	}
+	return err
+}
+
+// end ends a process group: politely, then not.
+func end(pid int, ended <-chan error) error {
+	_ = syscall.Kill(-pid, syscall.SIGTERM) // it may be gone
+	var err error
+	select {
+	case err = <-ended:
+	case <-time.After(termGrace):
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+		err = <-ended
+	}
+	// What the leader left behind goes, too: it ran out of time as well.
+	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	return errors.Join(err, context.Canceled)
+}
+
+// command makes the command for a script: a file of its own if its first line
+// names an interpreter, else the shell's.
+func command(shell, text string) (*exec.Cmd, func(), error) {
+	if !strings.HasPrefix(text, "#!") {
+		return exec.Command(shell, "-c", text), func() {}, nil
+	}
+	f, err := os.CreateTemp("", "adit-script-*")
+	if err != nil {
+		return nil, nil, fmt.Errorf("write the script: %w", err)
+	}
+	cleanUp := func() { _ = os.Remove(f.Name()) } // a file in the temporary directory harms nobody
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Chmod(0o700), f.Close()); err != nil {
+		cleanUp()
+		return nil, nil, fmt.Errorf("write the script: %w", err)
+	}
+	return exec.Command(f.Name()), cleanUp, nil
+}
+
+// readLines calls say with each line of r.
+func readLines(r io.Reader, say func(string)) {
+	lines := bufio.NewReaderSize(r, maxLine)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if len(line) > 0 {
+			say(strings.TrimRight(string(line), "\r\n"))
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return
+		}
+	}
+}

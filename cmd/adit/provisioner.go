@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aditmesh/adit/pkg/rpc"
+	"github.com/aditmesh/adit/provisioner"
+	"github.com/aditmesh/adit/provisioner/terraform"
+)
+
+// impliedMirrors are where Terraform looks for providers by itself.
+var impliedMirrors = []string{"/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins", "/opt/terraform/plugins"}
+
+type provisionerFlags struct {
+	tokenFile, name, dataDir, terraform string
+	tags, mirrors                       []string
+	slots                               int
+}
+
+func newProvisionerCmd(a *app) *cobra.Command {
+	var f provisionerFlags
+	cmd := &cobra.Command{
+		Use: "provisioner", Short: "Run Terraform for a coordinator on this host",
+		Long: `Run Terraform for a coordinator on this host, with the host's cloud credentials.
+
+Templates run as the user who runs this command, and can read what that user can:
+give it a user, or a host, of its own. It needs a 'terraform' of 1.9 or newer.`,
+		Example: `  adit provisioner --url https://adit.example.com --token-file /etc/adit/provisioner.token --slots 4
+  adit provisioner --url https://adit.example.com --tag region=eu --tag gpu=yes`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.url == "" {
+				return usagef("name the coordinator with --url or ADIT_URL")
+			}
+			u, err := parseURL(a.url)
+			if err != nil {
+				return err
+			}
+			token, err := provisionerToken(a.token, f.tokenFile)
+			if err != nil {
+				return err
+			}
+			conf, err := f.config(a.logger(slog.LevelInfo))
+			if err != nil {
+				return err
+			}
+			conf.URL, conf.Token = u, token
+			if err := hideEnvironment(); err != nil {
+				return err
+			}
+			err = provisioner.Run(cmd.Context(), conf)
+			if errors.Is(err, rpc.ErrUnauthorized) {
+				return errors.New("the coordinator does not accept this provisioner's token: wrong, or its key is revoked; 'adit provisioners create NAME' makes another")
+			}
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.tokenFile, "token-file", os.Getenv("ADIT_PROVISIONER_TOKEN_FILE"), "file that holds the provisioner's token")
+	flags.StringVar(&f.name, "name", "", "what people know it by (default: the host's name)")
+	flags.StringVar(&f.dataDir, "data-dir", filepath.Join(defaultDataDir(), "provisioner"), "where jobs, provider plugins and undelivered states are kept")
+	flags.StringArrayVar(&f.tags, "tag", nil, "KEY=VALUE: it takes the jobs whose tags it all has")
+	flags.IntVar(&f.slots, "slots", runtime.NumCPU(), "how many jobs run at once")
+	terraformFlags(cmd, &f)
+	return cmd
+}
+
+// terraformFlags are those that 'adit server' has too.
+func terraformFlags(cmd *cobra.Command, f *provisionerFlags) {
+	cmd.Flags().StringVar(&f.terraform, "terraform", "", "the terraform to run (default: the one on PATH)")
+	cmd.Flags().StringArrayVar(&f.mirrors, "provider-mirror", nil, "directory with provider plugins, as 'terraform providers mirror' makes it")
+}
+
+// config is the provisioner's but for where the coordinator is.
+func (f provisionerFlags) config(log *slog.Logger) (provisioner.Config, error) {
+	tags := make(map[string]string)
+	for _, t := range f.tags {
+		key, value, ok := strings.Cut(t, "=")
+		if !ok || key == "" {
+			return provisioner.Config{}, usagef("--tag %q: want KEY=VALUE", t)
+		}
+		tags[key] = value
+	}
+	if f.slots < 1 {
+		return provisioner.Config{}, usagef("--slots %d: want 1 or more", f.slots)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return provisioner.Config{}, fmt.Errorf("find the adit binary: %w", err)
+	}
+	mirrors := f.mirrors
+	if len(mirrors) == 0 {
+		for _, dir := range impliedMirrors {
+			if _, err := os.Stat(dir); err == nil {
+				mirrors = append(mirrors, dir)
+			}
+		}
+	}
+	return provisioner.Config{
+		Name: f.name, Tags: tags, Slots: f.slots, Dir: f.dataDir, Version: version, Logger: log,
+		Terraform: terraform.Config{Exec: f.terraform, Adit: self, Version: version, Mirrors: mirrors, Environ: os.Environ()},
+	}, nil
+}
+
+// provisionerToken finds the token: flag, file, then environment.
+func provisionerToken(flag, file string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if file != "" {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("--token-file: %w", err)
+		}
+		if token := strings.TrimSpace(string(raw)); token != "" {
+			return token, nil
+		}
+		return "", fmt.Errorf("--token-file %s is empty", file)
+	}
+	if token := os.Getenv("ADIT_PROVISIONER_TOKEN"); token != "" {
+		return token, nil
+	}
+	return "", usagef("give the provisioner's token with --token, --token-file or ADIT_PROVISIONER_TOKEN; 'adit provisioners create NAME' prints it")
+}
+
+// startProvisioners runs the provisioners that are built into a server: one with
+// n slots, which speaks to it as any other does, over the loopback. The returned
+// function stops it.
+func startProvisioners(ctx context.Context, n int, f provisionerFlags, at net.Addr, secure bool, token string, log *slog.Logger) (stop func(), err error) {
+	if n == 0 {
+		return func() {}, nil
+	}
+	if err := hideEnvironment(); err != nil {
+		return nil, err
+	}
+	f.name, f.slots = "built-in", n
+	conf, err := f.config(log)
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok {
+		return nil, fmt.Errorf("built-in provisioners: no way to %v", at)
+	}
+	host := tcp.IP
+	if host.IsUnspecified() {
+		host = net.IPv6loopback
+		if tcp.IP.To4() != nil {
+			host = net.IPv4(127, 0, 0, 1)
+		}
+	}
+	conf.URL = &url.URL{Scheme: "http", Host: (&net.TCPAddr{IP: host, Port: tcp.Port}).String()}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	if secure {
+		conf.URL.Scheme = "https"
+		// The certificate names the host that people use. Whoever listens on our
+		// own socket is us.
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	}
+	conf.Token, conf.HTTPClient = token, &http.Client{Transport: transport}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := provisioner.Run(ctx, conf); err != nil {
+			log.Error("built-in provisioners ended; no workspace is built until the server is restarted", "err", err)
+		}
+		transport.CloseIdleConnections()
+	}()
+	return func() {
+		cancel()
+		<-done
+	}, nil
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+func newProvisionersCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "provisioners", Short: "Manage provisioners, which run Terraform, and their keys",
+		Example: `  adit provisioners list
+  adit provisioners keys create lab --tag site=lab`,
+	}
+	list := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List provisioners", Args: args(cobra.NoArgs),
+		Example: "  adit provisioners list",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			list, err := c.Provisioners(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(list, func(w io.Writer) error {
+				if len(list) == 0 {
+					_, err := fmt.Fprintln(w, "No provisioners. Run one apart: make a key with 'adit provisioners keys create NAME', then 'adit provisioner' on its host.")
+					return err
+				}
+				var rows [][]string
+				for _, p := range list {
+					key := p.Key
+					if key == "" {
+						key = "built in"
+					}
+					seen := ago(&p.LastSeenAt)
+					if p.Connected {
+						seen = "connected"
+					}
+					rows = append(rows, []string{p.Name, key, tagText(p.Tags), fmt.Sprintf("%d of %d", p.Running, p.Slots), p.Version, p.TerraformVersion, seen})
+				}
+				return writeTable(w, []string{"PROVISIONER", "KEY", "TAGS", "BUSY", "VERSION", "TERRAFORM", "LAST SEEN"}, rows)
+			})
+		},
+	}
+	keys := &cobra.Command{
+		Use: "keys", Short: "Manage the keys that provisioners join with",
+		Example: `  adit provisioners keys create lab --tag site=lab
+  adit provisioners keys delete lab`,
+	}
+	keys.AddCommand(newKeysCreateCmd(a), newKeysListCmd(a), newKeysDeleteCmd(a))
+	cmd.AddCommand(list, keys)
+	return cmd
+}
+
+func newKeysCreateCmd(a *app) *cobra.Command {
+	var tags []string
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Make a key and print it", Args: args(cobra.ExactArgs(1)),
+		Example: `  adit provisioners keys create lab --tag site=lab
+  ADIT_PROVISIONER_KEY=$(adit provisioners keys create lab -o json | jq -r .key) adit provisioner`,
+		RunE: func(cmd *cobra.Command, argv []string) error {
+			m, err := pairs("tag", tags)
+			if err != nil {
+				return err
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			k, err := c.CreateProvisionerKey(cmd.Context(), sdk.CreateProvisionerKey{Name: argv[0], Tags: m})
+			if errors.Is(err, sdk.ErrConflict) {
+				return fmt.Errorf("there is a key %s already; choose another name, or delete it with 'adit provisioners keys delete %s'", argv[0], argv[0])
+			}
+			if err != nil {
+				return err
+			}
+			return a.print(k, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, k.Text)
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringArrayVar(&tags, "tag", nil, "KEY=VALUE that its provisioners have")
+	return cmd
+}
+
+func newKeysListCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List keys", Args: args(cobra.NoArgs), Example: "  adit provisioners keys list",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			list, err := c.ProvisionerKeys(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(list, func(w io.Writer) error {
+				var rows [][]string
+				for _, k := range list {
+					rows = append(rows, []string{k.Name, tagText(k.Tags), ago(&k.CreatedAt)})
+				}
+				return writeTable(w, []string{"KEY", "TAGS", "CREATED"}, rows)
+			})
+		},
+	}
+}
+
+func newKeysDeleteCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete NAME", Short: "Revoke a key, which ends its provisioners' sessions", Args: args(cobra.ExactArgs(1)),
+		Example: "  adit provisioners keys delete lab",
+		RunE: func(cmd *cobra.Command, argv []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			err = c.DeleteProvisionerKey(cmd.Context(), argv[0])
+			if errors.Is(err, sdk.ErrNotFound) {
+				return fmt.Errorf("no key %s; 'adit provisioners keys list' shows them", argv[0])
+			}
+			return err
+		},
+	}
+}
+
+// tagText writes tags as they are given.
+func tagText(tags map[string]string) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		parts = append(parts, k+"="+tags[k])
+	}
+	return orDash(strings.Join(parts, ","))
+}

@@ -1,0 +1,216 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// maxAgentLine bounds a line of a script, and maxAgentLines a request of 256.
+const (
+	maxAgentLine  = 4 << 10
+	maxAgentLines = 2 << 20
+)
+
+func (a *API) registerAgents(h huma.API) {
+	const agent = "/api/v1/agent"
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-manifest", Method: http.MethodGet, Path: agent + "/manifest",
+		Summary: "What the agent of this token is to be", Security: asAgent(),
+	}, a.manifest)
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-scripts", Method: http.MethodPut, Path: agent + "/scripts",
+		Summary: "Tell how the agent's startup scripts are doing", Security: asAgent(), DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+	}, a.reportScripts)
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-lines", Method: http.MethodPost, Path: agent + "/logs", Summary: "Keep what the agent's scripts have said",
+		Security: asAgent(), DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxAgentLines, BodyReadTimeout: uploadTimeout,
+	}, a.addAgentLines)
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-logs", Method: http.MethodGet, Path: "/api/v1/workspaces/{owner}/{name}/agents/{agent}/logs",
+		Summary: "The log of an agent's scripts, a JSON object a line", Security: signedIn(), Metadata: map[string]any{endless: true},
+	}, a.agentLogs)
+	program := newProgram(a.Program)
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-binary", Method: http.MethodGet, Path: agent + "/binary/{os}/{arch}",
+		Summary: "The program that an agent runs; its SHA-256 is in the header Adit-Sha256", Metadata: map[string]any{endless: true},
+	}, program.binary)
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-digest", Method: http.MethodGet, Path: agent + "/binary/{os}/{arch}/sha256",
+		Summary: "The SHA-256 of the program that an agent runs, in hex",
+	}, program.digestText)
+}
+
+func (a *API) manifest(ctx context.Context, _ *struct{}) (*body[sdk.Manifest], error) {
+	id := caller(ctx).AgentID
+	m, err := a.Workspaces.AgentManifest(ctx, id)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	last, err := a.Store.LastAgentLine(ctx, id)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.Manifest]{manifestJSON(m, last)}, nil
+}
+
+func (a *API) reportScripts(ctx context.Context, in *body[sdk.ScriptsReport]) (*struct{}, error) {
+	if err := a.Workspaces.SetScriptsState(ctx, caller(ctx).AgentID, store.ScriptsState(in.Body.State)); err != nil {
+		return nil, a.problem(err)
+	}
+	return nil, nil
+}
+
+func (a *API) addAgentLines(ctx context.Context, in *body[sdk.AgentLines]) (*struct{}, error) {
+	lines := make([]store.LogLine, 0, len(in.Body.Lines))
+	for _, in := range in.Body.Lines {
+		l := store.LogLine{Seq: in.Seq, At: in.At, Stage: printable(in.Stage), Level: in.Level, Text: printable(in.Text)}
+		lines = append(lines, l)
+		if len(l.Text) > maxAgentLine || len(l.Stage) > 200 {
+			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("line %d is longer than %d bytes", l.Seq, maxAgentLine))
+		}
+	}
+	if err := a.Workspaces.AddAgentLog(ctx, caller(ctx).AgentID, lines); err != nil {
+		return nil, a.problem(err)
+	}
+	return nil, nil
+}
+
+// printable makes text what Postgres keeps and a terminal shows as it is.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+func (a *API) agentLogs(ctx context.Context, in *struct {
+	WorkspacePath
+	Agent string `path:"agent" maxLength:"64"`
+	LogQuery
+}) (*huma.StreamResponse, error) {
+	w, err := a.find(ctx, in.Owner, in.Name)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	for _, agent := range w.Agents {
+		if strings.EqualFold(agent.Name, in.Agent) {
+			return a.agentLog(agent, in.LogQuery), nil
+		}
+	}
+	return nil, a.problem(store.ErrNotFound)
+}
+
+// program is what agents download: it is this very program, and no secret.
+type program struct {
+	file string
+	// digest is the SHA-256 of the file. It is taken once: an upgrade that
+	// replaces the file is followed by a restart.
+	digest func() (string, error)
+}
+
+func newProgram(file string) *program {
+	p := &program{file: file}
+	p.digest = sync.OnceValues(func() (string, error) {
+		f, err := p.open()
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		sum := sha256.New()
+		if _, err := io.Copy(sum, f); err != nil {
+			return "", fmt.Errorf("digest of %s: %w", f.Name(), err)
+		}
+		return hex.EncodeToString(sum.Sum(nil)), nil
+	})
+	return p
+}
+
+// open opens the program. By way of /proc it is the one that runs, also when an
+// upgrade has replaced the file meanwhile.
+func (p *program) open() (*os.File, error) {
+	if p.file != "" {
+		return os.Open(p.file)
+	}
+	if f, err := os.Open("/proc/self/exe"); err == nil {
+		return f, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(self)
+}
+
+type platformPath struct {
+	OS   string `path:"os" maxLength:"32"`
+	Arch string `path:"arch" maxLength:"32"`
+}
+
+var errNoProgram = errors.New("no program for this platform")
+
+// serves reports which platforms the program is for: its own.
+func (p *program) serves(in *platformPath) error {
+	if in.OS != runtime.GOOS || in.Arch != runtime.GOARCH {
+		return huma.Error404NotFound(fmt.Sprintf("%v: this coordinator has one for %s/%s alone; build adit for %s/%s and start it there by hand",
+			errNoProgram, runtime.GOOS, runtime.GOARCH, printable(in.OS), printable(in.Arch)))
+	}
+	return nil
+}
+
+func (p *program) digestText(_ context.Context, in *platformPath) (*raw, error) {
+	if err := p.serves(in); err != nil {
+		return nil, err
+	}
+	digest, err := p.digest()
+	if err != nil {
+		return nil, huma.Error503ServiceUnavailable("the program cannot be read", err)
+	}
+	return &raw{ContentType: "text/plain", Body: []byte(digest + "\n")}, nil
+}
+
+func (p *program) binary(_ context.Context, in *platformPath) (*huma.StreamResponse, error) {
+	if err := p.serves(in); err != nil {
+		return nil, err
+	}
+	digest, err := p.digest()
+	if err != nil {
+		return nil, huma.Error503ServiceUnavailable("the program cannot be read", err)
+	}
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		f, err := p.open()
+		if err != nil {
+			ctx.SetStatus(http.StatusServiceUnavailable)
+			return
+		}
+		defer f.Close()
+		r, w := humachi.Unwrap(ctx)
+		w.Header().Set("Adit-Sha256", digest)
+		w.Header().Set("ETag", `"`+digest+`"`)
+		w.Header().Set("Content-Type", "application/octet-stream")
+		// Parts and what is known already need not be sent again.
+		info, err := f.Stat()
+		if err != nil {
+			ctx.SetStatus(http.StatusServiceUnavailable)
+			return
+		}
+		http.ServeContent(w, r, "adit", info.ModTime(), f)
+	}}, nil
+}

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// BuildPath names a build.
+type BuildPath struct {
+	Owner  string `path:"owner" maxLength:"64"`
+	Name   string `path:"name" maxLength:"64"`
+	Number int    `path:"number" minimum:"1" maximum:"1000000"`
+}
+
+func (a *API) registerBuilds(h huma.API) {
+	const workspace, builds = "/api/v1/workspaces/{owner}/{name}", "/api/v1/workspaces/{owner}/{name}/builds"
+	huma.Register(h, huma.Operation{
+		OperationID: "rename-workspace", Method: http.MethodPatch, Path: workspace, Summary: "Rename a workspace",
+		Security: signedIn(), MaxBodyBytes: maxBody,
+	}, a.renameWorkspace)
+	huma.Register(h, huma.Operation{
+		OperationID: "create-build", Method: http.MethodPost, Path: builds, Summary: "Start, stop or delete a workspace",
+		Security: signedIn(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+	}, a.createBuild)
+	huma.Register(h, huma.Operation{
+		OperationID: "list-builds", Method: http.MethodGet, Path: builds, Summary: "List a workspace's builds", Security: signedIn(),
+	}, a.listBuilds)
+	huma.Register(h, huma.Operation{
+		OperationID: "get-build", Method: http.MethodGet, Path: builds + "/{number}", Summary: "Show a build", Security: signedIn(),
+	}, a.getBuild)
+	huma.Register(h, huma.Operation{
+		OperationID: "cancel-build", Method: http.MethodPost, Path: builds + "/{number}/cancel", Summary: "Ask for the end of a build",
+		Security: signedIn(), DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+	}, a.cancelBuild)
+	huma.Register(h, huma.Operation{
+		OperationID: "build-logs", Method: http.MethodGet, Path: builds + "/{number}/logs",
+		Summary: "The log of a build, a JSON object a line", Security: signedIn(), Metadata: map[string]any{endless: true},
+	}, a.buildLogs)
+}
+
+// made finds a workspace of the caller's that a template makes.
+func (a *API) made(ctx context.Context, owner, name string) (store.Workspace, error) {
+	w, err := a.find(ctx, owner, name)
+	if err != nil {
+		return w, a.problem(err)
+	}
+	if w.External {
+		return w, huma.Error422UnprocessableEntity("workspace " + w.Name + " is external: no template makes it, so there is nothing to build")
+	}
+	return w, nil
+}
+
+func (a *API) renameWorkspace(ctx context.Context, in *struct {
+	WorkspacePath
+	Body sdk.Rename
+}) (*body[sdk.Workspace], error) {
+	w, err := a.find(ctx, in.Owner, in.Name)
+	if err == nil {
+		err = a.Workspaces.Rename(ctx, w.ID, in.Body.Name)
+	}
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return a.getWorkspace(ctx, &WorkspacePath{Owner: in.Owner, Name: in.Body.Name})
+}
+
+func (a *API) createBuild(ctx context.Context, in *struct {
+	WorkspacePath
+	Body sdk.NewBuild
+}) (*body[sdk.Build], error) {
+	w, err := a.made(ctx, in.Owner, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkTexts(in.Body.Parameters, map[string]string{"reason": in.Body.Reason}); err != nil {
+		return nil, err
+	}
+	m := workspaces.Move{
+		WorkspaceID: w.ID, Transition: store.Transition(in.Body.Transition), Update: in.Body.Version == sdk.ActiveVersion,
+		Parameters: in.Body.Parameters, InitiatorID: caller(ctx).UserID, Reason: in.Body.Reason,
+	}
+	if in.Body.Version > 0 {
+		if m.VersionID, err = a.versionID(ctx, w.TemplateID, in.Body.Version); err != nil {
+			return nil, err
+		}
+	}
+	b, err := a.Workspaces.Build(ctx, m)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return a.answerBuild(b)
+}
+
+// versionID finds a version by number, as people name it.
+func (a *API) versionID(ctx context.Context, templateID uuid.UUID, number int) (uuid.UUID, error) {
+	list, err := a.Workspaces.TemplateVersions(ctx, templateID)
+	if err != nil {
+		return uuid.Nil, a.problem(err)
+	}
+	for _, v := range list {
+		if v.Number == number {
+			return v.ID, nil
+		}
+	}
+	return uuid.Nil, huma.Error422UnprocessableEntity(fmt.Sprintf("the template has no version %d", number))
+}
+
+func (a *API) answerBuild(b store.Build) (*body[sdk.Build], error) {
+	out, err := buildJSON(b)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.Build]{out}, nil
+}
+
+func (a *API) listBuilds(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.Build]], error) {
+	w, err := a.find(ctx, in.Owner, in.Name)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	list, err := a.Workspaces.Builds(ctx, w.ID)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	items := make([]sdk.Build, 0, len(list))
+	for _, b := range list {
+		item, err := buildJSON(b)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		items = append(items, item)
+	}
+	return &body[sdk.List[sdk.Build]]{sdk.List[sdk.Build]{Items: items}}, nil
+}
+
+// build finds a build of a workspace of the caller's.
+func (a *API) build(ctx context.Context, in *BuildPath) (store.Build, error) {
+	w, err := a.find(ctx, in.Owner, in.Name)
+	if err != nil {
+		return store.Build{}, a.problem(err)
+	}
+	b, err := a.Workspaces.BuildByNumber(ctx, w.ID, in.Number)
+	if err != nil {
+		return b, a.problem(err)
+	}
+	return b, nil
+}
+
+func (a *API) getBuild(ctx context.Context, in *BuildPath) (*body[sdk.Build], error) {
+	b, err := a.build(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return a.answerBuild(b)
+}
+
+func (a *API) cancelBuild(ctx context.Context, in *struct {
+	BuildPath
+	Body sdk.Cancel
+}) (*struct{}, error) {
+	b, err := a.build(ctx, &in.BuildPath)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.cancel(ctx, b.Job, in.Body.Force)
+}
+
+func (a *API) buildLogs(ctx context.Context, in *struct {
+	BuildPath
+	LogQuery
+}) (*huma.StreamResponse, error) {
+	b, err := a.build(ctx, &in.BuildPath)
+	if err != nil {
+		return nil, err
+	}
+	return a.jobLog(b.Job, in.LogQuery), nil
+}

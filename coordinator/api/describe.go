@@ -1,0 +1,130 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/meshaddr"
+	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// describe makes what the API says of workspaces, with two queries for all that
+// come from templates.
+func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Workspace, error) {
+	var built []uuid.UUID
+	for _, w := range list {
+		if !w.External {
+			built = append(built, w.ID)
+		}
+	}
+	builds, templates := make(map[uuid.UUID]store.Build), make(map[uuid.UUID]store.Template)
+	if len(built) > 0 {
+		var err error
+		if builds, err = a.Store.LastBuilds(ctx, built); err != nil {
+			return nil, err
+		}
+		all, err := a.Workspaces.Templates(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range all {
+			templates[t.ID] = t
+		}
+	}
+	out := make([]sdk.Workspace, 0, len(list))
+	for _, w := range list {
+		j, err := workspaceJSON(w)
+		if err != nil {
+			return nil, err
+		}
+		if b, ok := builds[w.ID]; ok {
+			if err := addBuild(&j, b, templates[w.TemplateID]); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, j)
+	}
+	return out, nil
+}
+
+// addBuild fills in what a workspace has of its template and its latest build.
+func addBuild(w *sdk.Workspace, b store.Build, t store.Template) error {
+	last, err := buildJSON(b)
+	if err != nil {
+		return err
+	}
+	w.Template, w.TemplateVersion, w.LatestBuild = t.Name, b.VersionNumber, &last
+	w.Outdated = t.ActiveNumber != 0 && t.ActiveNumber != b.VersionNumber
+	why := ""
+	if w.Outdated {
+		why = fmt.Sprintf("version %d is active", t.ActiveNumber)
+	}
+	w.Conditions = append(w.Conditions, condition("up-to-date", why))
+	return nil
+}
+
+// condition is true unless there is a reason why not.
+func condition(kind, why string) sdk.Condition {
+	c := sdk.Condition{Type: kind, Status: "true", Message: why}
+	if why != "" {
+		c.Status = "false"
+	}
+	return c
+}
+
+func workspaceJSON(w store.Workspace) (sdk.Workspace, error) {
+	out := sdk.Workspace{
+		ID: w.ID.String(), Owner: w.OwnerName, Name: w.Name, External: w.External,
+		CreatedAt: w.CreatedAt, Agents: []sdk.Agent{}, Phase: string(w.Phase), Conditions: []sdk.Condition{},
+	}
+	away, notReady := "", ""
+	if len(w.Agents) == 0 {
+		away = "there is no agent"
+	}
+	for _, a := range w.Agents {
+		waits, err := loginWaits(a)
+		if err != nil {
+			return out, err
+		}
+		out.Agents = append(out.Agents, sdk.Agent{
+			ID: a.ID.String(), Name: a.Name, NodeID: a.ID.String(), Address: meshaddr.FromID(a.ID),
+			State: string(a.State), Version: a.Version, FirstConnectedAt: a.FirstConnectedAt,
+			LastConnectedAt: a.LastConnectedAt, DisconnectedAt: a.DisconnectedAt,
+			Scripts: string(a.ScriptsState), LoginWaits: waits,
+		})
+		if a.State != store.AgentConnected {
+			away = fmt.Sprintf("agent %s is %s", a.Name, a.State)
+		}
+		if s := a.ScriptsState; s != store.ScriptsSucceeded && (s != store.ScriptsNone || waits) {
+			notReady = fmt.Sprintf("startup scripts of agent %s: %s", a.Name, s)
+		}
+	}
+	out.Conditions = append(out.Conditions, condition("agents-connected", away), condition("scripts-ready", notReady))
+	return out, nil
+}
+
+// loginWaits reports whether an agent has a startup script that log-ins wait
+// for.
+func loginWaits(a store.Agent) (bool, error) {
+	if a.Manifest == nil {
+		return false, nil
+	}
+	m := new(provisionerv1.Agent)
+	if err := lenient.Unmarshal(a.Manifest, m); err != nil {
+		return false, fmt.Errorf("manifest of agent %s: %w", a.ID, err)
+	}
+	for _, s := range m.GetScripts() {
+		if s.GetBlocksLogin() && s.GetRunOn() == "start" {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// lenient reads what a later release may have written.
+var lenient = protojson.UnmarshalOptions{DiscardUnknown: true}

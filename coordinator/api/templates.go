@@ -1,0 +1,303 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
+	"github.com/aditmesh/adit/pkg/archive"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+const (
+	// maxPush bounds a request that brings an archive, which JSON makes a third
+	// larger.
+	maxPush = archive.MaxPacked/3*4 + maxBody
+
+	// uploadTimeout bounds how long a large body may take over a slow line.
+	uploadTimeout = 2 * time.Minute
+)
+
+// TemplatePath names a template. What operations share is exported, or the
+// library does not see it.
+type TemplatePath struct {
+	Name string `path:"name" maxLength:"64"`
+}
+
+// VersionPath names a version of a template.
+type VersionPath struct {
+	Name   string `path:"name" maxLength:"64"`
+	Number int    `path:"number" minimum:"1" maximum:"1000000"`
+}
+
+// raw is an answer that is no JSON.
+type raw struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+func (a *API) registerTemplates(h huma.API) {
+	const templates, versions = "/api/v1/templates", "/api/v1/templates/{name}/versions"
+	huma.Register(h, huma.Operation{
+		OperationID: "list-templates", Method: http.MethodGet, Path: templates, Summary: "List templates", Security: signedIn(),
+	}, a.listTemplates)
+	huma.Register(h, huma.Operation{
+		OperationID: "get-template", Method: http.MethodGet, Path: templates + "/{name}", Summary: "Show a template", Security: signedIn(),
+	}, a.getTemplate)
+	huma.Register(h, huma.Operation{
+		OperationID: "delete-template", Method: http.MethodDelete, Path: templates + "/{name}",
+		Summary: "Delete a template that no workspace uses", Security: signedIn(), DefaultStatus: http.StatusNoContent,
+	}, a.deleteTemplate)
+	huma.Register(h, huma.Operation{
+		OperationID: "push-template", Method: http.MethodPost, Path: versions, Summary: "Make a version of a template, or the template",
+		Security: signedIn(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxPush, BodyReadTimeout: uploadTimeout,
+		Metadata: map[string]any{endless: true},
+	}, a.pushTemplate)
+	huma.Register(h, huma.Operation{
+		OperationID: "list-versions", Method: http.MethodGet, Path: versions, Summary: "List a template's versions", Security: signedIn(),
+	}, a.listVersions)
+	huma.Register(h, huma.Operation{
+		OperationID: "get-version", Method: http.MethodGet, Path: versions + "/{number}", Summary: "Show a version of a template", Security: signedIn(),
+	}, a.getVersion)
+	huma.Register(h, huma.Operation{
+		OperationID: "pull-template", Method: http.MethodGet, Path: versions + "/{number}/archive", Summary: "The files of a version: a gzipped tar", Security: signedIn(),
+	}, a.pullTemplate)
+	huma.Register(h, huma.Operation{
+		OperationID: "activate-version", Method: http.MethodPost, Path: versions + "/{number}/activate",
+		Summary: "Make a version the one that new workspaces get", Security: signedIn(), DefaultStatus: http.StatusNoContent,
+	}, a.activateVersion)
+	huma.Register(h, huma.Operation{
+		OperationID: "cancel-version", Method: http.MethodPost, Path: versions + "/{number}/cancel",
+		Summary: "Ask for the end of a version's import", Security: signedIn(), DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+	}, a.cancelVersion)
+	huma.Register(h, huma.Operation{
+		OperationID: "version-logs", Method: http.MethodGet, Path: versions + "/{number}/logs",
+		Summary: "The log of a version's import, a JSON object a line", Security: signedIn(), Metadata: map[string]any{endless: true},
+	}, a.versionLogs)
+}
+
+func (a *API) listTemplates(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Template]], error) {
+	list, err := a.Workspaces.Templates(ctx)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	items := make([]sdk.Template, 0, len(list))
+	for _, t := range list {
+		items = append(items, templateJSON(t))
+	}
+	return &body[sdk.List[sdk.Template]]{sdk.List[sdk.Template]{Items: items}}, nil
+}
+
+// template finds a template by name.
+func (a *API) template(ctx context.Context, name string) (store.Template, error) {
+	if !isText(name) {
+		return store.Template{}, a.problem(store.ErrNotFound)
+	}
+	t, err := a.Workspaces.Template(ctx, name)
+	if err != nil {
+		return t, a.problem(err)
+	}
+	return t, nil
+}
+
+func (a *API) getTemplate(ctx context.Context, in *TemplatePath) (*body[sdk.Template], error) {
+	t, err := a.template(ctx, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	out := templateJSON(t)
+	if t.ActiveVersionID != uuid.Nil {
+		v, err := a.Workspaces.TemplateVersion(ctx, t.ActiveVersionID)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		active, err := versionJSON(v, t)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		out.Active = &active
+	}
+	return &body[sdk.Template]{out}, nil
+}
+
+func (a *API) deleteTemplate(ctx context.Context, in *TemplatePath) (*struct{}, error) {
+	if err := a.owns(ctx, "delete templates"); err != nil {
+		return nil, err
+	}
+	t, err := a.template(ctx, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Workspaces.DeleteTemplate(ctx, t.ID); err != nil {
+		return nil, a.problem(err)
+	}
+	return nil, nil
+}
+
+// pushTemplate takes what runs on provisioners, with what they may do: hence
+// from owners of the deployment alone.
+func (a *API) pushTemplate(ctx context.Context, in *struct {
+	TemplatePath
+	Body sdk.PushVersion
+}) (*body[sdk.TemplateVersion], error) {
+	if err := a.owns(ctx, "push templates"); err != nil {
+		return nil, err
+	}
+	if err := checkTexts(in.Body.Tags, in.Body.Variables); err != nil {
+		return nil, err
+	}
+	v, err := a.Workspaces.PushTemplate(ctx, workspaces.Push{
+		Template: in.Name, Message: in.Body.Message, Archive: in.Body.Archive, Variables: in.Body.Variables, Tags: in.Body.Tags,
+		CreatorID: caller(ctx).UserID, Activate: !in.Body.Inactive,
+	})
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	t, err := a.template(ctx, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return a.answerVersion(v, t)
+}
+
+func (a *API) answerVersion(v store.TemplateVersion, t store.Template) (*body[sdk.TemplateVersion], error) {
+	out, err := versionJSON(v, t)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.TemplateVersion]{out}, nil
+}
+
+const (
+	// maxTexts and maxText bound maps that people fill in.
+	maxTexts = 200
+	maxText  = 16 << 10
+)
+
+// checkTexts reports which of maps that people fill in cannot be kept.
+func checkTexts(maps ...map[string]string) error {
+	for _, m := range maps {
+		if len(m) > maxTexts {
+			return huma.Error422UnprocessableEntity("too many values")
+		}
+		for k, v := range m {
+			if k == "" || len(k) > 200 || len(v) > maxText || !isText(k) || !isText(v) {
+				return huma.Error422UnprocessableEntity("the value of " + printable(k) + " is too long or no text")
+			}
+		}
+	}
+	return nil
+}
+
+func (a *API) listVersions(ctx context.Context, in *TemplatePath) (*body[sdk.List[sdk.TemplateVersion]], error) {
+	t, err := a.template(ctx, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	list, err := a.Workspaces.TemplateVersions(ctx, t.ID)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	items := make([]sdk.TemplateVersion, 0, len(list))
+	for _, v := range list {
+		item, err := versionJSON(v, t)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		items = append(items, item)
+	}
+	return &body[sdk.List[sdk.TemplateVersion]]{sdk.List[sdk.TemplateVersion]{Items: items}}, nil
+}
+
+// version finds a version of a template by its number.
+func (a *API) version(ctx context.Context, in *VersionPath) (store.Template, store.TemplateVersion, error) {
+	t, err := a.template(ctx, in.Name)
+	if err != nil {
+		return t, store.TemplateVersion{}, err
+	}
+	list, err := a.Workspaces.TemplateVersions(ctx, t.ID)
+	if err != nil {
+		return t, store.TemplateVersion{}, a.problem(err)
+	}
+	for _, v := range list {
+		if v.Number == in.Number {
+			return t, v, nil
+		}
+	}
+	return t, store.TemplateVersion{}, a.problem(store.ErrNotFound)
+}
+
+func (a *API) getVersion(ctx context.Context, in *VersionPath) (*body[sdk.TemplateVersion], error) {
+	t, v, err := a.version(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return a.answerVersion(v, t)
+}
+
+func (a *API) pullTemplate(ctx context.Context, in *VersionPath) (*raw, error) {
+	if err := a.owns(ctx, "read the files of templates"); err != nil {
+		return nil, err
+	}
+	_, v, err := a.version(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	files, err := a.Workspaces.TemplateArchive(ctx, v.ID)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &raw{ContentType: "application/gzip", Body: files}, nil
+}
+
+func (a *API) activateVersion(ctx context.Context, in *VersionPath) (*struct{}, error) {
+	if err := a.owns(ctx, "activate versions of templates"); err != nil {
+		return nil, err
+	}
+	_, v, err := a.version(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if v.Found == nil {
+		return nil, huma.Error409Conflict("the import of that version has not succeeded")
+	}
+	if err := a.Workspaces.ActivateVersion(ctx, v.ID); err != nil {
+		return nil, a.problem(err)
+	}
+	return nil, nil
+}
+
+func (a *API) cancelVersion(ctx context.Context, in *struct {
+	VersionPath
+	Body sdk.Cancel
+}) (*struct{}, error) {
+	if err := a.owns(ctx, "cancel imports"); err != nil {
+		return nil, err
+	}
+	_, v, err := a.version(ctx, &in.VersionPath)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.cancel(ctx, v.Import, in.Body.Force)
+}
+
+// versionLogs is for owners of the deployment: an import may say what is in
+// the files.
+func (a *API) versionLogs(ctx context.Context, in *struct {
+	VersionPath
+	LogQuery
+}) (*huma.StreamResponse, error) {
+	if err := a.owns(ctx, "read the logs of imports"); err != nil {
+		return nil, err
+	}
+	_, v, err := a.version(ctx, &in.VersionPath)
+	if err != nil {
+		return nil, err
+	}
+	return a.jobLog(v.Import, in.LogQuery), nil
+}

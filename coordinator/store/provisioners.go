@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/store/internal/db"
+)
+
+// ProvisionerKey lets provisioners in. Its secret is kept as a hash only.
+type ProvisionerKey struct {
+	ID         uuid.UUID
+	Name       string
+	SecretHash []byte
+	// Tags that provisioners with the key have, whatever they say.
+	Tags      map[string]string
+	CreatedAt time.Time
+}
+
+// Provisioner is a program that runs jobs.
+type Provisioner struct {
+	ID    uuid.UUID
+	KeyID uuid.UUID // zero for those built in
+	// KeyName is "" for those built in.
+	KeyName, Name, Version, TerraformVersion string
+	Tags                                     map[string]string
+	Slots, Running                           int
+	ConnectedAt, LastSeenAt                  time.Time
+}
+
+func keyFrom(k db.ProvisionerKey) ProvisionerKey {
+	return ProvisionerKey{ID: k.ID, Name: k.Name, SecretHash: k.SecretHash, Tags: mapFrom(k.Tags), CreatedAt: k.CreatedAt}
+}
+
+// CreateProvisionerKey makes a key; ErrConflict if the name is taken.
+func (s *Store) CreateProvisionerKey(ctx context.Context, name string, secretHash []byte, tags map[string]string, creator uuid.UUID) (ProvisionerKey, error) {
+	k, err := one(ctx, "create provisioner key "+name, func(ctx context.Context) (db.ProvisionerKey, error) {
+		return s.q.InsertProvisionerKey(ctx, db.InsertProvisionerKeyParams{
+			Name: name, SecretHash: secretHash, Tags: jsonMap(tags), CreatedBy: nullable(creator),
+		})
+	})
+	return keyFrom(k), err
+}
+
+// LiveProvisionerKey finds a key that is not revoked.
+func (s *Store) LiveProvisionerKey(ctx context.Context, id uuid.UUID) (ProvisionerKey, error) {
+	k, err := one(ctx, "provisioner key "+id.String(), func(ctx context.Context) (db.ProvisionerKey, error) {
+		return s.q.LiveProvisionerKey(ctx, id)
+	})
+	return keyFrom(k), err
+}
+
+// ProvisionerKeys lists the keys that are not revoked, by name.
+func (s *Store) ProvisionerKeys(ctx context.Context) ([]ProvisionerKey, error) {
+	rows, err := one(ctx, "provisioner keys", s.q.ProvisionerKeys)
+	list := make([]ProvisionerKey, 0, len(rows))
+	for _, k := range rows {
+		list = append(list, keyFrom(k))
+	}
+	return list, err
+}
+
+// RevokeProvisionerKey ends a key, by name, and returns its id.
+func (s *Store) RevokeProvisionerKey(ctx context.Context, name string) (uuid.UUID, error) {
+	return one(ctx, "revoke provisioner key "+name, func(ctx context.Context) (uuid.UUID, error) {
+		return s.q.RevokeProvisionerKey(ctx, name)
+	})
+}
+
+// ConnectProvisioner notes a provisioner that connected.
+func (s *Store) ConnectProvisioner(ctx context.Context, p Provisioner) error {
+	return do(ctx, "connect provisioner "+p.Name, func(ctx context.Context) error {
+		return s.q.UpsertProvisioner(ctx, db.UpsertProvisionerParams{
+			ID: p.ID, KeyID: nullable(p.KeyID), Name: p.Name, Version: p.Version, TerraformVersion: p.TerraformVersion,
+			Tags: jsonMap(p.Tags), Slots: int32(p.Slots),
+		})
+	})
+}
+
+// Provisioners lists those seen within a week, by name.
+func (s *Store) Provisioners(ctx context.Context) ([]Provisioner, error) {
+	rows, err := one(ctx, "provisioners", s.q.Provisioners)
+	list := make([]Provisioner, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, Provisioner{
+			ID: r.ID, KeyID: r.KeyID.UUID, KeyName: r.KeyName, Name: r.Name, Version: r.Version, TerraformVersion: r.TerraformVersion,
+			Tags: mapFrom(r.Tags), Slots: int(r.Slots), Running: int(r.Running), ConnectedAt: r.ConnectedAt, LastSeenAt: r.LastSeenAt,
+		})
+	}
+	return list, err
+}
+
+// JobAttempt names one attempt at a job.
+type JobAttempt struct {
+	ID      uuid.UUID
+	Attempt int
+}
+
+// Heartbeat notes that a provisioner is there and runs these jobs. It returns
+// those of them that it should run no longer.
+func (s *Store) Heartbeat(ctx context.Context, provisionerID uuid.UUID, jobs []JobAttempt) (stale []JobAttempt, err error) {
+	p := db.HeartbeatParams{ProvisionerID: nullable(provisionerID)}
+	for _, j := range jobs {
+		p.Ids, p.Attempts = append(p.Ids, j.ID), append(p.Attempts, int32(j.Attempt))
+	}
+	good, err := one(ctx, "heartbeat of provisioner "+provisionerID.String(), func(ctx context.Context) ([]uuid.UUID, error) {
+		if err := s.q.TouchProvisioner(ctx, provisionerID); err != nil {
+			return nil, err
+		}
+		return s.q.Heartbeat(ctx, p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	alive := make(map[uuid.UUID]bool, len(good))
+	for _, id := range good {
+		alive[id] = true
+	}
+	for _, j := range jobs {
+		if !alive[j.ID] {
+			stale = append(stale, j)
+		}
+	}
+	return stale, nil
+}
+
+// KeyOfProvisioner returns the key that a provisioner has; zero for those
+// built in.
+func (s *Store) KeyOfProvisioner(ctx context.Context, id uuid.UUID) (uuid.UUID, error) {
+	k, err := one(ctx, "key of provisioner "+id.String(), func(ctx context.Context) (uuid.NullUUID, error) {
+		return s.q.KeyOfProvisioner(ctx, id)
+	})
+	return k.UUID, err
+}

@@ -1,0 +1,47 @@
+-- name: JobByID :one
+select * from jobs where id = $1;
+
+-- name: LockJob :one
+select * from jobs where id = $1 for no key update;
+
+-- name: WorkspaceOfJob :one
+select b.workspace_id from jobs j join builds b on b.id = j.build_id where j.id = $1;
+
+-- name: LockNextJob :one
+select * from jobs
+where status = 'queued' and tags <@ @tags::jsonb and not (id = any(@skip::uuid[]))
+order by created_at
+limit 1
+for no key update skip locked;
+
+-- name: CountRunning :one
+select count(*) from jobs where status = 'running' and provisioner_id = $1;
+
+-- name: WriteJob :exec
+update jobs set
+    status = @status, attempt = @attempt, provisioner_id = @provisioner_id, heartbeat_at = @heartbeat_at, began_at = @began_at,
+    cancel_requested_at = @cancel_requested_at, cancel_forced_at = @cancel_forced_at, error = @error, problems = @problems,
+    started_at = @started_at, finished_at = @finished_at
+where id = @id;
+
+-- name: Heartbeat :many
+update jobs j set heartbeat_at = now()
+from (select unnest(@ids::uuid[]) as id, unnest(@attempts::int[]) as attempt) h
+where j.id = h.id and j.attempt = h.attempt and j.provisioner_id = @provisioner_id and j.status = 'running'
+returning j.id;
+
+-- name: RunningJobs :many
+select * from jobs where status = 'running' order by started_at;
+
+-- name: Now :one
+select now()::timestamptz;
+
+-- name: AddLogBytes :exec
+update jobs set log_seq = log_seq + @lines, log_bytes = log_bytes + @bytes where id = @id;
+
+-- name: InsertLogs :exec
+insert into job_logs (job_id, seq, at, stage, level, line)
+select @job_id, unnest(@seqs::bigint[]), unnest(@ats::timestamptz[]), unnest(@stages::text[]), unnest(@levels::text[]), unnest(@lines::text[]);
+
+-- name: LogsAfter :many
+select * from job_logs where job_id = $1 and seq > $2 order by seq limit $3;

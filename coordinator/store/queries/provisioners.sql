@@ -1,0 +1,31 @@
+-- name: InsertProvisionerKey :one
+insert into provisioner_keys (name, secret_hash, tags, created_by) values ($1, $2, $3, $4) returning *;
+
+-- name: LiveProvisionerKey :one
+select * from provisioner_keys where id = $1 and revoked_at is null;
+
+-- name: ProvisionerKeys :many
+select * from provisioner_keys where revoked_at is null order by lower(name);
+
+-- name: RevokeProvisionerKey :one
+update provisioner_keys set revoked_at = now() where lower(name) = lower(@name) and revoked_at is null returning id;
+
+-- name: UpsertProvisioner :exec
+insert into provisioners (id, key_id, name, version, terraform_version, tags, slots)
+values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (id) do update set
+    version = excluded.version, terraform_version = excluded.terraform_version, tags = excluded.tags, slots = excluded.slots,
+    connected_at = now(), last_seen_at = now();
+
+-- name: TouchProvisioner :exec
+update provisioners set last_seen_at = now() where id = $1;
+
+-- name: Provisioners :many
+select p.*, coalesce(k.name, '')::text as key_name,
+    (select count(*) from jobs j where j.provisioner_id = p.id and j.status = 'running') as running
+from provisioners p left join provisioner_keys k on k.id = p.key_id
+where p.last_seen_at > now() - interval '7 days'
+order by p.name;
+
+-- name: KeyOfProvisioner :one
+select key_id from provisioners where id = $1;

@@ -1,0 +1,75 @@
+-- name: InsertTemplate :one
+insert into templates (name, created_by) values ($1, $2)
+on conflict (lower(name)) where deleted_at is null do update set name = templates.name
+returning *;
+
+-- name: InsertTemplateVersion :one
+insert into template_versions (template_id, number, message, archive, digest, tags, variables, activate, created_by)
+select @template_id, coalesce(max(number), 0) + 1, @message, @archive, @digest, @tags, @variables, @activate::boolean, @created_by
+from template_versions where template_id = @template_id
+returning id, number, created_at;
+
+-- name: InsertVersionJob :one
+insert into jobs (template_version_id, tags) values ($1, $2) returning *;
+
+-- name: Templates :many
+select t.*, u.username as creator, coalesce(v.number, 0)::int as active_number,
+    (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
+from templates t
+join users u on u.id = t.created_by
+left join template_versions v on v.id = t.active_version_id
+where t.deleted_at is null
+order by lower(t.name);
+
+-- name: TemplateByName :one
+select t.*, u.username as creator, coalesce(v.number, 0)::int as active_number,
+    (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
+from templates t
+join users u on u.id = t.created_by
+left join template_versions v on v.id = t.active_version_id
+where t.deleted_at is null and lower(t.name) = lower(@name);
+
+-- name: TemplateVersions :many
+select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
+    u.username as creator, t.name as template_name, sqlc.embed(j)
+from template_versions v
+join templates t on t.id = v.template_id
+join users u on u.id = v.created_by
+join jobs j on j.template_version_id = v.id
+where v.template_id = $1
+order by v.number desc;
+
+-- name: TemplateVersion :one
+select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
+    u.username as creator, t.name as template_name, sqlc.embed(j)
+from template_versions v
+join templates t on t.id = v.template_id
+join users u on u.id = v.created_by
+join jobs j on j.template_version_id = v.id
+where v.id = $1;
+
+-- name: VersionArchive :one
+select archive from template_versions where id = $1;
+
+-- name: LockTemplate :one
+select * from templates where id = $1 and deleted_at is null for no key update;
+
+-- name: CountTemplateWorkspaces :one
+select count(*) from workspaces where template_id = $1 and deleted_at is null;
+
+-- name: DeleteTemplate :exec
+update templates set deleted_at = now() where id = $1;
+
+-- name: SetVersionFound :exec
+update template_versions set found = $2, lock_file = $3 where id = $1;
+
+-- name: ActivateImported :exec
+update templates t set active_version_id = v.id
+from template_versions v
+where v.id = @id and v.activate and t.id = v.template_id
+and v.number > coalesce((select a.number from template_versions a where a.id = t.active_version_id), 0);
+
+-- name: ActivateVersion :execrows
+update templates t set active_version_id = v.id
+from template_versions v
+where v.id = @id and t.id = v.template_id and v.found is not null and t.deleted_at is null;

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/store/internal/db"
+)
+
+// Template is a name for versions of Terraform files.
+type Template struct {
+	ID              uuid.UUID
+	Name            string
+	Creator         string    // user name
+	ActiveVersionID uuid.UUID // zero until the first import succeeded
+	ActiveNumber    int       // zero likewise
+	Workspaces      int       // that are not deleted
+	CreatedAt       time.Time
+}
+
+// TemplateVersion is the files of a template as they were pushed once.
+type TemplateVersion struct {
+	ID, TemplateID uuid.UUID
+	TemplateName   string
+	Number         int
+	Message        string
+	Creator        string // user name
+	Digest         []byte // SHA-256 of the archive
+	Tags           map[string]string
+	Variables      map[string]string
+	// Found is a provisionerv1.Template in protojson; nil until the import
+	// succeeded.
+	Found     []byte
+	LockFile  []byte
+	CreatedAt time.Time
+	Import    Job
+}
+
+// NewVersion is what a version starts from. The template is made with it if
+// there is none of that name.
+type NewVersion struct {
+	TemplateName    string
+	Message         string
+	Archive, Digest []byte
+	Tags, Variables map[string]string
+	CreatorID       uuid.UUID
+	// Activate makes it the active version when its import succeeds.
+	Activate bool
+}
+
+// CreateVersion adds a version with its import queued, and returns its id.
+func (s *Store) CreateVersion(ctx context.Context, n NewVersion) (uuid.UUID, error) {
+	var id uuid.UUID
+	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
+		t, err := q.InsertTemplate(ctx, db.InsertTemplateParams{Name: n.TemplateName, CreatedBy: n.CreatorID})
+		if err != nil {
+			return err
+		}
+		// Versions are numbered one at a time.
+		if _, err := q.LockTemplate(ctx, t.ID); err != nil {
+			return err
+		}
+		v, err := q.InsertTemplateVersion(ctx, db.InsertTemplateVersionParams{
+			TemplateID: t.ID, Message: n.Message, Archive: n.Archive, Digest: n.Digest,
+			Tags: jsonMap(n.Tags), Variables: jsonMap(n.Variables), Activate: n.Activate, CreatedBy: n.CreatorID,
+		})
+		if err != nil {
+			return err
+		}
+		id = v.ID
+		_, err = q.InsertVersionJob(ctx, db.InsertVersionJobParams{TemplateVersionID: nullable(v.ID), Tags: jsonMap(n.Tags)})
+		return err
+	})
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("store: create version of template %s: %w", n.TemplateName, kind(err))
+	}
+	return id, nil
+}
+
+// Templates lists the templates by name.
+func (s *Store) Templates(ctx context.Context) ([]Template, error) {
+	rows, err := one(ctx, "templates", s.q.Templates)
+	list := make([]Template, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, templateFrom(db.TemplateByNameRow(r)))
+	}
+	return list, err
+}
+
+// TemplateByName finds a template, in any case.
+func (s *Store) TemplateByName(ctx context.Context, name string) (Template, error) {
+	r, err := one(ctx, "template "+name, func(ctx context.Context) (db.TemplateByNameRow, error) { return s.q.TemplateByName(ctx, name) })
+	if err != nil {
+		return Template{}, err
+	}
+	return templateFrom(r), nil
+}
+
+func templateFrom(r db.TemplateByNameRow) Template {
+	return Template{
+		ID: r.ID, Name: r.Name, Creator: r.Creator, ActiveVersionID: r.ActiveVersionID.UUID,
+		ActiveNumber: int(r.ActiveNumber), Workspaces: int(r.Workspaces), CreatedAt: r.CreatedAt,
+	}
+}
+
+// TemplateVersions lists a template's versions, newest first.
+func (s *Store) TemplateVersions(ctx context.Context, templateID uuid.UUID) ([]TemplateVersion, error) {
+	rows, err := one(ctx, "versions of template "+templateID.String(), func(ctx context.Context) ([]db.TemplateVersionsRow, error) {
+		return s.q.TemplateVersions(ctx, templateID)
+	})
+	list := make([]TemplateVersion, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, versionFrom(db.TemplateVersionRow(r)))
+	}
+	return list, err
+}
+
+// TemplateVersion finds a version.
+func (s *Store) TemplateVersion(ctx context.Context, id uuid.UUID) (TemplateVersion, error) {
+	r, err := one(ctx, "template version "+id.String(), func(ctx context.Context) (db.TemplateVersionRow, error) {
+		return s.q.TemplateVersion(ctx, id)
+	})
+	if err != nil {
+		return TemplateVersion{}, err
+	}
+	return versionFrom(r), nil
+}
+
+func versionFrom(r db.TemplateVersionRow) TemplateVersion {
+	return TemplateVersion{
+		ID: r.ID, TemplateID: r.TemplateID, TemplateName: r.TemplateName, Number: int(r.Number), Message: r.Message,
+		Creator: r.Creator, Digest: r.Digest, Tags: mapFrom(r.Tags), Variables: mapFrom(r.Variables),
+		Found: r.Found, LockFile: r.LockFile, CreatedAt: r.CreatedAt, Import: jobFrom(r.Job),
+	}
+}
+
+// VersionArchive returns the files of a version, as they were pushed.
+func (s *Store) VersionArchive(ctx context.Context, id uuid.UUID) ([]byte, error) {
+	return one(ctx, "archive of template version "+id.String(), func(ctx context.Context) ([]byte, error) {
+		return s.q.VersionArchive(ctx, id)
+	})
+}
+
+// ActivateVersion makes a version the active one of its template; ErrNotFound
+// unless its import succeeded.
+func (s *Store) ActivateVersion(ctx context.Context, id uuid.UUID) error {
+	return affected(ctx, "activate template version "+id.String(), func(ctx context.Context) (int64, error) {
+		return s.q.ActivateVersion(ctx, id)
+	})
+}
+
+// TemplateInUse says how many workspaces keep a template from being deleted.
+type TemplateInUse struct{ Workspaces int }
+
+func (e *TemplateInUse) Error() string {
+	return fmt.Sprintf("%d workspaces are made from it; delete them first", e.Workspaces)
+}
+
+// Unwrap makes it match ErrConflict.
+func (e *TemplateInUse) Unwrap() error { return ErrConflict }
+
+// DeleteTemplate deletes a template that no workspace is made from; else the
+// error is a *TemplateInUse.
+func (s *Store) DeleteTemplate(ctx context.Context, id uuid.UUID) error {
+	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
+		if _, err := q.LockTemplate(ctx, id); err != nil {
+			return err
+		}
+		n, err := q.CountTemplateWorkspaces(ctx, nullable(id))
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return &TemplateInUse{Workspaces: int(n)}
+		}
+		return q.DeleteTemplate(ctx, id)
+	})
+	if err != nil {
+		return fmt.Errorf("store: delete template %s: %w", id, kind(err))
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package workspaces
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/store"
+)
+
+// keySize is AES-256's.
+const keySize = 32
+
+// Keyring seals states and opens them again. The first of its keys seals; the
+// others open what was sealed before a rotation.
+type Keyring struct {
+	current string // id
+	keys    map[string]cipher.AEAD
+}
+
+// ParseKeys reads keys as they are kept: one a line, base64 of 32 bytes, the
+// one that seals first.
+func ParseKeys(text string) (*Keyring, error) {
+	k := &Keyring{keys: make(map[string]cipher.AEAD)}
+	for i, line := range strings.Fields(text) {
+		raw, err := base64.StdEncoding.DecodeString(line)
+		if err != nil || len(raw) != keySize {
+			return nil, fmt.Errorf("state key %d is not base64 of %d bytes; make one with: openssl rand -base64 %d", i+1, keySize, keySize)
+		}
+		block, err := aes.NewCipher(raw)
+		if err != nil {
+			return nil, fmt.Errorf("state key %d: %w", i+1, err)
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			return nil, fmt.Errorf("state key %d: %w", i+1, err)
+		}
+		sum := sha256.Sum256(raw)
+		id := hex.EncodeToString(sum[:4])
+		if k.current == "" {
+			k.current = id
+		}
+		k.keys[id] = aead
+	}
+	if k.current == "" {
+		return nil, errors.New("there is no state key")
+	}
+	return k, nil
+}
+
+// NewKey returns a line of a key file.
+func NewKey() string {
+	raw := make([]byte, keySize)
+	rand.Read(raw)
+	return base64.StdEncoding.EncodeToString(raw) + "\n"
+}
+
+// LoadKeys reads a key file. It makes one, for its owner's eyes, if there is
+// none.
+func LoadKeys(file string) (*Keyring, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = []byte(NewKey())
+		err = WriteKeys(file, string(text))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("state keys: %w", err)
+	}
+	k, err := ParseKeys(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return k, nil
+}
+
+// WriteKeys replaces a key file, whole or not at all: without it, no state can
+// be opened.
+func WriteKeys(file, text string) error {
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".state-key-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(text)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), file)
+}
+
+// bound is what a sealed state is good for, and nothing else.
+func bound(s store.SealedState) []byte {
+	return fmt.Appendf(nil, "adit state\x00%s\x00%s\x00%d", s.WorkspaceID, s.Lineage, s.Serial)
+}
+
+// seal fills in what is kept of a state.
+func (k *Keyring) seal(s *store.SealedState, data []byte) {
+	aead := k.keys[k.current]
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(data)+aead.Overhead())
+	rand.Read(nonce)
+	s.ID, s.KeyID, s.Sealed = uuid.New(), k.current, aead.Seal(nonce, nonce, data, bound(*s))
+}
+
+// open returns a state's data.
+func (k *Keyring) open(s store.SealedState) ([]byte, error) {
+	aead := k.keys[s.KeyID]
+	if aead == nil {
+		return nil, fmt.Errorf("state %d of workspace %s is sealed with key %s, which the coordinator does not have; add it to the key file",
+			s.Serial, s.WorkspaceID, s.KeyID)
+	}
+	if len(s.Sealed) < aead.NonceSize() {
+		return nil, fmt.Errorf("state %d of workspace %s is cut short", s.Serial, s.WorkspaceID)
+	}
+	data, err := aead.Open(nil, s.Sealed[:aead.NonceSize()], s.Sealed[aead.NonceSize():], bound(s))
+	if err != nil {
+		return nil, fmt.Errorf("state %d of workspace %s was tampered with, or belongs to another: %w", s.Serial, s.WorkspaceID, err)
+	}
+	return data, nil
+}

@@ -1,0 +1,80 @@
+package workspaces
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aditmesh/adit/coordinator/store"
+	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+)
+
+// handOut gives a provisioner the jobs that it can take now.
+func (s *Service) handOut(stream provisionerv1.Provisioner_ConnectServer, sess *session) error {
+	ctx := stream.Context()
+	for {
+		st, err := s.store.TakeJob(ctx, store.ProvisionerLoad{ID: sess.who.ID, Tags: sess.who.Tags, Slots: sess.who.Slots}, func(st *store.JobState) error {
+			_, _, err := step(st, taken{provisioner: sess.who.ID})
+			return err
+		})
+		if errors.Is(err, store.ErrBusy) {
+			time.AfterFunc(lookAgain, sess.lookForWork)
+			return nil
+		}
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			s.log.Debug("no job could be taken", "err", err)
+			return nil // the next look may
+		}
+		s.changed(st)
+		// From here on the job is its provisioner's: if it does not get to know,
+		// it will not name the job when it returns, and lose it.
+		job, err := s.jobMessage(ctx, st.Job)
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(&provisionerv1.Down{Msg: &provisionerv1.Down_Job{Job: job}}); err != nil {
+			return err
+		}
+		s.log.Info("job handed out", "job", st.Job.ID, "attempt", st.Job.Attempt, "provisioner", sess.who.Name)
+	}
+}
+
+// onUp handles one message. An error ends the stream.
+func (s *Service) onUp(ctx context.Context, sess *session, up *provisionerv1.Up) error {
+	switch m := up.GetMsg().(type) {
+	case *provisionerv1.Up_Heartbeat:
+		jobs, err := attemptsFrom(m.Heartbeat.GetJobs())
+		if err != nil {
+			return err
+		}
+		stale, err := s.store.Heartbeat(ctx, sess.who.ID, jobs)
+		if err != nil {
+			s.log.Debug("a heartbeat is not noted", "err", err)
+			return nil // the next one may be
+		}
+		for _, j := range stale {
+			sess.cancelJob(j, true)
+		}
+	case *provisionerv1.Up_Log:
+		job, err := attemptFrom(m.Log.GetJob())
+		if err != nil {
+			return err
+		}
+		lines, err := linesFrom(m.Log)
+		if err != nil {
+			return err
+		}
+		err = s.store.AppendLog(ctx, job.ID, job.Attempt, sess.who.ID, func(size int64) []store.LogLine { return fitLog(size, lines) })
+		if err != nil {
+			s.log.Debug("lines of log are lost", "job", job.ID, "lines", len(lines), "err", err)
+			return nil
+		}
+		s.changes.notify(job.ID)
+	case *provisionerv1.Up_Hello:
+		return errors.New("hello came twice")
+	}
+	return nil // or a message of a later version
+}

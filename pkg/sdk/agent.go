@@ -1,0 +1,65 @@
+package sdk
+
+import (
+	"context"
+	"net/http"
+)
+
+// Manifest is what an agent is to be, as its template says.
+type Manifest struct {
+	Agent                    string            `json:"agent" doc:"Its own name"`
+	Workspace                string            `json:"workspace"`
+	Owner                    string            `json:"owner" doc:"User name of the workspace's owner"`
+	Directory                string            `json:"directory,omitempty" doc:"Where sessions begin; the home directory if empty"`
+	Env                      map[string]string `json:"env,omitempty"`
+	Scripts                  []Script          `json:"scripts,omitempty"`
+	ConnectionTimeoutSeconds int               `json:"connection_timeout_seconds,omitempty"`
+	// LastLine is the last line of its scripts that is kept; numbering goes on
+	// from there.
+	LastLine int64 `json:"last_line"`
+}
+
+// Script is one that an agent runs.
+type Script struct {
+	Name           string `json:"name"`
+	Script         string `json:"script"`
+	RunOn          string `json:"run_on" doc:"start, stop or a cron expression"`
+	BlocksLogin    bool   `json:"blocks_login,omitempty" doc:"Log-ins wait until it is done"`
+	TimeoutSeconds int    `json:"timeout_seconds,omitempty" doc:"Zero means without limit"`
+}
+
+// States of an agent's startup scripts.
+const (
+	ScriptsNone      = "none"
+	ScriptsRunning   = "running"
+	ScriptsSucceeded = "succeeded"
+	ScriptsFailed    = "failed"
+	ScriptsTimeout   = "timeout"
+)
+
+// ScriptsReport says how an agent's startup scripts are doing.
+type ScriptsReport struct {
+	State string `json:"state" enum:"none,running,succeeded,failed,timeout"`
+}
+
+// AgentLines is what an agent's scripts have said. The agent numbers them, so
+// that a batch sent twice is kept once.
+type AgentLines struct {
+	Lines []LogLine `json:"lines" maxItems:"256"`
+}
+
+// Manifest returns what the agent whose token the client has is to be.
+func (c *Client) Manifest(ctx context.Context) (m Manifest, err error) {
+	err = c.do(ctx, http.MethodGet, &m, nil, "agent", "manifest")
+	return m, err
+}
+
+// ReportScripts tells how the agent's startup scripts are doing.
+func (c *Client) ReportScripts(ctx context.Context, r ScriptsReport) error {
+	return c.do(ctx, http.MethodPut, nil, r, "agent", "scripts")
+}
+
+// SendAgentLines stores what the agent's scripts have said.
+func (c *Client) SendAgentLines(ctx context.Context, lines []LogLine) error {
+	return c.do(ctx, http.MethodPost, nil, AgentLines{Lines: lines}, "agent", "logs")
+}

@@ -1,0 +1,157 @@
+package sdk
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// LogLine is one line of a job or of an agent's script.
+type LogLine struct {
+	// Seq grows from line to line; reading resumes after it.
+	Seq   int64     `json:"seq"`
+	At    time.Time `json:"at"`
+	Stage string    `json:"stage" doc:"init, plan, apply and so on; of an agent, the script's name"`
+	Level string    `json:"level" enum:"debug,info,warn,error"`
+	Text  string    `json:"text"`
+}
+
+// LogEvent is one element of a followed log: a line, or the job as it ended,
+// which comes last.
+type LogEvent struct {
+	Line *LogLine `json:"line,omitempty"`
+	Job  *Job     `json:"job,omitempty"`
+}
+
+// Log reads a log. The caller closes it.
+type Log struct {
+	body io.ReadCloser
+	scan *bufio.Scanner
+}
+
+// maxLogLine bounds one element of a log: a line is at most 4 KiB before JSON
+// escapes it, a job has problems with it.
+const maxLogLine = 1 << 20
+
+// ErrCutOff is a log that ended before its job did; read on after the last line.
+var ErrCutOff = errors.New("the log was cut off")
+
+// Next returns the next element; io.EOF after the last of those there are. Any
+// other error means that the connection broke.
+func (l *Log) Next() (LogEvent, error) {
+	for l.scan.Scan() {
+		if len(l.scan.Bytes()) == 0 {
+			continue // a sign of life
+		}
+		var e LogEvent
+		if err := json.Unmarshal(l.scan.Bytes(), &e); err != nil {
+			return e, fmt.Errorf("%w: %w", ErrCutOff, err)
+		}
+		return e, nil
+	}
+	if err := l.scan.Err(); err != nil {
+		return LogEvent{}, fmt.Errorf("%w: %w", ErrCutOff, err)
+	}
+	return LogEvent{}, io.EOF
+}
+
+// Close ends the log.
+func (l *Log) Close() error { return l.body.Close() }
+
+// log opens a log.
+func (c *Client) log(ctx context.Context, after int64, follow bool, path ...string) (*Log, error) {
+	req, err := c.request(ctx, http.MethodGet, nil, path...)
+	if err != nil {
+		return nil, err
+	}
+	q := req.URL.Query()
+	q.Set("after", strconv.FormatInt(after, 10))
+	q.Set("follow", strconv.FormatBool(follow))
+	req.URL.RawQuery = q.Encode()
+	endless := *c.http
+	endless.Timeout = 0 // it lasts as long as the job
+	resp, err := endless.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no answer from the coordinator: %w", err)
+	}
+	if err := c.refused(resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	scan := bufio.NewScanner(resp.Body)
+	scan.Buffer(nil, maxLogLine)
+	return &Log{body: resp.Body, scan: scan}, nil
+}
+
+// Follow calls show with each line of a log after a line until the job is over,
+// and returns the job as it ended. open opens the log after a line; it is
+// called again when the connection breaks.
+func Follow(ctx context.Context, open func(after int64) (*Log, error), show func(LogLine) error) (Job, error) {
+	var last int64
+	for failures := 0; ; {
+		before := last
+		job, err := followOnce(open, &last, show)
+		var refused *Error
+		var mine showError
+		switch {
+		case err == nil:
+			return job, nil
+		case errors.As(err, &mine):
+			return job, mine.error
+		case errors.As(err, &refused) && refused.Status < http.StatusInternalServerError, ctx.Err() != nil:
+			return job, err
+		}
+		if last > before {
+			failures = 0
+		}
+		if failures++; failures > maxFollowFailures {
+			return job, err
+		}
+		select {
+		case <-ctx.Done():
+			return job, ctx.Err()
+		case <-time.After(followRetry):
+		}
+	}
+}
+
+const (
+	// followRetry and maxFollowFailures let a coordinator restart meanwhile.
+	followRetry       = time.Second
+	maxFollowFailures = 60
+)
+
+// showError is an error of the caller's function, which ends following.
+type showError struct{ error }
+
+func (e showError) Unwrap() error { return e.error }
+
+func followOnce(open func(after int64) (*Log, error), last *int64, show func(LogLine) error) (Job, error) {
+	l, err := open(*last)
+	if err != nil {
+		return Job{}, err
+	}
+	defer l.Close()
+	for {
+		e, err := l.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return Job{}, ErrCutOff
+		case err != nil:
+			return Job{}, err
+		case e.Job != nil:
+			return *e.Job, nil
+		case e.Line != nil && e.Line.Seq > *last:
+			*last = e.Line.Seq
+			if err := show(*e.Line); err != nil {
+				return Job{}, showError{err}
+			}
+		}
+	}
+}

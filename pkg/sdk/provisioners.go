@@ -1,0 +1,67 @@
+package sdk
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Provisioner is a program that runs Terraform for the coordinator.
+type Provisioner struct {
+	ID               string            `json:"id"`
+	Name             string            `json:"name"`
+	Key              string            `json:"key,omitempty" doc:"Name of the key it came with; empty for one inside the coordinator"`
+	Version          string            `json:"version"`
+	TerraformVersion string            `json:"terraform_version"`
+	Tags             map[string]string `json:"tags"`
+	Slots            int               `json:"slots" doc:"How many jobs it runs at once"`
+	Running          int               `json:"running" doc:"How many it runs now"`
+	Connected        bool              `json:"connected"`
+	ConnectedAt      time.Time         `json:"connected_at"`
+	LastSeenAt       time.Time         `json:"last_seen_at"`
+}
+
+// ProvisionerKey is what provisioners join with, without its secret.
+type ProvisionerKey struct {
+	ID        string            `json:"id"`
+	Name      string            `json:"name"`
+	Tags      map[string]string `json:"tags" doc:"What its provisioners may call themselves"`
+	CreatedAt time.Time         `json:"created_at"`
+}
+
+// CreateProvisionerKey asks for a key.
+type CreateProvisionerKey struct {
+	Name string            `json:"name" minLength:"1" maxLength:"64" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" patternDescription:"a label of lower-case letters, digits and hyphens"`
+	Tags map[string]string `json:"tags,omitempty"`
+}
+
+// CreatedProvisionerKey is a new key; its text is shown this once.
+type CreatedProvisionerKey struct {
+	ProvisionerKey
+	Text string `json:"key"`
+}
+
+// Provisioners lists those that were connected lately.
+func (c *Client) Provisioners(ctx context.Context) ([]Provisioner, error) {
+	var l List[Provisioner]
+	err := c.do(ctx, http.MethodGet, &l, nil, "provisioners")
+	return l.Items, err
+}
+
+// ProvisionerKeys lists the keys.
+func (c *Client) ProvisionerKeys(ctx context.Context) ([]ProvisionerKey, error) {
+	var l List[ProvisionerKey]
+	err := c.do(ctx, http.MethodGet, &l, nil, "provisioner-keys")
+	return l.Items, err
+}
+
+// CreateProvisionerKey makes a key.
+func (c *Client) CreateProvisionerKey(ctx context.Context, req CreateProvisionerKey) (k CreatedProvisionerKey, err error) {
+	err = c.do(ctx, http.MethodPost, &k, req, "provisioner-keys")
+	return k, err
+}
+
+// DeleteProvisionerKey revokes a key and ends what it has open.
+func (c *Client) DeleteProvisionerKey(ctx context.Context, name string) error {
+	return c.do(ctx, http.MethodDelete, nil, nil, "provisioner-keys", name)
+}

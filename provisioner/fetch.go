@@ -1,0 +1,82 @@
+package provisioner
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+
+	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+)
+
+const (
+	// maxArchive bounds a template's archive, and maxStateBytes a state: both
+	// are held in memory once.
+	maxArchive    = 64 << 20
+	maxStateBytes = 256 << 20
+
+	// chunkBytes is how much of a state goes into one message.
+	chunkBytes = 256 << 10
+)
+
+// fetch gets the template and, for a build, the state it starts from.
+func (j *job) fetch() error {
+	var archive []byte
+	err := j.p.link.call(j.ctx, "fetch the template", func(ctx context.Context, c provisionerv1.ProvisionerClient) error {
+		stream, err := c.Archive(ctx, j.ref)
+		if err != nil {
+			return err
+		}
+		archive, err = gather(stream, maxArchive)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if want := j.work.GetArchiveDigest(); len(want) > 0 {
+		if got := sha256.Sum256(archive); !bytes.Equal(got[:], want) {
+			return fmt.Errorf("template arrived damaged: its digest is %x, not %x", got, want)
+		}
+	}
+	if err := unpack(bytes.NewReader(archive), j.dir.files()); err != nil {
+		return err
+	}
+	if j.work.GetBuild() == nil {
+		return nil
+	}
+	var state []byte
+	err = j.p.link.call(j.ctx, "load the state", func(ctx context.Context, c provisionerv1.ProvisionerClient) error {
+		stream, err := c.LoadState(ctx, j.ref)
+		if err != nil {
+			return err
+		}
+		state, err = gather(stream, maxStateBytes)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return j.dir.putState(state)
+}
+
+// gather reads a stream of chunks to its end.
+func gather(stream grpc.ServerStreamingClient[provisionerv1.Chunk], limit int) ([]byte, error) {
+	var all []byte
+	for {
+		chunk, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(all)+len(chunk.GetData()) > limit {
+			return nil, fmt.Errorf("more than %d bytes", limit)
+		}
+		all = append(all, chunk.GetData()...)
+	}
+}

@@ -1,0 +1,147 @@
+package provisioner
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+)
+
+const (
+	// A line that is longer, and a batch that has more, is cut: see the protocol.
+	maxLine  = 4 << 10
+	maxBatch = 256
+
+	// maxLog bounds a job's log; then one line says so. maxErrors more is for
+	// errors, which come last and are what people look for.
+	maxLog    = 4 << 20
+	maxErrors = 256 << 10
+
+	// drainTimeout is how long a result waits for the last lines.
+	drainTimeout = 5 * time.Second
+
+	// maxText bounds what is said about a problem.
+	maxText = 16 << 10
+)
+
+// logs are a job's lines on their way to the coordinator. They wait while there
+// is no session; the bound of a log is that of the memory they take.
+type logs struct {
+	*redactor
+
+	mu    sync.Mutex // guards the following
+	lines []*provisionerv1.Line
+	bytes int
+	cut   bool
+	stage string
+	empty chan struct{} // closed when all is sent; nil if nobody waits
+}
+
+func newLogs(r *redactor) *logs { return &logs{redactor: r} }
+
+// add takes a line, and reports whether there is room for more than errors. It
+// never blocks.
+func (l *logs) add(line *provisionerv1.Line) (more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stage = line.GetStage()
+	limit := maxLog
+	if line.GetLevel() == provisionerv1.Line_ERROR {
+		limit += maxErrors
+	}
+	if l.bytes < limit {
+		line.Text = printable(l.redact(line.GetText()))
+		l.bytes += len(line.GetText()) + 1
+		l.lines = append(l.lines, line)
+		return true
+	}
+	if !l.cut {
+		l.cut = true
+		l.lines = append(l.lines, &provisionerv1.Line{
+			AtMs: line.GetAtMs(), Stage: line.GetStage(), Level: provisionerv1.Line_WARN,
+			Text: "the log is longer than 4 MiB; what follows is left out, but for errors",
+		})
+	}
+	return false
+}
+
+// say adds a line of the provisioner's own.
+func (l *logs) say(level provisionerv1.Line_Level, text string) {
+	l.mu.Lock()
+	stage := l.stage
+	l.mu.Unlock()
+	l.add(&provisionerv1.Line{AtMs: time.Now().UnixMilli(), Stage: stage, Level: level, Text: text})
+}
+
+// send sends all lines in batches; what send does not take waits for the next
+// session. It reports whether all were taken.
+func (l *logs) send(send func([]*provisionerv1.Line) bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.lines) > 0 {
+		n := min(len(l.lines), maxBatch)
+		batch := l.lines[:n:n]
+		l.mu.Unlock()
+		ok := send(batch)
+		l.mu.Lock()
+		if !ok {
+			return false
+		}
+		l.lines = l.lines[n:] // this is the only one who takes
+	}
+	if l.empty != nil {
+		close(l.empty)
+		l.empty = nil
+	}
+	return true
+}
+
+// drain waits until all lines are sent, though not for ever: a result is worth
+// more than its log.
+func (l *logs) drain(ctx context.Context) {
+	l.mu.Lock()
+	if len(l.lines) == 0 {
+		l.mu.Unlock()
+		return
+	}
+	if l.empty == nil {
+		l.empty = make(chan struct{})
+	}
+	empty := l.empty
+	l.mu.Unlock()
+	select {
+	case <-empty:
+	case <-ctx.Done():
+	case <-time.After(drainTimeout):
+	}
+}
+
+// printable makes text fit for a terminal and cuts it to maxLine.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r != '\t' && (unicode.IsControl(r) || r == unicode.ReplacementChar) {
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > maxLine {
+		const more = " …"
+		s = strings.ToValidUTF8(s[:maxLine-len(more)], "") + more
+	}
+	return s
+}
+
+// oneLine makes an error fit for one line.
+func oneLine(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }
+
+// bounded cuts a text that may have several lines.
+func bounded(s string) string {
+	s = strings.ToValidUTF8(s, "")
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "…"
+	}
+	return s
+}

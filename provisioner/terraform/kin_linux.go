@@ -1,0 +1,52 @@
+package terraform
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// KillKin kills every process that carries the mark of a job: Terraform, its
+// providers, and what a template started, wherever it moved. It returns how many
+// there were.
+//
+// A process that is meant to outlive its job drops MarkVar from its environment.
+func KillKin(mark string) int {
+	want := []byte(MarkVar + "=" + mark)
+	killed := 0
+	// A process can start another while the list is read: look until there is
+	// none, though not for ever at something that forks faster than we kill.
+	for range 10 {
+		n := 0
+		environs, err := filepath.Glob("/proc/[0-9]*/environ")
+		if err != nil {
+			return killed
+		}
+		for _, file := range environs {
+			environ, err := os.ReadFile(file)
+			if err != nil || !contains(environ, want) {
+				continue // not ours to read, so not ours
+			}
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			if err == nil && pid != os.Getpid() && syscall.Kill(pid, syscall.SIGKILL) == nil {
+				n++
+			}
+		}
+		if killed += n; n == 0 {
+			break
+		}
+	}
+	return killed
+}
+
+// contains reports whether one of the environment's entries is want.
+func contains(environ, want []byte) bool {
+	for entry := range bytes.SplitSeq(environ, []byte{0}) {
+		if bytes.Equal(entry, want) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,34 @@
+package terraform
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+)
+
+// lockedProvider is one provider in a lock file.
+var lockedProvider = regexp.MustCompile(`(?ms)^provider "([^"]+)" \{\n\s+version\s+=\s+"([^"]+)".*?^\}\n*`)
+
+// withoutOwn leaves adit/adit out of a lock file: it is whatever this binary is.
+func withoutOwn(lock []byte) []byte {
+	return lockedProvider.ReplaceAllFunc(lock, func(block []byte) []byte {
+		if string(lockedProvider.FindSubmatch(block)[1]) == Source {
+			return nil
+		}
+		return block
+	})
+}
+
+// cached reports whether an init with this lock file, which has every provider
+// but our own, fetches nothing.
+func (in *Installation) cached(lock []byte) bool {
+	for _, m := range lockedProvider.FindAllSubmatch(lock, -1) {
+		pkg := filepath.Join(in.cacheDir(), filepath.FromSlash(string(m[1])), string(m[2]), runtime.GOOS+"_"+runtime.GOARCH)
+		if _, err := os.Stat(pkg); err != nil {
+			return false
+		}
+	}
+	own, err := filepath.Glob(filepath.Join(in.cacheDir(), filepath.FromSlash(Source), "*", "*"))
+	return err == nil && (len(own) > 0 || in.cfg.Adit == "")
+}

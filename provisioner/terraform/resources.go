@@ -1,0 +1,298 @@
+package terraform
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	tfjson "github.com/hashicorp/terraform-json"
+
+	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+)
+
+// Planned returns what will be there once a plan is applied.
+func Planned(plan *tfjson.Plan) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
+	if plan.PlannedValues == nil {
+		return nil, nil
+	}
+	return found(plan.PlannedValues.RootModule, plan.Config)
+}
+
+// Present returns what a state holds, with what its plan knew of dependencies.
+func Present(state *tfjson.StateModule, plan *tfjson.Plan) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
+	return found(state, plan.Config)
+}
+
+// Values returns the values of an attribute in all resources of a type that a
+// module and those within it hold.
+func Values(root *tfjson.StateModule, kind, attribute string) (values []string) {
+	for r := range everyResource(root) {
+		if r.Mode == tfjson.ManagedResourceMode && r.Type == kind {
+			values = append(values, attributes(r.AttributeValues).text(attribute))
+		}
+	}
+	return values
+}
+
+// found reads values with the configuration they come from.
+func found(root *tfjson.StateModule, config *tfjson.Config) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
+	links := readLinks(config)
+	var managed, notes []*tfjson.StateResource
+	for r := range everyResource(root) {
+		if r.Mode != tfjson.ManagedResourceMode {
+			continue
+		}
+		if r.Type == "adit_metadata" {
+			notes = append(notes, r)
+		} else {
+			managed = append(managed, r)
+		}
+	}
+	cast := newCast(managed, links)
+	var resources []*provisionerv1.Resource
+	for _, r := range managed {
+		if belongsToAgent(r.Type) {
+			continue
+		}
+		resources = append(resources, &provisionerv1.Resource{
+			Address: r.Address, Type: r.Type, Name: r.Name,
+			Ephemeral: links.ephemeral[plain(r.Address)],
+			Agents:    cast.on(r),
+			Metadata:  metadataOf(r, notes, links),
+		})
+	}
+	return resources, cast.agents
+}
+
+// belongsToAgent reports whether a type is a part of an agent's manifest.
+func belongsToAgent(kind string) bool {
+	return kind == "adit_agent" || kind == "adit_app" || kind == "adit_script"
+}
+
+// cast are the agents, and how to find them.
+type cast struct {
+	agents []*provisionerv1.Agent
+	byID   map[string]*provisionerv1.Agent
+	byAddr map[string][]*provisionerv1.Agent // by address without an instance's key
+	links  *links
+}
+
+func newCast(managed []*tfjson.StateResource, links *links) *cast {
+	c := &cast{byID: make(map[string]*provisionerv1.Agent), byAddr: make(map[string][]*provisionerv1.Agent), links: links}
+	for _, r := range managed {
+		if r.Type != "adit_agent" {
+			continue
+		}
+		a := agent(r)
+		c.agents = append(c.agents, a)
+		c.byAddr[plain(r.Address)] = append(c.byAddr[plain(r.Address)], a)
+		if id := attributes(r.AttributeValues).text("id"); id != "" {
+			c.byID[id] = a
+		}
+	}
+	for _, r := range managed {
+		v := attributes(r.AttributeValues)
+		for _, a := range c.of(r) {
+			switch r.Type {
+			case "adit_script":
+				a.Scripts = append(a.Scripts, script(r.Name, v))
+			case "adit_app":
+				a.Apps = append(a.Apps, app(r.Name, v))
+			}
+		}
+	}
+	return c
+}
+
+// of returns the agents that a script or an app belongs to: the one with the id
+// it names, or while that is not known those that it refers to.
+func (c *cast) of(r *tfjson.StateResource) []*provisionerv1.Agent {
+	if r.Type == "adit_agent" || !belongsToAgent(r.Type) {
+		return nil
+	}
+	if id := attributes(r.AttributeValues).text("agent_id"); id != "" {
+		if a := c.byID[id]; a != nil {
+			return []*provisionerv1.Agent{a}
+		}
+	}
+	var all []*provisionerv1.Agent
+	for _, ref := range c.links.refers[plain(r.Address)] {
+		all = append(all, c.byAddr[ref]...)
+	}
+	return all
+}
+
+// on returns the names of the agents that run on a resource: those that it
+// refers to, such as by their token.
+func (c *cast) on(r *tfjson.StateResource) []string {
+	var names []string
+	for _, ref := range c.links.refers[plain(r.Address)] {
+		for _, a := range c.byAddr[ref] {
+			names = append(names, a.GetName())
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func agent(r *tfjson.StateResource) *provisionerv1.Agent {
+	v := attributes(r.AttributeValues)
+	a := &provisionerv1.Agent{
+		Name: cmp.Or(v.text("name"), r.Name), Directory: v.text("directory"), Env: v.texts("env"),
+		ConnectionTimeoutSeconds: v.seconds("connection_timeout"),
+	}
+	if s := v.text("startup_script"); s != "" {
+		a.Scripts = append(a.Scripts, &provisionerv1.Script{
+			Name: "startup", Script: s, RunOn: "start",
+			BlocksLogin: v.yes("startup_script_blocks_login"), TimeoutSeconds: v.seconds("startup_script_timeout"),
+		})
+	}
+	if s := v.text("shutdown_script"); s != "" {
+		a.Scripts = append(a.Scripts, &provisionerv1.Script{
+			Name: "shutdown", Script: s, RunOn: "stop", TimeoutSeconds: v.seconds("shutdown_script_timeout"),
+		})
+	}
+	for _, m := range v.blocks("metadata") {
+		a.Metadata = append(a.Metadata, &provisionerv1.AgentMetadata{
+			Key: m.text("key"), DisplayName: m.text("display_name"), Script: m.text("script"),
+			IntervalSeconds: m.seconds("interval"), TimeoutSeconds: m.seconds("timeout"),
+		})
+	}
+	return a
+}
+
+func script(name string, v attributes) *provisionerv1.Script {
+	return &provisionerv1.Script{
+		Name: cmp.Or(v.text("name"), name), Script: v.text("script"), RunOn: cmp.Or(v.text("run_on"), "start"),
+		BlocksLogin: v.yes("blocks_login"), TimeoutSeconds: v.seconds("timeout"),
+	}
+}
+
+func app(name string, v attributes) *provisionerv1.App {
+	return &provisionerv1.App{
+		Slug: cmp.Or(v.text("slug"), name), DisplayName: v.text("display_name"), Url: v.text("url"),
+		Subdomain: v.yes("subdomain"), Share: cmp.Or(v.text("share"), "owner"), HealthcheckUrl: v.text("healthcheck_url"),
+	}
+}
+
+// metadataOf returns what adit_metadata says about a resource.
+func metadataOf(r *tfjson.StateResource, notes []*tfjson.StateResource, links *links) []*provisionerv1.Metadata {
+	var all []*provisionerv1.Metadata
+	id := attributes(r.AttributeValues).text("id")
+	for _, m := range notes {
+		v := attributes(m.AttributeValues)
+		about := v.text("resource_id")
+		if about != "" && about != id || about == "" && !slices.Contains(links.refers[plain(m.Address)], plain(r.Address)) {
+			continue
+		}
+		for _, item := range v.blocks("item") {
+			one := &provisionerv1.Metadata{Key: item.text("key"), Value: item.text("value"), Sensitive: item.yes("sensitive")}
+			if one.GetSensitive() {
+				one.Value = ""
+			}
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// links are what a configuration says about how resources hang together, by
+// address without instances' keys.
+type links struct {
+	refers    map[string][]string
+	ephemeral map[string]bool
+}
+
+func readLinks(config *tfjson.Config) *links {
+	l := &links{refers: make(map[string][]string), ephemeral: make(map[string]bool)}
+	if config != nil {
+		l.module("", config.RootModule, false)
+	}
+	return l
+}
+
+func (l *links) module(prefix string, m *tfjson.ConfigModule, ephemeral bool) {
+	if m == nil {
+		return
+	}
+	for _, r := range m.Resources {
+		if r.Mode != tfjson.ManagedResourceMode {
+			continue
+		}
+		address := prefix + r.Address
+		l.ephemeral[address] = ephemeral || countsStarts(r.CountExpression) || countsStarts(r.ForEachExpression)
+		for _, ref := range append(references(r.Expressions), r.DependsOn...) {
+			l.refers[address] = append(l.refers[address], prefix+resourceOf(ref))
+		}
+		slices.Sort(l.refers[address])
+		l.refers[address] = slices.Compact(l.refers[address])
+	}
+	for name, call := range m.ModuleCalls {
+		inner := prefix + "module." + name + "."
+		l.module(inner, call.Module, ephemeral || countsStarts(call.CountExpression) || countsStarts(call.ForEachExpression))
+	}
+}
+
+// countsStarts reports whether how many there are depends on whether the
+// workspace runs.
+func countsStarts(e *tfjson.Expression) bool {
+	if e == nil || e.ExpressionData == nil {
+		return false
+	}
+	return slices.ContainsFunc(e.References, func(ref string) bool {
+		return strings.HasPrefix(ref, "data.adit_workspace.") &&
+			(strings.HasSuffix(ref, ".start_count") || strings.HasSuffix(ref, ".transition"))
+	})
+}
+
+// references are what expressions and those in blocks refer to.
+func references(expressions map[string]*tfjson.Expression) []string {
+	var all []string
+	for _, e := range expressions {
+		if e == nil || e.ExpressionData == nil {
+			continue
+		}
+		all = append(all, e.References...)
+		for _, block := range e.NestedBlocks {
+			all = append(all, references(block)...)
+		}
+	}
+	return all
+}
+
+// resourceOf cuts a reference down to its resource: TYPE.NAME.
+func resourceOf(ref string) string {
+	parts := strings.SplitN(plain(ref), ".", 3)
+	if len(parts) < 2 {
+		return ref
+	}
+	return parts[0] + "." + parts[1]
+}
+
+// plain takes the instances' keys out of an address: a.b["x.y"].c is a.b.c.
+func plain(address string) string {
+	if !strings.Contains(address, "[") {
+		return address
+	}
+	var out strings.Builder
+	for rest := address; ; {
+		before, after, found := strings.Cut(rest, "[")
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		rest = afterKey(after)
+	}
+}
+
+// afterKey returns what follows the key that s begins with.
+func afterKey(s string) string {
+	dec := json.NewDecoder(strings.NewReader(s))
+	var key any
+	if dec.Decode(&key) == nil { // a key is a string or a number, written as in JSON
+		s = s[dec.InputOffset():]
+	}
+	_, after, _ := strings.Cut(s, "]")
+	return after
+}

@@ -1,0 +1,2 @@
+# Persistent: there is no count.
+resource "adit_home" "main" {}
