@@ -13,10 +13,6 @@ import (
 // there is another: half a second feels broken, and a third does not.
 const gapMost = 300 * time.Millisecond
 
-// gapReturn is the longest wait when the better path is back: two retransmissions of
-// TCP, 200 and 400 ms, where a busy machine has lost packets of both.
-const gapReturn = 700 * time.Millisecond
-
 // felt logs how a session felt since a time and wants no gap longer than most.
 func (y *typist) felt(what string, from time.Time, most time.Duration) {
 	y.t.Helper()
@@ -75,7 +71,7 @@ func TestSilenceGoesByAnotherDirectPath(t *testing.T) {
 		heal()
 		session.isOn("direct", "["+d.devbox.Addr6().String()+"]")
 		session.echoes(100)
-		session.felt("IPv6 back, "+round, healed, gapReturn)
+		session.felt("IPv6 back, "+round, healed, gapMost)
 	}
 }
 

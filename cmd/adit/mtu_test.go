@@ -24,10 +24,9 @@ const (
 	// all its bulk goes directly: the control session, a few pings.
 	relayedAtMost = 64 << 10
 
-	// bulkWithin is when 1 MiB is late. It takes a tenth of a second; one connection
-	// in some hundred stalls for 31 s, five time-outs of TCP that begin at 1 s, for
-	// a reason that is not known yet. With that found, 4 s are plenty.
-	bulkWithin = patience
+	// bulkWithin is ten times what 1 MiB takes on a busy machine, and less than
+	// a single timeout of the tunnel's handshake.
+	bulkWithin = 4 * time.Second
 )
 
 // underlay is a network that a tunnel crosses.
