@@ -90,17 +90,31 @@ func command(shell, text string) (*exec.Cmd, func(), error) {
 	if !strings.HasPrefix(text, "#!") {
 		return exec.Command(shell, "-c", text), func() {}, nil
 	}
-	f, err := os.CreateTemp("", "adit-script-*")
+	name, err := writeProgram(text)
 	if err != nil {
 		return nil, nil, fmt.Errorf("write the script: %w", err)
 	}
-	cleanUp := func() { _ = os.Remove(f.Name()) } // a file in the temporary directory harms nobody
+	cleanUp := func() { _ = os.Remove(name) } // a file in the temporary directory harms nobody
+	return exec.Command(name), cleanUp, nil
+}
+
+// writeProgram writes a temporary file that can be run.
+//
+// No process starts meanwhile: until it is its own program, a child holds what
+// its parent had open, and Linux runs no file that anybody may write to
+// (ETXTBSY).
+func writeProgram(text string) (name string, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	f, err := os.CreateTemp("", "adit-script-*")
+	if err != nil {
+		return "", err
+	}
 	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Chmod(0o700), f.Close()); err != nil {
-		cleanUp()
-		return nil, nil, fmt.Errorf("write the script: %w", err)
+		return "", errors.Join(err, os.Remove(f.Name()))
 	}
-	return exec.Command(f.Name()), cleanUp, nil
+	return f.Name(), nil
 }
 
 // readLines calls say with each line of r.

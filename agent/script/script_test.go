@@ -100,6 +100,22 @@ func start(t *testing.T, c *coordinator, scripts ...sdk.Script) *Runner {
 	return r
 }
 
+// A program cannot be run while anybody may still write to it, and a process
+// that another script is being started in has all that its parent holds open.
+func TestScriptsWithAnInterpreterStartSideBySide(t *testing.T) {
+	c := newCoordinator()
+	var scripts []sdk.Script
+	for i := range 64 {
+		scripts = append(scripts, sdk.Script{Name: fmt.Sprint("s", i), Script: "#!/bin/sh\nexit 0", RunOn: "start"})
+	}
+	r := start(t, c, scripts...)
+	c.until(t, "all ended", func() bool { return len(c.states) > 0 && c.states[len(c.states)-1] != sdk.ScriptsRunning })
+	r.Stop()
+	if !c.reported(sdk.ScriptsSucceeded)() {
+		t.Errorf("states %v, and\n%s", c.states, c.text())
+	}
+}
+
 func TestScriptsRunSideBySideAndSayHowTheyEnd(t *testing.T) {
 	c := newCoordinator()
 	dir := t.TempDir()
