@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -74,6 +75,7 @@ type Bind struct {
 	pub   key.NodePublic
 	disco key.DiscoPrivate
 	epoch time.Time // origin of the nanoseconds in Peer
+	seed  maphash.Seed
 
 	home    atomic.Uint32 // own home region; 0 none
 	socks   atomic.Pointer[sockets]
@@ -149,6 +151,7 @@ func New(cfg Config) (*Bind, error) {
 		cfg: cfg, log: cfg.Logger,
 		priv: priv, pub: priv.Public(), disco: key.NewDisco(),
 		epoch:  time.Now().Add(-time.Nanosecond),
+		seed:   maphash.MakeSeed(),
 		inbox:  make(chan inbound, inboxSize),
 		frames: sync.Pool{New: func() any { return &frame{data: make([]byte, 0, 2048)} }},
 		wake:   make(chan *Peer, 64), portTurn: make(chan struct{}, 1),
@@ -310,7 +313,7 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	relay := r.relay
 	switch {
 	case isHandshake(bufs[0]):
-		relay = relayAll // rare and dear to lose; WireGuard drops the copy
+		relay = relayAll // rare and dear to lose; the peer drops the copy
 	case silent && relay == relayLast:
 		relay = relaySmall
 	}

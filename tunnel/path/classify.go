@@ -78,7 +78,7 @@ func wireGuardIf(ok bool) packetKind {
 // session.
 func isInitiation(b []byte) bool { return b[0] == wgInitiation }
 
-// isHandshake reports whether a WireGuard packet of our own is one of the two
+// isHandshake reports whether a packet classified as WireGuard's is one of the two
 // messages that make a session.
 func isHandshake(b []byte) bool {
 	return len(b) > 0 && (b[0] == wgInitiation || b[0] == wgResponse)

@@ -61,6 +61,8 @@ type Peer struct {
 	unanswered atomic.Int64
 	// inDevice says that the device knows the peer.
 	inDevice atomic.Bool
+	// handshakes are those that came.
+	handshakes handshakes
 	// heard is closed with the first message of the peer itself.
 	heard     chan struct{}
 	heardOnce sync.Once
