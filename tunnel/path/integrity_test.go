@@ -55,3 +55,18 @@ func TestGarbledIsNoticedWithinASecond(t *testing.T) {
 	}
 	t.Error("not noticed")
 }
+
+// TCP backs off to a packet alone and then two, of which the second is garbled: of
+// four in each time-out, three open. It would go on like that for ever.
+func TestWhatGarblesATrickleIsNoticed(t *testing.T) {
+	var i integrity
+	start := time.Unix(1_000_000, 0)
+	for n := range 3 * time.Second / tickEvery {
+		now := start.Add(n * tickEvery)
+		rounds := uint32(now.Sub(start) / (200 * time.Millisecond))
+		if garbled, _ := i.judge(now, 4*rounds, 3*rounds); garbled {
+			return
+		}
+	}
+	t.Error("not noticed within 3 s")
+}

@@ -220,6 +220,14 @@ const (
 	// garbledOver is how long a packet may take through the device, and how long
 	// the watch lasts at least.
 	garbledOver = 300 * time.Millisecond
+	// garbledPart of the large packets must not open: less than what is lost of a
+	// trickle, which goes one by one for the most part, and more than none, which
+	// is what a link whose checksums are looked at garbles.
+	garbledPart = 8
+	// garbledWithin is how long a watch lasts at most. A trickle of 20 packets a
+	// second is found out in two seconds; what is garbled from some time on must
+	// not hide among what came before.
+	garbledWithin = 3 * time.Second
 )
 
 // integrity compares the large packets that came from a peer with those that
@@ -233,7 +241,7 @@ type integrity struct {
 	lastAt time.Time
 }
 
-// judge takes both counts in. It reports whether much of what came of late did not
+// judge takes both counts in. It reports whether a part of what came of late did not
 // open; decided is false while too little came to tell.
 func (i *integrity) judge(now time.Time, came, opened uint32) (garbled, decided bool) {
 	if i.since.IsZero() {
@@ -244,13 +252,18 @@ func (i *integrity) judge(now time.Time, came, opened uint32) (garbled, decided 
 		return false, false
 	}
 	through := i.last - i.came
-	if through < garbledMin {
-		i.last, i.lastAt = came, now
-		return false, false
+	switch {
+	case through < garbledMin:
+	case opened-i.opened < through-through/garbledPart:
+		*i = integrity{now, came, opened, came, now}
+		return true, true
+	case came-i.last <= through/garbledPart || now.Sub(i.since) >= garbledWithin:
+		*i = integrity{now, came, opened, came, now}
+		return false, true
 	}
-	garbled = opened-i.opened < through-through/4
-	*i = integrity{now, came, opened, came, now}
-	return garbled, true
+	// Of what came since, as much may have been opened as was not before.
+	i.last, i.lastAt = came, now
+	return false, false
 }
 
 // checkIntegrity has both ends do without offload when what comes from p does not
