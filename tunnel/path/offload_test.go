@@ -137,7 +137,7 @@ func TestIntegrity(t *testing.T) {
 		garbled, decided bool
 	}{
 		"all opened":        {100, 100, later, false, true},
-		"a few lost":        {100, 80, later, false, true},
+		"a few lost":        {100, 90, later, false, true},
 		"every other one":   {100, 50, later, true, true},
 		"the first of each": {100, 3, later, true, true},
 		"too few to tell":   {garbledMin - 1, 0, later, false, false},
