@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -71,4 +72,19 @@ func TestOfAKilledApplyTheStateHasWhatWasMade(t *testing.T) {
 			t.Errorf("%d were made, the state has %d", made, has)
 		}
 	}
+}
+
+func TestOfAKilledTerraformItIsSaidWhatItWasAt(t *testing.T) {
+	c := newCoordinator(t)
+	start(t, c.config(t.TempDir()))
+	pid := filepath.Join(t.TempDir(), "pid")
+	c.order("b", endless(pid), nil)
+	c.awaitLog("b", "it-began")
+	if err := syscall.Kill(terraformOf(t, "ADIT_JOB=b.1"), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if why := c.fail("b"); !strings.Contains(why, "killed while it was at terraform_data.endless: ") || strings.Contains(why, "more") {
+		t.Errorf("error is %q", why)
+	}
+	gone(t, pid)
 }
