@@ -52,6 +52,11 @@ type kill struct {
 
 func (p *person) live() {
 	for p.left.Add(-1) >= 0 && !p.t.Failed() {
+		if p.dice.IntN(8) == 0 {
+			if err := p.push(2, true); err != nil {
+				p.t.Errorf("push: %v", err)
+			}
+		}
 		p.next(p.choose())
 	}
 }

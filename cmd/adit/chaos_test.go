@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,7 +46,7 @@ func TestChaos(t *testing.T) {
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("there is no Terraform: ", err)
 	}
-	seed, builds := fromEnv(t, "CHAOS_SEED", 6), fromEnv(t, "CHAOS_BUILDS", 10)
+	seed, builds := fromEnv(t, "CHAOS_SEED", 8), fromEnv(t, "CHAOS_BUILDS", 10)
 	t.Logf("CHAOS_SEED=%d CHAOS_BUILDS=%d", seed, builds)
 	all := &tally{counts: make(map[string]int), usual: 1500 * time.Millisecond}
 	t.Run("provisioner apart", func(t *testing.T) { newChaos(t, seed, all, false).run(builds - builds/2) })
@@ -122,8 +123,14 @@ func newChaos(t *testing.T, seed int, all *tally, builtIn bool) *chaos {
 			"--name", "chaos", "--data-dir", c.runnerDir(), "--slots", slots)
 		c.runner.begin()
 	}
-	c.push(1)
-	c.push(2)
+	for version := range 2 {
+		if err := c.push(version+1, false); err != nil {
+			t.Fatal(err)
+		}
+		if v := c.imported()[0]; v.Job.Status != "succeeded" {
+			t.Fatalf("import: %+v", v.Job)
+		}
+	}
 	return c
 }
 
@@ -201,32 +208,35 @@ func (c *chaos) answered(request func() error) error {
 	}
 }
 
-// push pushes a version of the template and waits for its import.
-func (c *chaos) push(version int) {
-	c.t.Helper()
+// push pushes a version of the template.
+func (c *chaos) push(version int, inactive bool) error {
 	dir := c.t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "main.tf"), []byte(c.template(version)), 0o600); err != nil {
-		c.t.Fatal(err)
+		return err
 	}
 	packed, err := archive.Pack(dir)
 	if err != nil {
-		c.t.Fatal(err)
+		return err
 	}
-	if _, err := c.client.PushTemplate(c.t.Context(), "chaos", sdk.PushVersion{Archive: packed}); err != nil {
-		c.t.Fatal(err)
-	}
+	return c.answered(func() error {
+		_, err := c.client.PushTemplate(c.t.Context(), "chaos", sdk.PushVersion{Archive: packed, Inactive: inactive})
+		return err
+	})
+}
+
+// imported waits until every version has been looked at.
+func (c *chaos) imported() []sdk.TemplateVersion {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); ; <-tick.C {
-		v, err := c.client.TemplateVersion(c.t.Context(), "chaos", version)
-		if err != nil || time.Now().After(deadline) {
-			c.t.Fatalf("version %d is not imported: %+v, %v", version, v.Job, err)
-		}
-		if v.Job.Done() {
-			if v.Job.Status != "succeeded" {
-				c.t.Fatalf("version %d: %+v", version, v.Job)
-			}
-			return
+		list, err := c.client.TemplateVersions(c.t.Context(), "chaos")
+		waits := slices.IndexFunc(list, func(v sdk.TemplateVersion) bool { return !v.Job.Done() })
+		switch {
+		case err == nil && waits < 0:
+			return list
+		case time.Now().After(deadline):
+			c.fault(stuckJobs, "imports: %+v, %v", list, err)
+			return list
 		}
 	}
 }
@@ -245,6 +255,10 @@ func (c *chaos) run(builds int) {
 		all.Go(p.leave)
 	}
 	all.Wait()
+	imports := c.imported()
+	for _, v := range imports[:len(imports)-2] { // without those at the start
+		c.tally.add("imports " + v.Job.Status)
+	}
 	c.nothingIsLeft()
 }
 
