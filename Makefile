@@ -1,6 +1,7 @@
 # make run    a server, a workspace and its agent on this machine
 # make test   every test, with the network lab when root
 # make lint   formatting, vet, staticcheck, generated code, go.mod
+# make chaos  200 builds while coordinator, provisioner and Terraform are killed
 # make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab
 # make build  bin/adit
 # make provider  bin/terraform-provider-adit, the same program under another name
@@ -12,7 +13,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The checkout may belong to another user than the one who builds.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
-.PHONY: build provider run test test-short fuzz bench lint generate deps
+.PHONY: build provider run test test-short fuzz chaos bench lint generate deps
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
@@ -32,6 +33,14 @@ test:
 FUZZTIME ?= 5s
 fuzz:
 	@deploy/fuzz.sh $(FUZZTIME)
+
+# What may never be left behind, whatever is killed when. It says its seed first;
+# CHAOS_SEED=N kills the same again.
+CHAOS_SEED   ?= $(shell date +%s)
+CHAOS_BUILDS ?= 200
+chaos:
+	@deploy/deps.sh run
+	CHAOS_SEED=$(CHAOS_SEED) CHAOS_BUILDS=$(CHAOS_BUILDS) $(GO) test -count=1 -timeout 1h -run '^TestChaos$$' -v ./cmd/adit
 
 PROTOS   := meshv1/mesh.proto provisionerv1/provisioner.proto
 PROTOGEN := $(CURDIR)/bin/tools

@@ -1,6 +1,7 @@
 package provisioner
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,15 +87,21 @@ func (d *jobDir) newest() (*state, error) {
 	return parseState(raw)
 }
 
-// noteState keeps the state that is there now, if it is whole.
-func (d *jobDir) noteState() {
+// noteState keeps the state that is there now, if it is whole and another than
+// the one noted last, and returns which is.
+func (d *jobDir) noteState(noted []byte) []byte {
 	raw, err := os.ReadFile(d.file(stateFile))
-	if err != nil {
-		return
+	if err != nil || bytes.Equal(raw, noted) {
+		return noted
 	}
 	if _, err := parseState(raw); err != nil {
-		return
+		return noted
 	}
-	// The next one may do better.
-	_ = d.put(lastFile, raw)
+	// Not synced, as put does: it is for a Terraform that is killed, not for a
+	// machine. If it fails, the next one may do better.
+	next := d.file(lastFile) + ".new"
+	if os.WriteFile(next, raw, 0o600) != nil || os.Rename(next, d.file(lastFile)) != nil {
+		return noted
+	}
+	return raw
 }

@@ -6,12 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
 const (
-	// watchEvery is how often the state and the room on the disk are looked at:
-	// something that writes as fast as it can fills ballastBytes in this time.
+	// watchEvery is how often the room on the disk is looked at: something that
+	// writes as fast as it can fills ballastBytes in this time. It is how often the
+	// state is too, where nobody tells that it was written.
 	watchEvery = 50 * time.Millisecond
 
 	// measureEvery is the same for the size of the job's directory, which is
@@ -39,15 +41,16 @@ func (d *jobDir) reserve(state int) error {
 // release gives the room back.
 func (d *jobDir) release() { _ = os.Remove(d.file(ballastFile)) } // or it is not there
 
-// watch looks after the disk while Terraform runs, until the returned function
-// is called.
+// watch looks after the disk and the state while Terraform runs, until the
+// returned function is called.
 func (j *job) watch() func() {
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
+	stop := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() { j.noteStates(stop) })
+	watching.Go(func() {
 		tick := time.NewTicker(watchEvery)
 		defer tick.Stop()
-		var noted, measured time.Time
+		var measured time.Time
 		for {
 			select {
 			case <-stop:
@@ -58,10 +61,6 @@ func (j *job) watch() func() {
 				j.dir.release()
 				j.interrupt(errDiskFull)
 			}
-			if info, err := os.Stat(j.dir.file(stateFile)); err == nil && info.ModTime() != noted {
-				noted = info.ModTime()
-				j.dir.noteState()
-			}
 			if time.Since(measured) > measureEvery {
 				if used := j.dir.size(); used > j.p.cfg.MaxDisk {
 					j.interrupt(fmt.Errorf("the job uses %d MiB of disk, and may use %d; Terraform was interrupted", used>>20, j.p.cfg.MaxDisk>>20))
@@ -69,10 +68,44 @@ func (j *job) watch() func() {
 				measured = time.Now()
 			}
 		}
-	}()
+	})
 	return func() {
 		close(stop)
-		<-stopped
+		watching.Wait()
+	}
+}
+
+// noteStates keeps each state that Terraform writes, if it can: Terraform empties
+// the file before it makes the next one, and with many resources is most likely
+// there when it is killed.
+func (j *job) noteStates(stop <-chan struct{}) {
+	var poll <-chan time.Time
+	written, end, err := writes(j.dir.path, stateFile)
+	if err == nil {
+		defer end()
+	} else {
+		j.log.Debug("the state is only looked at now and then", "err", err)
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		poll = tick.C
+	}
+	var noted []byte
+	for {
+		began := time.Now()
+		noted = j.dir.noteState(noted)
+		// A large one takes time that Terraform needs too.
+		rest := time.After(time.Since(began))
+		select {
+		case <-stop:
+			return
+		case <-written:
+		case <-poll:
+		}
+		select {
+		case <-stop:
+			return
+		case <-rest:
+		}
 	}
 }
 

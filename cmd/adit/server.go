@@ -41,6 +41,7 @@ type serverFlags struct {
 	tlsCert, tlsKey                                       string
 	stunPorts                                             []uint
 	nodePing, nodeTimeout                                 time.Duration
+	jobLease, cancelGrace                                 time.Duration
 	provisioners                                          uint
 	provisioner                                           provisionerFlags
 }
@@ -73,6 +74,8 @@ func newServerCmd(a *app) *cobra.Command {
 	terraformFlags(cmd, &f.provisioner)
 	flags.DurationVar(&f.nodePing, "node-ping", 15*time.Second, "how often a silent node is pinged")
 	flags.DurationVar(&f.nodeTimeout, "node-timeout", 30*time.Second, "how long a node may be silent before it counts as lost")
+	flags.DurationVar(&f.jobLease, "job-lease", 30*time.Second, "how long a provisioner may be silent before its jobs count as lost")
+	flags.DurationVar(&f.cancelGrace, "cancel-grace", 2*time.Minute, "how long Terraform may take to end before a canceled job is killed")
 	return cmd
 }
 
@@ -106,6 +109,9 @@ func defaultDataDir() string {
 }
 
 func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) error {
+	if f.jobLease < time.Second {
+		return usagef("--job-lease %v: want 1s or more", f.jobLease)
+	}
 	log := a.logger(slog.LevelInfo)
 	// The relay's libraries write to the standard logger, about events that are
 	// none, and their tone is not ours.
@@ -143,7 +149,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	var server *coordinator.Server // set before the relay has clients
 	conf := coordinator.Config{
 		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, Relays: &meshv1.Relays{},
-		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, Version: version, Logger: log,
+		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, Version: version, Logger: log,
 	}
 	if f.relay {
 		relay, err := startRelay(f, stunChosen, log, func(ctx context.Context, key [32]byte) (bool, error) {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +34,8 @@ type output struct {
 	enough   bool // log wants errors only
 	problem  func(*provisionerv1.Problem)
 	problems int
+	// underway are the resources that are being made, changed or destroyed.
+	underway map[string]bool
 
 	line    []byte
 	skipped bool // the rest of a line that is too long
@@ -69,12 +73,15 @@ type message struct {
 	Type       string             `json:"type"`
 	Diagnostic *tfjson.Diagnostic `json:"diagnostic"`
 	Hook       struct {
-		Output string `json:"output"`
+		Action   string `json:"action"`
+		Resource struct {
+			Addr string `json:"addr"`
+		} `json:"resource"`
 	} `json:"hook"`
 }
 
 func (o *output) message(line []byte) {
-	if o.enough && !bytes.Contains(line, []byte(`"type":"diagnostic"`)) {
+	if o.enough && !bytes.Contains(line, []byte(`"type":"diagnostic"`)) && !bytes.Contains(line, []byte(`"type":"apply_`)) {
 		return // gigabytes of it are not worth reading
 	}
 	var m message
@@ -90,6 +97,14 @@ func (o *output) message(line []byte) {
 		o.diagnose(m.Diagnostic)
 		return
 	}
+	switch m.Type {
+	case "apply_start":
+		if m.Hook.Action != "read" {
+			o.underway[m.Hook.Resource.Addr] = true
+		}
+	case "apply_complete", "apply_errored":
+		delete(o.underway, m.Hook.Resource.Addr)
+	}
 	level := provisionerv1.Line_INFO
 	switch {
 	case m.Level == "error":
@@ -100,6 +115,18 @@ func (o *output) message(line []byte) {
 		level = provisionerv1.Line_DEBUG
 	}
 	o.tell(m.At, level, m.Text)
+}
+
+// abandoned tells what Terraform was at when it ended without a word: that is in
+// no state.
+func (o *output) abandoned() {
+	for _, addr := range slices.Sorted(maps.Keys(o.underway)) {
+		o.diagnose(&tfjson.Diagnostic{
+			Severity: tfjson.DiagnosticSeverityError,
+			Summary:  "Terraform was killed while it was at " + addr,
+			Detail:   "What it had made, changed or removed of that by then, the state does not tell. Look for it outside.",
+		})
+	}
 }
 
 // lockOfOneSystem is a warning that is right and of no use: a template's lock file

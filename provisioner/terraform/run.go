@@ -190,7 +190,7 @@ func (r *Run) LockFile() ([]byte, error) {
 // say runs one command of Terraform and tells what it says. When ctx is done
 // Terraform is interrupted, and after the grace killed with all its kin.
 func (r *Run) say(ctx context.Context, stage string, command func(context.Context, *output) error) error {
-	out := &output{stage: stage, log: r.cfg.Log, problem: func(p *provisionerv1.Problem) { r.problems = append(r.problems, p) }}
+	out := &output{stage: stage, log: r.cfg.Log, underway: make(map[string]bool), problem: func(p *provisionerv1.Problem) { r.problems = append(r.problems, p) }}
 	before := len(r.problems)
 	done := make(chan struct{})
 	watched := make(chan struct{})
@@ -211,6 +211,7 @@ func (r *Run) say(ctx context.Context, stage string, command func(context.Contex
 	close(done)
 	<-watched
 	out.flush()
+	out.abandoned()
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("terraform %s: %w", stage, context.Cause(ctx))

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aditmesh/adit/pkg/archive"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+const (
+	// chaosLease is short, so that a provisioner that is away for longer is a
+	// matter of seconds.
+	chaosLease = 5 * time.Second
+
+	// chaosPeople is how many move workspaces at once, if each has that many
+	// builds to make.
+	chaosPeople, chaosBuilds = 4, 2
+
+	// chaosPatience bounds a build, with all that is killed meanwhile, and the
+	// wait for a state that a killed provisioner had.
+	chaosPatience = 2 * time.Minute
+)
+
+// TestChaos kills the coordinator, provisioners and Terraform at any moment of
+// builds. In the end, after everything was deleted in peace, nothing must be left
+// outside, no state must have gone back or another way, and no build must have
+// been for ever. CHAOS_SEED and CHAOS_BUILDS say which kills and how many
+// builds; "make chaos" makes more of them than a test may take time for.
+func TestChaos(t *testing.T) {
+	if _, err := exec.LookPath("terraform"); err != nil {
+		t.Skip("there is no Terraform: ", err)
+	}
+	seed, builds := fromEnv(t, "CHAOS_SEED", 8), fromEnv(t, "CHAOS_BUILDS", 10)
+	t.Logf("CHAOS_SEED=%d CHAOS_BUILDS=%d", seed, builds)
+	all := &tally{counts: make(map[string]int), usual: 1500 * time.Millisecond}
+	t.Run("provisioner apart", func(t *testing.T) { newChaos(t, seed, all, false).run(builds - builds/2) })
+	t.Run("provisioner built in", func(t *testing.T) { newChaos(t, seed+1, all, true).run(builds / 2) })
+	t.Logf("CHAOS_SEED=%d: %v", seed, all)
+}
+
+func fromEnv(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	n, err := strconv.Atoi(cmp.Or(os.Getenv(name), strconv.Itoa(otherwise)))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// chaos is a deployment in which things are killed.
+type chaos struct {
+	t              *testing.T
+	seed           int
+	dir, outside   string
+	client         *sdk.Client
+	server, runner *victim // one and the same when the provisioner is built in
+	left           atomic.Int64
+	tally          *tally
+}
+
+func newChaos(t *testing.T, seed int, all *tally, builtIn bool) *chaos {
+	t.Helper()
+	bin, err := buildAdit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "adit-chaos-")
+	if err == nil {
+		err = errors.Join(os.Chmod(dir, 0o711), os.Mkdir(filepath.Join(dir, "outside"), 0o700)) // Postgres passes through
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &chaos{t: t, seed: seed, dir: dir, outside: filepath.Join(dir, "outside"), tally: all}
+	listen := freeAddr(t)
+	c.client = sdk.New(&url.URL{Scheme: "http", Host: listen}, "")
+	program := func(name string, args ...string) *victim {
+		return &victim{t: t, name: name, log: filepath.Join(dir, name+".log"), make: func() *exec.Cmd {
+			cmd := exec.Command(bin, args...)
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}
+			cmd.Dir = dir
+			return cmd
+		}}
+	}
+	slots := strconv.Itoa(chaosPeople)
+	args := []string{
+		"server", "--listen", listen, "--data-dir", filepath.Join(dir, "data"), "--relay=false",
+		"--job-lease", chaosLease.String(), "--cancel-grace", "3s", "--provisioners", "0",
+	}
+	if builtIn {
+		args[len(args)-1] = slots
+	}
+	c.server = program("coordinator", args...)
+	if builtIn {
+		c.server.name = "coordinator with its provisioner"
+	}
+	t.Cleanup(c.clean)
+	c.server.begin()
+	c.signIn()
+	c.runner = c.server
+	if !builtIn {
+		key, err := c.client.CreateProvisionerKey(t.Context(), sdk.CreateProvisionerKey{Name: "chaos"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.runner = program("provisioner", "provisioner", "--url", "http://"+listen, "--token", key.Text,
+			"--name", "chaos", "--data-dir", c.runnerDir(), "--slots", slots)
+		c.runner.begin()
+	}
+	for version := range 2 {
+		if err := c.push(version+1, false); err != nil {
+			t.Fatal(err)
+		}
+		if v := c.imported()[0]; v.Job.Status != "succeeded" {
+			t.Fatalf("import: %+v", v.Job)
+		}
+	}
+	return c
+}
+
+// freeAddr is an address of the loopback that nobody listens on. It is none that
+// the kernel gives to those who dial: one of them would have it when the server
+// wants it back.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return l.Addr().String()
+	}
+}
+
+// runnerDir is the provisioner's data directory.
+func (c *chaos) runnerDir() string {
+	if c.runner == c.server {
+		return filepath.Join(c.dir, "data", "provisioner")
+	}
+	return filepath.Join(c.dir, "provisioner")
+}
+
+// clean ends what is left, whatever happened.
+func (c *chaos) clean() {
+	for _, v := range []*victim{c.runner, c.server} {
+		if v != nil {
+			v.stop()
+			if c.t.Failed() {
+				c.t.Logf("%s:\n%s", v.name, v.tail())
+			}
+		}
+	}
+	for _, p := range carrying(c.dir) {
+		_ = syscall.Kill(p.pid, syscall.SIGKILL) // it may be gone
+	}
+	if err := os.RemoveAll(c.dir); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// signIn makes the first user and gives the client its token.
+func (c *chaos) signIn() {
+	c.t.Helper()
+	login := sdk.Login{Username: "alice", Password: "correct horse"}
+	err := c.answered(func() error {
+		_, err := c.client.CreateFirstUser(c.t.Context(), sdk.FirstUser{Username: login.Username, Password: login.Password, Email: "alice@example.com"})
+		return err
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	s, err := c.client.Login(c.t.Context(), login)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.client = sdk.New(c.client.URL(), s.Token)
+}
+
+// answered repeats a request until the coordinator is there to answer it.
+func (c *chaos) answered(request func() error) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(chaosPatience); ; <-tick.C {
+		err := request()
+		if said := new(sdk.Error); err == nil || errors.As(err, &said) && said.Status < 500 || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// push pushes a version of the template.
+func (c *chaos) push(version int, inactive bool) error {
+	dir := c.t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "main.tf"), []byte(c.template(version)), 0o600); err != nil {
+		return err
+	}
+	packed, err := archive.Pack(dir)
+	if err != nil {
+		return err
+	}
+	return c.answered(func() error {
+		_, err := c.client.PushTemplate(c.t.Context(), "chaos", sdk.PushVersion{Archive: packed, Inactive: inactive})
+		return err
+	})
+}
+
+// imported waits until every version has been looked at.
+func (c *chaos) imported() []sdk.TemplateVersion {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		list, err := c.client.TemplateVersions(c.t.Context(), "chaos")
+		waits := slices.IndexFunc(list, func(v sdk.TemplateVersion) bool { return !v.Job.Done() })
+		switch {
+		case err == nil && waits < 0:
+			return list
+		case time.Now().After(deadline):
+			c.fault(stuckJobs, "imports: %+v, %v", list, err)
+			return list
+		}
+	}
+}
+
+// run makes builds, and then peace.
+func (c *chaos) run(builds int) {
+	c.left.Store(int64(builds))
+	people := make([]*person, max(1, min(chaosPeople, builds/chaosBuilds)))
+	var all sync.WaitGroup
+	for i := range people {
+		people[i] = &person{chaos: c, n: i, dice: rand.New(rand.NewPCG(uint64(c.seed), uint64(i)))}
+		all.Go(people[i].live)
+	}
+	all.Wait()
+	for _, p := range people {
+		all.Go(p.leave)
+	}
+	all.Wait()
+	imports := c.imported()
+	for _, v := range imports[:len(imports)-2] { // without those at the start
+		c.tally.add("imports " + v.Job.Status)
+	}
+	c.nothingIsLeft()
+}
+
+// nothingIsLeft looks at what must be there no longer.
+func (c *chaos) nothingIsLeft() {
+	if list, err := c.client.Workspaces(c.t.Context(), "all"); err != nil || len(list) > 0 {
+		c.t.Errorf("workspaces are left: %+v, %v", list, err)
+	}
+	list, err := c.client.Provisioners(c.t.Context())
+	if err != nil {
+		c.t.Error(err)
+	}
+	for _, p := range list {
+		if p.Running > 0 {
+			c.fault(stuckJobs, "provisioner %s still has %d", p.Name, p.Running)
+		}
+	}
+	c.runner.stop()
+	c.server.stop()
+	for _, is := range []struct{ pattern, fault string }{
+		{filepath.Join(c.outside, "*"), orphans},
+		{filepath.Join(c.runnerDir(), "workspaces", "*"), orphans},
+		{filepath.Join(c.runnerDir(), "jobs", "*"), stuckJobs},
+		{filepath.Join(c.runnerDir(), "refused", "*"), lostStates},
+	} {
+		if left, err := filepath.Glob(is.pattern); err != nil || len(left) > 0 {
+			c.fault(is.fault, "there are %v, %v", left, err)
+		}
+	}
+	if left := carrying(c.dir); len(left) > 0 {
+		c.fault(orphans, "processes are left: %v", left)
+	}
+	log, err := os.ReadFile(c.server.log)
+	if err != nil || strings.Contains(string(log), "put aside") {
+		c.fault(lostStates, "the coordinator put one aside, %v", err)
+	}
+}
