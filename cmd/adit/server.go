@@ -63,9 +63,10 @@ func newServerCmd(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:7080", "address to serve HTTP and WebSockets on")
 	flags.StringVar(&f.accessURL, "access-url", "", "URL that people and agents use (default: whatever they came by)")
-	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the database and the relay's key are kept")
+	shared := cmd.PersistentFlags()
+	shared.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the database and the relay's key are kept")
 	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
-	flags.StringVar(&f.stateKeyFile, "state-key-file", "", "keys that seal Terraform's states (default: state.key in the data directory)")
+	shared.StringVar(&f.stateKeyFile, "state-key-file", "", "keys that seal Terraform's states (default: state.key in the data directory)")
 	flags.BoolVar(&f.relay, "relay", true, "run the embedded relay")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")
@@ -76,6 +77,7 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.DurationVar(&f.nodeTimeout, "node-timeout", 30*time.Second, "how long a node may be silent before it counts as lost")
 	flags.DurationVar(&f.jobLease, "job-lease", 30*time.Second, "how long a provisioner may be silent before its jobs count as lost")
 	flags.DurationVar(&f.cancelGrace, "cancel-grace", 2*time.Minute, "how long Terraform may take to end before a canceled job is killed")
+	cmd.AddCommand(newRotateStateKeyCmd(a, &f))
 	return cmd
 }
 
@@ -166,6 +168,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if server, err = coordinator.Open(ctx, conf); err != nil {
 		return err
 	}
+	useNewestKey(ctx, f, keys, server.ResealStates, log)
 	f.provisioner.dataDir = filepath.Join(f.dataDir, "provisioner")
 	stop, err := startProvisioners(ctx, int(f.provisioners), f.provisioner, l.Addr(), f.tlsCert != "", server.ProvisionerToken(), log)
 	if err != nil {

@@ -72,7 +72,7 @@ func LoadKeys(file string) (*Keyring, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		text = []byte(NewKey())
-		err = WriteKeys(file, string(text))
+		err = writeKeys(file, string(text))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("state keys: %w", err)
@@ -84,9 +84,48 @@ func LoadKeys(file string) (*Keyring, error) {
 	return k, nil
 }
 
-// WriteKeys replaces a key file, whole or not at all: without it, no state can
+// Rotate puts a new key at the head of a key file. States stay sealed with the
+// others until the server that reads the file has sealed them anew.
+func Rotate(file string) error {
+	text, err := os.ReadFile(file)
+	if err == nil {
+		_, err = ParseKeys(string(text))
+	}
+	if err == nil {
+		err = writeKeys(file, NewKey()+string(text))
+	}
+	if err != nil {
+		return fmt.Errorf("rotate the state key in %s: %w", file, err)
+	}
+	return nil
+}
+
+// ForgetOlder leaves of a key file only the key that seals, which must be k's: no
+// state may be sealed with another.
+func (k *Keyring) ForgetOlder(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("state keys: %w", err)
+	}
+	now, err := ParseKeys(string(text))
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if now.current != k.current {
+		return nil // rotated again meanwhile; the next start sees to it
+	}
+	if err := writeKeys(file, strings.Fields(string(text))[0]+"\n"); err != nil {
+		return fmt.Errorf("state keys: %w", err)
+	}
+	return nil
+}
+
+// HasOlder reports whether there are keys that seal no longer.
+func (k *Keyring) HasOlder() bool { return len(k.keys) > 1 }
+
+// writeKeys replaces a key file, whole or not at all: without it, no state can
 // be opened.
-func WriteKeys(file, text string) error {
+func writeKeys(file, text string) error {
 	tmp, err := os.CreateTemp(filepath.Dir(file), ".state-key-*") // mode 0600
 	if err != nil {
 		return err

@@ -118,11 +118,9 @@ func (s *Service) saveState(ctx context.Context, job store.Job, workspaceID uuid
 
 // Reseal seals every state that is sealed with an older key with the first one,
 // and returns how many there were. After it the older keys can be forgotten.
-func (s *Service) Reseal(ctx context.Context) (int, error) { return Reseal(ctx, s.store, s.cfg.Keys) }
-
-// Reseal is Service.Reseal without a service.
-func Reseal(ctx context.Context, st *store.Store, keys *Keyring) (int, error) {
-	return st.Reseal(ctx, keys.current, func(old store.SealedState) ([]byte, error) {
+func (s *Service) Reseal(ctx context.Context) (int, error) {
+	keys := s.cfg.Keys
+	return s.store.Reseal(ctx, keys.current, func(old store.SealedState) ([]byte, error) {
 		data, err := keys.open(old)
 		if err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -200,7 +201,11 @@ func sweep(t testing.TB) {
 			continue
 		}
 		killInside(path)
-		if err := netns.DeleteNamed(name); err != nil && !os.IsNotExist(err) {
+		err = netns.DeleteNamed(name)
+		if errors.Is(err, syscall.EINVAL) { // no namespace any more, only its file
+			err = os.Remove(path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Logf("netlab: remove stale namespace %s: %v", name, err)
 		}
 	}
