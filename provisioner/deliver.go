@@ -24,7 +24,7 @@ func (j *job) deliver(ctx context.Context, result *provisionerv1.Result) {
 		j.log.Error("state stays on this host until it is delivered", "err", err)
 		return
 	}
-	j.logs.drain(ctx)
+	j.logs.drain(ctx, j.p.hurry)
 	err := j.p.link.call(ctx, "finish", func(ctx context.Context, c provisionerv1.ProvisionerClient) error {
 		_, err := c.Finish(ctx, result)
 		return err

@@ -99,9 +99,9 @@ func (l *logs) send(send func([]*provisionerv1.Line) bool) bool {
 	return true
 }
 
-// drain waits until all lines are sent, though not for ever: a result is worth
-// more than its log.
-func (l *logs) drain(ctx context.Context) {
+// drain waits until all lines are sent, for which it calls hurry, though not for
+// ever: a result is worth more than its log.
+func (l *logs) drain(ctx context.Context, hurry func()) {
 	l.mu.Lock()
 	if len(l.lines) == 0 {
 		l.mu.Unlock()
@@ -112,6 +112,7 @@ func (l *logs) drain(ctx context.Context) {
 	}
 	empty := l.empty
 	l.mu.Unlock()
+	hurry()
 	select {
 	case <-empty:
 	case <-ctx.Done():

@@ -58,6 +58,7 @@ type provisioner struct {
 	tf      *terraform.Installation
 	version string // of Terraform; empty if there is none
 	link    *link
+	hurried chan struct{} // holds a wish to send logs now
 
 	jobs sync.WaitGroup
 
@@ -129,7 +130,7 @@ func open(ctx context.Context, cfg Config) (*provisioner, func(), error) {
 		unlock()
 		return nil, nil, err
 	}
-	p := &provisioner{cfg: cfg, log: cfg.Logger, tf: tf, link: newLink(), running: make(map[string]*job)}
+	p := &provisioner{cfg: cfg, log: cfg.Logger, tf: tf, link: newLink(), hurried: make(chan struct{}, 1), running: make(map[string]*job)}
 	if p.version, err = tf.Version(ctx); err != nil {
 		p.log.Warn("jobs will fail until there is a Terraform", "err", err)
 	}
@@ -216,6 +217,14 @@ func (p *provisioner) find(ref *provisionerv1.JobRef) *job {
 		return j
 	}
 	return nil
+}
+
+// hurry has the session send all logs now, and not after logPause.
+func (p *provisioner) hurry() {
+	select {
+	case p.hurried <- struct{}{}:
+	default: // it is about to
+	}
 }
 
 func (p *provisioner) refs() []*provisionerv1.JobRef {

@@ -209,14 +209,23 @@ func (p *provisioner) speak(ctx context.Context, stream provisionerv1.Provisione
 			}
 			cancel()
 		case <-logs.C:
-			for _, j := range p.all() {
-				ok = ok && j.logs.send(func(lines []*provisionerv1.Line) bool {
-					return send(&provisionerv1.Up{Msg: &provisionerv1.Up_Log{Log: &provisionerv1.Log{Job: j.ref, Lines: lines}}})
-				})
-			}
+			ok = p.sendLogs(send)
+		case <-p.hurried:
+			ok = p.sendLogs(send)
 		}
 		if !ok {
 			return // Recv tells why
 		}
 	}
+}
+
+// sendLogs sends the lines that wait, and reports whether that went well.
+func (p *provisioner) sendLogs(send func(*provisionerv1.Up) bool) bool {
+	ok := true
+	for _, j := range p.all() {
+		ok = ok && j.logs.send(func(lines []*provisionerv1.Line) bool {
+			return send(&provisionerv1.Up{Msg: &provisionerv1.Up_Log{Log: &provisionerv1.Log{Job: j.ref, Lines: lines}}})
+		})
+	}
+	return ok
 }
