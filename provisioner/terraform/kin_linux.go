@@ -20,17 +20,20 @@ func KillKin(mark string) int {
 	// none, though not for ever at something that forks faster than we kill.
 	for range 10 {
 		n := 0
-		environs, err := filepath.Glob("/proc/[0-9]*/environ")
+		processes, err := os.ReadDir("/proc")
 		if err != nil {
 			return killed
 		}
-		for _, file := range environs {
-			environ, err := os.ReadFile(file)
+		for _, p := range processes {
+			pid, err := strconv.Atoi(p.Name())
+			if err != nil || pid == os.Getpid() {
+				continue
+			}
+			environ, err := os.ReadFile(filepath.Join("/proc", p.Name(), "environ"))
 			if err != nil || !contains(environ, want) {
 				continue // not ours to read, so not ours
 			}
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			if err == nil && pid != os.Getpid() && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			if syscall.Kill(pid, syscall.SIGKILL) == nil {
 				n++
 			}
 		}
