@@ -23,8 +23,9 @@ const (
 	chunkBytes = 256 << 10
 )
 
-// fetch gets the template and, for a build, the state it starts from.
-func (j *job) fetch() error {
+// fetch gets the template and, for a build, the state it starts from. It returns
+// the template's digest.
+func (j *job) fetch() ([]byte, error) {
 	var archive []byte
 	err := j.p.link.call(j.ctx, "fetch the template", func(ctx context.Context, c provisionerv1.ProvisionerClient) error {
 		stream, err := c.Archive(ctx, j.ref)
@@ -35,18 +36,17 @@ func (j *job) fetch() error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if want := j.work.GetArchiveDigest(); len(want) > 0 {
-		if got := sha256.Sum256(archive); !bytes.Equal(got[:], want) {
-			return fmt.Errorf("template arrived damaged: its digest is %x, not %x", got, want)
-		}
+	digest := sha256.Sum256(archive)
+	if want := j.work.GetArchiveDigest(); len(want) > 0 && !bytes.Equal(digest[:], want) {
+		return nil, fmt.Errorf("template arrived damaged: its digest is %x, not %x", digest, want)
 	}
 	if err := unpack(bytes.NewReader(archive), j.dir.files()); err != nil {
-		return err
+		return nil, err
 	}
 	if j.work.GetBuild() == nil {
-		return nil
+		return digest[:], nil
 	}
 	var state []byte
 	err = j.p.link.call(j.ctx, "load the state", func(ctx context.Context, c provisionerv1.ProvisionerClient) error {
@@ -58,9 +58,9 @@ func (j *job) fetch() error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return j.dir.putState(state)
+	return digest[:], j.dir.putState(state)
 }
 
 // gather reads a stream of chunks to its end.

@@ -124,14 +124,15 @@ func failed(ref *provisionerv1.JobRef, err error) *provisionerv1.Result {
 // do runs Terraform.
 func (j *job) do() (*provisionerv1.Result, error) {
 	result := new(provisionerv1.Result)
-	if err := j.fetch(); err != nil {
+	digest, err := j.fetch()
+	if err != nil {
 		return result, err
 	}
 	env, err := j.env()
 	if err != nil {
 		return result, err
 	}
-	tf, err := j.p.tf.Open(terraform.RunConfig{Dir: j.dir.files(), Mark: j.mark(), Env: env, Log: j.logs.add})
+	tf, err := j.p.tf.Open(j.ctx, terraform.RunConfig{Digest: digest, Dir: j.dir.files(), Mark: j.mark(), Env: env, Log: j.logs.add})
 	if err != nil {
 		return result, err
 	}
@@ -168,9 +169,6 @@ func (j *job) env() (map[string]string, error) {
 // check finds out what a template asks for.
 func (j *job) check(tf *terraform.Run) (*provisionerv1.Template, error) {
 	if err := tf.Init(j.ctx, j.work.GetLockFile(), false, j.work.GetVariables()); err != nil {
-		return nil, err
-	}
-	if err := tf.Validate(j.ctx); err != nil {
 		return nil, err
 	}
 	plan, err := tf.Plan(j.ctx, false)
@@ -225,7 +223,7 @@ func (j *job) build(tf *terraform.Run, result *provisionerv1.Result) error {
 }
 
 // show adds what there is now, and returns the state; nil if there is none.
-func (j *job) show(tf *terraform.Run, plan *tfjson.Plan, result *provisionerv1.Result) (*tfjson.StateModule, error) {
+func (j *job) show(tf *terraform.Run, plan *terraform.Plan, result *provisionerv1.Result) (*tfjson.StateModule, error) {
 	if !j.dir.hasState() {
 		return nil, nil // nothing was there, and nothing is
 	}

@@ -1,6 +1,7 @@
 package provisioner
 
 import (
+	"context"
 	"os"
 	"os/signal"
 	"runtime"
@@ -11,16 +12,23 @@ import (
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/provisioner/process"
+	"github.com/aditmesh/adit/provisioner/tfprovider"
 )
 
 var testWorkspace = uuid.NewSHA1(uuid.NameSpaceOID, []byte("workspace"))
 
-// supervise plays adit, if this process was started as a supervisor or agent.
+// supervise plays adit, if this process was started as a supervisor, an agent or the
+// provider.
 func supervise() {
 	if len(os.Args) < 2 {
 		return
 	}
 	switch os.Args[1] {
+	case tfprovider.Command:
+		if tfprovider.Serve(context.Background(), "0.0.1") != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
 	case process.SuperviseCommand:
 		if process.Supervise(os.Args[2]) != nil {
 			os.Exit(1)

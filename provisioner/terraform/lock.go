@@ -20,6 +20,14 @@ func withoutOwn(lock []byte) []byte {
 	})
 }
 
+// chosen returns the providers in a lock file with their versions.
+func chosen(lock []byte) (all []string) {
+	for _, m := range lockedProvider.FindAllSubmatch(lock, -1) {
+		all = append(all, string(m[1])+" "+string(m[2]))
+	}
+	return all
+}
+
 // cached reports whether an init with this lock file, which has every provider
 // but our own, fetches nothing.
 func (in *Installation) cached(lock []byte) bool {

@@ -12,16 +12,13 @@ import (
 )
 
 // Planned returns what will be there once a plan is applied.
-func Planned(plan *tfjson.Plan) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
-	if plan.PlannedValues == nil {
-		return nil, nil
-	}
-	return found(plan.PlannedValues.RootModule, plan.Config)
+func Planned(plan *Plan) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
+	return found(plan.After, plan.links)
 }
 
 // Present returns what a state holds, with what its plan knew of dependencies.
-func Present(state *tfjson.StateModule, plan *tfjson.Plan) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
-	return found(state, plan.Config)
+func Present(state *tfjson.StateModule, plan *Plan) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
+	return found(state, plan.links)
 }
 
 // Values returns the values of an attribute in all resources of a type that a
@@ -36,8 +33,7 @@ func Values(root *tfjson.StateModule, kind, attribute string) (values []string) 
 }
 
 // found reads values with the configuration they come from.
-func found(root *tfjson.StateModule, config *tfjson.Config) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
-	links := readLinks(config)
+func found(root *tfjson.StateModule, links *links) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
 	var managed, notes []*tfjson.StateResource
 	for r := range everyResource(root) {
 		if r.Mode != tfjson.ManagedResourceMode {
@@ -192,70 +188,6 @@ func metadataOf(r *tfjson.StateResource, notes []*tfjson.StateResource, links *l
 				one.Value = ""
 			}
 			all = append(all, one)
-		}
-	}
-	return all
-}
-
-// links are what a configuration says about how resources hang together, by
-// address without instances' keys.
-type links struct {
-	refers    map[string][]string
-	ephemeral map[string]bool
-}
-
-func readLinks(config *tfjson.Config) *links {
-	l := &links{refers: make(map[string][]string), ephemeral: make(map[string]bool)}
-	if config != nil {
-		l.module("", config.RootModule, false)
-	}
-	return l
-}
-
-func (l *links) module(prefix string, m *tfjson.ConfigModule, ephemeral bool) {
-	if m == nil {
-		return
-	}
-	for _, r := range m.Resources {
-		if r.Mode != tfjson.ManagedResourceMode {
-			continue
-		}
-		address := prefix + r.Address
-		l.ephemeral[address] = ephemeral || countsStarts(r.CountExpression) || countsStarts(r.ForEachExpression)
-		for _, ref := range append(references(r.Expressions), r.DependsOn...) {
-			l.refers[address] = append(l.refers[address], prefix+resourceOf(ref))
-		}
-		slices.Sort(l.refers[address])
-		l.refers[address] = slices.Compact(l.refers[address])
-	}
-	for name, call := range m.ModuleCalls {
-		inner := prefix + "module." + name + "."
-		l.module(inner, call.Module, ephemeral || countsStarts(call.CountExpression) || countsStarts(call.ForEachExpression))
-	}
-}
-
-// countsStarts reports whether how many there are depends on whether the
-// workspace runs.
-func countsStarts(e *tfjson.Expression) bool {
-	if e == nil || e.ExpressionData == nil {
-		return false
-	}
-	return slices.ContainsFunc(e.References, func(ref string) bool {
-		return strings.HasPrefix(ref, "data.adit_workspace.") &&
-			(strings.HasSuffix(ref, ".start_count") || strings.HasSuffix(ref, ".transition"))
-	})
-}
-
-// references are what expressions and those in blocks refer to.
-func references(expressions map[string]*tfjson.Expression) []string {
-	var all []string
-	for _, e := range expressions {
-		if e == nil || e.ExpressionData == nil {
-			continue
-		}
-		all = append(all, e.References...)
-		for _, block := range e.NestedBlocks {
-			all = append(all, references(block)...)
 		}
 	}
 	return all

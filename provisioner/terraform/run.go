@@ -9,10 +9,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
-
-	"github.com/hashicorp/terraform-exec/tfexec"
-	tfjson "github.com/hashicorp/terraform-json"
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 )
@@ -38,6 +36,9 @@ const (
 
 // RunConfig configures a Run.
 type RunConfig struct {
+	// Digest is of the template's files. Two of the same are the same; without
+	// one nothing is taken over from an earlier job.
+	Digest []byte
 	// Dir has the template's files. Its parent belongs to the job too: the state
 	// and Terraform's own data go there.
 	Dir string
@@ -55,38 +56,41 @@ type RunConfig struct {
 type Run struct {
 	in       *Installation
 	cfg      RunConfig
-	tf       *tfexec.Terraform
+	exec     binary
+	env      []string
+	data     string // Terraform's own, as TF_DATA_DIR
 	problems []*provisionerv1.Problem
 }
 
 // Open prepares a job's Terraform.
-func (in *Installation) Open(cfg RunConfig) (*Run, error) {
-	path, err := in.find()
+func (in *Installation) Open(ctx context.Context, cfg RunConfig) (*Run, error) {
+	terraform, err := in.find(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tf, err := tfexec.NewTerraform(cfg.Dir, path)
-	if err != nil {
+	if !terraform.usable {
+		return nil, fmt.Errorf("terraform: %s is of version %s; it takes 1.9 or newer", terraform.path, terraform.version)
+	}
+	parent := filepath.Dir(cfg.Dir)
+	r := &Run{in: in, cfg: cfg, exec: terraform, data: filepath.Join(parent, "terraform")}
+	temp := filepath.Join(parent, "tmp")
+	if err := os.MkdirAll(temp, 0o700); err != nil {
 		return nil, fmt.Errorf("terraform: %w", err)
 	}
 	env := maps.Clone(in.env)
 	maps.Copy(env, cfg.Env)
-	parent := filepath.Dir(cfg.Dir)
-	env[MarkVar] = cfg.Mark
-	env["TF_DATA_DIR"] = filepath.Join(parent, "terraform")
-	env["TMPDIR"] = filepath.Join(parent, "tmp")
-	if err := os.MkdirAll(env["TMPDIR"], 0o700); err != nil {
-		return nil, fmt.Errorf("terraform: %w", err)
+	env[MarkVar], env["TF_DATA_DIR"], env["TMPDIR"] = cfg.Mark, r.data, temp
+	env["TF_IN_AUTOMATION"] = "1" // it gives no advice on what to type next
+	if runtime.GOOS != "windows" {
+		// Providers are spoken to over a socket in temp, which is closed to other
+		// users. Certificates for both ends of each of their many starts would
+		// take longer than all else that a small template takes.
+		env["TF_DISABLE_PLUGIN_TLS"] = "1"
 	}
-	if err := tf.SetEnv(env); err != nil {
-		return nil, fmt.Errorf("terraform: %w", err)
+	for name, value := range env {
+		r.env = append(r.env, name+"="+value)
 	}
-	// Killing is ours: all that the job started goes at once. This one is for
-	// hosts on which that cannot be found.
-	if err := tf.SetWaitDelay(in.cfg.Grace + time.Second); err != nil {
-		return nil, fmt.Errorf("terraform: %w", err)
-	}
-	return &Run{in: in, cfg: cfg, tf: tf}, nil
+	return r, nil
 }
 
 // Problems returns what Terraform had to say about files so far.
@@ -95,9 +99,7 @@ func (r *Run) Problems() []*provisionerv1.Problem { return r.problems }
 // Init prepares the directory. With locked, the lock file is what an import left
 // and has all providers; else there may be more.
 func (r *Run) Init(ctx context.Context, lock []byte, locked bool, values map[string]string) error {
-	if err := r.write(lockFile, withoutOwn(lock)); err != nil {
-		return err
-	}
+	lock = withoutOwn(lock)
 	if err := r.write(overrideFile, []byte(override)); err != nil {
 		return err
 	}
@@ -108,16 +110,30 @@ func (r *Run) Init(ctx context.Context, lock []byte, locked bool, values map[str
 	if err := r.write(valuesFile, vars); err != nil {
 		return err
 	}
-	if locked && r.in.cached(lock) {
+	if locked {
+		if done, err := r.takeOver(lock, vars); done || err != nil {
+			return err
+		}
+	}
+	if err := r.write(lockFile, lock); err != nil {
+		return err
+	}
+	if err := r.init(ctx, locked && r.in.cached(lock)); err != nil {
+		return err
+	}
+	return r.handOn(lock, locked, vars)
+}
+
+// init runs Terraform's init.
+func (r *Run) init(ctx context.Context, cached bool) error {
+	if cached {
 		r.in.cache.RLock()
 		defer r.in.cache.RUnlock()
 	} else {
 		r.in.cache.Lock()
 		defer r.in.cache.Unlock()
 	}
-	return r.say(ctx, "init", func(ctx context.Context, out *output) error {
-		return r.tf.InitJSON(ctx, out)
-	})
+	return r.say(ctx, "init", "init", "-json", "-no-color", "-input=false")
 }
 
 // write puts a file of ours among the template's; nothing means no file.
@@ -135,44 +151,9 @@ func (r *Run) write(name string, content []byte) error {
 	return nil
 }
 
-// Validate checks the files.
-func (r *Run) Validate(ctx context.Context) error {
-	var found *tfjson.ValidateOutput
-	return r.say(ctx, "validate", func(ctx context.Context, out *output) (err error) {
-		r.tf.SetStdout(nil)
-		if found, err = r.tf.Validate(ctx); err != nil {
-			return err
-		}
-		for i := range found.Diagnostics {
-			out.diagnose(&found.Diagnostics[i])
-		}
-		return nil
-	})
-}
-
-// Plan finds out what is to do, for all that is there to go if destroy.
-func (r *Run) Plan(ctx context.Context, destroy bool) (*tfjson.Plan, error) {
-	err := r.say(ctx, "plan", func(ctx context.Context, out *output) error {
-		_, err := r.tf.PlanJSON(ctx, out, tfexec.Out(planFile), tfexec.Destroy(destroy), tfexec.Lock(false))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	var plan *tfjson.Plan
-	err = r.say(ctx, "plan", func(ctx context.Context, _ *output) (err error) {
-		r.tf.SetStdout(nil)
-		plan, err = r.tf.ShowPlanFile(ctx, planFile)
-		return err
-	})
-	return plan, err
-}
-
 // Apply does what was planned. The state is on disk after each resource.
 func (r *Run) Apply(ctx context.Context, stage string) error {
-	return r.say(ctx, stage, func(ctx context.Context, out *output) error {
-		return r.tf.ApplyJSON(ctx, out, tfexec.DirOrPlan(planFile), tfexec.Lock(false))
-	})
+	return r.say(ctx, stage, "apply", "-json", "-no-color", "-input=false", "-auto-approve", "-lock=false", planFile)
 }
 
 // LockFile returns the lock file that Init left, without what is ours.
@@ -187,11 +168,27 @@ func (r *Run) LockFile() ([]byte, error) {
 	return withoutOwn(lock), nil
 }
 
-// say runs one command of Terraform and tells what it says. When ctx is done
-// Terraform is interrupted, and after the grace killed with all its kin.
-func (r *Run) say(ctx context.Context, stage string, command func(context.Context, *output) error) error {
+// say runs one command of Terraform and tells what it says.
+func (r *Run) say(ctx context.Context, stage string, args ...string) error {
 	out := &output{stage: stage, log: r.cfg.Log, underway: make(map[string]bool), problem: func(p *provisionerv1.Problem) { r.problems = append(r.problems, p) }}
 	before := len(r.problems)
+	err := r.watch(ctx, func() error { return r.command(ctx, out, args...) })
+	out.flush()
+	out.abandoned()
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("terraform %s: %w", stage, context.Cause(ctx))
+	case hasErrors(r.problems[before:]):
+		return fmt.Errorf("terraform %s: %w", stage, summary(r.problems[before:]))
+	case err != nil:
+		return fmt.Errorf("terraform %s: %w", stage, err)
+	}
+	return nil
+}
+
+// watch runs a command that is interrupted when ctx is done, and kills it with
+// all its kin when it is still there after the grace.
+func (r *Run) watch(ctx context.Context, command func() error) error {
 	done := make(chan struct{})
 	watched := make(chan struct{})
 	go func() {
@@ -207,20 +204,10 @@ func (r *Run) say(ctx context.Context, stage string, command func(context.Contex
 			KillKin(r.cfg.Mark)
 		}
 	}()
-	err := command(ctx, out)
+	err := command()
 	close(done)
 	<-watched
-	out.flush()
-	out.abandoned()
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("terraform %s: %w", stage, context.Cause(ctx))
-	case hasErrors(r.problems[before:]):
-		return fmt.Errorf("terraform %s: %w", stage, summary(r.problems[before:]))
-	case err != nil:
-		return fmt.Errorf("terraform %s: %w", stage, err)
-	}
-	return nil
+	return err
 }
 
 // values returns the file with the variables' values. A value is a string, or of

@@ -37,12 +37,20 @@ func (r *Run) Show() (*tfjson.StateModule, error) {
 	if err != nil {
 		return nil, fmt.Errorf("terraform: read the state: %w", err)
 	}
-	var s rawState
-	if err := json.Unmarshal(raw, &s); err != nil {
+	state, err := readState(raw)
+	if err != nil {
 		return nil, fmt.Errorf("terraform: read the state: %w", err)
 	}
+	return state, nil
+}
+
+func readState(raw []byte) (*tfjson.StateModule, error) {
+	var s rawState
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, err
+	}
 	if s.Version != stateVersion {
-		return nil, fmt.Errorf("terraform: the state has format %d; only %d is known", s.Version, stateVersion)
+		return nil, fmt.Errorf("it has format %d; only %d is known", s.Version, stateVersion)
 	}
 	m := new(tfjson.StateModule)
 	for _, res := range s.Resources {

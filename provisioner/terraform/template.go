@@ -20,7 +20,7 @@ func inspect(dir string) *tfconfig.Module {
 }
 
 // Template tells what a template asks for: from its files, and from a plan of it.
-func (r *Run) Template(plan *tfjson.Plan) (*provisionerv1.Template, error) {
+func (r *Run) Template(plan *Plan) (*provisionerv1.Template, error) {
 	lock, err := r.LockFile()
 	if err != nil {
 		return nil, err
@@ -63,13 +63,10 @@ func (r *Run) Template(plan *tfjson.Plan) (*provisionerv1.Template, error) {
 }
 
 // parameters are the data sources adit_parameter that a plan has read.
-func parameters(plan *tfjson.Plan) ([]*provisionerv1.Parameter, error) {
+func parameters(plan *Plan) ([]*provisionerv1.Parameter, error) {
 	var all []*provisionerv1.Parameter
 	seen := make(map[string]string)
-	if plan.PriorState == nil || plan.PriorState.Values == nil {
-		return nil, nil
-	}
-	for r := range everyResource(plan.PriorState.Values.RootModule) {
+	for r := range everyResource(plan.Before) {
 		if r.Mode != tfjson.DataResourceMode || r.Type != "adit_parameter" {
 			continue
 		}

@@ -42,7 +42,7 @@ func TestProvisionerReadsThePlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said []string
-	run, err := in.Open(terraform.RunConfig{
+	run, err := in.Open(ctx(), terraform.RunConfig{
 		Dir: files, Mark: uuid.NewString(),
 		Env: map[string]string{"ADIT_BUILD": string(build), "ADIT_DATA_DIR": dir},
 		Log: func(l *provisionerv1.Line) bool { said = append(said, l.GetText()); return true },
@@ -72,9 +72,7 @@ func TestProvisionerReadsThePlan(t *testing.T) {
 		t.Errorf("home: %v, want persistent and peripheral", r)
 	}
 	id := agenttoken.ID(uuid.MustParse(w.build.GetWorkspaceId()), "main").String()
-	for _, r := range plan.PlannedValues.RootModule.Resources {
-		if r.Type == "adit_process" && r.AttributeValues["agent_id"] != id {
-			t.Errorf("agent_id is %v when planned, want %s", r.AttributeValues["agent_id"], id)
-		}
+	if ids := terraform.Values(plan.After, "adit_process", "agent_id"); !slices.Equal(ids, []string{id}) {
+		t.Errorf("agent_id is %v when planned, want %s", ids, id)
 	}
 }

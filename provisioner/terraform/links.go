@@ -1,0 +1,234 @@
+package terraform
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclparse"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// links are what a configuration says about how resources hang together, by
+// address without instances' keys.
+type links struct {
+	refers    map[string][]string
+	ephemeral map[string]bool
+}
+
+// readLinks reads the configuration in dir, with the modules that init found,
+// as data names them. What is wrong with it is for Terraform to say, and has been.
+func readLinks(dir, data string) *links {
+	l := &links{refers: make(map[string][]string), ephemeral: make(map[string]bool)}
+	l.module(configuration{root: dir, modules: readModules(data)}, "", "", false)
+	return l
+}
+
+// module is one that init found.
+type module struct{ Key, Source, Dir string }
+
+// readModules returns the modules by key: their names from the root on, with
+// dots between.
+func readModules(data string) map[string]module {
+	var found struct{ Modules []module }
+	raw, err := os.ReadFile(filepath.Join(data, "modules", "modules.json"))
+	if err != nil || json.Unmarshal(raw, &found) != nil {
+		return nil // there are none
+	}
+	modules := make(map[string]module, len(found.Modules))
+	for _, m := range found.Modules {
+		modules[m.Key] = m
+	}
+	return modules
+}
+
+type configuration struct {
+	root    string
+	modules map[string]module
+}
+
+// dir returns where a module is.
+func (c configuration) dir(key string) (string, bool) {
+	if key == "" {
+		return c.root, true
+	}
+	m, ok := c.modules[key]
+	if filepath.IsAbs(m.Dir) {
+		return m.Dir, ok
+	}
+	return filepath.Join(c.root, m.Dir), ok
+}
+
+func (l *links) module(c configuration, key, prefix string, ephemeral bool) {
+	dir, ok := c.dir(key)
+	if !ok {
+		return
+	}
+	for name, b := range readBlocks(dir) {
+		address := prefix + name
+		ephemeral := ephemeral || countsStarts(b["count"]) || countsStarts(b["for_each"])
+		if call, ok := strings.CutPrefix(name, "module."); ok {
+			l.module(c, strings.TrimPrefix(key+"."+call, "."), address+".", ephemeral)
+			continue
+		}
+		l.ephemeral[address] = ephemeral
+		for argument, refs := range b {
+			if slices.Contains(meta, argument) {
+				continue
+			}
+			for _, ref := range refs {
+				l.refers[address] = append(l.refers[address], prefix+resourceOf(ref))
+			}
+		}
+		slices.Sort(l.refers[address])
+		l.refers[address] = slices.Compact(l.refers[address])
+	}
+}
+
+// countsStarts reports whether how many there are depends on whether the
+// workspace runs.
+func countsStarts(refs []string) bool {
+	return slices.ContainsFunc(refs, func(ref string) bool {
+		return strings.HasPrefix(ref, "data.adit_workspace.") &&
+			(strings.HasSuffix(ref, ".start_count") || strings.HasSuffix(ref, ".transition"))
+	})
+}
+
+// block is a resource or a call of a module: what its arguments, and blocks in
+// it, refer to, by their names.
+type block map[string][]string
+
+// meta are arguments that say how many there are and by whom.
+var meta = []string{"count", "for_each", "provider"}
+
+// aside are blocks that say how a resource is made, not what it is.
+var aside = []string{"connection", "lifecycle", "provisioner"}
+
+var moduleSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
+	{Type: "resource", LabelNames: []string{"type", "name"}},
+	{Type: "module", LabelNames: []string{"name"}},
+}}
+
+// readBlocks reads a module's resources and calls by address within it. Files
+// that override come last, and what they have wins.
+func readBlocks(dir string) map[string]block {
+	parser := hclparse.NewParser()
+	blocks := make(map[string]block)
+	for _, path := range configFiles(dir) {
+		parse := parser.ParseHCLFile
+		if strings.HasSuffix(path, ".json") {
+			parse = parser.ParseJSONFile
+		}
+		file, _ := parse(path)
+		if file == nil || file.Body == nil {
+			continue
+		}
+		content, _, _ := file.Body.PartialContent(moduleSchema)
+		for _, b := range content.Blocks {
+			address := strings.Join(b.Labels, ".")
+			if b.Type == "module" {
+				address = "module." + address
+			}
+			if blocks[address] == nil {
+				blocks[address] = make(block)
+			}
+			for name, refs := range readBody(b.Body) {
+				blocks[address][name] = refs
+			}
+		}
+	}
+	return blocks
+}
+
+// configFiles are a module's files in the order in which Terraform reads them.
+func configFiles(dir string) []string {
+	entries, _ := os.ReadDir(dir)
+	var files, overrides []string
+	for _, e := range entries {
+		name := e.Name()
+		base, ok := strings.CutSuffix(strings.TrimSuffix(name, ".json"), ".tf")
+		switch {
+		case !ok, e.IsDir(), strings.HasPrefix(name, "."):
+		case base == "override", strings.HasSuffix(base, "_override"):
+			overrides = append(overrides, filepath.Join(dir, name))
+		default:
+			files = append(files, filepath.Join(dir, name))
+		}
+	}
+	return append(files, overrides...)
+}
+
+func readBody(body hcl.Body) block {
+	b := make(block)
+	native, ok := body.(*hclsyntax.Body)
+	if !ok { // JSON, in which blocks look as arguments do
+		arguments, _ := body.JustAttributes()
+		for name, a := range arguments {
+			b.refer(name, a.Expr)
+		}
+	} else {
+		for name, a := range native.Attributes {
+			b.refer(name, a.Expr)
+		}
+		for _, inner := range native.Blocks {
+			b.within(inner.Type, inner)
+		}
+	}
+	for _, name := range aside {
+		delete(b, name)
+	}
+	return b
+}
+
+// within adds what is referred to anywhere in a block under the name of the
+// outermost.
+func (b block) within(name string, inner *hclsyntax.Block) {
+	b.mention(name)
+	for _, a := range inner.Body.Attributes {
+		b.refer(name, a.Expr)
+	}
+	for _, deeper := range inner.Body.Blocks {
+		b.within(name, deeper)
+	}
+}
+
+func (b block) refer(name string, e hcl.Expression) {
+	refs := e.Variables()
+	if name == "depends_on" { // in JSON these are references without being expressions
+		refs = nil
+		list, _ := hcl.ExprList(e)
+		for _, e := range list {
+			if ref, diags := hcl.AbsTraversalForExpr(e); !diags.HasErrors() {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	b.mention(name)
+	for _, ref := range refs {
+		b[name] = append(b[name], dotted(ref))
+	}
+}
+
+// mention makes a name known: an override may refer to nothing.
+func (b block) mention(name string) {
+	if b[name] == nil {
+		b[name] = []string{}
+	}
+}
+
+// dotted writes a reference without instances' keys.
+func dotted(t hcl.Traversal) string {
+	var names []string
+	for _, step := range t {
+		switch s := step.(type) {
+		case hcl.TraverseRoot:
+			names = append(names, s.Name)
+		case hcl.TraverseAttr:
+			names = append(names, s.Name)
+		}
+	}
+	return strings.Join(names, ".")
+}
