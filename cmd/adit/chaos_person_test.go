@@ -45,6 +45,7 @@ type move struct {
 // kill is what happens at some moment of a build, or after the one before.
 type kill struct {
 	what  int     // of 100
+	which int     // of the provisioners
 	at    float64 // part of the build
 	pause time.Duration
 	force bool
@@ -89,7 +90,7 @@ func (p *person) choose() move {
 		m.transition = sdk.TransitionDelete
 	}
 	for range 1 + p.dice.IntN(4)/3 {
-		k := kill{what: p.dice.IntN(100), at: p.dice.Float64(), force: p.dice.IntN(2) == 0}
+		k := kill{what: p.dice.IntN(100), which: p.dice.IntN(2), at: p.dice.Float64(), force: p.dice.IntN(2) == 0}
 		if k.pause = time.Duration(p.dice.IntN(500)) * time.Millisecond; p.dice.IntN(5) == 0 {
 			k.pause = chaosLease + 4*k.pause // it counts as gone
 		}
@@ -195,8 +196,9 @@ func (p *person) disturb(kills []kill, over <-chan struct{}) {
 				p.tally.add("kills of Terraform")
 			}
 		case k.what < 75:
-			p.tally.add("kills of the " + p.runner.name)
-			p.runner.kill(k.pause)
+			v := p.runners[k.which%len(p.runners)]
+			p.tally.add("kills of the " + v.name)
+			v.kill(k.pause)
 		default:
 			p.tally.add("kills of the " + p.server.name)
 			p.server.kill(k.pause)
@@ -233,8 +235,18 @@ func (p *person) look(m move, b sdk.Build) {
 			p.fault(lostStates, "%s: %s is there, and the state only has %v", about, thing, claims)
 		}
 	}
-	if b.Job.Status == "succeeded" && len(there) != len(claims) {
+	if b.Job.Status != "succeeded" {
+		return
+	}
+	if len(there) != len(claims) {
 		p.fault(lostStates, "%s: the state has %v, and there is %v", about, claims, there)
+	}
+	if !p.onHost {
+		return
+	}
+	agents, err := filepath.Glob(filepath.Join(p.data[0], "workspaces", p.id, "agents", "*"))
+	if want := map[string]int{sdk.TransitionStart: 1}[m.transition]; err != nil || len(agents) != want {
+		p.fault(orphans, "%s: agents are %v, %v; there must be %d", about, agents, err, want)
 	}
 }
 

@@ -32,11 +32,13 @@ locals {
   on   = data.adit_workspace.me.start_count
 }
 
-resource "adit_home" "main" {}
-
 resource "adit_agent" "main" {
   name = "main"
 }
+
+`
+	const process = `
+resource "adit_home" "main" {}
 
 resource "adit_process" "main" {
   count      = local.on
@@ -68,9 +70,12 @@ resource "terraform_data" "%[1]s" {
 }
 `
 	text := fmt.Sprintf(head, c.outside) +
-		fmt.Sprintf(thing, "disk", "1", "adit_home.main") +
+		fmt.Sprintf(thing, "disk", "1", "adit_agent.main") +
 		fmt.Sprintf(thing, "machine", "local.on", "terraform_data.disk") +
 		fmt.Sprintf(thing, "extra", "local.on * tonumber(data.adit_parameter.extra.value)", "terraform_data.machine")
+	if c.onHost {
+		text += process
+	}
 	if version > 1 {
 		text += fmt.Sprintf(thing, "cache", "1", "terraform_data.disk")
 	}

@@ -49,7 +49,7 @@ func TestChaos(t *testing.T) {
 	seed, builds := fromEnv(t, "CHAOS_SEED", 8), fromEnv(t, "CHAOS_BUILDS", 10)
 	t.Logf("CHAOS_SEED=%d CHAOS_BUILDS=%d", seed, builds)
 	all := &tally{counts: make(map[string]int), usual: 1500 * time.Millisecond}
-	t.Run("provisioner apart", func(t *testing.T) { newChaos(t, seed, all, false).run(builds - builds/2) })
+	t.Run("provisioners apart", func(t *testing.T) { newChaos(t, seed, all, false).run(builds - builds/2) })
 	t.Run("provisioner built in", func(t *testing.T) { newChaos(t, seed+1, all, true).run(builds / 2) })
 	t.Logf("CHAOS_SEED=%d: %v", seed, all)
 }
@@ -65,13 +65,16 @@ func fromEnv(t *testing.T, name string, otherwise int) int {
 
 // chaos is a deployment in which things are killed.
 type chaos struct {
-	t              *testing.T
-	seed           int
-	dir, outside   string
-	client         *sdk.Client
-	server, runner *victim // one and the same when the provisioner is built in
-	left           atomic.Int64
-	tally          *tally
+	t            *testing.T
+	seed         int
+	dir, outside string
+	client       *sdk.Client
+	server       *victim
+	runners      []*victim // the provisioners, or the server in which one is built in
+	data         []string  // their data directories
+	onHost       bool      // workspaces run on the provisioner's host
+	left         atomic.Int64
+	tally        *tally
 }
 
 func newChaos(t *testing.T, seed int, all *tally, builtIn bool) *chaos {
@@ -98,30 +101,30 @@ func newChaos(t *testing.T, seed int, all *tally, builtIn bool) *chaos {
 			return cmd
 		}}
 	}
-	slots := strconv.Itoa(chaosPeople)
-	args := []string{
-		"server", "--listen", listen, "--data-dir", filepath.Join(dir, "data"), "--relay=false",
-		"--job-lease", chaosLease.String(), "--cancel-grace", "3s", "--provisioners", "0",
-	}
+	slots, builtInSlots := strconv.Itoa(chaosPeople), "0"
 	if builtIn {
-		args[len(args)-1] = slots
+		builtInSlots = slots
 	}
-	c.server = program("coordinator", args...)
-	if builtIn {
-		c.server.name = "coordinator with its provisioner"
-	}
+	c.server = program("coordinator", "server", "--listen", listen, "--data-dir", filepath.Join(dir, "data"), "--relay=false",
+		"--job-lease", chaosLease.String(), "--cancel-grace", "3s", "--provisioners", builtInSlots)
 	t.Cleanup(c.clean)
 	c.server.begin()
 	c.signIn()
-	c.runner = c.server
-	if !builtIn {
+	if builtIn {
+		c.server.name = "coordinator with its provisioner"
+		c.runners, c.data, c.onHost = []*victim{c.server}, []string{filepath.Join(dir, "data", "provisioner")}, true
+	} else {
+		// Two, so that the next build is another's when one does not return.
 		key, err := c.client.CreateProvisionerKey(t.Context(), sdk.CreateProvisionerKey{Name: "chaos"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.runner = program("provisioner", "provisioner", "--url", "http://"+listen, "--token", key.Text,
-			"--name", "chaos", "--data-dir", c.runnerDir(), "--slots", slots)
-		c.runner.begin()
+		for _, name := range []string{"one", "two"} {
+			at := filepath.Join(dir, name)
+			runner := program("provisioner "+name, "provisioner", "--url", "http://"+listen, "--token", key.Text, "--name", name, "--data-dir", at, "--slots", slots)
+			runner.begin()
+			c.runners, c.data = append(c.runners, runner), append(c.data, at)
+		}
 	}
 	for version := range 2 {
 		if err := c.push(version+1, false); err != nil {
@@ -152,22 +155,12 @@ func freeAddr(t *testing.T) string {
 	}
 }
 
-// runnerDir is the provisioner's data directory.
-func (c *chaos) runnerDir() string {
-	if c.runner == c.server {
-		return filepath.Join(c.dir, "data", "provisioner")
-	}
-	return filepath.Join(c.dir, "provisioner")
-}
-
 // clean ends what is left, whatever happened.
 func (c *chaos) clean() {
-	for _, v := range []*victim{c.runner, c.server} {
-		if v != nil {
-			v.stop()
-			if c.t.Failed() {
-				c.t.Logf("%s:\n%s", v.name, v.tail())
-			}
+	for _, v := range append(c.runners, c.server) {
+		v.stop()
+		if c.t.Failed() {
+			c.t.Logf("%s:\n%s", v.name, v.tail())
 		}
 	}
 	for _, p := range carrying(c.dir) {
@@ -276,17 +269,17 @@ func (c *chaos) nothingIsLeft() {
 			c.fault(stuckJobs, "provisioner %s still has %d", p.Name, p.Running)
 		}
 	}
-	c.runner.stop()
-	c.server.stop()
-	for _, is := range []struct{ pattern, fault string }{
-		{filepath.Join(c.outside, "*"), orphans},
-		{filepath.Join(c.runnerDir(), "workspaces", "*"), orphans},
-		{filepath.Join(c.runnerDir(), "jobs", "*"), stuckJobs},
-		{filepath.Join(c.runnerDir(), "refused", "*"), lostStates},
-	} {
-		if left, err := filepath.Glob(is.pattern); err != nil || len(left) > 0 {
-			c.fault(is.fault, "there are %v, %v", left, err)
+	for _, v := range append(c.runners, c.server) {
+		v.stop()
+	}
+	c.none(orphans, c.outside)
+	for _, data := range c.data {
+		if _, err := os.Stat(filepath.Join(data, "jobs")); err != nil {
+			c.t.Error(err)
 		}
+		c.none(orphans, filepath.Join(data, "workspaces"))
+		c.none(stuckJobs, filepath.Join(data, "jobs"))
+		c.none(lostStates, filepath.Join(data, "refused"))
 	}
 	if left := carrying(c.dir); len(left) > 0 {
 		c.fault(orphans, "processes are left: %v", left)
@@ -294,5 +287,12 @@ func (c *chaos) nothingIsLeft() {
 	log, err := os.ReadFile(c.server.log)
 	if err != nil || strings.Contains(string(log), "put aside") {
 		c.fault(lostStates, "the coordinator put one aside, %v", err)
+	}
+}
+
+// none looks at a directory that must be empty, or not be there.
+func (c *chaos) none(fault, dir string) {
+	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
+		c.fault(fault, "there are %v, %v", left, err)
 	}
 }
