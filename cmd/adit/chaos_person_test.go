@@ -91,8 +91,8 @@ func (p *person) choose() move {
 	}
 	for range 1 + p.dice.IntN(4)/3 {
 		k := kill{what: p.dice.IntN(100), which: p.dice.IntN(2), at: p.dice.Float64(), force: p.dice.IntN(2) == 0}
-		if k.pause = time.Duration(p.dice.IntN(500)) * time.Millisecond; p.dice.IntN(5) == 0 {
-			k.pause = chaosLease + 4*k.pause // it counts as gone
+		if k.pause = time.Duration(p.dice.IntN(500)) * time.Millisecond; p.dice.IntN(3) == 0 {
+			k.pause = chaosAway + 4*k.pause
 		}
 		m.kills = append(m.kills, k)
 	}

@@ -24,9 +24,10 @@ import (
 )
 
 const (
-	// chaosLease is short, so that a provisioner that is away for longer is a
-	// matter of seconds.
-	chaosLease = 5 * time.Second
+	// chaosLease is short, so that it takes seconds to be taken for gone. Who is
+	// away for chaosAway is: that is looked for each second.
+	chaosLease = 3 * time.Second
+	chaosAway  = chaosLease + 2*time.Second
 
 	// chaosPeople is how many move workspaces at once, if each has that many
 	// builds to make.
@@ -46,7 +47,7 @@ func TestChaos(t *testing.T) {
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("there is no Terraform: ", err)
 	}
-	seed, builds := fromEnv(t, "CHAOS_SEED", 8), fromEnv(t, "CHAOS_BUILDS", 10)
+	seed, builds := fromEnv(t, "CHAOS_SEED", 8), fromEnv(t, "CHAOS_BUILDS", 8)
 	t.Logf("CHAOS_SEED=%d CHAOS_BUILDS=%d", seed, builds)
 	all := &tally{counts: make(map[string]int), usual: 1500 * time.Millisecond}
 	t.Run("provisioners apart", func(t *testing.T) { newChaos(t, seed, all, false).run(builds - builds/2) })
