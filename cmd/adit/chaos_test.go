@@ -47,7 +47,7 @@ func TestChaos(t *testing.T) {
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("there is no Terraform: ", err)
 	}
-	seed, builds := fromEnv(t, "CHAOS_SEED", 8), fromEnv(t, "CHAOS_BUILDS", 8)
+	seed, builds := fromEnv(t, "CHAOS_SEED", 13), fromEnv(t, "CHAOS_BUILDS", 8)
 	t.Logf("CHAOS_SEED=%d CHAOS_BUILDS=%d", seed, builds)
 	all := &tally{counts: make(map[string]int), usual: 1500 * time.Millisecond}
 	t.Run("provisioners apart", func(t *testing.T) { newChaos(t, seed, all, false).run(builds - builds/2) })
