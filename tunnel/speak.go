@@ -58,7 +58,7 @@ func (n *Node) speak(ctx context.Context, stream upStream) {
 
 // news returns what there is to say and notes it as said.
 func (n *Node) news(s *said) (ups []*meshv1.Up, bye bool) {
-	verdicts := n.verdictReports()
+	verdicts := n.verdictReports(s.verdicts)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closing {
@@ -95,10 +95,8 @@ func (n *Node) news(s *said) (ups []*meshv1.Up, bye bool) {
 		return p == nil || p.state != peerHere // to be said anew when it is back
 	})
 	for _, v := range verdicts {
-		if key := (verdictKey{v.Path, v.Reason, v.Mtu}); s.verdicts[v.Peer] != key {
-			s.verdicts[v.Peer] = key
-			ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Verdict{Verdict: v}})
-		}
+		s.verdicts[v.Peer] = verdictKey{v.Path, v.Reason, v.Mtu}
+		ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Verdict{Verdict: v}})
 	}
 	maps.DeleteFunc(s.verdicts, func(id string, _ verdictKey) bool { return n.peers[id] == nil })
 	return ups, false

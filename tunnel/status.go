@@ -125,18 +125,25 @@ func (n *Node) pathOf(at path.Path, relayErr error) Path {
 	return Path{Kind: "derp", Addr: region.Relays[0].URL, Region: region.Code}
 }
 
-// verdictReports is what the coordinator gets to know of each peer's path.
-func (n *Node) verdictReports() []*meshv1.Verdict {
+// verdictReports is what the coordinator gets to know of each peer's path that it
+// was not told yet.
+func (n *Node) verdictReports(said map[string]verdictKey) []*meshv1.Verdict {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var reports []*meshv1.Verdict
 	for _, p := range n.peers {
 		d := n.describeLocked(p, nil)
-		r := &meshv1.Verdict{Peer: d.ID, Path: d.Path.Kind, Mtu: uint32(d.Path.MTU)}
-		if v := d.Verdict; v != nil {
-			r.Reason, r.Evidence, r.Fix = v.Code, v.Evidence, v.Fix
+		v := d.Verdict
+		if v == nil {
+			v = &Verdict{}
 		}
-		reports = append(reports, r)
+		if said[d.ID] == (verdictKey{d.Path.Kind, v.Code, uint32(d.Path.MTU)}) {
+			continue
+		}
+		reports = append(reports, &meshv1.Verdict{
+			Peer: d.ID, Path: d.Path.Kind, Mtu: uint32(d.Path.MTU),
+			Reason: v.Code, Evidence: v.Evidence, Fix: v.Fix,
+		})
 	}
 	return reports
 }
