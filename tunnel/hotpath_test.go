@@ -3,6 +3,7 @@ package tunnel
 import (
 	"bytes"
 	"net/netip"
+	"os"
 	"testing"
 
 	"golang.zx2c4.com/wireguard/tun"
@@ -23,6 +24,8 @@ func (m *treadmill) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	}
 	return len(m.packets), nil
 }
+
+func (*treadmill) File() *os.File { return nil }
 
 func (m *treadmill) Write(bufs [][]byte, _ int) (int, error) { return len(bufs), nil }
 

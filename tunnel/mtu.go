@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
@@ -41,6 +42,8 @@ const deviceOffset = 16
 type destination interface {
 	// MTU is the largest packet, in bytes, that the path carries.
 	MTU() int
+	// RTT is the path's round trip; zero while not known.
+	RTT() time.Duration
 	// EnsureInDevice waits until the WireGuard device knows the peer, or until
 	// is closed.
 	EnsureInDevice(until <-chan struct{})
@@ -70,13 +73,15 @@ type fittingDevice struct {
 	mu    sync.RWMutex
 	paths map[netip.Addr]destination // by mesh address; guarded by mu
 
-	waiting [][]byte // packets that found no room; the reader's own
+	queue   *standing // what waits to be read; the reader's own, as the next
+	waiting [][]byte  // packets that found no room
 }
 
 func newFittingDevice(dev tun.Device, fragments bool) *fittingDevice {
 	return &fittingDevice{
 		Device: dev, fragments: fragments, closed: make(chan struct{}),
 		paths: make(map[netip.Addr]destination),
+		queue: newStanding(dev.File()),
 	}
 }
 
@@ -103,15 +108,15 @@ func (f *fittingDevice) Close() error {
 	return f.Device.Close()
 }
 
-// mtuTo returns the largest packet that the path to dst carries, and has the
-// device know the peer there.
-func (f *fittingDevice) mtuTo(dst netip.Addr) int {
+// pathTo returns the largest packet that the path to dst carries and its round
+// trip, and has the device know the peer there.
+func (f *fittingDevice) pathTo(dst netip.Addr) (mtu int, rtt time.Duration) {
 	to := f.path(dst)
 	if to == nil {
-		return minIPv6MTU
+		return minIPv6MTU, 0
 	}
 	to.EnsureInDevice(f.closed)
-	return to.MTU()
+	return to.MTU(), to.RTT()
 }
 
 // Read reads packets that fit.
@@ -125,6 +130,7 @@ func (f *fittingDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error
 		f.waiting = f.waiting[n:]
 		return n, nil
 	}
+	f.queue.look()
 	n, err := f.Device.Read(bufs, sizes, offset)
 	if err != nil {
 		return n, err
@@ -137,7 +143,10 @@ func (f *fittingDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error
 			continue // the mesh speaks IPv6 alone
 		}
 		dst := netip.AddrFrom16([16]byte(packet[24:40]))
-		mtu := f.mtuTo(dst)
+		mtu, rtt := f.pathTo(dst)
+		if f.queue.sheds(packet, rtt) {
+			continue
+		}
 		clampMSS(packet, mtu)
 		if len(packet) > mtu {
 			f.tooBig(packet, mtu, dst == told)

@@ -3,8 +3,10 @@ package tunnel
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -31,6 +33,8 @@ func (w *wire) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	return n, nil
 }
 
+func (*wire) File() *os.File { return nil }
+
 func (w *wire) Write(bufs [][]byte, offset int) (int, error) {
 	for _, b := range bufs {
 		w.in = append(w.in, bytes.Clone(b[offset:]))
@@ -41,6 +45,7 @@ func (w *wire) Write(bufs [][]byte, offset int) (int, error) {
 type fixedMTU int
 
 func (m fixedMTU) MTU() int                           { return int(m) }
+func (fixedMTU) RTT() time.Duration                   { return time.Millisecond }
 func (fixedMTU) EnsureInDevice(until <-chan struct{}) {}
 func (fixedMTU) NoteOpened(packets, large int)        {}
 

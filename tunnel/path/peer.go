@@ -235,6 +235,10 @@ func (p *Peer) MTU() int {
 	return (r.limit - wgOverhead) / wgPadding * wgPadding
 }
 
+// RTT is the round trip of the direct path that packets take; zero while they take
+// a relay, or it is not known.
+func (p *Peer) RTT() time.Duration { return p.route.Load().rtt }
+
 // Path is how packets to a peer travel at present.
 type Path struct {
 	// Direct is the peer's UDP address; invalid while relayed.

@@ -17,6 +17,8 @@ type route struct {
 	// guard is how long packets may go unanswered before small ones take
 	// every way.
 	guard time.Duration
+	// rtt is the round trip of direct; zero while not known.
+	rtt time.Duration
 }
 
 // relayUse says which packets go over the relay.
@@ -44,6 +46,7 @@ func (m *machine) route() route {
 	r.limit = c.mtu.limit()
 	r.also = m.second()
 	r.guard = guardFor<<m.alarms + 2*c.rtt
+	r.rtt = c.rtt
 	return r
 }
 
