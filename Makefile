@@ -4,6 +4,7 @@
 # make chaos  200 builds while coordinator, provisioner and Terraform are killed
 # make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab
 # make build  bin/adit
+# make agents  bin/agents/adit-OS-ARCH, which adit server --agent-binaries serves
 # make provider  bin/terraform-provider-adit, the same program under another name
 
 GO      ?= go
@@ -13,10 +14,16 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The checkout may belong to another user than the one who builds.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
-.PHONY: build provider run test test-short fuzz chaos bench lint generate deps
+.PHONY: build agents provider run test test-short fuzz chaos bench lint generate deps
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
+
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+agents: $(PLATFORMS:%=bin/agents/%)
+bin/agents/%:
+	CGO_ENABLED=0 GOOS=$(*D) GOARCH=$(*F) $(GO) build -trimpath -ldflags '$(LDFLAGS)' \
+		-o bin/agents/adit-$(*D)-$(*F)$(if $(filter windows,$(*D)),.exe) ./cmd/adit
 
 provider:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/terraform-provider-adit ./cmd/adit

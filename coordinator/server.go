@@ -62,6 +62,9 @@ type Config struct {
 	// and CancelGrace how long Terraform may take to end once it is interrupted.
 	// Zero means 30 s and 2 min.
 	JobLease, CancelGrace time.Duration
+	// AgentBinaries is the directory of what agents of other platforms download, named
+	// adit-OS-ARCH; empty is none.
+	AgentBinaries string
 	// Relays is the relay map that nodes get.
 	Relays *meshv1.Relays
 	// Mounts are handlers of other rooms, by pattern of http.ServeMux.
@@ -126,7 +129,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.provisionerRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { provisionerv1.RegisterProvisionerServer(r, s.workspaces) })
 
 	web := api.New(api.Config{
-		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {

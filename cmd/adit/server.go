@@ -37,6 +37,7 @@ var stunPorts = []uint{3478, 3479}
 
 type serverFlags struct {
 	listen, accessURL, dataDir, postgresURL, stateKeyFile string
+	agentBinaries                                         string
 	relay                                                 bool
 	tlsCert, tlsKey                                       string
 	stunPorts                                             []uint
@@ -67,6 +68,7 @@ func newServerCmd(a *app) *cobra.Command {
 	shared.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the database and the relay's key are kept")
 	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
 	shared.StringVar(&f.stateKeyFile, "state-key-file", "", "keys that seal Terraform's states (default: state.key in the data directory)")
+	flags.StringVar(&f.agentBinaries, "agent-binaries", "", "directory with adit-OS-ARCH for agents of other platforms to download (see make agents)")
 	flags.BoolVar(&f.relay, "relay", true, "run the embedded relay")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")
@@ -114,6 +116,9 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if f.jobLease < time.Second {
 		return usagef("--job-lease %v: want 1s or more", f.jobLease)
 	}
+	if info, err := os.Stat(f.agentBinaries); f.agentBinaries != "" && (err != nil || !info.IsDir()) {
+		return usagef("--agent-binaries %s: there is no such directory; make agents fills one", f.agentBinaries)
+	}
 	log := a.logger(slog.LevelInfo)
 	// The relay's libraries write to the standard logger, about events that are
 	// none, and their tone is not ours.
@@ -150,7 +155,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 
 	var server *coordinator.Server // set before the relay has clients
 	conf := coordinator.Config{
-		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, Relays: &meshv1.Relays{},
+		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, AgentBinaries: f.agentBinaries, Relays: &meshv1.Relays{},
 		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, Version: version, Logger: log,
 	}
 	if f.relay {

@@ -2,20 +2,12 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"runtime"
 	"strings"
-	"sync"
 	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -45,15 +37,15 @@ func (a *API) registerAgents(h huma.API) {
 		OperationID: "agent-logs", Method: http.MethodGet, Path: "/api/v1/workspaces/{owner}/{name}/agents/{agent}/logs",
 		Summary: "The log of an agent's scripts, a JSON object a line", Security: signedIn(), Metadata: map[string]any{endless: true},
 	}, a.agentLogs)
-	program := newProgram(a.Program)
+	programs := newPrograms(a.Programs)
 	huma.Register(h, huma.Operation{
 		OperationID: "agent-binary", Method: http.MethodGet, Path: agent + "/binary/{os}/{arch}",
 		Summary: "The program that an agent runs; its SHA-256 is in the header Adit-Sha256", Metadata: map[string]any{endless: true},
-	}, program.binary)
+	}, programs.binary)
 	huma.Register(h, huma.Operation{
 		OperationID: "agent-digest", Method: http.MethodGet, Path: agent + "/binary/{os}/{arch}/sha256",
 		Summary: "The SHA-256 of the program that an agent runs, in hex",
-	}, program.digestText)
+	}, programs.digestText)
 }
 
 func (a *API) manifest(ctx context.Context, _ *struct{}) (*body[sdk.Manifest], error) {
@@ -116,101 +108,4 @@ func (a *API) agentLogs(ctx context.Context, in *struct {
 		}
 	}
 	return nil, a.problem(store.ErrNotFound)
-}
-
-// program is what agents download: it is this very program, and no secret.
-type program struct {
-	file string
-	// digest is the SHA-256 of the file. It is taken once: an upgrade that
-	// replaces the file is followed by a restart.
-	digest func() (string, error)
-}
-
-func newProgram(file string) *program {
-	p := &program{file: file}
-	p.digest = sync.OnceValues(func() (string, error) {
-		f, err := p.open()
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		sum := sha256.New()
-		if _, err := io.Copy(sum, f); err != nil {
-			return "", fmt.Errorf("digest of %s: %w", f.Name(), err)
-		}
-		return hex.EncodeToString(sum.Sum(nil)), nil
-	})
-	return p
-}
-
-// open opens the program. By way of /proc it is the one that runs, also when an
-// upgrade has replaced the file meanwhile.
-func (p *program) open() (*os.File, error) {
-	if p.file != "" {
-		return os.Open(p.file)
-	}
-	if f, err := os.Open("/proc/self/exe"); err == nil {
-		return f, nil
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return os.Open(self)
-}
-
-type platformPath struct {
-	OS   string `path:"os" maxLength:"32"`
-	Arch string `path:"arch" maxLength:"32"`
-}
-
-var errNoProgram = errors.New("no program for this platform")
-
-// serves reports which platforms the program is for: its own.
-func (p *program) serves(in *platformPath) error {
-	if in.OS != runtime.GOOS || in.Arch != runtime.GOARCH {
-		return huma.Error404NotFound(fmt.Sprintf("%v: this coordinator has one for %s/%s alone; build adit for %s/%s and start it there by hand",
-			errNoProgram, runtime.GOOS, runtime.GOARCH, printable(in.OS), printable(in.Arch)))
-	}
-	return nil
-}
-
-func (p *program) digestText(_ context.Context, in *platformPath) (*raw, error) {
-	if err := p.serves(in); err != nil {
-		return nil, err
-	}
-	digest, err := p.digest()
-	if err != nil {
-		return nil, huma.Error503ServiceUnavailable("the program cannot be read", err)
-	}
-	return &raw{ContentType: "text/plain", Body: []byte(digest + "\n")}, nil
-}
-
-func (p *program) binary(_ context.Context, in *platformPath) (*huma.StreamResponse, error) {
-	if err := p.serves(in); err != nil {
-		return nil, err
-	}
-	digest, err := p.digest()
-	if err != nil {
-		return nil, huma.Error503ServiceUnavailable("the program cannot be read", err)
-	}
-	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		f, err := p.open()
-		if err != nil {
-			ctx.SetStatus(http.StatusServiceUnavailable)
-			return
-		}
-		defer f.Close()
-		r, w := humachi.Unwrap(ctx)
-		w.Header().Set("Adit-Sha256", digest)
-		w.Header().Set("ETag", `"`+digest+`"`)
-		w.Header().Set("Content-Type", "application/octet-stream")
-		// Parts and what is known already need not be sent again.
-		info, err := f.Stat()
-		if err != nil {
-			ctx.SetStatus(http.StatusServiceUnavailable)
-			return
-		}
-		http.ServeContent(w, r, "adit", info.ModTime(), f)
-	}}, nil
 }

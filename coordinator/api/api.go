@@ -57,8 +57,9 @@ type Config struct {
 	// Closing, when it is closed, ends answers that would go on for long. Nil
 	// is never.
 	Closing <-chan struct{}
-	// Program is the file that agents download; empty is this process's own.
-	Program string
+	// Programs is the directory of what agents of other platforms download, named
+	// adit-OS-ARCH; empty is none.
+	Programs string
 	// AccessURL is where people and agents reach the coordinator; nil means by
 	// whatever name a request came.
 	AccessURL *url.URL

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -176,7 +177,28 @@ func TestAgentsDownloadTheirProgram(t *testing.T) {
 	if _, body := d.send(t, http.MethodGet, path+"/sha256", "", nil); strings.TrimSpace(body) != want {
 		t.Errorf("digest %s, want %s", body, want)
 	}
-	if resp, body := d.send(t, http.MethodGet, "/api/v1/agent/binary/plan9/mips", "", nil); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, runtime.GOOS) {
-		t.Errorf("another platform: %d %s, want 404", resp.StatusCode, body)
+	for _, other := range []string{"plan9/mips", "linux/..%2F..%2Fetc"} {
+		if resp, body := d.send(t, http.MethodGet, "/api/v1/agent/binary/"+other, "", nil); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, runtime.GOOS) {
+			t.Errorf("another platform: %d %s, want 404", resp.StatusCode, body)
+		}
+	}
+}
+
+func TestAgentsOfOtherPlatformsDownloadTheirs(t *testing.T) {
+	dir := t.TempDir()
+	p := newPrograms(dir)
+	windows := &platformPath{OS: "windows", Arch: "arm64"}
+	if _, err := p.digestText(t.Context(), windows); err == nil || !strings.Contains(err.Error(), "make agents") {
+		t.Errorf("there is none yet: %v", err)
+	}
+	for _, version := range []string{"one", "the next"} { // while the coordinator runs
+		if err := os.WriteFile(filepath.Join(dir, "adit-windows-arm64.exe"), []byte(version), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := sha256.Sum256([]byte(version))
+		got, err := p.digestText(t.Context(), windows)
+		if err != nil || strings.TrimSpace(string(got.Body)) != hex.EncodeToString(want[:]) {
+			t.Errorf("digest %+v of %q, %v", got, version, err)
+		}
 	}
 }
