@@ -31,9 +31,12 @@ import (
 const (
 	nicID = 1
 
-	// Socket buffers: the default suits a LAN, the maximum holds a gigabit at
-	// 60 ms. gVisor moves between them as the round trip asks.
-	bufMin, bufDefault, bufMax = 4 << 10, 1 << 20, 8 << 20
+	// Socket buffers: the defaults suit a LAN, the maximum holds a gigabit at
+	// 60 ms. gVisor moves between them as the round trip asks. What is to be sent
+	// is in memory before it has to be, so that buffer starts smaller: ten
+	// connections to peers that are slow would hold 10 MiB.
+	bufMin, bufMax           = 4 << 10, 8 << 20
+	recvDefault, sendDefault = 1 << 20, 256 << 10
 
 	// maxOpening bounds connections that a peer has begun and nobody has
 	// accepted yet.
@@ -93,8 +96,8 @@ func (s *Stack) tune() error {
 	noRACK := tcpip.TCPRecovery(0)
 	cubic := tcpip.CongestionControlOption("cubic")
 	moderate := tcpip.TCPModerateReceiveBufferOption(true)
-	recv := tcpip.TCPReceiveBufferSizeRangeOption{Min: bufMin, Default: bufDefault, Max: bufMax}
-	send := tcpip.TCPSendBufferSizeRangeOption{Min: bufMin, Default: bufDefault, Max: bufMax}
+	recv := tcpip.TCPReceiveBufferSizeRangeOption{Min: bufMin, Default: recvDefault, Max: bufMax}
+	send := tcpip.TCPSendBufferSizeRangeOption{Min: bufMin, Default: sendDefault, Max: bufMax}
 	for _, opt := range []tcpip.SettableTransportProtocolOption{&sack, &noRACK, &cubic, &moderate, &recv, &send} {
 		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, opt); err != nil {
 			return fmt.Errorf("set %T: %v", opt, err)
