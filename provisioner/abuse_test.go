@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/aditmesh/adit/pkg/archive"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 )
 
@@ -213,7 +214,7 @@ func TestArchivesReachNothingOutside(t *testing.T) {
 		"link":      {Name: "x", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"},
 		"hard link": {Name: "x", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"},
 		"device":    {Name: "x", Typeflag: tar.TypeChar},
-		"too large": {Name: "x", Typeflag: tar.TypeReg, Size: maxUnpacked + 1},
+		"too large": {Name: "x", Typeflag: tar.TypeReg, Size: archive.MaxUnpacked + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -224,7 +225,7 @@ func TestArchivesReachNothingOutside(t *testing.T) {
 			}
 			w.Flush()
 			zipped.Close()
-			if err := unpack(&out, t.TempDir()); err == nil {
+			if err := archive.Unpack(out.Bytes(), t.TempDir()); err == nil {
 				t.Error("it was unpacked")
 			}
 		})

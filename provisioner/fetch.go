@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/aditmesh/adit/pkg/archive"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 )
 
@@ -26,23 +27,23 @@ const (
 // fetch gets the template and, for a build, the state it starts from. It returns
 // the template's digest.
 func (j *job) fetch() ([]byte, error) {
-	var archive []byte
+	var packed []byte
 	err := j.p.link.call(j.ctx, "fetch the template", func(ctx context.Context, c provisionerv1.ProvisionerClient) error {
 		stream, err := c.Archive(ctx, j.ref)
 		if err != nil {
 			return err
 		}
-		archive, err = gather(stream, maxArchive)
+		packed, err = gather(stream, maxArchive)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	digest := sha256.Sum256(archive)
+	digest := sha256.Sum256(packed)
 	if want := j.work.GetArchiveDigest(); len(want) > 0 && !bytes.Equal(digest[:], want) {
 		return nil, fmt.Errorf("template arrived damaged: its digest is %x, not %x", digest, want)
 	}
-	if err := unpack(bytes.NewReader(archive), j.dir.files()); err != nil {
+	if err := archive.Unpack(packed, j.dir.files()); err != nil {
 		return nil, err
 	}
 	if j.work.GetBuild() == nil {

@@ -27,7 +27,7 @@ func newRotateStateKeyCmd(a *app, f *serverFlags) *cobra.Command {
 			if err := flagsFromEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			if os.Getenv(stateKeyEnv) != "" && f.stateKeyFile == "" {
+			if f.keysInEnv() {
 				return usagef("the keys are in %s; put a line of `openssl rand -base64 32` before them, and restart the server", stateKeyEnv)
 			}
 			if err := workspaces.Rotate(f.keyFile()); err != nil {
@@ -48,7 +48,7 @@ func useNewestKey(ctx context.Context, f serverFlags, keys *workspaces.Keyring, 
 	n, err := reseal(ctx)
 	switch {
 	case err != nil:
-	case os.Getenv(stateKeyEnv) != "" && f.stateKeyFile == "":
+	case f.keysInEnv():
 		log.Info("states are sealed with the first key; the others can be removed", "states", n, "from", stateKeyEnv)
 	default:
 		if err = keys.ForgetOlder(f.keyFile()); err == nil {
@@ -63,8 +63,8 @@ func useNewestKey(ctx context.Context, f serverFlags, keys *workspaces.Keyring, 
 // stateKeys returns the keys that seal states: those of the environment, else of
 // the file that was named, else of one in the data directory.
 func stateKeys(f serverFlags) (*workspaces.Keyring, error) {
-	if text := os.Getenv(stateKeyEnv); text != "" && f.stateKeyFile == "" {
-		keys, err := workspaces.ParseKeys(text)
+	if f.keysInEnv() {
+		keys, err := workspaces.ParseKeys(os.Getenv(stateKeyEnv))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", stateKeyEnv, err)
 		}
@@ -72,6 +72,9 @@ func stateKeys(f serverFlags) (*workspaces.Keyring, error) {
 	}
 	return workspaces.LoadKeys(f.keyFile())
 }
+
+// keysInEnv reports whether the environment has the keys, and no file.
+func (f serverFlags) keysInEnv() bool { return os.Getenv(stateKeyEnv) != "" && f.stateKeyFile == "" }
 
 func (f serverFlags) keyFile() string {
 	if f.stateKeyFile != "" {
