@@ -3,6 +3,7 @@ package tunnel
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"go4.org/netipx"
 	"golang.zx2c4.com/wireguard/tun"
@@ -33,11 +34,12 @@ type filteredDevice struct {
 	// out and in meter the packets between this device and the sockets.
 	out, in *meter
 
-	mu   sync.RWMutex // guards what follows
-	self netip.Addr
 	// answers admits answers alone. All filters share the flows it knows.
-	answers *filter.Filter
-	allow   map[netip.Addr]*admission
+	answers atomic.Pointer[filter.Filter]
+	allow   addressed[*admission]
+
+	mu   sync.Mutex // held by who changes the rules; guards what follows
+	self netip.Addr
 }
 
 // admission is what one peer may send.
@@ -47,14 +49,14 @@ type admission struct {
 }
 
 func newFilteredDevice(dev tun.Device) *filteredDevice {
-	return &filteredDevice{
-		Device:  dev,
-		parsed:  sync.Pool{New: func() any { return new(packet.Parsed) }},
-		answers: filter.NewAllowNone(logger.Discard, new(netipx.IPSet)),
-		allow:   make(map[netip.Addr]*admission),
-		opened:  func([][]byte, int) {},
-		out:     newMeter(maxOutbound), in: newMeter(maxInbound),
+	f := &filteredDevice{
+		Device: dev,
+		parsed: sync.Pool{New: func() any { return new(packet.Parsed) }},
+		opened: func([][]byte, int) {},
+		out:    newMeter(maxOutbound), in: newMeter(maxInbound),
 	}
+	f.answers.Store(filter.NewAllowNone(logger.Discard, new(netipx.IPSet)))
+	return f
 }
 
 // setSelf says which address packets are let in to. Flows that this node began
@@ -66,8 +68,8 @@ func (f *filteredDevice) setSelf(self netip.Addr) {
 		return
 	}
 	f.self = self
-	f.answers = f.newFilterLocked(nil)
-	for peer, a := range f.allow {
+	f.answers.Store(f.newFilterLocked(nil))
+	for peer, a := range f.allow.each() {
 		f.allowLocked(peer, a.rules)
 	}
 }
@@ -78,7 +80,7 @@ func (f *filteredDevice) setAllowed(peer netip.Addr, rules []*meshv1.Allow) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(rules) == 0 {
-		delete(f.allow, peer)
+		f.allow.remove(peer)
 		return
 	}
 	f.allowLocked(peer, rules)
@@ -89,7 +91,7 @@ func (f *filteredDevice) allowLocked(peer netip.Addr, rules []*meshv1.Allow) {
 	for _, rule := range rules {
 		matches = append(matches, match(peer, f.self, rule))
 	}
-	f.allow[peer] = &admission{rules, f.newFilterLocked(matches)}
+	f.allow.set(peer, &admission{rules, f.newFilterLocked(matches)})
 }
 
 func (f *filteredDevice) newFilterLocked(matches []filter.Match) *filter.Filter {
@@ -99,13 +101,13 @@ func (f *filteredDevice) newFilterLocked(matches []filter.Match) *filter.Filter 
 	if err != nil {
 		localSet = new(netipx.IPSet) // an invalid address admits nothing
 	}
-	return filter.New(matches, nil, localSet, new(netipx.IPSet), f.answers, logger.Discard)
+	return filter.New(matches, nil, localSet, new(netipx.IPSet), f.answers.Load(), logger.Discard)
 }
 
-// admitsLocked reports whether a packet may come in.
-func (f *filteredDevice) admitsLocked(p *packet.Parsed) bool {
-	rules := f.answers
-	if a := f.allow[p.Src.Addr()]; a != nil {
+// admits reports whether a packet may come in.
+func (f *filteredDevice) admits(p *packet.Parsed) bool {
+	rules := f.answers.Load()
+	if a := f.allow.get(p.Src.Addr().As16()); a != nil {
 		rules = a.filter
 	}
 	return rules.RunIn(p, 0) == filter.Accept
@@ -145,9 +147,7 @@ func (f *filteredDevice) Read(bufs [][]byte, sizes []int, offset int) (int, erro
 	n, err := f.Device.Read(bufs, sizes, offset)
 	if n > 0 {
 		f.out.enter(n)
-		f.mu.RLock()
-		rules := f.answers
-		f.mu.RUnlock()
+		rules := f.answers.Load()
 		p := f.parsed.Get().(*packet.Parsed)
 		for i := range n {
 			p.Decode(bufs[i][offset : offset+sizes[i]])
@@ -164,14 +164,12 @@ func (f *filteredDevice) Write(bufs [][]byte, offset int) (int, error) {
 	f.opened(bufs, offset)
 	p := f.parsed.Get().(*packet.Parsed)
 	kept := bufs[:0]
-	f.mu.RLock()
 	for _, buf := range bufs {
 		p.Decode(buf[offset:])
-		if f.admitsLocked(p) {
+		if f.admits(p) {
 			kept = append(kept, buf)
 		}
 	}
-	f.mu.RUnlock()
 	f.parsed.Put(p)
 	if len(kept) > 0 {
 		if _, err := f.Device.Write(kept, offset); err != nil {

@@ -70,8 +70,7 @@ type fittingDevice struct {
 	closeOnce sync.Once
 	closed    chan struct{}
 
-	mu    sync.RWMutex
-	paths map[netip.Addr]destination // by mesh address; guarded by mu
+	paths addressed[destination]
 
 	queue   *standing // what waits to be read; the reader's own, as the next
 	waiting [][]byte  // packets that found no room
@@ -79,27 +78,17 @@ type fittingDevice struct {
 
 func newFittingDevice(dev tun.Device, fragments bool) *fittingDevice {
 	return &fittingDevice{
-		Device: dev, fragments: fragments, closed: make(chan struct{}),
-		paths: make(map[netip.Addr]destination),
-		queue: newStanding(dev.File()),
+		Device: dev, fragments: fragments, closed: make(chan struct{}), queue: newStanding(dev.File()),
 	}
 }
 
 // setPath says what leads to a mesh address; nil is nothing.
 func (f *fittingDevice) setPath(addr netip.Addr, to destination) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if to == nil {
-		delete(f.paths, addr)
+		f.paths.remove(addr)
 		return
 	}
-	f.paths[addr] = to
-}
-
-func (f *fittingDevice) path(addr netip.Addr) destination {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.paths[addr]
+	f.paths.set(addr, to)
 }
 
 // Close ends Read, also where it waits for a peer.
@@ -110,8 +99,8 @@ func (f *fittingDevice) Close() error {
 
 // pathTo returns the largest packet that the path to dst carries and its round
 // trip, and has the device know the peer there.
-func (f *fittingDevice) pathTo(dst netip.Addr) (mtu int, rtt time.Duration) {
-	to := f.path(dst)
+func (f *fittingDevice) pathTo(dst [16]byte) (mtu int, rtt time.Duration) {
+	to := f.paths.get(dst)
 	if to == nil {
 		return minIPv6MTU, 0
 	}
@@ -135,14 +124,14 @@ func (f *fittingDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error
 	if err != nil {
 		return n, err
 	}
-	var told netip.Addr // who was answered already
+	var told [16]byte // who was answered already
 	kept := 0
 	for i := range n {
 		packet := bufs[i][offset : offset+sizes[i]]
 		if len(packet) < ipv6HeaderLen || packet[0]>>4 != 6 {
 			continue // the mesh speaks IPv6 alone
 		}
-		dst := netip.AddrFrom16([16]byte(packet[24:40]))
+		dst := [16]byte(packet[24:40])
 		mtu, rtt := f.pathTo(dst)
 		if f.queue.sheds(packet, rtt) {
 			continue
@@ -175,7 +164,7 @@ func (f *fittingDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error
 func (f *fittingDevice) Write(bufs [][]byte, offset int) (int, error) {
 	for _, buf := range bufs {
 		if packet := buf[offset:]; opensTCP(packet) {
-			if p := f.path(netip.AddrFrom16([16]byte(packet[8:24]))); p != nil {
+			if p := f.paths.get([16]byte(packet[8:24])); p != nil {
 				clampMSS(packet, p.MTU())
 			}
 		}
@@ -189,7 +178,7 @@ func (f *fittingDevice) noteOpened(bufs [][]byte, offset int) {
 	if len(first) < ipv6HeaderLen {
 		return
 	}
-	from := f.path(netip.AddrFrom16([16]byte(first[8:24])))
+	from := f.paths.get([16]byte(first[8:24]))
 	if from == nil {
 		return
 	}

@@ -37,7 +37,9 @@ const (
 type standing struct {
 	waits   func() bool // whether there is anything in the queue
 	epoch   time.Time
-	emptyAt time.Duration // when it was last seen empty, since epoch
+	bulk    bool          // a packet was read that might have to go
+	lookAt  time.Duration // when the queue was last looked at, since epoch
+	emptyAt time.Duration // when it was last seen empty
 	nextAt  time.Duration // when another packet may go
 	gone    int           // since then
 }
@@ -50,10 +52,15 @@ func newStanding(f *os.File) *standing {
 	return nil
 }
 
-// look is to be called before each read.
+// look is to be called before each read. It takes a system call, which packets
+// that never go anyway, and those on an idle link, are spared.
 func (s *standing) look() {
-	if s != nil && !s.waits() {
-		s.emptyAt, s.gone = time.Since(s.epoch), 0
+	if s == nil || !s.bulk {
+		return
+	}
+	s.bulk, s.lookAt = false, time.Since(s.epoch)
+	if !s.waits() {
+		s.emptyAt, s.gone = s.lookAt, 0
 	}
 }
 
@@ -66,7 +73,11 @@ func (s *standing) sheds(packet []byte, rtt time.Duration) bool {
 	if rtt == 0 {
 		rtt = unknownRTT
 	}
+	s.bulk = true
 	now, most := time.Since(s.epoch), max(standsFor, standsForRTTs*rtt)
+	if now-s.lookAt >= most { // whatever stood here then is no longer known
+		s.lookAt, s.emptyAt, s.gone = now, now, 0
+	}
 	if now-s.emptyAt < most || s.gone > 0 && now < s.nextAt {
 		return false
 	}

@@ -75,7 +75,9 @@ func TestAQueueThatEmptiesLosesNothing(t *testing.T) {
 func TestOnlyFullSegmentsOfTCPGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &standing{waits: func() bool { return true }, epoch: time.Now()}
-		time.Sleep(time.Second)
+		if at := shedding(s, 10, time.Millisecond); len(at) > 0 {
+			t.Fatalf("gone after %v ms", at)
+		}
 		udp := segment(1400, 0)
 		udp[6] = 17
 		for name, p := range map[string][]byte{"small": segment(100, 0), "UDP": udp} {
@@ -89,6 +91,25 @@ func TestOnlyFullSegmentsOfTCPGo(t *testing.T) {
 		}
 		if s.sheds(segment(1400, 0), time.Millisecond) {
 			t.Error("two went at once")
+		}
+	})
+}
+
+func TestAnIdleLinkIsNotLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks := 0
+		s := &standing{waits: func() bool { looks++; return true }, epoch: time.Now()}
+		for range 100 {
+			s.look()
+			s.sheds(segment(100, 0), time.Millisecond)
+			time.Sleep(time.Second)
+		}
+		if looks > 0 {
+			t.Errorf("%d looks for packets that never go", looks)
+		}
+		s.look()
+		if s.sheds(segment(1400, 0), time.Millisecond) {
+			t.Error("the first segment after a pause went: nobody knew what stood there")
 		}
 	})
 }

@@ -78,6 +78,7 @@ type Bind struct {
 	seed  maphash.Seed
 
 	home    atomic.Uint32 // own home region; 0 none
+	addrs   atomic.Uint64 // how often byAddr has changed; changed under mu
 	socks   atomic.Pointer[sockets]
 	offload offload
 	inbox   chan inbound

@@ -81,6 +81,7 @@ func (b *Bind) forgetLocked(p *Peer) {
 			delete(b.byAddr, addr)
 		}
 	}
+	b.addrs.Add(1)
 }
 
 // pingable keeps what we are willing to ping of a peer's addresses.
@@ -390,4 +391,5 @@ func (b *Bind) learnAddr(p *Peer, addr netip.AddrPort) {
 		}
 	}
 	b.byAddr[addr] = p
+	b.addrs.Add(1)
 }

@@ -13,10 +13,10 @@ import (
 // receiver returns the function that reads sock for the device. What is not
 // WireGuard is handled on the way, and its size reported as zero.
 func (b *Bind) receiver(sock *socket, closed <-chan struct{}) conn.ReceiveFunc {
+	// The sender of the last packet is most often that of the next.
+	run := recvRun{bind: b}
 	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
-		// The sender of the last packet is most often that of the next.
-		run := recvRun{bind: b}
-		defer func() { b.cfg.OnReceived(run.total) }()
+		run.total = 0
 		n, err := sock.read(bufs, func(i, n int, from netip.AddrPort) {
 			sizes[i] = 0
 			if n == 0 {
@@ -40,6 +40,7 @@ func (b *Bind) receiver(sock *socket, closed <-chan struct{}) conn.ReceiveFunc {
 			}
 		})
 		run.flush()
+		b.cfg.OnReceived(run.total)
 		if err != nil {
 			sock, err = b.reopen(sock, closed)
 		}
@@ -102,16 +103,18 @@ type recvRun struct {
 	bind *Bind
 	from netip.AddrPort
 	peer *Peer
-	came counters
-	// total is how many packets were taken.
+	// addrs is which state of Bind.byAddr said that from is peer's.
+	addrs uint64
+	came  counters
+	// total is how many packets of a read were taken.
 	total int
 }
 
 // take notes a packet of n bytes. It reports false when it is from no peer.
 func (r *recvRun) take(n int, from netip.AddrPort) bool {
-	if from != r.from {
+	if addrs := r.bind.addrs.Load(); from != r.from || addrs != r.addrs {
 		r.flush()
-		r.from, r.peer = from, r.bind.peerAt(from)
+		r.from, r.addrs, r.peer = from, addrs, r.bind.peerAt(from)
 	}
 	if r.peer == nil {
 		return false

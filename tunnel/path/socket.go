@@ -124,6 +124,9 @@ func (s *socket) read(bufs [][]byte, each func(i, n int, from netip.AddrPort)) (
 
 // writeBatch sends bufs to addr, in one system call where it can.
 func (s *socket) writeBatch(bufs [][]byte, addr netip.AddrPort) error {
+	if len(bufs) == 1 { // as most are on an idle link, where the rest would be cold
+		return s.write(bufs[0], addr)
+	}
 	if batch := s.batch(); batch != nil {
 		refused, err := offloadRefused(batch.WriteBatchTo(bufs, addr, packet.GeneveHeader{}, 0))
 		if err != nil && len(bufs) > 1 && s.joins() && !errors.Is(err, syscall.ENOBUFS) {
