@@ -93,6 +93,11 @@ func (n *Node) applyPeer(m *meshv1.Peer) error {
 		}
 	}
 	n.updateLayersLocked(p, true)
+	if n.wants[p.id] && !p.path.InDevice() {
+		// What is wanted will be spoken to at once: the device gets to know it while
+		// the far end does, and not when the first packet waits.
+		return n.programPeer(p)
+	}
 	return nil
 }
 
