@@ -103,7 +103,7 @@ ends share the machine, so figures say little elsewhere; ratios do.
 `, "`", rounds, machine())
 	b.WriteString("## The bar\n\n")
 	writeMarkdown(&b, r.bars())
-	fmt.Fprintf(&b, "\nA ratio is ours to theirs, the median of all rounds'. Times to meet count from when both ends are up, and are the worse end's; “never” is not within %v.\n", meetWithin)
+	fmt.Fprintf(&b, "\nA ratio is ours to theirs, the median of all rounds'. Times to meet count from when both ends are up, which is that they know their network and each other, and are the worse end's; “never” is not within %v.\n", meetWithin)
 	b.WriteString("\n## Everything\n\nMedians, and in brackets the least and the most.\n")
 	for _, t := range tables() {
 		rows := r.rows(t, func(v []float64) string {

@@ -39,6 +39,9 @@ func adit(ctx context.Context, conf role.Config, v *role.Voice) error {
 	if err := v.Say(role.Ready{Addr: node.Address().String(), ID: node.ID()}); err != nil {
 		return err
 	}
+	if conf.Events {
+		node.Network(ctx) // being up includes knowing where one is, as it does for the others
+	}
 	if conf.Peer != "" {
 		linkCtx, cancel := context.WithTimeout(ctx, linkTimeout)
 		defer cancel()
