@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
@@ -98,9 +99,9 @@ func (a *API) agentLogs(ctx context.Context, in *struct {
 	Agent string `path:"agent" maxLength:"64"`
 	LogQuery
 }) (*huma.StreamResponse, error) {
-	w, err := a.find(ctx, in.Owner, in.Name)
+	w, err := a.find(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
-		return nil, a.problem(err)
+		return nil, err
 	}
 	for _, agent := range w.Agents {
 		if strings.EqualFold(agent.Name, in.Agent) {

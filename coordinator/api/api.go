@@ -198,19 +198,6 @@ func signedIn() []map[string][]string { return []map[string][]string{{userScheme
 // asAgent marks an operation as one that needs a token of an agent.
 func asAgent() []map[string][]string { return []map[string][]string{{agentScheme: {}}} }
 
-// owns returns an error unless the caller is an owner of the deployment; what
-// names what is theirs alone.
-func (a *API) owns(ctx context.Context, what string) error {
-	u, err := a.Store.UserByID(ctx, caller(ctx).UserID)
-	if err != nil {
-		return a.problem(err)
-	}
-	if u.Role != store.RoleOwner {
-		return huma.Error403Forbidden("only owners of the deployment may " + what)
-	}
-	return nil
-}
-
 // problem turns an error into what the caller gets to know of it.
 func (a *API) problem(err error) huma.StatusError {
 	if p := refusal(err); p != nil {

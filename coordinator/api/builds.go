@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -46,11 +47,12 @@ func (a *API) registerBuilds(h huma.API) {
 	}, a.buildLogs)
 }
 
-// made finds a workspace of the caller's that a template makes.
-func (a *API) made(ctx context.Context, owner, name string) (store.Workspace, error) {
-	w, err := a.find(ctx, owner, name)
+// made finds a workspace that a template makes and the caller may do something
+// with.
+func (a *API) made(ctx context.Context, action auth.Action, owner, name string) (store.Workspace, error) {
+	w, err := a.find(ctx, action, owner, name)
 	if err != nil {
-		return w, a.problem(err)
+		return w, err
 	}
 	if w.External {
 		return w, huma.Error422UnprocessableEntity("workspace " + w.Name + " is external: no template makes it, so there is nothing to build")
@@ -62,11 +64,11 @@ func (a *API) renameWorkspace(ctx context.Context, in *struct {
 	WorkspacePath
 	Body sdk.Rename
 }) (*body[sdk.Workspace], error) {
-	w, err := a.find(ctx, in.Owner, in.Name)
-	if err == nil {
-		err = a.Workspaces.Rename(ctx, w.ID, in.Body.Name)
-	}
+	w, err := a.find(ctx, auth.Update, in.Owner, in.Name)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.Workspaces.Rename(ctx, w.ID, in.Body.Name); err != nil {
 		return nil, a.problem(err)
 	}
 	return a.getWorkspace(ctx, &WorkspacePath{Owner: in.Owner, Name: in.Body.Name})
@@ -76,7 +78,11 @@ func (a *API) createBuild(ctx context.Context, in *struct {
 	WorkspacePath
 	Body sdk.NewBuild
 }) (*body[sdk.Build], error) {
-	w, err := a.made(ctx, in.Owner, in.Name)
+	action := auth.Operate
+	if in.Body.Transition == string(store.Delete) {
+		action = auth.Delete
+	}
+	w, err := a.made(ctx, action, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -122,9 +128,9 @@ func (a *API) answerBuild(b store.Build) (*body[sdk.Build], error) {
 }
 
 func (a *API) listBuilds(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.Build]], error) {
-	w, err := a.find(ctx, in.Owner, in.Name)
+	w, err := a.find(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
-		return nil, a.problem(err)
+		return nil, err
 	}
 	list, err := a.Workspaces.Builds(ctx, w.ID)
 	if err != nil {
@@ -141,11 +147,11 @@ func (a *API) listBuilds(ctx context.Context, in *WorkspacePath) (*body[sdk.List
 	return &body[sdk.List[sdk.Build]]{sdk.List[sdk.Build]{Items: items}}, nil
 }
 
-// build finds a build of a workspace of the caller's.
-func (a *API) build(ctx context.Context, in *BuildPath) (store.Build, error) {
-	w, err := a.find(ctx, in.Owner, in.Name)
+// build finds a build of a workspace that the caller may do something with.
+func (a *API) build(ctx context.Context, action auth.Action, in *BuildPath) (store.Build, error) {
+	w, err := a.find(ctx, action, in.Owner, in.Name)
 	if err != nil {
-		return store.Build{}, a.problem(err)
+		return store.Build{}, err
 	}
 	b, err := a.Workspaces.BuildByNumber(ctx, w.ID, in.Number)
 	if err != nil {
@@ -155,7 +161,7 @@ func (a *API) build(ctx context.Context, in *BuildPath) (store.Build, error) {
 }
 
 func (a *API) getBuild(ctx context.Context, in *BuildPath) (*body[sdk.Build], error) {
-	b, err := a.build(ctx, in)
+	b, err := a.build(ctx, auth.Read, in)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +172,7 @@ func (a *API) cancelBuild(ctx context.Context, in *struct {
 	BuildPath
 	Body sdk.Cancel
 }) (*struct{}, error) {
-	b, err := a.build(ctx, &in.BuildPath)
+	b, err := a.build(ctx, auth.Operate, &in.BuildPath)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +183,7 @@ func (a *API) buildLogs(ctx context.Context, in *struct {
 	BuildPath
 	LogQuery
 }) (*huma.StreamResponse, error) {
-	b, err := a.build(ctx, &in.BuildPath)
+	b, err := a.build(ctx, auth.Read, &in.BuildPath)
 	if err != nil {
 		return nil, err
 	}

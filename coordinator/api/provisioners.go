@@ -30,10 +30,8 @@ func (a *API) registerProvisioners(h huma.API) {
 	}, a.deleteProvisionerKey)
 }
 
-const manageProvisioners = "manage provisioners"
-
 func (a *API) listProvisioners(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Provisioner]], error) {
-	if err := a.owns(ctx, manageProvisioners); err != nil {
+	if err := a.allowAny(ctx, auth.List, auth.Provisioners); err != nil {
 		return nil, err
 	}
 	list, err := a.Workspaces.Provisioners(ctx)
@@ -51,7 +49,7 @@ func (a *API) listProvisioners(ctx context.Context, _ *struct{}) (*body[sdk.List
 }
 
 func (a *API) listProvisionerKeys(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.ProvisionerKey]], error) {
-	if err := a.owns(ctx, manageProvisioners); err != nil {
+	if err := a.allowAny(ctx, auth.List, auth.Provisioners); err != nil {
 		return nil, err
 	}
 	list, err := a.Workspaces.ProvisionerKeys(ctx)
@@ -66,7 +64,7 @@ func (a *API) listProvisionerKeys(ctx context.Context, _ *struct{}) (*body[sdk.L
 }
 
 func (a *API) createProvisionerKey(ctx context.Context, in *body[sdk.CreateProvisionerKey]) (*body[sdk.CreatedProvisionerKey], error) {
-	if err := a.owns(ctx, manageProvisioners); err != nil {
+	if err := a.allowAny(ctx, auth.Create, auth.Provisioners); err != nil {
 		return nil, err
 	}
 	if err := checkTexts(in.Body.Tags); err != nil {
@@ -84,7 +82,7 @@ func keyJSON(k store.ProvisionerKey) sdk.ProvisionerKey {
 }
 
 func (a *API) deleteProvisionerKey(ctx context.Context, in *TemplatePath) (*struct{}, error) {
-	if err := a.owns(ctx, manageProvisioners); err != nil {
+	if err := a.allowAny(ctx, auth.Delete, auth.Provisioners); err != nil {
 		return nil, err
 	}
 	if !isText(in.Name) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -28,16 +29,12 @@ func (a *API) registerState(h huma.API) {
 
 // anybodys finds anybody's workspace for an owner of the deployment: a state is
 // full of secrets, and broken ones are theirs to mend.
-func (a *API) anybodys(ctx context.Context, owner, name string) (store.Workspace, error) {
-	if err := a.owns(ctx, "handle states"); err != nil {
+func (a *API) anybodys(ctx context.Context, action auth.Action, owner, name string) (store.Workspace, error) {
+	if err := a.allowAny(ctx, action, auth.State); err != nil {
 		return store.Workspace{}, err
 	}
 	if owner == self {
-		w, err := a.find(ctx, owner, name)
-		if err != nil {
-			return w, a.problem(err)
-		}
-		return w, nil
+		owner = caller(ctx).Username
 	}
 	if !isText(owner) || !isText(name) {
 		return store.Workspace{}, a.problem(store.ErrNotFound)
@@ -50,7 +47,7 @@ func (a *API) anybodys(ctx context.Context, owner, name string) (store.Workspace
 }
 
 func (a *API) pullState(ctx context.Context, in *WorkspacePath) (*raw, error) {
-	w, err := a.anybodys(ctx, in.Owner, in.Name)
+	w, err := a.anybodys(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +63,7 @@ func (a *API) pushState(ctx context.Context, in *struct {
 	WorkspacePath
 	Body sdk.PushedState
 }) (*struct{}, error) {
-	w, err := a.anybodys(ctx, in.Owner, in.Name)
+	w, err := a.anybodys(ctx, auth.Update, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,14 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/archive"
@@ -88,13 +90,15 @@ func (a *API) listTemplates(ctx context.Context, _ *struct{}) (*body[sdk.List[sd
 	}
 	items := make([]sdk.Template, 0, len(list))
 	for _, t := range list {
-		items = append(items, templateJSON(t))
+		if auth.Allowed(caller(ctx), auth.Read, templateObject(t)) {
+			items = append(items, templateJSON(t))
+		}
 	}
 	return &body[sdk.List[sdk.Template]]{sdk.List[sdk.Template]{Items: items}}, nil
 }
 
-// template finds a template by name.
-func (a *API) template(ctx context.Context, name string) (store.Template, error) {
+// template finds a template, by name, that the caller may do something with.
+func (a *API) template(ctx context.Context, action auth.Action, name string) (store.Template, error) {
 	if !isText(name) {
 		return store.Template{}, a.problem(store.ErrNotFound)
 	}
@@ -102,11 +106,11 @@ func (a *API) template(ctx context.Context, name string) (store.Template, error)
 	if err != nil {
 		return t, a.problem(err)
 	}
-	return t, nil
+	return t, a.allow(ctx, action, templateObject(t))
 }
 
 func (a *API) getTemplate(ctx context.Context, in *TemplatePath) (*body[sdk.Template], error) {
-	t, err := a.template(ctx, in.Name)
+	t, err := a.template(ctx, auth.Read, in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -126,10 +130,7 @@ func (a *API) getTemplate(ctx context.Context, in *TemplatePath) (*body[sdk.Temp
 }
 
 func (a *API) deleteTemplate(ctx context.Context, in *TemplatePath) (*struct{}, error) {
-	if err := a.owns(ctx, "delete templates"); err != nil {
-		return nil, err
-	}
-	t, err := a.template(ctx, in.Name)
+	t, err := a.template(ctx, auth.Delete, in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -139,13 +140,12 @@ func (a *API) deleteTemplate(ctx context.Context, in *TemplatePath) (*struct{}, 
 	return nil, nil
 }
 
-// pushTemplate takes what runs on provisioners, with what they may do: hence
-// from owners of the deployment alone.
+// pushTemplate takes what runs on provisioners, with what they may do.
 func (a *API) pushTemplate(ctx context.Context, in *struct {
 	TemplatePath
 	Body sdk.PushVersion
 }) (*body[sdk.TemplateVersion], error) {
-	if err := a.owns(ctx, "push templates"); err != nil {
+	if err := a.mayPush(ctx, in.Name); err != nil {
 		return nil, err
 	}
 	if err := checkTexts(in.Body.Tags, in.Body.Variables); err != nil {
@@ -158,11 +158,27 @@ func (a *API) pushTemplate(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	t, err := a.template(ctx, in.Name)
+	t, err := a.template(ctx, auth.Read, in.Name)
 	if err != nil {
 		return nil, err
 	}
 	return a.answerVersion(v, t)
+}
+
+// mayPush returns an error unless the caller may push a version of a template,
+// which is made by it if it is new.
+func (a *API) mayPush(ctx context.Context, name string) error {
+	t, err := store.Template{}, store.ErrNotFound
+	if isText(name) {
+		t, err = a.Workspaces.Template(ctx, name)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return a.allow(ctx, auth.Create, auth.Object{Type: auth.Template, Organization: store.DefaultOrganization})
+	case err != nil:
+		return a.problem(err)
+	}
+	return a.allow(ctx, auth.Update, templateObject(t))
 }
 
 func (a *API) answerVersion(v store.TemplateVersion, t store.Template) (*body[sdk.TemplateVersion], error) {
@@ -195,7 +211,7 @@ func checkTexts(maps ...map[string]string) error {
 }
 
 func (a *API) listVersions(ctx context.Context, in *TemplatePath) (*body[sdk.List[sdk.TemplateVersion]], error) {
-	t, err := a.template(ctx, in.Name)
+	t, err := a.template(ctx, auth.Read, in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -214,9 +230,10 @@ func (a *API) listVersions(ctx context.Context, in *TemplatePath) (*body[sdk.Lis
 	return &body[sdk.List[sdk.TemplateVersion]]{sdk.List[sdk.TemplateVersion]{Items: items}}, nil
 }
 
-// version finds a version of a template by its number.
-func (a *API) version(ctx context.Context, in *VersionPath) (store.Template, store.TemplateVersion, error) {
-	t, err := a.template(ctx, in.Name)
+// version finds a version, by its number, of a template that the caller may do
+// something with.
+func (a *API) version(ctx context.Context, action auth.Action, in *VersionPath) (store.Template, store.TemplateVersion, error) {
+	t, err := a.template(ctx, action, in.Name)
 	if err != nil {
 		return t, store.TemplateVersion{}, err
 	}
@@ -232,8 +249,17 @@ func (a *API) version(ctx context.Context, in *VersionPath) (store.Template, sto
 	return t, store.TemplateVersion{}, a.problem(store.ErrNotFound)
 }
 
+// source finds a version whose files the caller may read.
+func (a *API) source(ctx context.Context, in *VersionPath) (store.TemplateVersion, error) {
+	t, v, err := a.version(ctx, auth.Read, in)
+	if err != nil {
+		return v, err
+	}
+	return v, a.allow(ctx, auth.Read, auth.Object{Type: auth.TemplateSource, Organization: t.OrganizationID})
+}
+
 func (a *API) getVersion(ctx context.Context, in *VersionPath) (*body[sdk.TemplateVersion], error) {
-	t, v, err := a.version(ctx, in)
+	t, v, err := a.version(ctx, auth.Read, in)
 	if err != nil {
 		return nil, err
 	}
@@ -241,10 +267,7 @@ func (a *API) getVersion(ctx context.Context, in *VersionPath) (*body[sdk.Templa
 }
 
 func (a *API) pullTemplate(ctx context.Context, in *VersionPath) (*raw, error) {
-	if err := a.owns(ctx, "read the files of templates"); err != nil {
-		return nil, err
-	}
-	_, v, err := a.version(ctx, in)
+	v, err := a.source(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -256,10 +279,7 @@ func (a *API) pullTemplate(ctx context.Context, in *VersionPath) (*raw, error) {
 }
 
 func (a *API) activateVersion(ctx context.Context, in *VersionPath) (*struct{}, error) {
-	if err := a.owns(ctx, "activate versions of templates"); err != nil {
-		return nil, err
-	}
-	_, v, err := a.version(ctx, in)
+	_, v, err := a.version(ctx, auth.Update, in)
 	if err != nil {
 		return nil, err
 	}
@@ -276,26 +296,20 @@ func (a *API) cancelVersion(ctx context.Context, in *struct {
 	VersionPath
 	Body sdk.Cancel
 }) (*struct{}, error) {
-	if err := a.owns(ctx, "cancel imports"); err != nil {
-		return nil, err
-	}
-	_, v, err := a.version(ctx, &in.VersionPath)
+	_, v, err := a.version(ctx, auth.Update, &in.VersionPath)
 	if err != nil {
 		return nil, err
 	}
 	return nil, a.cancel(ctx, v.Import, in.Body.Force)
 }
 
-// versionLogs is for owners of the deployment: an import may say what is in
-// the files.
+// versionLogs is for those who may read the files: an import may say what is in
+// them.
 func (a *API) versionLogs(ctx context.Context, in *struct {
 	VersionPath
 	LogQuery
 }) (*huma.StreamResponse, error) {
-	if err := a.owns(ctx, "read the logs of imports"); err != nil {
-		return nil, err
-	}
-	_, v, err := a.version(ctx, &in.VersionPath)
+	v, err := a.source(ctx, &in.VersionPath)
 	if err != nil {
 		return nil, err
 	}

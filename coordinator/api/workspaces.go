@@ -53,7 +53,7 @@ func (a *API) listWorkspaces(ctx context.Context, in *struct {
 	var list []store.Workspace
 	var err error
 	if in.Owner == "all" {
-		if err := a.owns(ctx, "see everybody's workspaces"); err != nil {
+		if err := a.allowAny(ctx, auth.List, auth.Workspace); err != nil {
 			return nil, err
 		}
 		list, err = a.Store.AllWorkspaces(ctx)
@@ -74,16 +74,16 @@ func (a *API) createWorkspace(ctx context.Context, in *body[sdk.CreateWorkspace]
 	if in.Body.External == (in.Body.Template != "") {
 		return nil, huma.Error422UnprocessableEntity("a workspace is made from a template, or is external: set one of the two")
 	}
+	who := caller(ctx)
 	if !in.Body.External {
 		return a.createFromTemplate(ctx, in.Body)
 	}
-	u, err := a.Store.UserByID(ctx, caller(ctx).UserID)
-	if err != nil {
-		return nil, a.problem(err)
+	if err := a.allow(ctx, auth.Create, newWorkspace(who.UserID, store.DefaultOrganization)); err != nil {
+		return nil, err
 	}
 	text, hash := secret.New()
 	w, err := a.Store.CreateWorkspace(ctx, store.NewWorkspace{
-		OwnerID: u.ID, OwnerName: u.Username, Name: in.Body.Name, External: true,
+		OwnerID: who.UserID, OwnerName: who.Username, Name: in.Body.Name, External: true,
 		AgentName: agentName, AgentTokenHash: hash,
 	})
 	if err != nil {
@@ -114,6 +114,15 @@ func (a *API) createFromTemplate(ctx context.Context, req sdk.CreateWorkspace) (
 	if err != nil {
 		return nil, a.problem(err)
 	}
+	if err := a.allow(ctx, auth.Read, templateObject(t)); err != nil {
+		return nil, noSuchTemplate(req.Template)
+	}
+	if err := a.allow(ctx, auth.Use, templateObject(t)); err != nil {
+		return nil, err
+	}
+	if err := a.allow(ctx, auth.Create, newWorkspace(caller(ctx).UserID, t.OrganizationID)); err != nil {
+		return nil, err
+	}
 	c := workspaces.Create{OwnerID: caller(ctx).UserID, Name: req.Name, TemplateID: t.ID, Parameters: req.Parameters, InitiatorID: caller(ctx).UserID}
 	if req.Version > 0 {
 		if c.VersionID, err = a.versionID(ctx, t.ID, req.Version); err != nil {
@@ -135,24 +144,20 @@ func noSuchTemplate(name string) error {
 	return huma.Error422UnprocessableEntity("there is no template " + printable(name))
 }
 
-// find returns a workspace of the caller's. Anybody else's does not exist.
-func (a *API) find(ctx context.Context, owner, name string) (store.Workspace, error) {
-	who := caller(ctx)
+// find returns a workspace that the caller may do something with. One that they
+// may not read does not exist.
+func (a *API) find(ctx context.Context, action auth.Action, owner, name string) (store.Workspace, error) {
 	if !isText(owner) || !isText(name) {
-		return store.Workspace{}, store.ErrNotFound
+		return store.Workspace{}, a.problem(store.ErrNotFound)
 	}
 	if owner == self {
-		u, err := a.Store.UserByID(ctx, who.UserID)
-		if err != nil {
-			return store.Workspace{}, err
-		}
-		owner = u.Username
+		owner = caller(ctx).Username
 	}
 	w, err := a.Store.WorkspaceByName(ctx, owner, name)
-	if err == nil && w.OwnerID != who.UserID {
-		err = store.ErrNotFound
+	if err != nil {
+		return w, a.problem(err)
 	}
-	return w, err
+	return w, a.allow(ctx, action, workspaceObject(w))
 }
 
 // isText reports whether Postgres can compare s with a name. A path may hold
@@ -166,9 +171,9 @@ type WorkspacePath struct {
 }
 
 func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Workspace], error) {
-	w, err := a.find(ctx, in.Owner, in.Name)
+	w, err := a.find(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
-		return nil, a.problem(err)
+		return nil, err
 	}
 	described, err := a.describe(ctx, w)
 	if err != nil {
@@ -178,9 +183,9 @@ func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Wo
 }
 
 func (a *API) listConnections(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.Connection]], error) {
-	w, err := a.find(ctx, in.Owner, in.Name)
+	w, err := a.find(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
-		return nil, a.problem(err)
+		return nil, err
 	}
 	items := []sdk.Connection{}
 	for _, agent := range w.Agents {
@@ -206,14 +211,14 @@ func viewJSON(v *mesh.View) *sdk.PathView {
 }
 
 func (a *API) deleteWorkspace(ctx context.Context, in *WorkspacePath) (*struct{}, error) {
-	w, err := a.find(ctx, in.Owner, in.Name)
-	if err == nil && !w.External {
+	w, err := a.find(ctx, auth.Delete, in.Owner, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if !w.External {
 		return nil, huma.Error409Conflict("workspace " + w.Name + " is made from a template, which has to take down what it made: ask for a build with transition delete")
 	}
-	if err == nil {
-		err = a.Store.DeleteWorkspace(ctx, w.ID)
-	}
-	if err != nil {
+	if err := a.Store.DeleteWorkspace(ctx, w.ID); err != nil {
 		return nil, a.problem(err)
 	}
 	for _, agent := range w.Agents {

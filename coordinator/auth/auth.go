@@ -42,8 +42,15 @@ type Identity struct {
 	UserID uuid.UUID
 	// AgentID is set for agents.
 	AgentID uuid.UUID
-	// TokenID is the API token's, set for people.
-	TokenID uuid.UUID
+	// TokenID is the API token's, set for people, and Username what they are
+	// called.
+	TokenID  uuid.UUID
+	Username string
+	// Role is what a person is in the deployment, Organizations what they are in
+	// each that they belong to, and Scopes what their token narrows that to.
+	Role          store.Role
+	Organizations map[uuid.UUID]store.Role
+	Scopes        Scopes
 	// KeyID is the provisioner key's, zero for provisioners built in, and Tags
 	// are what it gives to its provisioners.
 	KeyID uuid.UUID
@@ -60,7 +67,7 @@ const (
 
 // Store is what authentication reads and writes.
 type Store interface {
-	LiveToken(ctx context.Context, id uuid.UUID) (store.Token, error)
+	LiveToken(ctx context.Context, id uuid.UUID) (store.LiveToken, error)
 	TouchToken(ctx context.Context, id uuid.UUID) error
 	CreateToken(ctx context.Context, userID uuid.UUID, name string, secretHash []byte, expires *time.Time) (store.Token, error)
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
@@ -112,7 +119,10 @@ func (a *Authenticator) user(ctx context.Context, rest string) (Identity, error)
 			return Identity{}, fmt.Errorf("auth: %w", err)
 		}
 	}
-	return Identity{Kind: User, UserID: t.UserID, TokenID: t.ID}, nil
+	return Identity{
+		Kind: User, UserID: t.UserID, TokenID: t.ID, Username: t.Username,
+		Role: t.Role, Organizations: t.Organizations, Scopes: t.Scopes,
+	}, nil
 }
 
 func (a *Authenticator) agent(ctx context.Context, rest string) (Identity, error) {

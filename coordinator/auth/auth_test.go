@@ -24,14 +24,14 @@ type memory struct {
 
 var errAway = errors.New("connection refused")
 
-func (m *memory) LiveToken(_ context.Context, id uuid.UUID) (store.Token, error) {
+func (m *memory) LiveToken(_ context.Context, id uuid.UUID) (store.LiveToken, error) {
 	if m.away {
-		return store.Token{}, errAway
+		return store.LiveToken{}, errAway
 	}
 	if t, ok := m.tokens[id]; ok {
-		return t, nil
+		return store.LiveToken{Token: t}, nil
 	}
-	return store.Token{}, store.ErrNotFound
+	return store.LiveToken{}, store.ErrNotFound
 }
 
 func (m *memory) TouchToken(context.Context, uuid.UUID) error { return nil }

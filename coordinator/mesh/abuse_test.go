@@ -76,13 +76,13 @@ func (v *village) deleteAgent() {
 	v.hub.AgentDeleted(v.agent)
 }
 
-func (v *village) LiveToken(_ context.Context, id uuid.UUID) (store.Token, error) {
+func (v *village) LiveToken(_ context.Context, id uuid.UUID) (store.LiveToken, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.revoked || id != v.token {
-		return store.Token{}, store.ErrNotFound
+		return store.LiveToken{}, store.ErrNotFound
 	}
-	return store.Token{ID: id, UserID: v.user}, nil
+	return store.LiveToken{Token: store.Token{ID: id, UserID: v.user}}, nil
 }
 
 func (v *village) LiveAgent(_ context.Context, id uuid.UUID) (store.MeshAgent, error) {

@@ -56,7 +56,7 @@ type Store interface {
 	JoinClient(ctx context.Context, userID uuid.UUID, resume string, publicKey, discoKey [32]byte) (store.Node, string, error)
 	LeaveClient(ctx context.Context, id uuid.UUID) error
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
-	LiveToken(ctx context.Context, id uuid.UUID) (store.Token, error)
+	LiveToken(ctx context.Context, id uuid.UUID) (store.LiveToken, error)
 	UserByID(ctx context.Context, id uuid.UUID) (store.User, error)
 	NodeKeyKnown(ctx context.Context, publicKey [32]byte) (bool, error)
 	DeleteStaleClients(ctx context.Context, before time.Time, keep []uuid.UUID) (int64, error)
@@ -373,7 +373,9 @@ func (h *Hub) onWant(ctx context.Context, id sessionID, who auth.Identity, peer 
 		return fmt.Errorf("want of %.60q, which is no node id", peer)
 	}
 	a, err := h.cfg.Store.LiveAgent(ctx, agentID)
-	allowed := err == nil && who.Kind == auth.User && a.OwnerID == who.UserID
+	allowed := err == nil && auth.Allowed(who, auth.Connect, auth.Object{
+		Type: auth.Workspace, Instance: true, Owner: a.OwnerID, Organization: a.OrganizationID,
+	})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {

@@ -27,6 +27,7 @@ type Node struct {
 // MeshAgent is what the mesh needs to know of an agent.
 type MeshAgent struct {
 	ID, WorkspaceID, OwnerID            uuid.UUID
+	OrganizationID                      uuid.UUID
 	AgentName, WorkspaceName, OwnerName string
 	TokenHash                           []byte
 	Manifest                            []byte // as Agent's
@@ -36,7 +37,7 @@ type MeshAgent struct {
 func (s *Store) LiveAgent(ctx context.Context, id uuid.UUID) (MeshAgent, error) {
 	a, err := one(ctx, "agent "+id.String(), func(ctx context.Context) (db.LiveAgentRow, error) { return s.q.LiveAgent(ctx, id) })
 	return MeshAgent{
-		ID: a.ID, WorkspaceID: a.WorkspaceID, OwnerID: a.OwnerID,
+		ID: a.ID, WorkspaceID: a.WorkspaceID, OwnerID: a.OwnerID, OrganizationID: a.OrganizationID,
 		AgentName: a.Name, WorkspaceName: a.WorkspaceName, OwnerName: a.OwnerName, TokenHash: a.TokenHash,
 		Manifest: a.Manifest,
 	}, err

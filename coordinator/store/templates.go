@@ -13,6 +13,7 @@ import (
 // Template is a name for versions of Terraform files.
 type Template struct {
 	ID              uuid.UUID
+	OrganizationID  uuid.UUID
 	Name            string
 	Creator         string    // user name
 	ActiveVersionID uuid.UUID // zero until the first import succeeded
@@ -101,7 +102,7 @@ func (s *Store) TemplateByName(ctx context.Context, name string) (Template, erro
 
 func templateFrom(r db.TemplateByNameRow) Template {
 	return Template{
-		ID: r.ID, Name: r.Name, Creator: r.Creator, ActiveVersionID: r.ActiveVersionID.UUID,
+		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, Creator: r.Creator, ActiveVersionID: r.ActiveVersionID.UUID,
 		ActiveNumber: int(r.ActiveNumber), Workspaces: int(r.Workspaces), CreatedAt: r.CreatedAt,
 	}
 }

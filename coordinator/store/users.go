@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -10,14 +11,23 @@ import (
 	"github.com/aditmesh/adit/coordinator/store/internal/db"
 )
 
-// Role is what a user may do beyond what is their own.
+// Role is what a user is, in the deployment or in an organization of it. What
+// each may do is coordinator/auth's to say.
 type Role string
 
 const (
-	// RoleOwner administers the deployment.
-	RoleOwner  Role = "owner"
-	RoleMember Role = "member"
+	RoleOwner         Role = "owner"
+	RoleTemplateAdmin Role = "template-admin"
+	RoleUserAdmin     Role = "user-admin"
+	RoleAuditor       Role = "auditor"
+	RoleMember        Role = "member"
 )
+
+// Roles are all there are, the widest first.
+var Roles = []Role{RoleOwner, RoleUserAdmin, RoleTemplateAdmin, RoleAuditor, RoleMember}
+
+// DefaultOrganization is the organization that every deployment has.
+var DefaultOrganization = uuid.MustParse("00000000-0000-0000-0000-000000000001")
 
 // User is a person.
 type User struct {
@@ -42,6 +52,15 @@ type Token struct {
 	CreatedAt  time.Time
 	ExpiresAt  *time.Time // nil: never
 	LastUsedAt *time.Time // nil: not yet; to the minute
+	Scopes     []string   // none is everything that the user may do
+}
+
+// LiveToken is a token that is good, and what its user is.
+type LiveToken struct {
+	Token
+	Username      string
+	Role          Role
+	Organizations map[uuid.UUID]Role // that the user is in
 }
 
 func userFrom(u db.User) User {
@@ -54,7 +73,7 @@ func userFrom(u db.User) User {
 func tokenFrom(t db.ApiToken) Token {
 	return Token{
 		ID: t.ID, UserID: t.UserID, Name: t.Name, SecretHash: t.SecretHash,
-		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt,
+		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt, Scopes: t.Scopes,
 	}
 }
 
@@ -73,9 +92,7 @@ func (s *Store) CreateFirstUser(ctx context.Context, u NewUser) (User, error) {
 		if n > 0 {
 			return ErrConflict
 		}
-		made, err = q.InsertUser(ctx, db.InsertUserParams{
-			Username: u.Username, Email: u.Email, PasswordHash: u.PasswordHash, Role: string(u.Role),
-		})
+		made, err = insertUser(ctx, q, u)
 		return err
 	})
 	if err != nil {
@@ -86,12 +103,28 @@ func (s *Store) CreateFirstUser(ctx context.Context, u NewUser) (User, error) {
 
 // CreateUser makes a user; ErrConflict if the name or the address is taken.
 func (s *Store) CreateUser(ctx context.Context, u NewUser) (User, error) {
-	made, err := one(ctx, "create user "+u.Username, func(ctx context.Context) (db.User, error) {
-		return s.q.InsertUser(ctx, db.InsertUserParams{
-			Username: u.Username, Email: u.Email, PasswordHash: u.PasswordHash, Role: string(u.Role),
-		})
+	var made db.User
+	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) (err error) {
+		made, err = insertUser(ctx, q, u)
+		return err
 	})
-	return userFrom(made), err
+	if err != nil {
+		return User{}, fmt.Errorf("store: create user %s: %w", u.Username, kind(err))
+	}
+	return userFrom(made), nil
+}
+
+// insertUser makes a user, who is in the default organization.
+func insertUser(ctx context.Context, q *db.Queries, u NewUser) (db.User, error) {
+	made, err := q.InsertUser(ctx, db.InsertUserParams{
+		Username: u.Username, Email: u.Email, PasswordHash: u.PasswordHash, Role: string(u.Role),
+	})
+	if err != nil {
+		return made, err
+	}
+	return made, q.InsertMember(ctx, db.InsertMemberParams{
+		OrganizationID: DefaultOrganization, UserID: made.ID, Role: string(RoleMember),
+	})
 }
 
 // HasUsers reports whether anybody can sign in yet.
@@ -120,10 +153,18 @@ func (s *Store) CreateToken(ctx context.Context, userID uuid.UUID, name string, 
 	return tokenFrom(t), err
 }
 
-// LiveToken finds a token that is neither revoked nor expired.
-func (s *Store) LiveToken(ctx context.Context, id uuid.UUID) (Token, error) {
-	t, err := one(ctx, "token "+id.String(), func(ctx context.Context) (db.ApiToken, error) { return s.q.LiveToken(ctx, id) })
-	return tokenFrom(t), err
+// LiveToken finds a token that is neither revoked nor expired, of a user who is
+// neither suspended nor deleted.
+func (s *Store) LiveToken(ctx context.Context, id uuid.UUID) (LiveToken, error) {
+	r, err := one(ctx, "token "+id.String(), func(ctx context.Context) (db.LiveTokenRow, error) { return s.q.LiveToken(ctx, id) })
+	if err != nil {
+		return LiveToken{}, err
+	}
+	t := LiveToken{Token: tokenFrom(r.ApiToken), Username: r.Username, Role: Role(r.Role)}
+	if err := json.Unmarshal(r.Organizations, &t.Organizations); err != nil {
+		return LiveToken{}, fmt.Errorf("store: organizations of the user of token %s: %w", id, err)
+	}
+	return t, nil
 }
 
 // TouchToken notes that a token was used, at most once a minute.

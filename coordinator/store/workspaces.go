@@ -39,6 +39,7 @@ const (
 // Workspace is a workspace with its agents.
 type Workspace struct {
 	ID, OwnerID     uuid.UUID
+	OrganizationID  uuid.UUID
 	OwnerName, Name string
 	External        bool
 	TemplateID      uuid.UUID // zero for external ones
@@ -104,7 +105,7 @@ func (s *Store) CreateWorkspace(ctx context.Context, n NewWorkspace) (Workspace,
 		return Workspace{}, fmt.Errorf("store: create workspace %s: %w", n.Name, kind(err))
 	}
 	return Workspace{
-		ID: w.ID, OwnerID: w.OwnerID, OwnerName: n.OwnerName, Name: w.Name, External: w.External,
+		ID: w.ID, OwnerID: w.OwnerID, OrganizationID: w.OrganizationID, OwnerName: n.OwnerName, Name: w.Name, External: w.External,
 		Phase: Phase(w.Phase), Version: w.Version, CreatedAt: w.CreatedAt, Agents: []Agent{agentFrom(a)},
 	}, nil
 }
@@ -176,7 +177,7 @@ func (s *Store) SetScriptsState(ctx context.Context, agentID uuid.UUID, state Sc
 
 func workspaceFrom(r db.WorkspaceByNameRow) Workspace {
 	return Workspace{
-		ID: r.ID, OwnerID: r.OwnerID, OwnerName: r.OwnerName, Name: r.Name,
+		ID: r.ID, OwnerID: r.OwnerID, OrganizationID: r.OrganizationID, OwnerName: r.OwnerName, Name: r.Name,
 		External: r.External, TemplateID: r.TemplateID.UUID, Phase: Phase(r.Phase), Version: r.Version, CreatedAt: r.CreatedAt,
 	}
 }

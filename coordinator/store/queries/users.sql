@@ -10,7 +10,7 @@ values ($1, $2, $3, $4)
 returning *;
 
 -- name: UserByName :one
-select * from users where lower(username) = lower(@username);
+select * from users where lower(username) = lower(@username) and deleted_at is null;
 
 -- name: UserByID :one
 select * from users where id = $1;
@@ -21,8 +21,11 @@ values ($1, $2, $3, $4)
 returning *;
 
 -- name: LiveToken :one
-select * from api_tokens
-where id = $1 and revoked_at is null and (expires_at is null or expires_at > now());
+select sqlc.embed(t), u.username, u.role,
+    coalesce((select jsonb_object_agg(m.organization_id, m.role) from organization_members m where m.user_id = u.id), '{}')::jsonb as organizations
+from api_tokens t join users u on u.id = t.user_id
+where t.id = $1 and t.revoked_at is null and (t.expires_at is null or t.expires_at > now())
+and u.suspended_at is null and u.deleted_at is null;
 
 -- name: TokensOfUser :many
 select * from api_tokens

@@ -45,6 +45,8 @@ type ApiToken struct {
 	ExpiresAt  *time.Time
 	LastUsedAt *time.Time
 	RevokedAt  *time.Time
+	Scopes     []string
+	Kind       string
 }
 
 type Build struct {
@@ -60,6 +62,30 @@ type Build struct {
 	Resources         []byte
 	CreatedAt         time.Time
 	FinishedAt        *time.Time
+}
+
+type DeviceLogin struct {
+	ID         uuid.UUID
+	SecretHash []byte
+	UserCode   string
+	Remote     string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	ApprovedBy uuid.NullUUID
+	DeniedAt   *time.Time
+}
+
+type Group struct {
+	ID             uuid.UUID
+	OrganizationID uuid.UUID
+	Name           string
+	CreatedAt      time.Time
+}
+
+type GroupMember struct {
+	GroupID uuid.UUID
+	UserID  uuid.UUID
+	Managed bool
 }
 
 type Job struct {
@@ -92,6 +118,13 @@ type JobLog struct {
 	Line  string
 }
 
+type LoginFailure struct {
+	Name        string
+	Failures    int32
+	LastAt      time.Time
+	LockedUntil *time.Time
+}
+
 type Node struct {
 	ID         uuid.UUID
 	UserID     uuid.UUID
@@ -102,6 +135,19 @@ type Node struct {
 	ResumeHash []byte
 	CreatedAt  time.Time
 	LastSeenAt time.Time
+}
+
+type Organization struct {
+	ID        uuid.UUID
+	Name      string
+	CreatedAt time.Time
+}
+
+type OrganizationMember struct {
+	OrganizationID uuid.UUID
+	UserID         uuid.UUID
+	Role           string
+	CreatedAt      time.Time
 }
 
 type Provisioner struct {
@@ -117,13 +163,14 @@ type Provisioner struct {
 }
 
 type ProvisionerKey struct {
-	ID         uuid.UUID
-	Name       string
-	SecretHash []byte
-	Tags       []byte
-	CreatedBy  uuid.NullUUID
-	CreatedAt  time.Time
-	RevokedAt  *time.Time
+	ID             uuid.UUID
+	Name           string
+	SecretHash     []byte
+	Tags           []byte
+	CreatedBy      uuid.NullUUID
+	CreatedAt      time.Time
+	RevokedAt      *time.Time
+	OrganizationID uuid.UUID
 }
 
 type Template struct {
@@ -133,6 +180,7 @@ type Template struct {
 	ActiveVersionID uuid.NullUUID
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
+	OrganizationID  uuid.UUID
 }
 
 type TemplateVersion struct {
@@ -158,19 +206,30 @@ type User struct {
 	PasswordHash string
 	Role         string
 	CreatedAt    time.Time
+	SuspendedAt  *time.Time
+	DeletedAt    *time.Time
+}
+
+type UserIdentity struct {
+	Issuer     string
+	Subject    string
+	UserID     uuid.UUID
+	CreatedAt  time.Time
+	LastUsedAt time.Time
 }
 
 type Workspace struct {
-	ID          uuid.UUID
-	OwnerID     uuid.UUID
-	Name        string
-	External    bool
-	CreatedAt   time.Time
-	DeletedAt   *time.Time
-	TemplateID  uuid.NullUUID
-	Phase       string
-	Version     int64
-	StateHeldBy uuid.NullUUID
+	ID             uuid.UUID
+	OwnerID        uuid.UUID
+	Name           string
+	External       bool
+	CreatedAt      time.Time
+	DeletedAt      *time.Time
+	TemplateID     uuid.NullUUID
+	Phase          string
+	Version        int64
+	StateHeldBy    uuid.NullUUID
+	OrganizationID uuid.UUID
 }
 
 type WorkspaceState struct {

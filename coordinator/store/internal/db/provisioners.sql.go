@@ -13,7 +13,7 @@ import (
 )
 
 const insertProvisionerKey = `-- name: InsertProvisionerKey :one
-insert into provisioner_keys (name, secret_hash, tags, created_by) values ($1, $2, $3, $4) returning id, name, secret_hash, tags, created_by, created_at, revoked_at
+insert into provisioner_keys (name, secret_hash, tags, created_by) values ($1, $2, $3, $4) returning id, name, secret_hash, tags, created_by, created_at, revoked_at, organization_id
 `
 
 type InsertProvisionerKeyParams struct {
@@ -39,6 +39,7 @@ func (q *Queries) InsertProvisionerKey(ctx context.Context, arg InsertProvisione
 		&i.CreatedBy,
 		&i.CreatedAt,
 		&i.RevokedAt,
+		&i.OrganizationID,
 	)
 	return i, err
 }
@@ -55,7 +56,7 @@ func (q *Queries) KeyOfProvisioner(ctx context.Context, id uuid.UUID) (uuid.Null
 }
 
 const liveProvisionerKey = `-- name: LiveProvisionerKey :one
-select id, name, secret_hash, tags, created_by, created_at, revoked_at from provisioner_keys where id = $1 and revoked_at is null
+select id, name, secret_hash, tags, created_by, created_at, revoked_at, organization_id from provisioner_keys where id = $1 and revoked_at is null
 `
 
 func (q *Queries) LiveProvisionerKey(ctx context.Context, id uuid.UUID) (ProvisionerKey, error) {
@@ -69,12 +70,13 @@ func (q *Queries) LiveProvisionerKey(ctx context.Context, id uuid.UUID) (Provisi
 		&i.CreatedBy,
 		&i.CreatedAt,
 		&i.RevokedAt,
+		&i.OrganizationID,
 	)
 	return i, err
 }
 
 const provisionerKeys = `-- name: ProvisionerKeys :many
-select id, name, secret_hash, tags, created_by, created_at, revoked_at from provisioner_keys where revoked_at is null order by lower(name)
+select id, name, secret_hash, tags, created_by, created_at, revoked_at, organization_id from provisioner_keys where revoked_at is null order by lower(name)
 `
 
 func (q *Queries) ProvisionerKeys(ctx context.Context) ([]ProvisionerKey, error) {
@@ -94,6 +96,7 @@ func (q *Queries) ProvisionerKeys(ctx context.Context) ([]ProvisionerKey, error)
 			&i.CreatedBy,
 			&i.CreatedAt,
 			&i.RevokedAt,
+			&i.OrganizationID,
 		); err != nil {
 			return nil, err
 		}

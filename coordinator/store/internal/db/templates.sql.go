@@ -61,7 +61,7 @@ func (q *Queries) DeleteTemplate(ctx context.Context, id uuid.UUID) error {
 const insertTemplate = `-- name: InsertTemplate :one
 insert into templates (name, created_by) values ($1, $2)
 on conflict (lower(name)) where deleted_at is null do update set name = templates.name
-returning id, name, created_by, active_version_id, created_at, deleted_at
+returning id, name, created_by, active_version_id, created_at, deleted_at, organization_id
 `
 
 type InsertTemplateParams struct {
@@ -79,6 +79,7 @@ func (q *Queries) InsertTemplate(ctx context.Context, arg InsertTemplateParams) 
 		&i.ActiveVersionID,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.OrganizationID,
 	)
 	return i, err
 }
@@ -159,7 +160,7 @@ func (q *Queries) InsertVersionJob(ctx context.Context, arg InsertVersionJobPara
 }
 
 const lockTemplate = `-- name: LockTemplate :one
-select id, name, created_by, active_version_id, created_at, deleted_at from templates where id = $1 and deleted_at is null for no key update
+select id, name, created_by, active_version_id, created_at, deleted_at, organization_id from templates where id = $1 and deleted_at is null for no key update
 `
 
 func (q *Queries) LockTemplate(ctx context.Context, id uuid.UUID) (Template, error) {
@@ -172,6 +173,7 @@ func (q *Queries) LockTemplate(ctx context.Context, id uuid.UUID) (Template, err
 		&i.ActiveVersionID,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.OrganizationID,
 	)
 	return i, err
 }
@@ -192,7 +194,7 @@ func (q *Queries) SetVersionFound(ctx context.Context, arg SetVersionFoundParams
 }
 
 const templateByName = `-- name: TemplateByName :one
-select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, u.username as creator, coalesce(v.number, 0)::int as active_number,
+select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
 join users u on u.id = t.created_by
@@ -207,6 +209,7 @@ type TemplateByNameRow struct {
 	ActiveVersionID uuid.NullUUID
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
+	OrganizationID  uuid.UUID
 	Creator         string
 	ActiveNumber    int32
 	Workspaces      int64
@@ -222,6 +225,7 @@ func (q *Queries) TemplateByName(ctx context.Context, name string) (TemplateByNa
 		&i.ActiveVersionID,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.OrganizationID,
 		&i.Creator,
 		&i.ActiveNumber,
 		&i.Workspaces,
@@ -376,7 +380,7 @@ func (q *Queries) TemplateVersions(ctx context.Context, templateID uuid.UUID) ([
 }
 
 const templates = `-- name: Templates :many
-select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, u.username as creator, coalesce(v.number, 0)::int as active_number,
+select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
 join users u on u.id = t.created_by
@@ -392,6 +396,7 @@ type TemplatesRow struct {
 	ActiveVersionID uuid.NullUUID
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
+	OrganizationID  uuid.UUID
 	Creator         string
 	ActiveNumber    int32
 	Workspaces      int64
@@ -413,6 +418,7 @@ func (q *Queries) Templates(ctx context.Context) ([]TemplatesRow, error) {
 			&i.ActiveVersionID,
 			&i.CreatedAt,
 			&i.DeletedAt,
+			&i.OrganizationID,
 			&i.Creator,
 			&i.ActiveNumber,
 			&i.Workspaces,

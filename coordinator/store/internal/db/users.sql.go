@@ -26,7 +26,7 @@ func (q *Queries) CountUsers(ctx context.Context) (int64, error) {
 const insertToken = `-- name: InsertToken :one
 insert into api_tokens (user_id, name, secret_hash, expires_at)
 values ($1, $2, $3, $4)
-returning id, user_id, name, secret_hash, created_at, expires_at, last_used_at, revoked_at
+returning id, user_id, name, secret_hash, created_at, expires_at, last_used_at, revoked_at, scopes, kind
 `
 
 type InsertTokenParams struct {
@@ -53,6 +53,8 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) (ApiTo
 		&i.ExpiresAt,
 		&i.LastUsedAt,
 		&i.RevokedAt,
+		&i.Scopes,
+		&i.Kind,
 	)
 	return i, err
 }
@@ -60,7 +62,7 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) (ApiTo
 const insertUser = `-- name: InsertUser :one
 insert into users (username, email, password_hash, role)
 values ($1, $2, $3, $4)
-returning id, username, email, password_hash, role, created_at
+returning id, username, email, password_hash, role, created_at, suspended_at, deleted_at
 `
 
 type InsertUserParams struct {
@@ -85,27 +87,44 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) (User, e
 		&i.PasswordHash,
 		&i.Role,
 		&i.CreatedAt,
+		&i.SuspendedAt,
+		&i.DeletedAt,
 	)
 	return i, err
 }
 
 const liveToken = `-- name: LiveToken :one
-select id, user_id, name, secret_hash, created_at, expires_at, last_used_at, revoked_at from api_tokens
-where id = $1 and revoked_at is null and (expires_at is null or expires_at > now())
+select t.id, t.user_id, t.name, t.secret_hash, t.created_at, t.expires_at, t.last_used_at, t.revoked_at, t.scopes, t.kind, u.username, u.role,
+    coalesce((select jsonb_object_agg(m.organization_id, m.role) from organization_members m where m.user_id = u.id), '{}')::jsonb as organizations
+from api_tokens t join users u on u.id = t.user_id
+where t.id = $1 and t.revoked_at is null and (t.expires_at is null or t.expires_at > now())
+and u.suspended_at is null and u.deleted_at is null
 `
 
-func (q *Queries) LiveToken(ctx context.Context, id uuid.UUID) (ApiToken, error) {
+type LiveTokenRow struct {
+	ApiToken      ApiToken
+	Username      string
+	Role          string
+	Organizations []byte
+}
+
+func (q *Queries) LiveToken(ctx context.Context, id uuid.UUID) (LiveTokenRow, error) {
 	row := q.db.QueryRow(ctx, liveToken, id)
-	var i ApiToken
+	var i LiveTokenRow
 	err := row.Scan(
-		&i.ID,
-		&i.UserID,
-		&i.Name,
-		&i.SecretHash,
-		&i.CreatedAt,
-		&i.ExpiresAt,
-		&i.LastUsedAt,
-		&i.RevokedAt,
+		&i.ApiToken.ID,
+		&i.ApiToken.UserID,
+		&i.ApiToken.Name,
+		&i.ApiToken.SecretHash,
+		&i.ApiToken.CreatedAt,
+		&i.ApiToken.ExpiresAt,
+		&i.ApiToken.LastUsedAt,
+		&i.ApiToken.RevokedAt,
+		&i.ApiToken.Scopes,
+		&i.ApiToken.Kind,
+		&i.Username,
+		&i.Role,
+		&i.Organizations,
 	)
 	return i, err
 }
@@ -138,7 +157,7 @@ func (q *Queries) RevokeToken(ctx context.Context, arg RevokeTokenParams) (int64
 }
 
 const tokensOfUser = `-- name: TokensOfUser :many
-select id, user_id, name, secret_hash, created_at, expires_at, last_used_at, revoked_at from api_tokens
+select id, user_id, name, secret_hash, created_at, expires_at, last_used_at, revoked_at, scopes, kind from api_tokens
 where user_id = $1 and revoked_at is null and (expires_at is null or expires_at > now())
 order by created_at
 `
@@ -161,6 +180,8 @@ func (q *Queries) TokensOfUser(ctx context.Context, userID uuid.UUID) ([]ApiToke
 			&i.ExpiresAt,
 			&i.LastUsedAt,
 			&i.RevokedAt,
+			&i.Scopes,
+			&i.Kind,
 		); err != nil {
 			return nil, err
 		}
@@ -183,7 +204,7 @@ func (q *Queries) TouchToken(ctx context.Context, id uuid.UUID) error {
 }
 
 const userByID = `-- name: UserByID :one
-select id, username, email, password_hash, role, created_at from users where id = $1
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where id = $1
 `
 
 func (q *Queries) UserByID(ctx context.Context, id uuid.UUID) (User, error) {
@@ -196,12 +217,14 @@ func (q *Queries) UserByID(ctx context.Context, id uuid.UUID) (User, error) {
 		&i.PasswordHash,
 		&i.Role,
 		&i.CreatedAt,
+		&i.SuspendedAt,
+		&i.DeletedAt,
 	)
 	return i, err
 }
 
 const userByName = `-- name: UserByName :one
-select id, username, email, password_hash, role, created_at from users where lower(username) = lower($1)
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where lower(username) = lower($1) and deleted_at is null
 `
 
 func (q *Queries) UserByName(ctx context.Context, username string) (User, error) {
@@ -214,6 +237,8 @@ func (q *Queries) UserByName(ctx context.Context, username string) (User, error)
 		&i.PasswordHash,
 		&i.Role,
 		&i.CreatedAt,
+		&i.SuspendedAt,
+		&i.DeletedAt,
 	)
 	return i, err
 }

@@ -51,23 +51,24 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 }
 
 const allWorkspaces = `-- name: AllWorkspaces :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null
 order by u.username, w.name
 `
 
 type AllWorkspacesRow struct {
-	ID          uuid.UUID
-	OwnerID     uuid.UUID
-	Name        string
-	External    bool
-	CreatedAt   time.Time
-	DeletedAt   *time.Time
-	TemplateID  uuid.NullUUID
-	Phase       string
-	Version     int64
-	StateHeldBy uuid.NullUUID
-	OwnerName   string
+	ID             uuid.UUID
+	OwnerID        uuid.UUID
+	Name           string
+	External       bool
+	CreatedAt      time.Time
+	DeletedAt      *time.Time
+	TemplateID     uuid.NullUUID
+	Phase          string
+	Version        int64
+	StateHeldBy    uuid.NullUUID
+	OrganizationID uuid.UUID
+	OwnerName      string
 }
 
 func (q *Queries) AllWorkspaces(ctx context.Context) ([]AllWorkspacesRow, error) {
@@ -90,6 +91,7 @@ func (q *Queries) AllWorkspaces(ctx context.Context) ([]AllWorkspacesRow, error)
 			&i.Phase,
 			&i.Version,
 			&i.StateHeldBy,
+			&i.OrganizationID,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err
@@ -179,7 +181,7 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (Agent
 const insertWorkspace = `-- name: InsertWorkspace :one
 insert into workspaces (owner_id, name, external, template_id, phase)
 values ($1, $2, $3, $4, $5)
-returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by
+returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id
 `
 
 type InsertWorkspaceParams struct {
@@ -210,12 +212,13 @@ func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams
 		&i.Phase,
 		&i.Version,
 		&i.StateHeldBy,
+		&i.OrganizationID,
 	)
 	return i, err
 }
 
 const liveAgent = `-- name: LiveAgent :one
-select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, w.owner_id, w.name as workspace_name, u.username as owner_name
+select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name
 from agents a
 join workspaces w on w.id = a.workspace_id
 join users u on u.id = w.owner_id
@@ -237,6 +240,7 @@ type LiveAgentRow struct {
 	Manifest         []byte
 	ScriptsState     string
 	OwnerID          uuid.UUID
+	OrganizationID   uuid.UUID
 	WorkspaceName    string
 	OwnerName        string
 }
@@ -259,6 +263,7 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 		&i.Manifest,
 		&i.ScriptsState,
 		&i.OwnerID,
+		&i.OrganizationID,
 		&i.WorkspaceName,
 		&i.OwnerName,
 	)
@@ -266,7 +271,7 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 }
 
 const lockFreeWorkspace = `-- name: LockFreeWorkspace :one
-select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by from workspaces where id = $1 for no key update skip locked
+select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id from workspaces where id = $1 for no key update skip locked
 `
 
 func (q *Queries) LockFreeWorkspace(ctx context.Context, id uuid.UUID) (Workspace, error) {
@@ -283,6 +288,7 @@ func (q *Queries) LockFreeWorkspace(ctx context.Context, id uuid.UUID) (Workspac
 		&i.Phase,
 		&i.Version,
 		&i.StateHeldBy,
+		&i.OrganizationID,
 	)
 	return i, err
 }
@@ -297,7 +303,7 @@ func (q *Queries) LockOutAgents(ctx context.Context, workspaceID uuid.UUID) erro
 }
 
 const lockWorkspace = `-- name: LockWorkspace :one
-select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by from workspaces where id = $1 for no key update
+select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id from workspaces where id = $1 for no key update
 `
 
 func (q *Queries) LockWorkspace(ctx context.Context, id uuid.UUID) (Workspace, error) {
@@ -314,6 +320,7 @@ func (q *Queries) LockWorkspace(ctx context.Context, id uuid.UUID) (Workspace, e
 		&i.Phase,
 		&i.Version,
 		&i.StateHeldBy,
+		&i.OrganizationID,
 	)
 	return i, err
 }
@@ -397,22 +404,23 @@ func (q *Queries) UpsertAgent(ctx context.Context, arg UpsertAgentParams) error 
 }
 
 const workspaceByID = `-- name: WorkspaceByID :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = $1
 `
 
 type WorkspaceByIDRow struct {
-	ID          uuid.UUID
-	OwnerID     uuid.UUID
-	Name        string
-	External    bool
-	CreatedAt   time.Time
-	DeletedAt   *time.Time
-	TemplateID  uuid.NullUUID
-	Phase       string
-	Version     int64
-	StateHeldBy uuid.NullUUID
-	OwnerName   string
+	ID             uuid.UUID
+	OwnerID        uuid.UUID
+	Name           string
+	External       bool
+	CreatedAt      time.Time
+	DeletedAt      *time.Time
+	TemplateID     uuid.NullUUID
+	Phase          string
+	Version        int64
+	StateHeldBy    uuid.NullUUID
+	OrganizationID uuid.UUID
+	OwnerName      string
 }
 
 func (q *Queries) WorkspaceByID(ctx context.Context, id uuid.UUID) (WorkspaceByIDRow, error) {
@@ -429,13 +437,14 @@ func (q *Queries) WorkspaceByID(ctx context.Context, id uuid.UUID) (WorkspaceByI
 		&i.Phase,
 		&i.Version,
 		&i.StateHeldBy,
+		&i.OrganizationID,
 		&i.OwnerName,
 	)
 	return i, err
 }
 
 const workspaceByName = `-- name: WorkspaceByName :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and lower(u.username) = lower($1) and lower(w.name) = lower($2)
 `
 
@@ -445,17 +454,18 @@ type WorkspaceByNameParams struct {
 }
 
 type WorkspaceByNameRow struct {
-	ID          uuid.UUID
-	OwnerID     uuid.UUID
-	Name        string
-	External    bool
-	CreatedAt   time.Time
-	DeletedAt   *time.Time
-	TemplateID  uuid.NullUUID
-	Phase       string
-	Version     int64
-	StateHeldBy uuid.NullUUID
-	OwnerName   string
+	ID             uuid.UUID
+	OwnerID        uuid.UUID
+	Name           string
+	External       bool
+	CreatedAt      time.Time
+	DeletedAt      *time.Time
+	TemplateID     uuid.NullUUID
+	Phase          string
+	Version        int64
+	StateHeldBy    uuid.NullUUID
+	OrganizationID uuid.UUID
+	OwnerName      string
 }
 
 func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams) (WorkspaceByNameRow, error) {
@@ -472,29 +482,31 @@ func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams
 		&i.Phase,
 		&i.Version,
 		&i.StateHeldBy,
+		&i.OrganizationID,
 		&i.OwnerName,
 	)
 	return i, err
 }
 
 const workspacesOfOwner = `-- name: WorkspacesOfOwner :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.owner_id = $1
 order by w.name
 `
 
 type WorkspacesOfOwnerRow struct {
-	ID          uuid.UUID
-	OwnerID     uuid.UUID
-	Name        string
-	External    bool
-	CreatedAt   time.Time
-	DeletedAt   *time.Time
-	TemplateID  uuid.NullUUID
-	Phase       string
-	Version     int64
-	StateHeldBy uuid.NullUUID
-	OwnerName   string
+	ID             uuid.UUID
+	OwnerID        uuid.UUID
+	Name           string
+	External       bool
+	CreatedAt      time.Time
+	DeletedAt      *time.Time
+	TemplateID     uuid.NullUUID
+	Phase          string
+	Version        int64
+	StateHeldBy    uuid.NullUUID
+	OrganizationID uuid.UUID
+	OwnerName      string
 }
 
 func (q *Queries) WorkspacesOfOwner(ctx context.Context, ownerID uuid.UUID) ([]WorkspacesOfOwnerRow, error) {
@@ -517,6 +529,7 @@ func (q *Queries) WorkspacesOfOwner(ctx context.Context, ownerID uuid.UUID) ([]W
 			&i.Phase,
 			&i.Version,
 			&i.StateHeldBy,
+			&i.OrganizationID,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err
