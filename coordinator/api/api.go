@@ -76,7 +76,7 @@ type API struct {
 func New(cfg Config) http.Handler {
 	a := &API{Config: cfg}
 	r := chi.NewRouter()
-	r.Use(middleware.Recoverer, secure)
+	r.Use(middleware.Recoverer, secure, from)
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	r.Get("/readyz", a.ready)
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
@@ -167,7 +167,8 @@ func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
 			_ = huma.WriteErr(h, ctx, p.GetStatus(), p.Error())
 			return
 		}
-		next(huma.WithValue(ctx, identityKey{}, who))
+		known := huma.WithValue(ctx, identityKey{}, who)
+		next(huma.WithContext(known, store.WithActor(known.Context(), acting(known.Context(), who))))
 	}
 }
 
