@@ -1,9 +1,10 @@
 package api
 
 import (
-	"context"
 	"net"
 	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -33,8 +34,9 @@ var actorKinds = map[auth.Kind]store.ActorKind{
 }
 
 // acting returns the actor of a request whose token is somebody's.
-func acting(ctx context.Context, who auth.Identity) store.Actor {
-	a := store.ActorFrom(ctx)
+func acting(ctx huma.Context, who auth.Identity) store.Actor {
+	a := store.ActorFrom(ctx.Context())
+	a.Reading = ctx.Method() == http.MethodGet
 	a.Kind, a.UserID, a.AgentID, a.TokenID = actorKinds[who.Kind], who.UserID, who.AgentID, who.TokenID
 	return a
 }

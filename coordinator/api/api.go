@@ -168,7 +168,7 @@ func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		known := huma.WithValue(ctx, identityKey{}, who)
-		next(huma.WithContext(known, store.WithActor(known.Context(), acting(known.Context(), who))))
+		next(huma.WithContext(known, store.WithActor(known.Context(), acting(known, who))))
 	}
 }
 

@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 )
 
 // ActorKind says what somebody who changes things is.
@@ -29,6 +32,8 @@ type Actor struct {
 	// Remote is the address that a request came from, RequestID its id.
 	Remote    string `json:"remote,omitempty"`
 	RequestID string `json:"request_id,omitempty"`
+	// Reading is that nothing is to change, so that the database need not know.
+	Reading bool `json:"-"`
 }
 
 type actorKey struct{}
@@ -45,4 +50,31 @@ func ActorFrom(ctx context.Context) Actor {
 		a.Kind = ActorSystem
 	}
 	return a
+}
+
+// actorSetting is where a connection has who acts, for the triggers that write
+// the audit log. pgx keeps the same under it for us.
+const actorSetting = "adit.actor"
+
+// actAs makes a connection that was taken from the pool act for whom ctx says.
+// So no statement can change things in somebody else's name, nor in nobody's.
+func actAs(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	want := ""
+	if a := ActorFrom(ctx); a.Kind != ActorSystem && !a.Reading {
+		text, err := json.Marshal(a)
+		if err != nil {
+			return true, fmt.Errorf("actor: %w", err)
+		}
+		want = string(text)
+	}
+	custom := conn.PgConn().CustomData()
+	if has, _ := custom[actorSetting].(string); has == want {
+		return true, nil
+	}
+	delete(custom, actorSetting)
+	if _, err := conn.Exec(ctx, "select set_config($1, $2, false)", actorSetting, want); err != nil {
+		return false, nil // the connection is not good; the pool tries another
+	}
+	custom[actorSetting] = want
+	return true, nil
 }

@@ -38,6 +38,8 @@ var (
 	ErrTooOld   = errors.New("server is too old")
 	// ErrBusy is that somebody else is at it; a moment later they will be done.
 	ErrBusy = errors.New("somebody else is at it")
+	// ErrGone is that what was asked for is kept no longer.
+	ErrGone = errors.New("is kept no longer")
 )
 
 const (
@@ -74,6 +76,7 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	}
 	cfg.MaxConns = maxConns
 	cfg.ConnConfig.ConnectTimeout = opTimeout
+	cfg.PrepareConn = actAs
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("store: connect to Postgres: %w", err)

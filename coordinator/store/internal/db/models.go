@@ -49,6 +49,23 @@ type ApiToken struct {
 	Kind       string
 }
 
+type AuditLog struct {
+	ID         int64
+	At         time.Time
+	ActorKind  string
+	ActorID    uuid.NullUUID
+	ActorName  string
+	TokenID    uuid.NullUUID
+	Remote     string
+	RequestID  string
+	Action     string
+	Outcome    string
+	ObjectID   uuid.NullUUID
+	ObjectName string
+	Before     []byte
+	After      []byte
+}
+
 type Build struct {
 	ID                uuid.UUID
 	WorkspaceID       uuid.UUID
@@ -73,6 +90,17 @@ type DeviceLogin struct {
 	ExpiresAt  time.Time
 	ApprovedBy uuid.NullUUID
 	DeniedAt   *time.Time
+}
+
+type Event struct {
+	Version     int64
+	At          time.Time
+	Kind        string
+	Action      string
+	SubjectID   uuid.UUID
+	WorkspaceID uuid.NullUUID
+	OwnerID     uuid.NullUUID
+	Data        []byte
 }
 
 type Group struct {
@@ -216,6 +244,34 @@ type UserIdentity struct {
 	UserID     uuid.UUID
 	CreatedAt  time.Time
 	LastUsedAt time.Time
+}
+
+type Webhook struct {
+	ID          uuid.UUID
+	Name        string
+	Url         string
+	Secret      []byte
+	Kinds       []string
+	Cursor      int64
+	CreatedBy   uuid.NullUUID
+	CreatedAt   time.Time
+	LeasedBy    uuid.NullUUID
+	LeasedUntil time.Time
+}
+
+type WebhookDelivery struct {
+	ID         int64
+	WebhookID  uuid.UUID
+	Version    int64
+	Event      string
+	Payload    []byte
+	Status     string
+	Attempts   int32
+	NextAt     time.Time
+	Answer     int32
+	Error      string
+	CreatedAt  time.Time
+	FinishedAt *time.Time
 }
 
 type Workspace struct {

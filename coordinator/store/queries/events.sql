@@ -1,0 +1,13 @@
+-- name: EventsAfter :many
+select e.*, (select min(o.version) from events o)::bigint as oldest
+from events e where e.version > $1 order by e.version limit $2;
+
+-- name: NewestEvent :one
+select coalesce(max(version), 0)::bigint from events;
+
+-- name: PruneEvents :execrows
+delete from events where version in (
+    select e.version from events e
+    where e.at < @before and e.version < (select max(n.version) from events n)
+    order by e.version limit @batch
+);
