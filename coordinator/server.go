@@ -23,6 +23,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/api"
 	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
@@ -89,6 +90,7 @@ type Server struct {
 	auth       *auth.Authenticator
 	hub        *mesh.Hub
 	workspaces *workspaces.Service
+	events     *events.Bus
 	closing    chan struct{} // closed when Run ends
 	// One for each role: what a role may call is decided where it comes in.
 	nodeRPC, provisionerRPC *rpc.Server
@@ -115,7 +117,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
 	authn := auth.New(st)
-	s := &Server{cfg: cfg, store: st, auth: authn, closing: make(chan struct{})}
+	s := &Server{cfg: cfg, store: st, auth: authn, closing: make(chan struct{}), events: events.New(st, cfg.Logger)}
 	s.hub = mesh.New(mesh.Config{Store: st, Relays: cfg.Relays, NodeTimeout: cfg.NodeTimeout, Logger: cfg.Logger})
 	s.workspaces = workspaces.New(workspaces.Config{
 		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
@@ -129,7 +131,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.provisionerRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { provisionerv1.RegisterProvisionerServer(r, s.workspaces) })
 
 	web := api.New(api.Config{
-		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {
@@ -184,6 +186,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	var hub sync.WaitGroup
 	hub.Go(func() { s.hub.Run(hubCtx) })
 	hub.Go(func() { s.workspaces.Run(hubCtx) })
+	hub.Go(func() { s.events.Run(hubCtx) })
 
 	served := make(chan error, 1)
 	go func() { served <- s.web.Serve(l) }()

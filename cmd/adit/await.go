@@ -9,9 +9,6 @@ import (
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
-// scriptsEvery is how often the coordinator is asked how scripts are doing.
-const scriptsEvery = 300 * time.Millisecond
-
 // awaitBuild waits for the build that starts a workspace, and returns the
 // workspace with the agents that it has then. It is an error if the workspace
 // is not to run.
@@ -86,26 +83,32 @@ func (a *app) awaitScripts(ctx context.Context, t *target, always bool, wait tim
 	}
 	stop := a.progress(fmt.Sprintf("Waiting for the startup scripts of %s…", t.name))
 	defer stop()
-	for {
+	look := func(w sdk.Workspace) (err error) {
+		if agent, err = w.Agent(t.name); err == nil && !pending(agent) {
+			err = sdk.ErrEnough
+		}
+		return err
+	}
+	err = c.Watch(limited, sdk.Watching{Topic: sdk.WatchAgents, WorkspaceID: t.workspace.ID}, func() error {
 		// What is known of the agent is from before it connected.
 		w, err := c.Workspace(limited, t.workspace.Owner, t.workspace.Name)
-		if err == nil {
-			agent, err = w.Agent(t.name)
-		}
-		switch {
-		case limited.Err() != nil && ctx.Err() == nil:
-			return fmt.Errorf("the startup scripts of workspace %s are not done within %v; 'adit logs %s' shows what they do, --wait=no does not wait", t.name, wait, t.name)
-		case err != nil:
+		if err != nil {
 			return err
-		case !pending(agent):
-			if agent.Scripts == sdk.ScriptsFailed || agent.Scripts == sdk.ScriptsTimeout {
-				fmt.Fprintf(a.err, "The startup scripts of %s did not succeed (%s); see 'adit logs %s'.\r\n", t.name, agent.Scripts, t.name)
-			}
-			return nil
 		}
-		select {
-		case <-limited.Done():
-		case <-time.After(scriptsEvery):
+		return look(w)
+	}, func(change sdk.Change) error {
+		if change.Workspace == nil {
+			return fmt.Errorf("workspace %s is gone", t.name)
 		}
+		return look(*change.Workspace)
+	})
+	switch {
+	case limited.Err() != nil && ctx.Err() == nil:
+		return fmt.Errorf("the startup scripts of workspace %s are not done within %v; 'adit logs %s' shows what they do, --wait=no does not wait", t.name, wait, t.name)
+	case err != nil:
+		return err
+	case agent.Scripts == sdk.ScriptsFailed || agent.Scripts == sdk.ScriptsTimeout:
+		fmt.Fprintf(a.err, "The startup scripts of %s did not succeed (%s); see 'adit logs %s'.\r\n", t.name, agent.Scripts, t.name)
 	}
+	return nil
 }

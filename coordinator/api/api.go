@@ -24,6 +24,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
@@ -54,6 +55,8 @@ type Config struct {
 	Mesh  Mesh
 	// Workspaces has templates, builds and provisioners.
 	Workspaces *workspaces.Service
+	// Events are what watches tell of.
+	Events *events.Bus
 	// Closing, when it is closed, ends answers that would go on for long. Nil
 	// is never.
 	Closing <-chan struct{}
@@ -102,6 +105,7 @@ func New(cfg Config) http.Handler {
 	a.registerState(h)
 	a.registerProvisioners(h)
 	a.registerAgents(h)
+	a.registerWatches(h)
 	return r
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
@@ -83,8 +85,13 @@ func deploy(t *testing.T) *deployment {
 	}
 	d := &deployment{store: st, auth: auth.New(st), revoked: &revocations{}, closing: make(chan struct{})}
 	d.workspaces = workspaces.New(workspaces.Config{Store: st, Keys: keys, Logger: log})
+	bus := events.New(st, nil)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var run sync.WaitGroup
+	run.Go(func() { bus.Run(ctx) })
+	t.Cleanup(func() { cancel(); run.Wait() })
 	web := httptest.NewServer(New(Config{
-		Store: st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Closing: d.closing, Version: "test", Logger: log,
+		Store: st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Events: bus, Closing: d.closing, Version: "test", Logger: log,
 	}))
 	t.Cleanup(web.Close)
 	if d.url, err = url.Parse(web.URL); err != nil {

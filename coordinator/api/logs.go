@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -37,7 +39,7 @@ type (
 
 // jobLog answers with a job's log.
 func (a *API) jobLog(j store.Job, q LogQuery) *huma.StreamResponse {
-	return a.stream(q, func(ctx context.Context, w *eventWriter) error {
+	return a.stream(logType, q.Follow, func(ctx context.Context, w *eventWriter) error {
 		err := copyLog(ctx, w, j.ID, q, a.Workspaces.Log, a.Workspaces.FollowLog)
 		if err != nil || !q.Follow {
 			return err
@@ -57,7 +59,7 @@ func (a *API) jobLog(j store.Job, q LogQuery) *huma.StreamResponse {
 // agentLog answers with the log of an agent's scripts, which ends with the
 // agent and not before.
 func (a *API) agentLog(agent store.Agent, q LogQuery) *huma.StreamResponse {
-	return a.stream(q, func(ctx context.Context, w *eventWriter) error {
+	return a.stream(logType, q.Follow, func(ctx context.Context, w *eventWriter) error {
 		return copyLog(ctx, w, agent.ID, q, a.Workspaces.AgentLog, a.Workspaces.FollowAgentLog)
 	})
 }
@@ -90,11 +92,14 @@ func copyLog(ctx context.Context, w *eventWriter, of uuid.UUID, q LogQuery, read
 	}
 }
 
-// stream answers with events, a JSON object a line, that f writes. It ends with
-// f, with the client, or when the coordinator does.
-func (a *API) stream(q LogQuery, f func(context.Context, *eventWriter) error) *huma.StreamResponse {
+// logType is a JSON object a line.
+const logType = "application/x-ndjson"
+
+// stream answers with what f writes, which with alive is kept alive while that
+// is nothing. It ends with f, with the client, or when the coordinator does.
+func (a *API) stream(contentType string, alive bool, f func(context.Context, *eventWriter) error) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(h huma.Context) {
-		h.SetHeader("Content-Type", "application/x-ndjson")
+		h.SetHeader("Content-Type", contentType)
 		h.SetHeader("X-Accel-Buffering", "no") // nginx would gather it up
 		ctx, cancel := context.WithCancel(h.Context())
 		w := newEventWriter(h)
@@ -106,20 +111,21 @@ func (a *API) stream(q LogQuery, f func(context.Context, *eventWriter) error) *h
 			case <-ctx.Done():
 			}
 		})
-		if q.Follow {
+		if alive {
 			helpers.Go(func() { w.keepAlive(ctx) })
 		}
 		err := f(ctx, w)
 		if err != nil && ctx.Err() == nil && w.failed() == nil {
 			// What was sent stands; the client sees that it was cut off.
-			a.Logger.Warn("a log could not be sent to its end", "err", err)
+			a.Logger.Warn("a stream could not be sent to its end", "err", err)
 		}
 		cancel()
 		helpers.Wait()
 	}}
 }
 
-// eventWriter writes JSON lines to a client. Its first error sticks.
+// eventWriter writes JSON lines, or server-sent events, to a client. Its first
+// error sticks.
 type eventWriter struct {
 	control *http.ResponseController
 
@@ -127,6 +133,8 @@ type eventWriter struct {
 	body  http.ResponseWriter
 	out   *json.Encoder
 	spoke time.Time
+	sse   bool  // whether it writes server-sent events
+	at    int64 // then, the version up to which there is nothing more to say
 	err   error
 }
 
@@ -153,6 +161,30 @@ func (w *eventWriter) write(e sdk.LogEvent) error {
 		return err
 	}
 	return w.flush()
+}
+
+// event writes a server-sent event, whose id is a version.
+func (w *eventWriter) event(name string, version int64, data any) error {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	if w.err == nil {
+		w.extend()
+		w.sse, w.at = true, version
+		_, w.err = fmt.Fprintf(w.body, "event: %s\nid: %d\ndata: %s\n\n", name, version, raw)
+	}
+	w.mu.Unlock()
+	return w.flush()
+}
+
+// seen notes that up to a version nothing more is to be said: who comes back
+// later need not start from what they were told last.
+func (w *eventWriter) seen(version int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.at = version
 }
 
 func (w *eventWriter) encode(e sdk.LogEvent) error {
@@ -209,7 +241,11 @@ func (w *eventWriter) blank() error {
 	defer w.mu.Unlock()
 	if w.err == nil && time.Since(w.spoke) >= aliveEvery {
 		w.extend()
-		_, w.err = w.body.Write([]byte("\n"))
+		sign := "\n"
+		if w.sse {
+			sign = fmt.Sprintf(": here\nid: %d\n\n", w.at)
+		}
+		_, w.err = io.WriteString(w.body, sign)
 	}
 	return w.err
 }

@@ -125,3 +125,18 @@ func (s *Store) ListenEvents(ctx context.Context, wake func()) error {
 		}
 	}
 }
+
+// WorkspacesByIDs returns those of some workspaces that are not deleted.
+func (s *Store) WorkspacesByIDs(ctx context.Context, ids []uuid.UUID) ([]Workspace, error) {
+	rows, err := one(ctx, "workspaces by id", func(ctx context.Context) ([]db.WorkspacesByIDsRow, error) {
+		return s.q.WorkspacesByIDs(ctx, ids)
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Workspace, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, workspaceFrom(db.WorkspaceByNameRow(r)))
+	}
+	return s.withAgents(ctx, list)
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -66,16 +67,25 @@ func (l *Log) Close() error { return l.body.Close() }
 
 // log opens a log.
 func (c *Client) log(ctx context.Context, after int64, follow bool, path ...string) (*Log, error) {
+	q := url.Values{"after": {strconv.FormatInt(after, 10)}, "follow": {strconv.FormatBool(follow)}}
+	path[0] += "?" + q.Encode()
+	resp, err := c.endless(ctx, path...)
+	if err != nil {
+		return nil, err
+	}
+	scan := bufio.NewScanner(resp.Body)
+	scan.Buffer(nil, maxLogLine)
+	return &Log{body: resp.Body, scan: scan}, nil
+}
+
+// endless gets an answer that lasts as long as there is something to tell.
+func (c *Client) endless(ctx context.Context, path ...string) (*http.Response, error) {
 	req, err := c.request(ctx, http.MethodGet, nil, path...)
 	if err != nil {
 		return nil, err
 	}
-	q := req.URL.Query()
-	q.Set("after", strconv.FormatInt(after, 10))
-	q.Set("follow", strconv.FormatBool(follow))
-	req.URL.RawQuery = q.Encode()
 	endless := *c.http
-	endless.Timeout = 0 // it lasts as long as the job
+	endless.Timeout = 0
 	resp, err := endless.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("no answer from the coordinator: %w", err)
@@ -84,9 +94,7 @@ func (c *Client) log(ctx context.Context, after int64, follow bool, path ...stri
 		resp.Body.Close()
 		return nil, err
 	}
-	scan := bufio.NewScanner(resp.Body)
-	scan.Buffer(nil, maxLogLine)
-	return &Log{body: resp.Body, scan: scan}, nil
+	return resp, nil
 }
 
 // Follow calls show with each line of a log after a line until the job is over,

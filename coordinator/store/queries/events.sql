@@ -11,3 +11,7 @@ delete from events where version in (
     where e.at < @before and e.version < (select max(n.version) from events n)
     order by e.version limit @batch
 );
+
+-- name: WorkspacesByIDs :many
+select w.*, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+where w.deleted_at is null and w.id = any(@ids::uuid[]);

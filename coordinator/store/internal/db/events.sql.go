@@ -95,3 +95,54 @@ func (q *Queries) PruneEvents(ctx context.Context, arg PruneEventsParams) (int64
 	}
 	return result.RowsAffected(), nil
 }
+
+const workspacesByIDs = `-- name: WorkspacesByIDs :many
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+where w.deleted_at is null and w.id = any($1::uuid[])
+`
+
+type WorkspacesByIDsRow struct {
+	ID          uuid.UUID
+	OwnerID     uuid.UUID
+	Name        string
+	External    bool
+	CreatedAt   time.Time
+	DeletedAt   *time.Time
+	TemplateID  uuid.NullUUID
+	Phase       string
+	Version     int64
+	StateHeldBy uuid.NullUUID
+	OwnerName   string
+}
+
+func (q *Queries) WorkspacesByIDs(ctx context.Context, ids []uuid.UUID) ([]WorkspacesByIDsRow, error) {
+	rows, err := q.db.Query(ctx, workspacesByIDs, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []WorkspacesByIDsRow
+	for rows.Next() {
+		var i WorkspacesByIDsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OwnerID,
+			&i.Name,
+			&i.External,
+			&i.CreatedAt,
+			&i.DeletedAt,
+			&i.TemplateID,
+			&i.Phase,
+			&i.Version,
+			&i.StateHeldBy,
+			&i.OwnerName,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
