@@ -97,22 +97,23 @@ func (q *Queries) PruneEvents(ctx context.Context, arg PruneEventsParams) (int64
 }
 
 const workspacesByIDs = `-- name: WorkspacesByIDs :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = any($1::uuid[])
 `
 
 type WorkspacesByIDsRow struct {
-	ID          uuid.UUID
-	OwnerID     uuid.UUID
-	Name        string
-	External    bool
-	CreatedAt   time.Time
-	DeletedAt   *time.Time
-	TemplateID  uuid.NullUUID
-	Phase       string
-	Version     int64
-	StateHeldBy uuid.NullUUID
-	OwnerName   string
+	ID             uuid.UUID
+	OwnerID        uuid.UUID
+	Name           string
+	External       bool
+	CreatedAt      time.Time
+	DeletedAt      *time.Time
+	TemplateID     uuid.NullUUID
+	Phase          string
+	Version        int64
+	StateHeldBy    uuid.NullUUID
+	OrganizationID uuid.UUID
+	OwnerName      string
 }
 
 func (q *Queries) WorkspacesByIDs(ctx context.Context, ids []uuid.UUID) ([]WorkspacesByIDsRow, error) {
@@ -135,6 +136,7 @@ func (q *Queries) WorkspacesByIDs(ctx context.Context, ids []uuid.UUID) ([]Works
 			&i.Phase,
 			&i.Version,
 			&i.StateHeldBy,
+			&i.OrganizationID,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err
