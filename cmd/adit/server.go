@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/aditmesh/adit/coordinator"
+	"github.com/aditmesh/adit/coordinator/metrics"
 	"github.com/aditmesh/adit/derp"
 	"github.com/aditmesh/adit/pkg/postgres"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -43,6 +44,9 @@ type serverFlags struct {
 	stunPorts                                             []uint
 	nodePing, nodeTimeout                                 time.Duration
 	jobLease, cancelGrace                                 time.Duration
+	metricsListen, debugListen                            string
+	logFormat                                             string
+	drainDelay                                            time.Duration
 	provisioners                                          uint
 	provisioner                                           provisionerFlags
 }
@@ -79,6 +83,10 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.DurationVar(&f.nodeTimeout, "node-timeout", 30*time.Second, "how long a node may be silent before it counts as lost")
 	flags.DurationVar(&f.jobLease, "job-lease", 30*time.Second, "how long a provisioner may be silent before its jobs count as lost")
 	flags.DurationVar(&f.cancelGrace, "cancel-grace", 2*time.Minute, "how long Terraform may take to end before a canceled job is killed")
+	flags.StringVar(&f.metricsListen, "metrics-listen", "", "address to serve Prometheus metrics on, such as 127.0.0.1:9090 (default: nowhere)")
+	flags.StringVar(&f.debugListen, "debug-listen", "", "address to serve Go's profiles on, such as 127.0.0.1:6060 (default: nowhere)")
+	flags.StringVar(&f.logFormat, "log-format", "text", "format of log lines: text or json")
+	flags.DurationVar(&f.drainDelay, "drain-delay", 0, "how long to answer 'not ready' before shutting down, for load balancers to notice")
 	cmd.AddCommand(newRotateStateKeyCmd(a, &f))
 	return cmd
 }
@@ -119,14 +127,16 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if info, err := os.Stat(f.agentBinaries); f.agentBinaries != "" && (err != nil || !info.IsDir()) {
 		return usagef("--agent-binaries %s: there is no such directory; make agents fills one", f.agentBinaries)
 	}
-	log := a.logger(slog.LevelInfo)
+	log, _, err := a.serverLogger(f)
+	if err != nil {
+		return err
+	}
 	// The relay's libraries write to the standard logger, about events that are
 	// none, and their tone is not ours.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	var accessURL *url.URL
 	if f.accessURL != "" {
-		var err error
 		if accessURL, err = parseURL(f.accessURL); err != nil {
 			return err
 		}
@@ -137,6 +147,14 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		return err
 	}
 	defer l.Close()
+	counts := metrics.New(version)
+	stopPrivate, err := openPrivate(ctx, f, counts, log)
+	if err != nil {
+		return err
+	}
+	defer stopPrivate()
+	front := coordinator.NewFront(l, counts, log)
+	defer front.Close()
 	if err := prepareDataDir(f.dataDir); err != nil {
 		return err
 	}
@@ -145,6 +163,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		return err
 	}
 	if f.postgresURL == "" {
+		front.At("the private Postgres is starting")
 		pg, err := postgres.Start(ctx, postgres.Config{Dir: f.dataDir, Logger: log})
 		if err != nil {
 			return err
@@ -153,10 +172,11 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		f.postgresURL = pg.URL()
 	}
 
+	front.At("the database is connected and its schema brought up to date")
 	var server *coordinator.Server // set before the relay has clients
 	conf := coordinator.Config{
 		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, AgentBinaries: f.agentBinaries, Relays: &meshv1.Relays{},
-		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, Version: version, Logger: log,
+		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, DrainDelay: f.drainDelay, Metrics: counts, Version: version, Logger: log,
 	}
 	if f.relay {
 		relay, err := startRelay(f, stunChosen, log, func(ctx context.Context, key [32]byte) (bool, error) {
@@ -166,6 +186,9 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 			return err
 		}
 		defer relay.Close()
+		if err := counts.Register(relay.Metrics()); err != nil {
+			return err
+		}
 		conf.Relays = embeddedRelays(relay.STUNPorts())
 		h := relay.Handler()
 		conf.Mounts = map[string]http.Handler{"/derp": h, "/derp/": h, "/generate_204": h}
@@ -181,7 +204,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	}
 	defer stop()
 	fmt.Fprintf(a.out, "adit server ready at %s\n", displayURL(l.Addr(), accessURL, f.tlsCert != ""))
-	return server.Run(ctx, l)
+	return server.RunBehind(ctx, front)
 }
 
 func listenWeb(ctx context.Context, f serverFlags) (net.Listener, error) {

@@ -57,7 +57,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	send := func(kind prometheus.ValueType, name string, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(c.descs[name], kind, value, labels...)
 	}
-	gauge := func(name string, value float64, labels ...string) { send(prometheus.GaugeValue, name, value, labels...) }
+	gauge := func(name string, value float64, labels ...string) {
+		send(prometheus.GaugeValue, name, value, labels...)
+	}
 	counter := func(name string, value float64, labels ...string) {
 		send(prometheus.CounterValue, name, value, labels...)
 	}

@@ -45,6 +45,8 @@ type Error struct {
 		Message  string `json:"message"`
 		Location string `json:"location"`
 	} `json:"errors"`
+	// RequestID is what the coordinator's log calls the request.
+	RequestID string `json:"request_id,omitempty"`
 }
 
 func (e *Error) Error() string {
