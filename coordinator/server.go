@@ -8,6 +8,7 @@ package coordinator
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/breaker"
 	"github.com/aditmesh/adit/coordinator/events"
+	"github.com/aditmesh/adit/coordinator/health"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/metrics"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -78,6 +80,10 @@ type Config struct {
 	// DrainDelay is how long the server says that it is not ready before it takes
 	// no more connections: what a load balancer needs to notice. Zero is not.
 	DrainDelay time.Duration
+	// DataDir is the directory whose disk must not fill; empty is none. Certificate
+	// is the one that is served; nil is none.
+	DataDir     string
+	Certificate *x509.Certificate
 	// Metrics get what there is to count. Nil keeps them to itself.
 	Metrics *metrics.Metrics
 	Version string
@@ -99,6 +105,7 @@ type Server struct {
 	events     *events.Bus
 	metrics    *metrics.Metrics
 	breakers   *breaker.Registry
+	checker    *health.Checker
 	closing    chan struct{} // closed when Run ends
 	// One for each role: what a role may call is decided where it comes in.
 	nodeRPC, provisionerRPC *rpc.Server
@@ -144,8 +151,12 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	conf.MaxMessage, conf.MaxStreams = rpc.MaxJobMessage, maxCalls
 	s.provisionerRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { provisionerv1.RegisterProvisionerServer(r, s.workspaces) })
 
+	s.checker = health.New(health.Config{
+		Store: st, Breakers: s.breakers, AccessURL: cfg.AccessURL, Relays: cfg.Relays, DataDir: cfg.DataDir, Certificate: cfg.Certificate, Logger: cfg.Logger,
+	})
 	web := api.New(api.Config{
-		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Health: s.checker.Check,
+		Store:  st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {
@@ -156,6 +167,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	for _, p := range []string{"/api/", "/healthz", "/readyz"} {
 		mux.Handle(p, web)
 	}
+	mux.Handle("GET "+health.EchoPath, health.Echo())
 	mux.HandleFunc("GET /{$}", s.front)
 	s.handler = mux
 	s.metrics.Watch(metrics.Sources{Store: st, Mesh: s.hub.Counts, Breakers: s.breakers, Provisioners: s.workspaces.Connected})

@@ -29,6 +29,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/request"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
+	"github.com/aditmesh/adit/pkg/sdk"
 )
 
 const (
@@ -58,6 +59,8 @@ type Config struct {
 	Workspaces *workspaces.Service
 	// Events are what watches tell of.
 	Events *events.Bus
+	// Health says what is wrong with the deployment.
+	Health func(ctx context.Context) sdk.Health
 	// Closing, when it is closed, ends answers that would go on for long. Nil
 	// is never.
 	Closing <-chan struct{}
@@ -108,6 +111,7 @@ func New(cfg Config) http.Handler {
 	a.registerProvisioners(h)
 	a.registerAgents(h)
 	a.registerWatches(h)
+	a.registerHealth(h)
 	return r
 }
 
