@@ -47,6 +47,7 @@ type serverFlags struct {
 	metricsListen, debugListen                            string
 	logFormat                                             string
 	drainDelay                                            time.Duration
+	check                                                 bool
 	provisioners                                          uint
 	provisioner                                           provisionerFlags
 }
@@ -61,6 +62,9 @@ func newServerCmd(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := flagsFromEnv(cmd.Flags()); err != nil {
 				return err
+			}
+			if f.check {
+				return checkServer(cmd.Context(), a, f)
 			}
 			return runServer(cmd.Context(), a, f, cmd.Flags().Changed("stun-ports"))
 		},
@@ -87,6 +91,7 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.StringVar(&f.debugListen, "debug-listen", "", "address to serve Go's profiles on, such as 127.0.0.1:6060 (default: nowhere)")
 	flags.StringVar(&f.logFormat, "log-format", "text", "format of log lines: text or json")
 	flags.DurationVar(&f.drainDelay, "drain-delay", 0, "how long to answer 'not ready' before shutting down, for load balancers to notice")
+	flags.BoolVar(&f.check, "check", false, "check the configuration and its neighbours, say what is wrong, and start nothing")
 	cmd.AddCommand(newRotateStateKeyCmd(a, &f))
 	return cmd
 }
@@ -121,11 +126,8 @@ func defaultDataDir() string {
 }
 
 func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) error {
-	if f.jobLease < time.Second {
-		return usagef("--job-lease %v: want 1s or more", f.jobLease)
-	}
-	if info, err := os.Stat(f.agentBinaries); f.agentBinaries != "" && (err != nil || !info.IsDir()) {
-		return usagef("--agent-binaries %s: there is no such directory; make agents fills one", f.agentBinaries)
+	if err := f.validate(); err != nil {
+		return err
 	}
 	log, _, err := a.serverLogger(f)
 	if err != nil {
@@ -142,7 +144,11 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		}
 	}
 	// What can fail at once is tried first, before a database is started.
-	l, err := listenWeb(ctx, f)
+	cert, err := f.certificate()
+	if err != nil {
+		return err
+	}
+	l, err := listenWeb(ctx, f, cert)
 	if err != nil {
 		return err
 	}
@@ -176,7 +182,10 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	var server *coordinator.Server // set before the relay has clients
 	conf := coordinator.Config{
 		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, AgentBinaries: f.agentBinaries, Relays: &meshv1.Relays{},
-		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, DrainDelay: f.drainDelay, Metrics: counts, Version: version, Logger: log,
+		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, DrainDelay: f.drainDelay, DataDir: f.dataDir, Metrics: counts, Version: version, Logger: log,
+	}
+	if cert != nil {
+		conf.Certificate = cert.Leaf
 	}
 	if f.relay {
 		relay, err := startRelay(f, stunChosen, log, func(ctx context.Context, key [32]byte) (bool, error) {
@@ -207,17 +216,39 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	return server.RunBehind(ctx, front)
 }
 
-func listenWeb(ctx context.Context, f serverFlags) (net.Listener, error) {
-	var conf *tls.Config
+// validate returns what is wrong with the flags by themselves.
+func (f serverFlags) validate() error {
+	if f.jobLease < time.Second {
+		return usagef("--job-lease %v: want 1s or more", f.jobLease)
+	}
+	if f.drainDelay < 0 {
+		return usagef("--drain-delay %v: want 0s or more", f.drainDelay)
+	}
+	if info, err := os.Stat(f.agentBinaries); f.agentBinaries != "" && (err != nil || !info.IsDir()) {
+		return usagef("--agent-binaries %s: there is no such directory; make agents fills one", f.agentBinaries)
+	}
+	return nil
+}
+
+// certificate returns what HTTPS is served with; nil is plain HTTP.
+func (f serverFlags) certificate() (*tls.Certificate, error) {
 	if (f.tlsCert == "") != (f.tlsKey == "") {
 		return nil, usagef("--tls-cert and --tls-key go together")
 	}
-	if f.tlsCert != "" {
-		cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
-		if err != nil {
-			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		conf = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	if f.tlsCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+	}
+	return &cert, nil
+}
+
+func listenWeb(ctx context.Context, f serverFlags, cert *tls.Certificate) (net.Listener, error) {
+	var conf *tls.Config
+	if cert != nil {
+		conf = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
 	if errors.Is(err, syscall.EADDRINUSE) {

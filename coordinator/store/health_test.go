@@ -1,10 +1,14 @@
 package store
 
 import (
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 )
 
 func TestWhatWaitsIsCountedByTagsAndWhetherSomebodyHasThem(t *testing.T) {
@@ -82,5 +86,32 @@ func TestThePoolIsCounted(t *testing.T) {
 	}
 	if p := s.PoolStats(); p.Max != maxConns || p.Open < 1 || p.Busy != 0 || p.Opened < 1 {
 		t.Errorf("%+v", p)
+	}
+}
+
+func TestInspectLooksAndChangesNothing(t *testing.T) {
+	url := postgrestest.Database(t, server)
+	for range 2 { // the second look sees what the first did
+		in, err := Inspect(t.Context(), url)
+		if err != nil || len(in.Pending) < 3 || in.Pending[0] != "00001_start.sql" || in.Version == "" || in.Unknown != 0 {
+			t.Errorf("empty: %+v, %v", in, err)
+		}
+	}
+	s, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if in, err := Inspect(t.Context(), url); err != nil || len(in.Pending) != 0 {
+		t.Errorf("migrated: %+v, %v", in, err)
+	}
+	if _, err := s.pool.Exec(t.Context(), "insert into goose_db_version (version_id, is_applied) values (99999, true)"); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := Inspect(t.Context(), url); err != nil || in.Unknown != 1 {
+		t.Errorf("of a newer release: %+v, %v", in, err)
+	}
+	if _, err := Inspect(t.Context(), "postgres://alice:hunter2@127.0.0.1:1/adit"); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("nobody there: %v", err)
 	}
 }
