@@ -29,6 +29,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/metrics"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/support"
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
@@ -86,6 +87,9 @@ type Config struct {
 	Certificate *x509.Certificate
 	// Metrics get what there is to count. Nil keeps them to itself.
 	Metrics *metrics.Metrics
+	// Support has what is not the coordinator's own of what helps: settings, the
+	// last lines of the log, and which secrets are to be taken out.
+	Support support.Sources
 	Version string
 	Logger  *slog.Logger
 }
@@ -154,9 +158,11 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.checker = health.New(health.Config{
 		Store: st, Breakers: s.breakers, AccessURL: cfg.AccessURL, Relays: cfg.Relays, DataDir: cfg.DataDir, Certificate: cfg.Certificate, Logger: cfg.Logger,
 	})
+	helps := cfg.Support
+	helps.Version, helps.Metrics, helps.Health = cfg.Version, s.metrics.Text, s.checker.Check
 	web := api.New(api.Config{
-		Health: s.checker.Check,
-		Store:  st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Health: s.checker.Check, Support: helps.Files,
+		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator"
 	"github.com/aditmesh/adit/coordinator/metrics"
+	"github.com/aditmesh/adit/coordinator/support"
 	"github.com/aditmesh/adit/derp"
 	"github.com/aditmesh/adit/pkg/postgres"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -48,6 +49,7 @@ type serverFlags struct {
 	logFormat                                             string
 	drainDelay                                            time.Duration
 	check                                                 bool
+	settings                                              map[string]string // all flags, for those who help
 	provisioners                                          uint
 	provisioner                                           provisionerFlags
 }
@@ -66,6 +68,7 @@ func newServerCmd(a *app) *cobra.Command {
 			if f.check {
 				return checkServer(cmd.Context(), a, f)
 			}
+			f.settings = settingsOf(cmd.Flags())
 			return runServer(cmd.Context(), a, f, cmd.Flags().Changed("stun-ports"))
 		},
 	}
@@ -129,7 +132,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if err := f.validate(); err != nil {
 		return err
 	}
-	log, _, err := a.serverLogger(f)
+	log, lastLines, err := a.serverLogger(f)
 	if err != nil {
 		return err
 	}
@@ -184,6 +187,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, AgentBinaries: f.agentBinaries, Relays: &meshv1.Relays{},
 		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, DrainDelay: f.drainDelay, DataDir: f.dataDir, Metrics: counts, Version: version, Logger: log,
 	}
+	conf.Support = support.Sources{Settings: f.settings, Log: lastLines, Redactor: f.redactor()}
 	if cert != nil {
 		conf.Certificate = cert.Leaf
 	}

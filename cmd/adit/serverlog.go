@@ -6,6 +6,10 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/aditmesh/adit/coordinator/metrics"
 	"github.com/aditmesh/adit/coordinator/request"
@@ -34,15 +38,36 @@ func (a *app) serverLogger(f serverFlags) (*slog.Logger, *support.Ring, error) {
 	return slog.New(request.LogHandler(h)), ring, nil
 }
 
-// redactor knows the secrets that the server was started with.
+// redactor knows the secrets that the server was started with, and those in the
+// key file if it is there already.
 func (f serverFlags) redactor() *redact.Redactor {
-	secrets := []string{os.Getenv(stateKeyEnv), os.Getenv("PGPASSWORD")}
-	// One that is in quotes, or in an option of the query, is known by its look.
-	if u, err := url.Parse(f.postgresURL); err == nil && u.User != nil {
-		password, _ := u.User.Password()
-		secrets = append(secrets, password)
+	var secrets []string
+	for _, kv := range os.Environ() {
+		if name, value, _ := strings.Cut(kv, "="); secretName.MatchString(name) && !strings.HasPrefix(value, "/") {
+			secrets = append(secrets, value)
+		}
+	}
+	if keys, err := os.ReadFile(f.keyFile()); err == nil {
+		secrets = append(secrets, string(keys))
+	}
+	// A password in quotes, or in an option of the query, is known by its look.
+	for _, text := range []string{f.postgresURL, f.accessURL} {
+		if u, err := url.Parse(text); err == nil && u.User != nil {
+			password, _ := u.User.Password()
+			secrets = append(secrets, password)
+		}
 	}
 	return redact.New(secrets...)
+}
+
+// secretName matches variables of the environment that hold a secret.
+var secretName = regexp.MustCompile(`(?i)(TOKEN|SECRET|PASSWORD|PASSWD|STATE_KEY|PRIVATE_KEY|ACCESS_KEY|API_KEY|CREDENTIAL)`)
+
+// settingsOf lists the flags of a command as they are in force.
+func settingsOf(flags *pflag.FlagSet) map[string]string {
+	settings := make(map[string]string)
+	flags.VisitAll(func(f *pflag.Flag) { settings[f.Name] = f.Value.String() })
+	return settings
 }
 
 // openPrivate opens the ports that strangers must not reach.

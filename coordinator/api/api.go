@@ -61,6 +61,8 @@ type Config struct {
 	Events *events.Bus
 	// Health says what is wrong with the deployment.
 	Health func(ctx context.Context) sdk.Health
+	// Support gathers what somebody who helps needs to know.
+	Support func(ctx context.Context) []sdk.SupportFile
 	// Closing, when it is closed, ends answers that would go on for long. Nil
 	// is never.
 	Closing <-chan struct{}

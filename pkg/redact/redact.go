@@ -25,7 +25,7 @@ const minSecret = 6
 // looks are how secrets look. Where a pattern has groups, the first and the
 // last, what is around the secret, stay.
 var looks = []*regexp.Regexp{
-	regexp.MustCompile(`()adit_[a-z]+_[0-9a-f]{8,}_[A-Za-z0-9_-]+()`),
+	regexp.MustCompile(`()adit_(?:[a-z]+_)?[0-9a-f]{32}_[A-Za-z0-9_-]+()`),
 	regexp.MustCompile(`([a-z][a-z0-9+.-]*://[^\s:/?#@"']*:)[^\s/@"']+(@)`),
 	regexp.MustCompile(`(?i)(\b(?:bearer|basic)[ +])[A-Za-z0-9._~+/=-]{6,}()`),
 	regexp.MustCompile(`(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|$)`),

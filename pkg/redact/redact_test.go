@@ -10,6 +10,7 @@ func TestSecretsGoAndTheRestStays(t *testing.T) {
 	r := New("s3cr3t-Value/1", "first line\nsecond line", "abc")
 	for text, want := range map[string]string{
 		"token adit_user_0123456789abcdef0123456789abcdef_hunter2-_x denied":                   "token " + Hidden + " denied",
+		"path=/workspaces/me/adit_0123456789abcdef0123456789abcdef_hunter2-_x":                 "path=/workspaces/me/" + Hidden,
 		"postgres://adit:hunter2@db:5432/adit?sslmode=disable":                                 "postgres://adit:" + Hidden + "@db:5432/adit?sslmode=disable",
 		"host=db user=adit password=hunter2 dbname=adit":                                       "host=db user=adit password=" + Hidden + " dbname=adit",
 		`{"password":"hunter2","name":"dev"}`:                                                  `{"password":"` + Hidden + `","name":"dev"}`,
