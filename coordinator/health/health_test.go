@@ -176,13 +176,11 @@ func TestFindingsOfTheAccessURLAndItsRelay(t *testing.T) {
 		return nil
 	}
 	bare.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
-	stripping := httputil.NewSingleHostReverseProxy(real)
-	direct := stripping.Director
-	stripping.Director = func(r *http.Request) {
-		direct(r)
-		r.Header.Del("Upgrade")
-		r.Header.Del("Connection")
-	}
+	stripping := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(real)
+		r.Out.Header.Del("Upgrade")
+		r.Out.Header.Del("Connection")
+	}}
 	tls := httptest.NewTLSServer(coordinator())
 	t.Cleanup(tls.Close)
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
