@@ -68,6 +68,9 @@ func (e *Error) Error() string {
 		}
 		text += d.Message
 	}
+	if e.Status >= http.StatusInternalServerError && e.RequestID != "" { // the coordinator's log says more
+		text += " (request " + e.RequestID + ")"
+	}
 	return text
 }
 
