@@ -25,7 +25,7 @@ func newSupportBundleCmd(a *app) *cobra.Command {
 		Use: "support-bundle", Short: "Gather what somebody who helps needs to know, without secrets",
 		Long: `Gather what somebody who helps needs to know into one archive: the coordinator's
 version, configuration, health, metrics, goroutines and last lines of log (for owners
-of the deployment), this machine's netcheck, and the workspaces that you may see.
+and auditors), this machine's netcheck, and the workspaces that you may see.
 Tokens, passwords and keys are taken out; names of people, workspaces and hosts stay.
 Look into it before you give it away.`,
 		Example: `  adit support-bundle

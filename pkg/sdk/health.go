@@ -28,7 +28,7 @@ type Finding struct {
 	Fix      string `json:"fix" doc:"The one thing that would change it"`
 }
 
-// Health says how the deployment is doing. For owners of the deployment.
+// Health says how the deployment is doing. For owners and auditors of the deployment.
 func (c *Client) Health(ctx context.Context) (h Health, err error) {
 	err = c.do(ctx, http.MethodGet, &h, nil, "health")
 	return h, err

@@ -17,7 +17,7 @@ type SupportFile struct {
 	Text string `json:"text"`
 }
 
-// Support gathers what somebody who helps needs to know. For owners of the
+// Support gathers what somebody who helps needs to know. For owners and auditors of the
 // deployment.
 func (c *Client) Support(ctx context.Context) (s Support, err error) {
 	err = c.do(ctx, http.MethodGet, &s, nil, "support")
