@@ -2,6 +2,7 @@
 # make test   every test, with the network lab when root
 # make lint   formatting, vet, staticcheck, generated code, go.mod
 # make chaos  200 builds while coordinator, provisioner and Terraform are killed
+# make backup-test  a deployment is destroyed and brought back from its backup
 # make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab
 # make build  bin/adit
 # make agents  bin/agents/adit-OS-ARCH, which adit server --agent-binaries serves
@@ -14,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The checkout may belong to another user than the one who builds.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
-.PHONY: build agents provider run test test-short fuzz chaos bench lint generate deps
+.PHONY: build agents provider run test test-short fuzz chaos backup-test bench lint generate deps
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
@@ -48,6 +49,10 @@ CHAOS_BUILDS ?= 200
 chaos:
 	@deploy/deps.sh run
 	CHAOS_SEED=$(CHAOS_SEED) CHAOS_BUILDS=$(CHAOS_BUILDS) $(GO) test -count=1 -timeout 1h -run '^TestChaos$$' -v ./cmd/adit
+
+backup-test:
+	@deploy/deps.sh test
+	$(GO) test -count=1 -timeout 10m -run '^TestABackupBringsADeploymentBack$$' -v ./cmd/adit
 
 PROTOS   := meshv1/mesh.proto provisionerv1/provisioner.proto
 PROTOGEN := $(CURDIR)/bin/tools

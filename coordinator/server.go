@@ -8,11 +8,11 @@ package coordinator
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,9 +23,13 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/api"
 	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/breaker"
 	"github.com/aditmesh/adit/coordinator/events"
+	"github.com/aditmesh/adit/coordinator/health"
 	"github.com/aditmesh/adit/coordinator/mesh"
+	"github.com/aditmesh/adit/coordinator/metrics"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/support"
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
@@ -42,8 +46,8 @@ const (
 	// maxHeader bounds a request's headers.
 	maxHeader = 32 << 10
 
-	// drainTimeout is how long requests under way may take at shutdown.
-	drainTimeout = 5 * time.Second
+	// drainTimeout is how long requests and calls under way may take at shutdown.
+	drainTimeout = 10 * time.Second
 
 	// maxCalls bounds what a provisioner has under way: its stream, and a file
 	// or a report for each of many jobs.
@@ -74,8 +78,20 @@ type Config struct {
 	// how long a node may be silent before it counts as lost. Zero means 15 s
 	// and 30 s.
 	NodePing, NodeTimeout time.Duration
-	Version               string
-	Logger                *slog.Logger
+	// DrainDelay is how long the server says that it is not ready before it takes
+	// no more connections: what a load balancer needs to notice. Zero is not.
+	DrainDelay time.Duration
+	// DataDir is the directory whose disk must not fill; empty is none. Certificate
+	// is the one that is served; nil is none.
+	DataDir     string
+	Certificate *x509.Certificate
+	// Metrics get what there is to count. Nil keeps them to itself.
+	Metrics *metrics.Metrics
+	// Support has what is not the coordinator's own of what helps: settings, the
+	// last lines of the log, and which secrets are to be taken out.
+	Support support.Sources
+	Version string
+	Logger  *slog.Logger
 }
 
 const (
@@ -91,10 +107,13 @@ type Server struct {
 	hub        *mesh.Hub
 	workspaces *workspaces.Service
 	events     *events.Bus
+	metrics    *metrics.Metrics
+	breakers   *breaker.Registry
+	checker    *health.Checker
 	closing    chan struct{} // closed when Run ends
 	// One for each role: what a role may call is decided where it comes in.
 	nodeRPC, provisionerRPC *rpc.Server
-	web                     *http.Server
+	handler                 http.Handler
 }
 
 // Open connects to the database, brings its schema up to date and puts the
@@ -117,7 +136,13 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
 	authn := auth.New(st)
-	s := &Server{cfg: cfg, store: st, auth: authn, closing: make(chan struct{}), events: events.New(st, cfg.Logger)}
+	if cfg.Metrics == nil {
+		cfg.Metrics = metrics.New(cfg.Version)
+	}
+	s := &Server{
+		cfg: cfg, store: st, auth: authn, metrics: cfg.Metrics, breakers: breaker.NewRegistry(cfg.Logger), closing: make(chan struct{}),
+		events: events.New(st, cfg.Logger),
+	}
 	s.hub = mesh.New(mesh.Config{Store: st, Relays: cfg.Relays, NodeTimeout: cfg.NodeTimeout, Logger: cfg.Logger})
 	s.workspaces = workspaces.New(workspaces.Config{
 		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
@@ -130,7 +155,13 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	conf.MaxMessage, conf.MaxStreams = rpc.MaxJobMessage, maxCalls
 	s.provisionerRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { provisionerv1.RegisterProvisionerServer(r, s.workspaces) })
 
+	s.checker = health.New(health.Config{
+		Store: st, Breakers: s.breakers, AccessURL: cfg.AccessURL, Relays: cfg.Relays, DataDir: cfg.DataDir, Certificate: cfg.Certificate, Logger: cfg.Logger,
+	})
+	helps := cfg.Support
+	helps.Version, helps.Metrics, helps.Health = cfg.Version, s.metrics.Text, s.checker.Check
 	web := api.New(api.Config{
+		Health: s.checker.Check, Support: helps.Files,
 		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	mux := http.NewServeMux()
@@ -142,11 +173,10 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	for _, p := range []string{"/api/", "/healthz", "/readyz"} {
 		mux.Handle(p, web)
 	}
+	mux.Handle("GET "+health.EchoPath, health.Echo())
 	mux.HandleFunc("GET /{$}", s.front)
-	s.web = &http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug), // what strangers send is no event
-	}
+	s.handler = mux
+	s.metrics.Watch(metrics.Sources{Store: st, Mesh: s.hub.Counts, Breakers: s.breakers, Provisioners: s.workspaces.Connected})
 	return s, nil
 }
 
@@ -179,40 +209,12 @@ func (s *Server) Vouches(ctx context.Context, key [32]byte) (bool, error) {
 	return s.hub.Vouches(ctx, key)
 }
 
-// Run serves l until ctx is done or serving fails, then ends every stream,
-// writes what is left to write, and closes the store.
-func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
-	var hub sync.WaitGroup
-	hub.Go(func() { s.hub.Run(hubCtx) })
-	hub.Go(func() { s.workspaces.Run(hubCtx) })
-	hub.Go(func() { s.events.Run(hubCtx) })
-
-	served := make(chan error, 1)
-	go func() { served <- s.web.Serve(l) }()
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-served:
-	}
-	// Nodes, provisioners and those who follow logs come back, to whoever is
-	// there next.
-	close(s.closing)
-	s.nodeRPC.Close()
-	s.provisionerRPC.Close()
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-	defer cancel()
-	if shutErr := s.web.Shutdown(drain); shutErr != nil {
-		err = errors.Join(err, shutErr, s.web.Close())
-	}
-	stopHub()
-	hub.Wait()
-	s.store.Close()
-	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
-	}
-	if err != nil {
-		return fmt.Errorf("coordinator: serve: %w", err)
-	}
-	return nil
+// startLoops starts what the coordinator does without being asked, until ctx is
+// done.
+func (s *Server) startLoops(ctx context.Context) *sync.WaitGroup {
+	var loops sync.WaitGroup
+	loops.Go(func() { s.hub.Run(ctx) })
+	loops.Go(func() { s.workspaces.Run(ctx) })
+	loops.Go(func() { s.events.Run(ctx) })
+	return &loops
 }

@@ -46,12 +46,16 @@ func stateKeys(t *testing.T) *workspaces.Keyring {
 	return keys
 }
 
-func deploy(t *testing.T, mounts map[string]http.Handler) *deployment {
+func deploy(t *testing.T, mounts map[string]http.Handler, more ...func(*Config)) *deployment {
 	t.Helper()
-	db := postgrestest.Database(t, database)
-	s, err := Open(t.Context(), Config{
-		StateKeys: stateKeys(t), PostgresURL: db, Relays: &meshv1.Relays{}, Mounts: mounts, Version: "test", Logger: slog.New(slog.DiscardHandler),
-	})
+	conf := Config{
+		StateKeys: stateKeys(t), PostgresURL: postgrestest.Database(t, database), Relays: &meshv1.Relays{}, Mounts: mounts,
+		Version: "test", Logger: slog.New(slog.DiscardHandler),
+	}
+	for _, f := range more {
+		f(&conf)
+	}
+	s, err := Open(t.Context(), conf)
 	if err != nil {
 		t.Fatal(err)
 	}

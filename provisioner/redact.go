@@ -22,7 +22,7 @@ const (
 )
 
 // aditToken is any of adit's tokens.
-var aditToken = regexp.MustCompile(`adit_[a-z]+_[0-9a-f]{32}_[A-Za-z0-9_-]+`)
+var aditToken = regexp.MustCompile(`adit_(?:[a-z]+_)?[0-9a-f]{32}_[A-Za-z0-9_-]+`)
 
 // credentialName matches variables of the environment that hold one.
 var credentialName = regexp.MustCompile(`(?i)(TOKEN|SECRET|PASSWORD|PASSWD|PRIVATE_KEY|ACCESS_KEY|API_KEY|CREDENTIALS)`)

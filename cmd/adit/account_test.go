@@ -54,7 +54,7 @@ func (c commandLine) fails(code int, says, stdin string, args ...string) {
 }
 
 // serve runs "adit server" until the test ends and returns its URL.
-func serve(t *testing.T) string {
+func serve(t *testing.T, more ...string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "adit-account-test-")
 	if err != nil {
@@ -69,7 +69,7 @@ func serve(t *testing.T) string {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, streams{in: strings.NewReader(""), out: out, err: &errOut},
-			[]string{"server", "--listen", "127.0.0.1:0", "--data-dir", dir, "--relay=false"})
+			append([]string{"server", "--listen", "127.0.0.1:0", "--data-dir", dir, "--relay=false"}, more...))
 		out.Close()
 	}()
 	t.Cleanup(func() {

@@ -16,6 +16,8 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// The first signal asks for an end in order; a second one does not wait for it.
+	context.AfterFunc(ctx, stop)
 	args := os.Args[1:]
 	if tfprovider.IsProvider(os.Args[0]) {
 		args = []string{tfprovider.Command}

@@ -120,7 +120,7 @@ directly where a direct path exists, over a relay while none does.`,
 		newTemplatesCmd(a), newProvisionersCmd(a),
 		newSSHCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a),
 		newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
-		newVersionCmd(a),
+		newVersionCmd(a), newHealthCmd(a), newSupportBundleCmd(a),
 		newTerraformProviderCmd(a), newProcessSupervisorCmd(a),
 	)
 	return root

@@ -22,6 +22,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/aditmesh/adit/coordinator"
+	"github.com/aditmesh/adit/coordinator/metrics"
+	"github.com/aditmesh/adit/coordinator/support"
 	"github.com/aditmesh/adit/derp"
 	"github.com/aditmesh/adit/pkg/postgres"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -43,6 +45,11 @@ type serverFlags struct {
 	stunPorts                                             []uint
 	nodePing, nodeTimeout                                 time.Duration
 	jobLease, cancelGrace                                 time.Duration
+	metricsListen, debugListen                            string
+	logFormat                                             string
+	drainDelay                                            time.Duration
+	check                                                 bool
+	settings                                              map[string]string // all flags, for those who help
 	provisioners                                          uint
 	provisioner                                           provisionerFlags
 }
@@ -58,6 +65,10 @@ func newServerCmd(a *app) *cobra.Command {
 			if err := flagsFromEnv(cmd.Flags()); err != nil {
 				return err
 			}
+			if f.check {
+				return checkServer(cmd.Context(), a, f)
+			}
+			f.settings = settingsOf(cmd.Flags())
 			return runServer(cmd.Context(), a, f, cmd.Flags().Changed("stun-ports"))
 		},
 	}
@@ -79,6 +90,11 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.DurationVar(&f.nodeTimeout, "node-timeout", 30*time.Second, "how long a node may be silent before it counts as lost")
 	flags.DurationVar(&f.jobLease, "job-lease", 30*time.Second, "how long a provisioner may be silent before its jobs count as lost")
 	flags.DurationVar(&f.cancelGrace, "cancel-grace", 2*time.Minute, "how long Terraform may take to end before a canceled job is killed")
+	flags.StringVar(&f.metricsListen, "metrics-listen", "", "address to serve Prometheus metrics on, such as 127.0.0.1:9090 (default: nowhere)")
+	flags.StringVar(&f.debugListen, "debug-listen", "", "address to serve Go's profiles on, such as 127.0.0.1:6060 (default: nowhere)")
+	flags.StringVar(&f.logFormat, "log-format", "text", "format of log lines: text or json")
+	flags.DurationVar(&f.drainDelay, "drain-delay", 0, "how long to answer 'not ready' before shutting down, for load balancers to notice")
+	flags.BoolVar(&f.check, "check", false, "check the configuration and its neighbours, say what is wrong, and start nothing")
 	cmd.AddCommand(newRotateStateKeyCmd(a, &f))
 	return cmd
 }
@@ -113,30 +129,41 @@ func defaultDataDir() string {
 }
 
 func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) error {
-	if f.jobLease < time.Second {
-		return usagef("--job-lease %v: want 1s or more", f.jobLease)
+	if err := f.validate(); err != nil {
+		return err
 	}
-	if info, err := os.Stat(f.agentBinaries); f.agentBinaries != "" && (err != nil || !info.IsDir()) {
-		return usagef("--agent-binaries %s: there is no such directory; make agents fills one", f.agentBinaries)
+	log, lastLines, err := a.serverLogger(f)
+	if err != nil {
+		return err
 	}
-	log := a.logger(slog.LevelInfo)
 	// The relay's libraries write to the standard logger, about events that are
 	// none, and their tone is not ours.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	var accessURL *url.URL
 	if f.accessURL != "" {
-		var err error
 		if accessURL, err = parseURL(f.accessURL); err != nil {
 			return err
 		}
 	}
 	// What can fail at once is tried first, before a database is started.
-	l, err := listenWeb(ctx, f)
+	cert, err := f.certificate()
+	if err != nil {
+		return err
+	}
+	l, err := listenWeb(ctx, f, cert)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+	counts := metrics.New(version)
+	stopPrivate, err := openPrivate(ctx, f, counts, log)
+	if err != nil {
+		return err
+	}
+	defer stopPrivate()
+	front := coordinator.NewFront(l, counts, log)
+	defer front.Close()
 	if err := prepareDataDir(f.dataDir); err != nil {
 		return err
 	}
@@ -145,6 +172,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		return err
 	}
 	if f.postgresURL == "" {
+		front.At("the private Postgres is starting")
 		pg, err := postgres.Start(ctx, postgres.Config{Dir: f.dataDir, Logger: log})
 		if err != nil {
 			return err
@@ -153,10 +181,15 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		f.postgresURL = pg.URL()
 	}
 
+	front.At("the database is connected and its schema brought up to date")
 	var server *coordinator.Server // set before the relay has clients
 	conf := coordinator.Config{
 		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, AgentBinaries: f.agentBinaries, Relays: &meshv1.Relays{},
-		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, Version: version, Logger: log,
+		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, DrainDelay: f.drainDelay, DataDir: f.dataDir, Metrics: counts, Version: version, Logger: log,
+	}
+	conf.Support = support.Sources{Settings: f.settings, Log: lastLines, Redactor: f.redactor()}
+	if cert != nil {
+		conf.Certificate = cert.Leaf
 	}
 	if f.relay {
 		relay, err := startRelay(f, stunChosen, log, func(ctx context.Context, key [32]byte) (bool, error) {
@@ -166,6 +199,9 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 			return err
 		}
 		defer relay.Close()
+		if err := counts.Register(relay.Metrics()); err != nil {
+			return err
+		}
 		conf.Relays = embeddedRelays(relay.STUNPorts())
 		h := relay.Handler()
 		conf.Mounts = map[string]http.Handler{"/derp": h, "/derp/": h, "/generate_204": h}
@@ -181,20 +217,42 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	}
 	defer stop()
 	fmt.Fprintf(a.out, "adit server ready at %s\n", displayURL(l.Addr(), accessURL, f.tlsCert != ""))
-	return server.Run(ctx, l)
+	return server.RunBehind(ctx, front)
 }
 
-func listenWeb(ctx context.Context, f serverFlags) (net.Listener, error) {
-	var conf *tls.Config
+// validate returns what is wrong with the flags by themselves.
+func (f serverFlags) validate() error {
+	if f.jobLease < time.Second {
+		return usagef("--job-lease %v: want 1s or more", f.jobLease)
+	}
+	if f.drainDelay < 0 {
+		return usagef("--drain-delay %v: want 0s or more", f.drainDelay)
+	}
+	if info, err := os.Stat(f.agentBinaries); f.agentBinaries != "" && (err != nil || !info.IsDir()) {
+		return usagef("--agent-binaries %s: there is no such directory; make agents fills one", f.agentBinaries)
+	}
+	return nil
+}
+
+// certificate returns what HTTPS is served with; nil is plain HTTP.
+func (f serverFlags) certificate() (*tls.Certificate, error) {
 	if (f.tlsCert == "") != (f.tlsKey == "") {
 		return nil, usagef("--tls-cert and --tls-key go together")
 	}
-	if f.tlsCert != "" {
-		cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
-		if err != nil {
-			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		conf = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	if f.tlsCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+	}
+	return &cert, nil
+}
+
+func listenWeb(ctx context.Context, f serverFlags, cert *tls.Certificate) (net.Listener, error) {
+	var conf *tls.Config
+	if cert != nil {
+		conf = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
 	if errors.Is(err, syscall.EADDRINUSE) {

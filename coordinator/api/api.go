@@ -26,8 +26,10 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/mesh"
+	"github.com/aditmesh/adit/coordinator/request"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
+	"github.com/aditmesh/adit/pkg/sdk"
 )
 
 const (
@@ -57,6 +59,10 @@ type Config struct {
 	Workspaces *workspaces.Service
 	// Events are what watches tell of.
 	Events *events.Bus
+	// Health says what is wrong with the deployment.
+	Health func(ctx context.Context) sdk.Health
+	// Support gathers what somebody who helps needs to know.
+	Support func(ctx context.Context) []sdk.SupportFile
 	// Closing, when it is closed, ends answers that would go on for long. Nil
 	// is never.
 	Closing <-chan struct{}
@@ -79,7 +85,7 @@ type API struct {
 func New(cfg Config) http.Handler {
 	a := &API{Config: cfg}
 	r := chi.NewRouter()
-	r.Use(middleware.Recoverer, secure, from)
+	r.Use(middleware.Recoverer, secure, routed, from)
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	r.Get("/readyz", a.ready)
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
@@ -92,6 +98,7 @@ func New(cfg Config) http.Handler {
 	conf := huma.DefaultConfig("adit", cfg.Version)
 	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "/api/openapi", "", "/api/schemas"
 	conf.CreateHooks = nil // no $schema links in bodies
+	conf.Transformers = append(conf.Transformers, a.tellFailure)
 	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		userScheme: {Type: "http", Scheme: "bearer"}, agentScheme: {Type: "http", Scheme: "bearer"},
 	}
@@ -106,6 +113,7 @@ func New(cfg Config) http.Handler {
 	a.registerProvisioners(h)
 	a.registerAgents(h)
 	a.registerWatches(h)
+	a.registerHealth(h)
 	return r
 }
 
@@ -126,6 +134,7 @@ const endless = "endless"
 // bound bounds the work on a request. Its body is bounded by each operation.
 func bound(ctx huma.Context, next func(huma.Context)) {
 	if ctx.Operation().Metadata[endless] != nil {
+		request.Long(ctx.Context())
 		next(ctx)
 		return
 	}
@@ -136,8 +145,8 @@ func bound(ctx huma.Context, next func(huma.Context)) {
 
 func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 	if err := a.Store.Ping(r.Context()); err != nil {
-		a.Logger.Warn("not ready", "err", err)
-		http.Error(w, "database does not answer", http.StatusServiceUnavailable)
+		a.Logger.WarnContext(r.Context(), "not ready", "err", err)
+		http.Error(w, "not ready: the database does not answer", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ready")
@@ -164,6 +173,7 @@ func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
 		}
 		if err != nil {
 			p := a.problem(err)
+			a.logFailure(ctx.Context(), p)
 			if p.GetStatus() == http.StatusUnauthorized {
 				ctx.SetHeader("WWW-Authenticate", "Bearer")
 			}
@@ -222,8 +232,7 @@ func (a *API) problem(err error) huma.StatusError {
 	case errors.Is(err, context.Canceled): // nobody waits for the answer
 		return huma.Error503ServiceUnavailable("the request was given up")
 	default:
-		a.Logger.Error("request failed", "err", err)
-		return huma.Error503ServiceUnavailable("the coordinator cannot do that right now; try again")
+		return failed(err)
 	}
 }
 

@@ -91,7 +91,11 @@ func deploy(t *testing.T) *deployment {
 	run.Go(func() { bus.Run(ctx) })
 	t.Cleanup(func() { cancel(); run.Wait() })
 	web := httptest.NewServer(New(Config{
-		Store: st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Events: bus, Closing: d.closing, Version: "test", Logger: log,
+		Health: func(context.Context) sdk.Health {
+			return sdk.Health{Status: sdk.HealthWarning, Findings: []sdk.Finding{{Code: "made-up", Severity: sdk.HealthWarning}}}
+		},
+		Support: func(context.Context) []sdk.SupportFile { return []sdk.SupportFile{{Name: "a"}} },
+		Store:   st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Events: bus, Closing: d.closing, Version: "test", Logger: log,
 	}))
 	t.Cleanup(web.Close)
 	if d.url, err = url.Parse(web.URL); err != nil {

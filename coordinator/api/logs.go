@@ -117,7 +117,7 @@ func (a *API) stream(contentType string, alive bool, f func(context.Context, *ev
 		err := f(ctx, w)
 		if err != nil && ctx.Err() == nil && w.failed() == nil {
 			// What was sent stands; the client sees that it was cut off.
-			a.Logger.Warn("a stream could not be sent to its end", "err", err)
+			a.Logger.WarnContext(ctx, "a stream could not be sent to its end", "err", err)
 		}
 		cancel()
 		helpers.Wait()

@@ -55,7 +55,7 @@ func (a *API) pullState(ctx context.Context, in *WorkspacePath) (*raw, error) {
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	a.Logger.Info("state pulled", "workspace", w.ID, "by", caller(ctx).UserID)
+	a.Logger.InfoContext(ctx, "state pulled", "workspace", w.ID, "by", caller(ctx).UserID)
 	return &raw{ContentType: "application/json", Body: state}, nil
 }
 
@@ -70,6 +70,6 @@ func (a *API) pushState(ctx context.Context, in *struct {
 	if err := a.Workspaces.PushState(ctx, w.ID, in.Body.State, in.Body.Force); err != nil {
 		return nil, a.problem(err)
 	}
-	a.Logger.Info("state pushed", "workspace", w.ID, "by", caller(ctx).UserID, "force", in.Body.Force)
+	a.Logger.InfoContext(ctx, "state pushed", "workspace", w.ID, "by", caller(ctx).UserID, "force", in.Body.Force)
 	return nil, nil
 }

@@ -71,7 +71,7 @@ func (a *API) createFirstUser(ctx context.Context, in *body[sdk.FirstUser]) (*bo
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	a.Logger.Info("first user created", "user", u.Username)
+	a.Logger.InfoContext(ctx, "first user created", "user", u.Username)
 	return &body[sdk.User]{userJSON(u)}, nil
 }
 

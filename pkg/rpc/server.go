@@ -86,6 +86,26 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 	return s
 }
 
+// Drain takes no more connections and RPCs, waits for those under way to return,
+// and closes. When ctx is done it is as Close. Streams that would go on for ever
+// are their service's to end.
+func (s *Server) Drain(ctx context.Context) {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		s.grpc.GracefulStop()
+	}()
+	select {
+	case <-drained:
+	case <-ctx.Done():
+	}
+	s.Close()
+	<-drained
+}
+
 // Close ends every connection and waits for the RPCs to return.
 func (s *Server) Close() {
 	s.mu.Lock()

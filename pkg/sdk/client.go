@@ -45,6 +45,8 @@ type Error struct {
 		Message  string `json:"message"`
 		Location string `json:"location"`
 	} `json:"errors"`
+	// RequestID is what the coordinator's log calls the request.
+	RequestID string `json:"request_id,omitempty"`
 }
 
 func (e *Error) Error() string {
@@ -65,6 +67,9 @@ func (e *Error) Error() string {
 			text += field + ": "
 		}
 		text += d.Message
+	}
+	if e.Status >= http.StatusInternalServerError && e.RequestID != "" { // the coordinator's log says more
+		text += " (request " + e.RequestID + ")"
 	}
 	return text
 }
