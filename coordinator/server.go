@@ -187,6 +187,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	hub.Go(func() { s.hub.Run(hubCtx) })
 	hub.Go(func() { s.workspaces.Run(hubCtx) })
 	hub.Go(func() { s.events.Run(hubCtx) })
+	hub.Go(func() { s.rollUpStats(hubCtx) })
 
 	served := make(chan error, 1)
 	go func() { served <- s.web.Serve(l) }()

@@ -106,6 +106,7 @@ func New(cfg Config) http.Handler {
 	a.registerProvisioners(h)
 	a.registerAgents(h)
 	a.registerWatches(h)
+	a.registerStats(h)
 	return r
 }
 

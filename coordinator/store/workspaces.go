@@ -47,7 +47,10 @@ type Workspace struct {
 	// Version grows with every change.
 	Version   int64
 	CreatedAt time.Time
-	Agents    []Agent
+	// LastActiveAt is when somebody last used it; nil if nobody has yet. It may be
+	// two minutes behind. What counts says the migration that made the column.
+	LastActiveAt *time.Time
+	Agents       []Agent
 }
 
 // Agent is the program that runs in a workspace.
@@ -179,6 +182,7 @@ func workspaceFrom(r db.WorkspaceByNameRow) Workspace {
 	return Workspace{
 		ID: r.ID, OwnerID: r.OwnerID, OrganizationID: r.OrganizationID, OwnerName: r.OwnerName, Name: r.Name,
 		External: r.External, TemplateID: r.TemplateID.UUID, Phase: Phase(r.Phase), Version: r.Version, CreatedAt: r.CreatedAt,
+		LastActiveAt: r.LastActiveAt,
 	}
 }
 
