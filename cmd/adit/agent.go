@@ -6,16 +6,19 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/aditmesh/adit/agent"
+	"github.com/aditmesh/adit/agent/stats"
 	"github.com/aditmesh/adit/pkg/rpc"
 	"github.com/aditmesh/adit/tunnel"
 )
 
 func newAgentCmd(a *app) *cobra.Command {
 	var tokenFile string
+	var statsEvery time.Duration
 	cmd := &cobra.Command{
 		Use: "agent", Short: "Run the agent of a workspace on this host",
 		Example: `  adit agent --url https://adit.example.com --token-file /etc/adit/agent.token
@@ -34,7 +37,7 @@ func newAgentCmd(a *app) *cobra.Command {
 				return err
 			}
 			err = agent.Run(cmd.Context(), agent.Config{
-				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo), Path: a.path,
+				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo), Path: a.path, StatsEvery: statsEvery,
 			})
 			switch {
 			case errors.Is(err, rpc.ErrUnauthorized):
@@ -49,6 +52,7 @@ func newAgentCmd(a *app) *cobra.Command {
 	}
 	a.pathFlags(cmd)
 	cmd.Flags().StringVar(&tokenFile, "token-file", os.Getenv("ADIT_AGENT_TOKEN_FILE"), "file that holds the agent's token")
+	cmd.Flags().DurationVar(&statsEvery, "stats-interval", stats.Every, "how often the agent reports what it did and used")
 	return cmd
 }
 
