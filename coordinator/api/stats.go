@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -34,7 +35,7 @@ func (a *API) stats(ctx context.Context, in *struct {
 	Resolution string    `query:"resolution" enum:"minute,hour,day" default:"minute" doc:"Minutes are kept for an hour or two, hours for two weeks, days for a year"`
 	Since      time.Time `query:"since" doc:"An hour, two days or a month ago if left out"`
 }) (*body[sdk.List[sdk.Stats]], error) {
-	w, err := a.find(ctx, in.Owner, in.Name)
+	w, err := a.find(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
 		return nil, a.problem(err)
 	}

@@ -119,6 +119,7 @@ func (h *Hub) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { h.recordLiveness(ctx, h.log) })
 	wg.Go(func() { h.recordReports(ctx, h.log) })
+	wg.Go(func() { h.giveUpOnAgents(ctx) })
 	defer wg.Wait()
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()

@@ -2,6 +2,8 @@ package store
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +53,16 @@ func TestWhatAgentsReportIsKeptByMinute(t *testing.T) {
 		}
 		if w.Version != 1 {
 			t.Errorf("version %d after a report", w.Version)
+		}
+	}
+	// It is no news: that would be an event a minute for each.
+	events, err := s.EventsAfter(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Kind == EventWorkspace && e.Action == Changed {
+			t.Errorf("an event: %s", e.Data)
 		}
 	}
 }
@@ -162,6 +174,30 @@ func TestMetadataIsTheLastValueOfWhatTheTemplateAsksFor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Values that are others now are events, and the same ones again are none.
+	if err := s.RecordMetadata(t.Context(), []MetadataValue{{AgentID: a.ID, Key: "load", Value: "2", At: t0.Add(time.Second)}}); err != nil {
+		t.Fatal(err)
+	}
+	events, err := s.EventsAfter(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var news []string
+	for _, e := range events {
+		if e.Kind == EventMetadata {
+			news = append(news, string(e.Data))
+			if e.SubjectID != a.ID || e.WorkspaceID != a.WorkspaceID {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+	want := []string{
+		`{"agent": "main", "metadata": {"disk": {"error": "no", "value": ""}, "load": {"error": "", "value": "1"}}}`,
+		`{"agent": "main", "metadata": {"load": {"error": "", "value": "2"}}}`,
+	}
+	if !slices.Equal(news, want) {
+		t.Errorf("events:\n%s", strings.Join(news, "\n"))
+	}
 	all, err := s.AgentMetadata(t.Context(), []uuid.UUID{a.ID})
 	if err != nil {
 		t.Fatal(err)
@@ -169,5 +205,45 @@ func TestMetadataIsTheLastValueOfWhatTheTemplateAsksFor(t *testing.T) {
 	got := all[a.ID]
 	if len(got) != 2 || got["load"].Value != "2" || !got["load"].At.Equal(t0.Add(time.Second)) || got["disk"].Err != "no" {
 		t.Errorf("kept %+v", got)
+	}
+}
+
+func TestAgentsThatNeverComeTimeOut(t *testing.T) {
+	s := open(t)
+	u := addUser(t, s, "alice")
+	// Two builds that ended 100 s ago, of agents that have 60 s and 600 s, one of an agent
+	// that has for ever, and one that goes on.
+	s.exec(t, `with t as (insert into templates (name, created_by) values ('t', $1) returning id)
+		insert into template_versions (template_id, number, archive, digest, created_by) select id, 1, '', '', $1 from t`, u.ID)
+	for name, tt := range map[string]struct {
+		timeout int
+		ended   *int
+		state   AgentState
+	}{
+		"late":     {60, new(100), AgentTimeout},
+		"in-time":  {600, new(100), AgentConnecting},
+		"for-ever": {0, new(100), AgentConnecting},
+		"building": {60, nil, AgentConnecting},
+	} {
+		a := addAgent(t, s, u, name)
+		s.exec(t, `with b as (
+				insert into builds (workspace_id, number, transition, template_version_id, initiator_id, agent_secret, finished_at)
+				select $1, 1, 'start', v.id, $2, '', now() - make_interval(secs => $3) from template_versions v returning id
+			) update agents set build_id = b.id, connection_timeout = $5 from b where agents.id = $4`, a.WorkspaceID, u.ID, tt.ended, a.ID, tt.timeout)
+		if _, err := s.GiveUpOnAgents(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w, err := s.WorkspaceByID(t.Context(), a.WorkspaceID)
+		if err != nil || w.Agents[0].State != tt.state || (w.Agents[0].DisconnectedAt != nil) != (tt.state == AgentTimeout) {
+			t.Errorf("%s: %+v, %v, want %s", name, w.Agents[0], err, tt.state)
+		}
+		if tt.state == AgentTimeout { // better late
+			if err := s.RecordLiveness(t.Context(), []AgentLiveness{{AgentID: a.ID, State: AgentConnected, At: time.Now()}}); err != nil {
+				t.Fatal(err)
+			}
+			if w, err := s.WorkspaceByID(t.Context(), a.WorkspaceID); err != nil || w.Agents[0].State != AgentConnected || w.Agents[0].DisconnectedAt != nil {
+				t.Errorf("%s, that came after all: %+v, %v", name, w.Agents[0], err)
+			}
+		}
 	}
 }

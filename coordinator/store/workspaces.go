@@ -13,9 +13,10 @@ import (
 // AgentState says what the coordinator knows of an agent.
 //
 //	connecting ──▶ connected ──bye──▶ disconnected
-//	                 ▲  │ ▲────────────────┘
-//	                 │  └─silence──▶ timeout
-//	                 └──────────────────┘
+//	    │            ▲  │ ▲────────────────┘
+//	    │            │  └─silence──▶ timeout
+//	    │            └──────────────────┘ ▲
+//	    └──not in the time it is given────┘
 type AgentState string
 
 const (

@@ -32,6 +32,55 @@ create table agent_metadata (
     primary key (agent_id, key)
 );
 
+-- One event tells of all values of an agent that are others now: what is measured
+-- again and is the same is no news.
+-- +goose StatementBegin
+create function event_of_metadata() returns trigger
+language plpgsql as $$
+declare
+    r record;
+begin
+    for r in
+        select a.id, a.workspace_id, w.owner_id, jsonb_build_object('agent', a.name,
+            'metadata', jsonb_object_agg(n.key, jsonb_build_object('value', n.value, 'error', n.error))) as data
+        from now_rows n
+        join agents a on a.id = n.agent_id
+        join workspaces w on w.id = a.workspace_id
+        group by a.id, w.id
+        order by a.id
+    loop
+        perform event_emit('agent_metadata', 'changed', r.id, r.workspace_id, r.owner_id, r.data);
+    end loop;
+    return null;
+end $$;
+-- +goose StatementEnd
+create trigger event_made after insert on agent_metadata
+    referencing new table as now_rows for each statement execute function event_of_metadata();
+
+-- +goose StatementBegin
+create function event_of_measured() returns trigger
+language plpgsql as $$
+declare
+    r record;
+begin
+    for r in
+        select a.id, a.workspace_id, w.owner_id, jsonb_build_object('agent', a.name,
+            'metadata', jsonb_object_agg(n.key, jsonb_build_object('value', n.value, 'error', n.error))) as data
+        from now_rows n
+        join was_rows o on o.agent_id = n.agent_id and o.key = n.key and (o.value, o.error) is distinct from (n.value, n.error)
+        join agents a on a.id = n.agent_id
+        join workspaces w on w.id = a.workspace_id
+        group by a.id, w.id
+        order by a.id
+    loop
+        perform event_emit('agent_metadata', 'changed', r.id, r.workspace_id, r.owner_id, r.data);
+    end loop;
+    return null;
+end $$;
+-- +goose StatementEnd
+create trigger event_changed after update on agent_metadata
+    referencing old table as was_rows new table as now_rows for each statement execute function event_of_measured();
+
 -- What agents did and used, a row for each minute, hour and day. Those of minutes
 -- are reports, those of hours and days their sums, made anew from all their
 -- minutes each time.
@@ -78,5 +127,13 @@ create index used_identities_expiry on used_identities (expires_at);
 -- +goose Down
 
 drop table used_identities, agent_stats, agent_metadata;
+drop function event_of_metadata, event_of_measured;
+drop trigger event_changed on workspaces;
+create constraint trigger event_changed after update on workspaces deferrable initially deferred
+    for each row when (to_jsonb(old) - '{version,state_held_by}'::text[] is distinct from to_jsonb(new) - '{version,state_held_by}'::text[])
+    execute function event_of_row('workspace', 'name,owner_id,phase,external');
+drop trigger audit on workspaces;
+create trigger audit after insert or update or delete on workspaces
+    for each row execute function audit_of_row('workspace', 'version,phase,state_held_by', '');
 alter table workspaces drop column last_active_at;
 alter table agents drop column connection_timeout, drop column auth, drop column instance_id;

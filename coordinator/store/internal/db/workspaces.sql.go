@@ -392,20 +392,24 @@ func (q *Queries) SetScriptsState(ctx context.Context, arg SetScriptsStateParams
 }
 
 const upsertAgent = `-- name: UpsertAgent :exec
-insert into agents (id, workspace_id, name, token_hash, build_id, manifest)
-values ($1, $2, $3, $4, $5, $6)
+insert into agents (id, workspace_id, name, token_hash, build_id, manifest, auth, instance_id, connection_timeout)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (id) do update set
     token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest, scripts_state = 'none',
+    auth = excluded.auth, instance_id = excluded.instance_id, connection_timeout = excluded.connection_timeout,
     state = case when agents.state = 'connected' then agents.state else 'connecting' end
 `
 
 type UpsertAgentParams struct {
-	ID          uuid.UUID
-	WorkspaceID uuid.UUID
-	Name        string
-	TokenHash   []byte
-	BuildID     uuid.NullUUID
-	Manifest    []byte
+	ID                uuid.UUID
+	WorkspaceID       uuid.UUID
+	Name              string
+	TokenHash         []byte
+	BuildID           uuid.NullUUID
+	Manifest          []byte
+	Auth              string
+	InstanceID        string
+	ConnectionTimeout int32
 }
 
 func (q *Queries) UpsertAgent(ctx context.Context, arg UpsertAgentParams) error {
@@ -416,6 +420,9 @@ func (q *Queries) UpsertAgent(ctx context.Context, arg UpsertAgentParams) error 
 		arg.TokenHash,
 		arg.BuildID,
 		arg.Manifest,
+		arg.Auth,
+		arg.InstanceID,
+		arg.ConnectionTimeout,
 	)
 	return err
 }
