@@ -19,8 +19,17 @@ create index agents_awaited on agents (build_id) where state = 'connecting' and 
 -- bytes either way through a forwarded port or a VPN. An open session in which
 -- nobody types is none, nor are keep-alives, pings and what scripts do. Agents
 -- report each minute, so that it may be two minutes behind; and as it changes all
--- the time, workspaces.version does not grow with it.
+-- the time, workspaces.version does not grow with it, and it is neither an event nor
+-- a thing to audit.
 alter table workspaces add column last_active_at timestamptz;
+drop trigger event_changed on workspaces;
+create constraint trigger event_changed after update on workspaces deferrable initially deferred
+    for each row when (to_jsonb(old) - '{version,state_held_by,last_active_at}'::text[]
+        is distinct from to_jsonb(new) - '{version,state_held_by,last_active_at}'::text[])
+    execute function event_of_row('workspace', 'name,owner_id,phase,external');
+drop trigger audit on workspaces;
+create trigger audit after insert or update or delete on workspaces
+    for each row execute function audit_of_row('workspace', 'version,phase,state_held_by,last_active_at', '');
 
 -- What the commands that a template has an agent run have printed last.
 create table agent_metadata (
