@@ -37,7 +37,7 @@ func (a *API) stats(ctx context.Context, in *struct {
 }) (*body[sdk.List[sdk.Stats]], error) {
 	w, err := a.find(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
-		return nil, a.problem(err)
+		return nil, err
 	}
 	since := in.Since
 	if since.IsZero() {
