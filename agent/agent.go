@@ -1,6 +1,7 @@
 // Package agent is what runs inside a workspace: a mesh node that serves SSH,
 // speed tests and the workspace's ports to those the coordinator lets through,
-// and runs the scripts of the workspace's template.
+// runs the scripts of the workspace's template, and reports what it measures and
+// does.
 //
 // [Run] does everything and returns when its context ends, or when the
 // coordinator has refused the agent for good.
@@ -14,10 +15,14 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync"
+	"time"
 
+	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/agent/speed"
 	"github.com/aditmesh/adit/agent/ssh"
+	"github.com/aditmesh/adit/agent/stats"
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
 	"github.com/aditmesh/adit/tunnel/path"
@@ -36,6 +41,8 @@ type Config struct {
 	Logger  *slog.Logger
 	// Path is what the node is to do without on its way to peers.
 	Path path.Options
+	// StatsEvery is how often the agent reports what it did. Zero means each minute.
+	StatsEvery time.Duration
 }
 
 // Run joins the mesh and serves until ctx ends, which is no error. It waits
@@ -45,8 +52,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
+	out := newOutgoing()
 	node, err := tunnel.Start(ctx, tunnel.Config{
-		URL: cfg.URL, Token: cfg.Token, Logger: cfg.Logger, Version: cfg.Version, Persist: true, Path: cfg.Path,
+		URL: cfg.URL, Token: cfg.Token, Logger: cfg.Logger, Version: cfg.Version, Persist: true, Path: cfg.Path, Report: out.take,
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -69,20 +77,46 @@ func Run(ctx context.Context, cfg Config) error {
 	home := place{account: account, dir: directory(m.Directory, account.Home), env: sessionEnv(os.Environ(), m)}
 	scripts := home.scripts(m, coordinator, cfg.Logger)
 	scripts.Start()
-	err = serve(ctx, cfg, node, l, ssh.New(ssh.Config{
-		HostKey: hostKey, Account: account, Env: home.env, Dir: home.dir, Logger: cfg.Logger,
+	var tally stats.Tally
+	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() { metadata.Run(watch, home.metadata(m, out.measured)) })
+	watching.Go(func() {
+		stats.Run(watch, stats.Config{Tally: &tally, Dir: account.Home, RoundTrips: func() []time.Duration { return roundTrips(node) }, Report: out.counted, Every: cfg.StatsEvery})
+	})
+	err = serve(ctx, cfg, node, l, &tally, ssh.New(ssh.Config{
+		HostKey: hostKey, Account: account, Env: home.env, Dir: home.dir, Tally: &tally, Logger: cfg.Logger,
 	}))
+	unwatch()
+	watching.Wait() // the last report goes out before the node says bye
 	scripts.Stop()
 	return errors.Join(err, node.Close())
 }
 
+// roundTrips are those to the clients whose packets come directly.
+func roundTrips(node *tunnel.Node) []time.Duration {
+	var list []time.Duration
+	for _, p := range node.Peers() {
+		if p.RTT > 0 {
+			list = append(list, p.RTT)
+		}
+	}
+	return list
+}
+
 // serve serves SSH, speed tests and ports on the node until one of them ends.
-func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, server *ssh.Server) error {
+func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, tally *stats.Tally, server *ssh.Server) error {
 	tests, err := listenSpeed(node, cfg.Logger)
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
-	node.HandleTCP(port.Open)
+	node.HandleTCP(func(ctx context.Context, p uint16) (func(net.Conn), error) {
+		join, err := port.Open(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		return func(peer net.Conn) { join(tally.Conn(stats.Forward, peer)) }, nil
+	})
 	served := make(chan error, 2)
 	go func() { served <- server.Serve(l) }()
 	go func() { served <- tests.Serve() }()

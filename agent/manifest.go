@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/script"
 	"github.com/aditmesh/adit/agent/ssh"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -60,14 +61,27 @@ type place struct {
 // scripts returns the runner of a manifest's scripts. They run as a session
 // does, and where one would begin.
 func (p place) scripts(m sdk.Manifest, c *sdk.Client, log *slog.Logger) *script.Runner {
-	dir := p.account.Home
-	if info, err := os.Stat(p.dir); err == nil && info.IsDir() {
-		dir = p.dir
-	}
-	env := append(slices.Clone(p.env), "USER="+p.account.Name, "LOGNAME="+p.account.Name, "HOME="+p.account.Home, "SHELL="+p.account.Shell)
 	return script.New(script.Config{
-		Scripts: m.Scripts, Shell: p.account.Shell, Dir: dir, Env: env, LastLine: m.LastLine, Coordinator: c, Logger: log,
+		Scripts: m.Scripts, Shell: p.account.Shell, Dir: p.begin(), Env: p.environ(), LastLine: m.LastLine, Coordinator: c, Logger: log,
 	})
+}
+
+// metadata is how a manifest's measures run: as its scripts do.
+func (p place) metadata(m sdk.Manifest, report func(key, value, err string)) metadata.Config {
+	return metadata.Config{Items: m.Metadata, Shell: p.account.Shell, Dir: p.begin(), Env: p.environ(), Report: report}
+}
+
+// begin is where scripts begin.
+func (p place) begin() string {
+	if info, err := os.Stat(p.dir); err == nil && info.IsDir() {
+		return p.dir
+	}
+	return p.account.Home
+}
+
+// environ is the environment of scripts.
+func (p place) environ() []string {
+	return append(slices.Clone(p.env), "USER="+p.account.Name, "LOGNAME="+p.account.Name, "HOME="+p.account.Home, "SHELL="+p.account.Shell)
 }
 
 // directory reads where a template wants sessions to begin: below the home

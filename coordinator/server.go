@@ -26,6 +26,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/breaker"
 	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/health"
+	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/metrics"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -70,6 +71,9 @@ type Config struct {
 	// AgentBinaries is the directory of what agents of other platforms download, named
 	// adit-OS-ARCH; empty is none.
 	AgentBinaries string
+	// Identity is whose proofs of an instance's identity are accepted; zero is the
+	// clouds' own.
+	Identity identity.Config
 	// Relays is the relay map that nodes get.
 	Relays *meshv1.Relays
 	// Mounts are handlers of other rooms, by pattern of http.ServeMux.
@@ -135,6 +139,11 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
+	clouds, err := identity.New(cfg.Identity)
+	if err != nil {
+		st.Close()
+		return nil, fmt.Errorf("coordinator: %w", err)
+	}
 	authn := auth.New(st)
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New(cfg.Version)
@@ -162,7 +171,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	helps.Version, helps.Metrics, helps.Health = cfg.Version, s.metrics.Text, s.checker.Check
 	web := api.New(api.Config{
 		Health: s.checker.Check, Support: helps.Files,
-		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {
@@ -216,5 +225,6 @@ func (s *Server) startLoops(ctx context.Context) *sync.WaitGroup {
 	loops.Go(func() { s.hub.Run(ctx) })
 	loops.Go(func() { s.workspaces.Run(ctx) })
 	loops.Go(func() { s.events.Run(ctx) })
+	loops.Go(func() { s.rollUpStats(ctx) })
 	return &loops
 }

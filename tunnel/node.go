@@ -67,6 +67,10 @@ type Config struct {
 	Device tun.Device
 	// Path is what the node is to do without on its way to peers.
 	Path path.Options
+	// Report returns what an agent has to tell of its workspace since the last time
+	// it was asked, or nil. It is asked every two seconds while there is a session.
+	// A nil function has nothing to tell.
+	Report func() *meshv1.Report
 	// Ping and Timeout watch the control session: how often it is pinged when
 	// silent, and how long an answer may take. Zero means 15 s each.
 	Ping, Timeout time.Duration

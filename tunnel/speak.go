@@ -38,6 +38,11 @@ func (n *Node) speak(ctx context.Context, stream upStream) {
 	s := said{wants: map[string]bool{}, ready: map[string]*path.Peer{}, verdicts: map[string]verdictKey{}}
 	for {
 		ups, bye := n.news(&s)
+		if n.cfg.Report != nil {
+			if r := n.cfg.Report(); r != nil { // before bye, after which nothing is heard
+				ups = append([]*meshv1.Up{{Msg: &meshv1.Up_Report{Report: r}}}, ups...)
+			}
+		}
 		for _, up := range ups {
 			if stream.Send(up) != nil {
 				return // the receiving half says why

@@ -23,6 +23,8 @@ import (
 
 	gssh "github.com/gliderlabs/ssh"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/aditmesh/adit/agent/stats"
 )
 
 // Config configures a Server.
@@ -36,6 +38,8 @@ type Config struct {
 	// Dir is where sessions begin; the account's home if it is empty or not
 	// there, as before a startup script has made it.
 	Dir string
+	// Tally counts sessions and what goes through them; nil is nobody's.
+	Tally *stats.Tally
 	// Logger gets one line a session; nil discards.
 	Logger *slog.Logger
 	// AliveEvery is how often a client is asked for a sign of life, and AliveFor
@@ -66,7 +70,7 @@ func New(cfg Config) *Server {
 		ConnCallback: s.keepAlive,
 		ChannelHandlers: map[string]gssh.ChannelHandler{
 			"session":      s.handleSession,
-			"direct-tcpip": gssh.DirectTCPIPHandler,
+			"direct-tcpip": s.handleForward,
 		},
 		RequestHandlers: map[string]gssh.RequestHandler{
 			"tcpip-forward":        forward.HandleSSHRequest,

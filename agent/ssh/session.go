@@ -9,6 +9,8 @@ import (
 
 	gssh "github.com/gliderlabs/ssh"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/aditmesh/adit/agent/stats"
 )
 
 const (
@@ -125,6 +127,11 @@ func (s *session) startIfAsked(req *ssh.Request, running *sync.WaitGroup) {
 	}
 	s.started = true
 	s.server.log.Info("ssh session", "from", s.conn.RemoteAddr(), "kind", req.Type, "pty", s.pty != nil)
+	kind := stats.SSH
+	if req.Type == "subsystem" {
+		kind = stats.SFTP
+	}
+	s.ch = s.server.count(kind, s.ch)
 	running.Go(func() {
 		if req.Type == "subsystem" {
 			s.serveSFTP()

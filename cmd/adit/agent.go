@@ -1,25 +1,33 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/aditmesh/adit/agent"
+	"github.com/aditmesh/adit/agent/instance"
+	"github.com/aditmesh/adit/agent/stats"
 	"github.com/aditmesh/adit/pkg/rpc"
+	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
 )
 
 func newAgentCmd(a *app) *cobra.Command {
-	var tokenFile string
+	var tokenFile, auth, metadataURL string
+	var statsEvery time.Duration
 	cmd := &cobra.Command{
 		Use: "agent", Short: "Run the agent of a workspace on this host",
 		Example: `  adit agent --url https://adit.example.com --token-file /etc/adit/agent.token
-  ADIT_URL=https://adit.example.com ADIT_AGENT_TOKEN=adit_agent_… adit agent`,
+  ADIT_URL=https://adit.example.com ADIT_AGENT_TOKEN=adit_agent_… adit agent
+  adit agent --url https://adit.example.com --auth aws-instance-identity`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.url == "" {
@@ -29,12 +37,15 @@ func newAgentCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			token, err := agentToken(a.token, tokenFile)
+			token, err := signIn(cmd.Context(), a, u, auth, metadataURL, tokenFile)
 			if err != nil {
+				if cmd.Context().Err() != nil {
+					return nil // ended while it waited
+				}
 				return err
 			}
 			err = agent.Run(cmd.Context(), agent.Config{
-				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo), Path: a.path,
+				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo), Path: a.path, StatsEvery: statsEvery,
 			})
 			switch {
 			case errors.Is(err, rpc.ErrUnauthorized):
@@ -49,7 +60,30 @@ func newAgentCmd(a *app) *cobra.Command {
 	}
 	a.pathFlags(cmd)
 	cmd.Flags().StringVar(&tokenFile, "token-file", os.Getenv("ADIT_AGENT_TOKEN_FILE"), "file that holds the agent's token")
+	auths := []string{sdk.AuthToken, sdk.AuthAWS, sdk.AuthGoogle, sdk.AuthAzure}
+	cmd.Flags().StringVar(&auth, "auth", envOr("ADIT_AGENT_AUTH", sdk.AuthToken), "how the agent comes by its token: "+strings.Join(auths, ", "))
+	cmd.Flags().StringVar(&metadataURL, "metadata-url", os.Getenv("ADIT_METADATA_URL"), "metadata service that --auth asks (default: the cloud's)")
+	cmd.Flags().DurationVar(&statsEvery, "stats-interval", stats.Every, "how often the agent reports what it did and used")
 	return cmd
+}
+
+func envOr(name, def string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return def
+}
+
+// signIn returns the agent's token: the one it is given, or what the instance that
+// it runs on is worth.
+func signIn(ctx context.Context, a *app, u *url.URL, auth, metadataURL, tokenFile string) (string, error) {
+	switch auth {
+	case sdk.AuthToken:
+		return agentToken(a.token, tokenFile)
+	case sdk.AuthAWS, sdk.AuthGoogle, sdk.AuthAzure:
+		return instance.Token(ctx, instance.Config{Auth: auth, Metadata: metadataURL, URL: u, Logger: a.logger(slog.LevelInfo)})
+	}
+	return "", usagef("--auth %s: use %s, %s, %s or %s", auth, sdk.AuthToken, sdk.AuthAWS, sdk.AuthGoogle, sdk.AuthAzure)
 }
 
 // agentToken finds the token: flag, file, then environment.

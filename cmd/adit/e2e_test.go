@@ -21,6 +21,7 @@ import (
 
 	"github.com/aditmesh/adit/pkg/netlab"
 	"github.com/aditmesh/adit/pkg/postgres"
+	"github.com/aditmesh/adit/pkg/sdk"
 )
 
 // The walking skeleton: everything a person does, through two home routers.
@@ -70,6 +71,7 @@ func TestThroughTwoEasyNATs(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+	t.Run("stats", func(t *testing.T) { agentStats(t, d) })
 	t.Run("nothing else on the wire", func(t *testing.T) { onlyKnownProtocols(t, d, wire.Stop()) })
 	t.Run("bad input", func(t *testing.T) { badInput(t, d) })
 }
@@ -284,6 +286,39 @@ func shout(d *deployment) error {
 		conn.Close()
 	}
 	return nil
+}
+
+// agentStats runs a command that types, and finds it in what the agent reports when it
+// ends, and in when the workspace was last used.
+func agentStats(t *testing.T, d *deployment) {
+	var before sdk.Workspace
+	d.json(&before, "show", "dev", "-o", "json")
+	cmd := d.command(d.laptop, "ssh", "dev", "--", "cat >/dev/null")
+	cmd.Stdin = strings.NewReader("typed\n")
+	if out, err := d.output(d.laptop, cmd); err != nil {
+		t.Fatalf("%s %v", out, err)
+	}
+	d.agentProc.cmd.Process.Signal(syscall.SIGTERM)
+	if err := d.agentProc.wait(); err != nil {
+		t.Fatal(err)
+	}
+	d.eventually("the agent's last report", func() bool {
+		var w struct {
+			sdk.Workspace
+			Stats []sdk.Stats `json:"stats"`
+		}
+		d.json(&w, "show", "dev", "-o", "json")
+		if len(w.Stats) == 0 || w.LastActiveAt == nil {
+			return false
+		}
+		s := w.Stats[0]
+		return s.Sessions.SSH > 0 && s.RxBytes > 0 && s.TxBytes > 0 && s.ActiveSeconds > 0 && s.MemoryLimit > 0 && s.DiskLimit > 0
+	})
+	if out := d.must("stats", "dev"); !strings.Contains(out, "LATENCY") || !strings.Contains(out, "main") {
+		t.Error(out)
+	}
+	d.startAgent()
+	d.agentIs("connected")
 }
 
 func TestUDPBlockedOnOneSideWorksOverTheRelay(t *testing.T) {

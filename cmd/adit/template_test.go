@@ -69,6 +69,13 @@ func TestWorkspaceFromATemplate(t *testing.T) {
 		return err == nil && strings.Contains(out, "slow     done\n") && strings.Contains(out, "exit code 0") && strings.Contains(out, "Apply complete")
 	})
 
+	d.eventually("what the template measures", func() bool {
+		var w sdk.Workspace
+		d.json(&w, "show", "dev", "-o", "json")
+		m := w.Agents[0].Metadata
+		return len(m) == 1 && m[0].Key == "disk" && m[0].Value != "" && m[0].Error == "" && m[0].At != nil
+	})
+
 	d.must("stop", "dev")
 	if _, err := d.adit("ssh", "dev", "--", "true"); err == nil || !strings.Contains(err.Error(), "adit start dev") {
 		t.Errorf("ssh into a workspace that is stopped: %v", err)

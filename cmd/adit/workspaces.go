@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -66,6 +67,10 @@ func listRows(w sdk.Workspace) [][]string {
 	return rows
 }
 
+// showStats is how old the statistics are that show has: agents report each
+// minute.
+const showStats = 3 * time.Minute
+
 func newShowCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show WS", Short: "Show a workspace", Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeWorkspace,
@@ -82,18 +87,24 @@ func newShowCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			stats, err := c.WorkspaceStats(cmd.Context(), w.Owner, w.Name, sdk.StatsMinutes, time.Now().Add(-showStats))
+			if err != nil {
+				return err
+			}
 			shown := struct {
 				sdk.Workspace
 				Connections []sdk.Connection `json:"connections"`
-			}{w, links}
+				Stats       []sdk.Stats      `json:"stats"`
+			}{w, links, stats}
 			return a.print(shown, func(out io.Writer) error {
-				fmt.Fprintf(out, "Workspace  %s/%s\nCreated    %s\nExternal   %t\n", w.Owner, w.Name, ago(&w.CreatedAt), w.External)
+				fmt.Fprintf(out, "Workspace  %s/%s\nCreated    %s\nExternal   %t\nLast used  %s\n", w.Owner, w.Name, ago(&w.CreatedAt), w.External, ago(w.LastActiveAt))
 				if err := printMade(out, w); err != nil {
 					return err
 				}
 				for _, agent := range w.Agents {
 					fmt.Fprintf(out, "\nAgent      %s\nState      %s\nAddress    %s\nVersion    %s\nFirst seen %s\nLast seen  %s\n",
 						agent.Name, agent.State, agent.Address, agent.Version, ago(agent.FirstConnectedAt), ago(agent.LastConnectedAt))
+					printMeasured(out, agent, stats)
 				}
 				return printConnections(out, links)
 			})

@@ -1,7 +1,8 @@
 // Package api is the coordinator's HTTP API: everything under /api/v1, its
 // OpenAPI document at /api/openapi.json, and the health endpoints.
 //
-// Every operation but buildinfo, login and the first user needs an API token.
+// Every operation but buildinfo, login, the first user and what agents start with
+// needs a token.
 // Access is denied by default: what is not one's own is answered as if it did
 // not exist. Errors are RFC 9457 problems.
 package api
@@ -25,6 +26,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/events"
+	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/request"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -63,6 +65,9 @@ type Config struct {
 	Health func(ctx context.Context) sdk.Health
 	// Support gathers what somebody who helps needs to know.
 	Support func(ctx context.Context) []sdk.SupportFile
+	// Identity checks which instance of a cloud an agent runs on; nil is that none
+	// is accepted.
+	Identity *identity.Verifier
 	// Closing, when it is closed, ends answers that would go on for long. Nil
 	// is never.
 	Closing <-chan struct{}
@@ -114,6 +119,8 @@ func New(cfg Config) http.Handler {
 	a.registerAgents(h)
 	a.registerWatches(h)
 	a.registerHealth(h)
+	a.registerStats(h)
+	a.registerIdentity(h)
 	return r
 }
 

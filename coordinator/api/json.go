@@ -115,6 +115,11 @@ func manifestJSON(m workspaces.Manifest, lastLine int64) sdk.Manifest {
 			Name: s.GetName(), Script: s.GetScript(), RunOn: s.GetRunOn(), BlocksLogin: s.GetBlocksLogin(), TimeoutSeconds: int(s.GetTimeoutSeconds()),
 		})
 	}
+	for _, m := range m.Agent.GetMetadata() {
+		out.Metadata = append(out.Metadata, sdk.Measure{
+			Key: m.GetKey(), Script: m.GetScript(), IntervalSeconds: int(m.GetIntervalSeconds()), TimeoutSeconds: int(m.GetTimeoutSeconds()),
+		})
+	}
 	return out
 }
 

@@ -30,7 +30,7 @@ var topics = []struct {
 }{
 	{sdk.WatchWorkspaces, "Watch workspaces, with their builds and agents", []string{store.EventWorkspace, store.EventBuild, store.EventAgent}},
 	{sdk.WatchBuilds, "Watch builds", []string{store.EventBuild}},
-	{sdk.WatchAgents, "Watch agents: whether they are connected, and how their scripts are doing", []string{store.EventAgent}},
+	{sdk.WatchAgents, "Watch agents: whether they are connected, how their scripts are doing, and what they measure", []string{store.EventAgent, store.EventMetadata}},
 	{sdk.WatchMesh, "Watch the mesh: nodes that join and leave, and agents", []string{store.EventNode, store.EventAgent}},
 }
 

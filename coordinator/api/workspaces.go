@@ -176,6 +176,9 @@ func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Wo
 		return nil, err
 	}
 	described, err := a.describe(ctx, w)
+	if err == nil {
+		err = a.addMetadata(ctx, &described[0], w)
+	}
 	if err != nil {
 		return nil, a.problem(err)
 	}

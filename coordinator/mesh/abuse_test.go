@@ -111,6 +111,9 @@ func (v *village) UserByID(_ context.Context, id uuid.UUID) (store.User, error) 
 }
 func (v *village) LeaveClient(context.Context, uuid.UUID) error                { return nil }
 func (v *village) RecordLiveness(context.Context, []store.AgentLiveness) error { return nil }
+func (v *village) GiveUpOnAgents(context.Context) ([]uuid.UUID, error)         { return nil, nil }
+func (v *village) RecordMetadata(context.Context, []store.MetadataValue) error { return nil }
+func (v *village) RecordStats(context.Context, []store.Stats) error            { return nil }
 func (v *village) ConnectedAgents(context.Context) ([]uuid.UUID, error)        { return nil, nil }
 func (v *village) NodeKeyKnown(context.Context, [32]byte) (bool, error)        { return false, nil }
 func (v *village) DeleteStaleClients(context.Context, time.Time, []uuid.UUID) (int64, error) {

@@ -52,6 +52,7 @@ const (
 // Store is what the mesh reads and writes.
 type Store interface {
 	livenessStore
+	reportStore
 	JoinAgent(ctx context.Context, id uuid.UUID, publicKey, discoKey [32]byte, version string) (store.Node, error)
 	JoinClient(ctx context.Context, userID uuid.UUID, resume string, publicKey, discoKey [32]byte) (store.Node, string, error)
 	LeaveClient(ctx context.Context, id uuid.UUID) error
@@ -85,6 +86,7 @@ type Hub struct {
 	mu       sync.Mutex
 	core     *core
 	liveness *liveness
+	reports  *reports
 	sessions map[sessionID]*session
 	lastID   sessionID
 }
@@ -108,14 +110,16 @@ func New(cfg Config) *Hub {
 	}
 	return &Hub{
 		cfg: cfg, log: cfg.Logger,
-		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), sessions: make(map[sessionID]*session),
+		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), reports: newReports(), sessions: make(map[sessionID]*session),
 	}
 }
 
-// Run keeps liveness written and forgets what is over, until ctx is done.
+// Run keeps liveness and reports written and forgets what is over, until ctx is done.
 func (h *Hub) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { h.recordLiveness(ctx, h.log) })
+	wg.Go(func() { h.recordReports(ctx, h.log) })
+	wg.Go(func() { h.giveUpOnAgents(ctx) })
 	defer wg.Wait()
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()
@@ -359,6 +363,13 @@ func (h *Hub) onUp(ctx context.Context, id sessionID, who auth.Identity, up *mes
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.core.report(id, peer, m.Verdict, time.Now())
+	case *meshv1.Up_Report:
+		if who.Kind != auth.Agent {
+			return errors.New("a report of a node that is no agent")
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.reports.came(who.AgentID, m.Report, time.Now())
 	case *meshv1.Up_Hello:
 		return errors.New("hello came twice")
 	}

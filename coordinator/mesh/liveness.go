@@ -18,6 +18,10 @@ const (
 	// livenessRefresh is how often last_connected_at of all connected agents
 	// is brought up to date, in one statement too.
 	livenessRefresh = 15 * time.Second
+
+	// awaitedEvery is how often agents are looked for that have never come in the
+	// time their template gives them, which is minutes.
+	awaitedEvery = 5 * time.Second
 )
 
 // agentEvent is what can happen to an agent's liveness.
@@ -131,6 +135,28 @@ func (l *liveness) written(batch []store.AgentLiveness) {
 type livenessStore interface {
 	RecordLiveness(ctx context.Context, batch []store.AgentLiveness) error
 	ConnectedAgents(ctx context.Context) ([]uuid.UUID, error)
+	GiveUpOnAgents(ctx context.Context) ([]uuid.UUID, error)
+}
+
+// giveUpOnAgents looks for agents that never came, until ctx is done.
+func (h *Hub) giveUpOnAgents(ctx context.Context) {
+	tick := time.NewTicker(awaitedEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// While the database is away nobody can come either.
+		ids, err := h.cfg.Store.GiveUpOnAgents(ctx)
+		for _, id := range ids {
+			h.log.Warn("agent has not connected in time", "agent", id)
+		}
+		if err != nil && ctx.Err() == nil {
+			h.log.Debug("agents that never came have to wait", "err", err)
+		}
+	}
 }
 
 // recordLiveness writes what is due at each tick until ctx is done, and once

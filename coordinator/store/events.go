@@ -17,6 +17,7 @@ const (
 	EventWorkspace       = "workspace"
 	EventBuild           = "build"
 	EventAgent           = "agent"
+	EventMetadata        = "agent_metadata"
 	EventNode            = "node"
 	EventTemplate        = "template"
 	EventTemplateVersion = "template_version"
@@ -28,7 +29,7 @@ const (
 // EventKinds are all there are.
 func EventKinds() []string {
 	return []string{
-		EventWorkspace, EventBuild, EventAgent, EventNode, EventTemplate, EventTemplateVersion, EventUser, EventToken, EventProvisionerKey,
+		EventWorkspace, EventBuild, EventAgent, EventMetadata, EventNode, EventTemplate, EventTemplateVersion, EventUser, EventToken, EventProvisionerKey,
 	}
 }
 

@@ -93,6 +93,8 @@ type Writes struct {
 	// DropAgents removes the agents of other builds; LockOut makes all agents'
 	// tokens worthless.
 	DropAgents, LockOut bool
+	// Instances are those that the build's agents run on, by the agents' ids.
+	Instances map[uuid.UUID]string
 	// Resources of the build, JSON; nil leaves what is there.
 	Resources []byte
 	// Found and LockFile are what an import found; nil Found writes neither.
@@ -105,6 +107,11 @@ type NewAgent struct {
 	Name      string
 	TokenHash []byte
 	Manifest  []byte // a provisionerv1.Agent in protojson
+	// Auth is how it comes by its token, Instance what it runs on as far as that
+	// is known, and ConnectionTimeout how long it may take to connect; zero is for
+	// ever.
+	Auth, Instance    string
+	ConnectionTimeout time.Duration
 }
 
 // ProvisionerLoad is who asks for a job.

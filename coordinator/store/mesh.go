@@ -167,3 +167,9 @@ func (s *Store) RecordLiveness(ctx context.Context, batch []AgentLiveness) error
 		return s.q.RecordLiveness(ctx, p)
 	})
 }
+
+// GiveUpOnAgents notes as timed out those that have not connected in the time that
+// their template gives them, counted from the end of their build.
+func (s *Store) GiveUpOnAgents(ctx context.Context) ([]uuid.UUID, error) {
+	return one(ctx, "give up on agents", s.q.GiveUpOnAgents)
+}

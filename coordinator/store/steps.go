@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -161,7 +162,13 @@ func writeStep(ctx context.Context, q *db.Queries, st JobState, w Writes) (remov
 	for _, a := range w.Agents {
 		if err := q.UpsertAgent(ctx, db.UpsertAgentParams{
 			ID: a.ID, WorkspaceID: b.WorkspaceID, Name: a.Name, TokenHash: a.TokenHash, BuildID: nullable(b.ID), Manifest: a.Manifest,
+			Auth: a.Auth, InstanceID: a.Instance, ConnectionTimeout: int32(a.ConnectionTimeout / time.Second),
 		}); err != nil {
+			return nil, err
+		}
+	}
+	for id, instance := range w.Instances {
+		if err := q.SetAgentInstance(ctx, db.SetAgentInstanceParams{ID: id, BuildID: nullable(b.ID), InstanceID: instance}); err != nil {
 			return nil, err
 		}
 	}

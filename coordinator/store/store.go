@@ -167,7 +167,12 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // tx runs f in a transaction: committed if f returns nil, else rolled back.
 func (s *Store) tx(ctx context.Context, f func(context.Context, *db.Queries) error) error {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	return s.txWithin(ctx, opTimeout, f)
+}
+
+// txWithin is tx for what may take longer than a call, or has to be shorter.
+func (s *Store) txWithin(ctx context.Context, limit time.Duration, f func(context.Context, *db.Queries) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tx, err := s.pool.Begin(ctx)
 	if err != nil {

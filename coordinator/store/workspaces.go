@@ -13,9 +13,10 @@ import (
 // AgentState says what the coordinator knows of an agent.
 //
 //	connecting ──▶ connected ──bye──▶ disconnected
-//	                 ▲  │ ▲────────────────┘
-//	                 │  └─silence──▶ timeout
-//	                 └──────────────────┘
+//	    │            ▲  │ ▲────────────────┘
+//	    │            │  └─silence──▶ timeout
+//	    │            └──────────────────┘ ▲
+//	    └──not in the time it is given────┘
 type AgentState string
 
 const (
@@ -47,7 +48,10 @@ type Workspace struct {
 	// Version grows with every change.
 	Version   int64
 	CreatedAt time.Time
-	Agents    []Agent
+	// LastActiveAt is when somebody last used it; nil if nobody has yet. It may be
+	// two minutes behind. What counts says the migration that made the column.
+	LastActiveAt *time.Time
+	Agents       []Agent
 }
 
 // Agent is the program that runs in a workspace.
@@ -179,6 +183,7 @@ func workspaceFrom(r db.WorkspaceByNameRow) Workspace {
 	return Workspace{
 		ID: r.ID, OwnerID: r.OwnerID, OrganizationID: r.OrganizationID, OwnerName: r.OwnerName, Name: r.Name,
 		External: r.External, TemplateID: r.TemplateID.UUID, Phase: Phase(r.Phase), Version: r.Version, CreatedAt: r.CreatedAt,
+		LastActiveAt: r.LastActiveAt,
 	}
 }
 

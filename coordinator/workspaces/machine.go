@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 )
 
 // maxAttempts is how often a job is handed out. One that takes its provisioner
@@ -68,6 +69,8 @@ type (
 		// resources is JSON; nil if they are not known.
 		resources       []byte
 		found, lockFile []byte // of an import that succeeded
+		// agents are there now, and some know where they run.
+		agents []*provisionerv1.Agent
 	}
 )
 
@@ -236,7 +239,7 @@ func finish(st *store.JobState, e finished) (store.Writes, []action, error) {
 	case st.Build == nil:
 		w.Found, w.LockFile = e.found, e.lockFile
 	case st.Build.Transition == store.Start:
-		w.DropAgents = true
+		w.DropAgents, w.Instances = true, instances(st.Build.WorkspaceID, e.agents)
 	default:
 		w.LockOut = true
 	}

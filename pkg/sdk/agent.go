@@ -14,6 +14,7 @@ type Manifest struct {
 	Env                      map[string]string `json:"env,omitempty"`
 	Scripts                  []Script          `json:"scripts,omitempty"`
 	ConnectionTimeoutSeconds int               `json:"connection_timeout_seconds,omitempty"`
+	Metadata                 []Measure         `json:"metadata,omitempty" doc:"What it is to measure again and again"`
 	// LastLine is the last line of its scripts that is kept; numbering goes on
 	// from there.
 	LastLine int64 `json:"last_line"`
@@ -26,6 +27,14 @@ type Script struct {
 	RunOn          string `json:"run_on" doc:"start, stop or a cron expression"`
 	BlocksLogin    bool   `json:"blocks_login,omitempty" doc:"Log-ins wait until it is done"`
 	TimeoutSeconds int    `json:"timeout_seconds,omitempty" doc:"Zero means without limit"`
+}
+
+// Measure is a command whose output an agent reports again and again.
+type Measure struct {
+	Key             string `json:"key"`
+	Script          string `json:"script"`
+	IntervalSeconds int    `json:"interval_seconds"`
+	TimeoutSeconds  int    `json:"timeout_seconds,omitempty" doc:"Zero means as long as the interval"`
 }
 
 // States of an agent's startup scripts.

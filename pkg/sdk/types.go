@@ -21,7 +21,10 @@ type Workspace struct {
 	Name      string    `json:"name"`
 	External  bool      `json:"external" doc:"Somebody runs the agent by hand; no template makes it"`
 	CreatedAt time.Time `json:"created_at"`
-	Agents    []Agent   `json:"agents"`
+	// LastActiveAt is when somebody last used it: input to SSH, file transfers,
+	// forwarded and VPN traffic.
+	LastActiveAt *time.Time `json:"last_active_at" doc:"When somebody last used it, within two minutes; null if nobody has"`
+	Agents       []Agent    `json:"agents"`
 
 	Phase      string      `json:"phase" enum:"pending,starting,running,stopping,stopped,deleting,deleted,failed"`
 	Conditions []Condition `json:"conditions" doc:"What is true of it beside its phase"`
@@ -46,6 +49,8 @@ type Agent struct {
 	DisconnectedAt   *time.Time `json:"disconnected_at"`
 	Scripts          string     `json:"scripts" enum:"none,running,succeeded,failed,timeout" doc:"How its startup scripts are doing"`
 	LoginWaits       bool       `json:"login_waits,omitempty" doc:"The template wants log-ins to wait until the scripts are done"`
+	// Metadata is left out of lists.
+	Metadata []AgentMetadata `json:"metadata,omitempty" doc:"What the template has the agent measure; not in lists"`
 }
 
 // CreatedWorkspace is a new workspace and, if it is external, the token that its

@@ -63,7 +63,7 @@ func found(root *tfjson.StateModule, links *links) ([]*provisionerv1.Resource, [
 
 // belongsToAgent reports whether a type is a part of an agent's manifest.
 func belongsToAgent(kind string) bool {
-	return kind == "adit_agent" || kind == "adit_app" || kind == "adit_script"
+	return kind == "adit_agent" || kind == "adit_agent_instance" || kind == "adit_app" || kind == "adit_script"
 }
 
 // cast are the agents, and how to find them.
@@ -91,6 +91,8 @@ func newCast(managed []*tfjson.StateResource, links *links) *cast {
 		v := attributes(r.AttributeValues)
 		for _, a := range c.of(r) {
 			switch r.Type {
+			case "adit_agent_instance":
+				a.InstanceId = v.text("instance_id")
 			case "adit_script":
 				a.Scripts = append(a.Scripts, script(r.Name, v))
 			case "adit_app":
@@ -136,7 +138,7 @@ func agent(r *tfjson.StateResource) *provisionerv1.Agent {
 	v := attributes(r.AttributeValues)
 	a := &provisionerv1.Agent{
 		Name: cmp.Or(v.text("name"), r.Name), Directory: v.text("directory"), Env: v.texts("env"),
-		ConnectionTimeoutSeconds: v.seconds("connection_timeout"),
+		ConnectionTimeoutSeconds: v.seconds("connection_timeout"), Auth: v.text("auth"),
 	}
 	if s := v.text("startup_script"); s != "" {
 		a.Scripts = append(a.Scripts, &provisionerv1.Script{

@@ -25,9 +25,13 @@ func (*agentResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *
 	osAttribute := optional("Where the agent runs: `linux` (the default), `darwin` or `windows`. `init_script` is for it.",
 		oneOf("linux", "darwin", "windows"))
 	osAttribute.Computed, osAttribute.Default = true, stringdefault.StaticString("linux")
+	auth := optional("How the agent comes by its token: it is given it (`token`, the default), or it proves to run on the instance that "+
+		"`adit_agent_instance` names: `aws-instance-identity`, `google-instance-identity` or `azure-instance-identity`.",
+		oneOf(tokenAuth, "aws-instance-identity", "google-instance-identity", "azure-instance-identity"))
+	auth.Computed, auth.Default = true, stringdefault.StaticString(tokenAuth)
 	token := computed("What the agent signs in with. It is new with each build that starts the workspace, and stays when one stops or deletes it.")
 	token.Sensitive = true
-	cloudInit := computed("User data for cloud-init that installs the agent, with its token, and keeps it running.")
+	cloudInit := computed("User data for cloud-init that installs the agent, with its token unless `auth` says otherwise, and keeps it running.")
 	cloudInit.Sensitive = true
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "An agent: what people of the workspace connect to. It makes nothing by itself; a *computational* resource, " +
@@ -36,6 +40,7 @@ func (*agentResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *
 			"id":                          computed("The agent's id, a UUID. It follows from the workspace and the agent's name, and stays over all builds."),
 			"name":                        fixed("The agent's name within the workspace: "+labelRule+".", isLabel()),
 			"os":                          osAttribute,
+			"auth":                        auth,
 			"directory":                   optional("Where sessions begin: absolute, or below the home directory, which it is if left out."),
 			"env":                         textMap("Environment of sessions and scripts."),
 			"startup_script":              optional("Runs when the workspace has started. Its output and exit code are kept."),
@@ -47,7 +52,7 @@ func (*agentResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *
 			"token":                       token,
 			"init_script": computed("A script that fetches the agent from the coordinator, checks its digest and runs it: of `sh` for Linux " +
 				"and macOS, of PowerShell for Windows. It has no secrets in it and finds the token in `ADIT_AGENT_TOKEN` or in the file " +
-				"that `ADIT_AGENT_TOKEN_FILE` names."),
+				"that `ADIT_AGENT_TOKEN_FILE` names, unless `auth` says otherwise."),
 			"cloud_init": cloudInit,
 		},
 		Blocks: map[string]schema.Block{
@@ -64,6 +69,9 @@ func (*agentResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *
 		},
 	}
 }
+
+// tokenAuth is that an agent is given its token.
+const tokenAuth = "token"
 
 // identity is what the provider gives an agent.
 type identity struct{ id, token, initScript, cloudInit types.String }
@@ -87,13 +95,14 @@ func (r *agentResource) Create(ctx context.Context, req resource.CreateRequest, 
 
 // identify sets what is computed in a plan, if the agent's name is known.
 func (r *agentResource) identify(ctx context.Context, plan *tfsdk.Plan, state tfsdk.State) (d diag.Diagnostics) {
-	var name, platform types.String
+	var name, platform, auth types.String
 	d.Append(plan.GetAttribute(ctx, path.Root("name"), &name)...)
 	d.Append(plan.GetAttribute(ctx, path.Root("os"), &platform)...)
-	if d.HasError() || name.IsUnknown() || platform.IsUnknown() {
+	d.Append(plan.GetAttribute(ctx, path.Root("auth"), &auth)...)
+	if d.HasError() || name.IsUnknown() || platform.IsUnknown() || auth.IsUnknown() {
 		return d
 	}
-	is, kept := r.identity(name.ValueString(), platform.ValueString()), identity{}
+	is, kept := r.identity(name.ValueString(), platform.ValueString(), auth.ValueString()), identity{}
 	if !state.Raw.IsNull() {
 		d.Append(state.GetAttribute(ctx, path.Root("id"), &kept.id)...)
 		d.Append(state.GetAttribute(ctx, path.Root("token"), &kept.token)...)
@@ -113,13 +122,13 @@ func (r *agentResource) identify(ctx context.Context, plan *tfsdk.Plan, state tf
 	return d
 }
 
-func (r *agentResource) identity(name, platform string) identity {
+func (r *agentResource) identity(name, platform, auth string) identity {
 	b := r.session.build
 	token := agenttoken.Token(r.session.workspace, b.GetAgentSecret(), name)
 	return identity{
 		id:         types.StringValue(agenttoken.ID(r.session.workspace, name).String()),
 		token:      types.StringValue(token),
-		initScript: types.StringValue(initScript(platform, b.GetAccessUrl())),
-		cloudInit:  types.StringValue(cloudInit(b.GetAccessUrl(), token)),
+		initScript: types.StringValue(initScript(platform, b.GetAccessUrl(), auth)),
+		cloudInit:  types.StringValue(cloudInit(b.GetAccessUrl(), token, auth)),
 	}
 }

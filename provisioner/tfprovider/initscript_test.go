@@ -51,7 +51,7 @@ func TestInitScriptRunsWhatTheCoordinatorPromised(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	script := initScript("linux", url+"/")
+	script := initScript("linux", url+"/", tokenAuth)
 	if out, err := run(script); err == nil || !strings.Contains(out, "no token") {
 		t.Errorf("without a token: %v\n%s", err, out)
 	}
@@ -77,21 +77,21 @@ func TestInitScriptRunsWhatTheCoordinatorPromised(t *testing.T) {
 func TestInitScriptsQuoteTheURL(t *testing.T) {
 	const evil = "https://adit.test/'; echo malice; '"
 	cmd := exec.Command("sh", "-n")
-	cmd.Stdin = strings.NewReader(initScript("darwin", evil))
+	cmd.Stdin = strings.NewReader(initScript("darwin", evil, tokenAuth))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if s := initScript("linux", evil); !strings.Contains(s, `url='https://adit.test/'\''; echo malice; '\'''`) {
+	if s := initScript("linux", evil, tokenAuth); !strings.Contains(s, `url='https://adit.test/'\''; echo malice; '\'''`) {
 		t.Error("sh: the URL is not quoted")
 	}
-	if s := initScript("windows", evil); !strings.Contains(s, `$url = 'https://adit.test/''; echo malice; '''`) {
+	if s := initScript("windows", evil, tokenAuth); !strings.Contains(s, `$url = 'https://adit.test/''; echo malice; '''`) {
 		t.Error("PowerShell: the URL is not quoted")
 	}
 }
 
 func TestCloudInitCarriesScriptAndToken(t *testing.T) {
-	data := cloudInit("https://adit.test", "the-token")
-	script := base64.StdEncoding.EncodeToString([]byte(initScript("linux", "https://adit.test")))
+	data := cloudInit("https://adit.test", "the-token", tokenAuth)
+	script := base64.StdEncoding.EncodeToString([]byte(initScript("linux", "https://adit.test", tokenAuth)))
 	for _, want := range []string{"#cloud-config\n", `content: "the-token"`, script} {
 		if !strings.Contains(data, want) {
 			t.Errorf("%q is missing in\n%s", want, data)
@@ -99,5 +99,18 @@ func TestCloudInitCarriesScriptAndToken(t *testing.T) {
 	}
 	if strings.Contains(data, "@") {
 		t.Error("a placeholder is left")
+	}
+}
+
+func TestAnInstanceThatProvesItselfHasNoToken(t *testing.T) {
+	data := cloudInit("https://adit.test", "the-token", "aws-instance-identity")
+	script := initScript("linux", "https://adit.test", "aws-instance-identity")
+	if strings.Contains(data, "the-token") || !strings.Contains(data, base64.StdEncoding.EncodeToString([]byte(script))) {
+		t.Error(data)
+	}
+	for platform, want := range map[string]string{"linux": "auth='aws-instance-identity'", "windows": "$auth = 'aws-instance-identity'"} {
+		if s := initScript(platform, "https://adit.test", "aws-instance-identity"); !strings.Contains(s, want) {
+			t.Errorf("%s: %s", platform, s)
+		}
 	}
 }

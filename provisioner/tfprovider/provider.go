@@ -99,6 +99,7 @@ func (p *adit) Resources(context.Context) []func() resource.Resource {
 		func() resource.Resource { return &agentResource{} },
 		func() resource.Resource { return &appResource{} },
 		func() resource.Resource { return &homeResource{} },
+		func() resource.Resource { return &instanceResource{} },
 		func() resource.Resource { return &metadataResource{} },
 		func() resource.Resource { return &processResource{} },
 		func() resource.Resource { return &scriptResource{} },

@@ -54,3 +54,10 @@ from (
     select unnest(@ids::uuid[]) as id, unnest(@states::text[]) as state, unnest(@ats::timestamptz[]) as at
 ) u
 where a.id = u.id;
+
+-- name: GiveUpOnAgents :many
+update agents a set state = 'timeout', disconnected_at = now()
+from builds b
+where b.id = a.build_id and a.state = 'connecting' and a.connection_timeout > 0
+and b.transition = 'start' and b.finished_at + make_interval(secs => a.connection_timeout) < now()
+returning a.id;

@@ -55,10 +55,11 @@ update workspaces set
 where id = @id;
 
 -- name: UpsertAgent :exec
-insert into agents (id, workspace_id, name, token_hash, build_id, manifest)
-values (@id, @workspace_id, @name, @token_hash, @build_id, @manifest)
+insert into agents (id, workspace_id, name, token_hash, build_id, manifest, auth, instance_id, connection_timeout)
+values (@id, @workspace_id, @name, @token_hash, @build_id, @manifest, @auth, @instance_id, @connection_timeout)
 on conflict (id) do update set
     token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest, scripts_state = 'none',
+    auth = excluded.auth, instance_id = excluded.instance_id, connection_timeout = excluded.connection_timeout,
     state = case when agents.state = 'connected' then agents.state else 'connecting' end;
 
 -- name: DeleteAgentsOfOtherBuilds :many

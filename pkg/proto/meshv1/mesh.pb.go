@@ -136,7 +136,7 @@ func (x Peer_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Peer_State.Descriptor instead.
 func (Peer_State) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{10, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{13, 0}
 }
 
 type Allow_Protocol int32
@@ -189,7 +189,7 @@ func (x Allow_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Allow_Protocol.Descriptor instead.
 func (Allow_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{15, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type Error_Code int32
@@ -261,7 +261,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // Up is what a node tells the coordinator.
@@ -276,6 +276,7 @@ type Up struct {
 	//	*Up_Ready
 	//	*Up_Verdict
 	//	*Up_Bye
+	//	*Up_Report
 	Msg           isUp_Msg `protobuf_oneof:"msg"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -381,6 +382,15 @@ func (x *Up) GetBye() *Bye {
 	return nil
 }
 
+func (x *Up) GetReport() *Report {
+	if x != nil {
+		if x, ok := x.Msg.(*Up_Report); ok {
+			return x.Report
+		}
+	}
+	return nil
+}
+
 type isUp_Msg interface {
 	isUp_Msg()
 }
@@ -413,6 +423,10 @@ type Up_Bye struct {
 	Bye *Bye `protobuf:"bytes,7,opt,name=bye,proto3,oneof"`
 }
 
+type Up_Report struct {
+	Report *Report `protobuf:"bytes,8,opt,name=report,proto3,oneof"`
+}
+
 func (*Up_Hello) isUp_Msg() {}
 
 func (*Up_Self) isUp_Msg() {}
@@ -426,6 +440,8 @@ func (*Up_Ready) isUp_Msg() {}
 func (*Up_Verdict) isUp_Msg() {}
 
 func (*Up_Bye) isUp_Msg() {}
+
+func (*Up_Report) isUp_Msg() {}
 
 // Hello opens a session and must be the first message.
 type Hello struct {
@@ -820,6 +836,278 @@ func (x *Verdict) GetMtu() uint32 {
 	return 0
 }
 
+// Report is what an agent has to tell of its workspace since the last one. One
+// that is lost with its session is not said again.
+type Report struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 64.
+	Metadata      []*MetadataValue `protobuf:"bytes,1,rep,name=metadata,proto3" json:"metadata,omitempty"`
+	Stats         *Stats           `protobuf:"bytes,2,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_meshv1_mesh_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_meshv1_mesh_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Report) GetMetadata() []*MetadataValue {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *Report) GetStats() *Stats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+// MetadataValue is what a command of the template's printed, cut to 4 KiB, or why
+// there is nothing.
+type MetadataValue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetadataValue) Reset() {
+	*x = MetadataValue{}
+	mi := &file_meshv1_mesh_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetadataValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetadataValue) ProtoMessage() {}
+
+func (x *MetadataValue) ProtoReflect() protoreflect.Message {
+	mi := &file_meshv1_mesh_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetadataValue.ProtoReflect.Descriptor instead.
+func (*MetadataValue) Descriptor() ([]byte, []int) {
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *MetadataValue) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *MetadataValue) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *MetadataValue) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// Stats is what the workspace did and used in a time that ended just now.
+type Stats struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Seconds float64                `protobuf:"fixed64,1,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	// Somebody used it, and did not only have it open.
+	Active bool `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
+	// The most sessions at once.
+	Ssh      uint32 `protobuf:"varint,3,opt,name=ssh,proto3" json:"ssh,omitempty"`
+	Sftp     uint32 `protobuf:"varint,4,opt,name=sftp,proto3" json:"sftp,omitempty"`
+	Forwards uint32 `protobuf:"varint,5,opt,name=forwards,proto3" json:"forwards,omitempty"`
+	// From people to the workspace, and back.
+	RxBytes uint64 `protobuf:"varint,6,opt,name=rx_bytes,json=rxBytes,proto3" json:"rx_bytes,omitempty"`
+	TxBytes uint64 `protobuf:"varint,7,opt,name=tx_bytes,json=txBytes,proto3" json:"tx_bytes,omitempty"`
+	// In cores, on average.
+	Cpu      float64 `protobuf:"fixed64,8,opt,name=cpu,proto3" json:"cpu,omitempty"`
+	CpuLimit float64 `protobuf:"fixed64,9,opt,name=cpu_limit,json=cpuLimit,proto3" json:"cpu_limit,omitempty"`
+	// In bytes; zero where it is not known.
+	Memory      uint64 `protobuf:"varint,10,opt,name=memory,proto3" json:"memory,omitempty"`
+	MemoryLimit uint64 `protobuf:"varint,11,opt,name=memory_limit,json=memoryLimit,proto3" json:"memory_limit,omitempty"`
+	Disk        uint64 `protobuf:"varint,12,opt,name=disk,proto3" json:"disk,omitempty"`
+	DiskLimit   uint64 `protobuf:"varint,13,opt,name=disk_limit,json=diskLimit,proto3" json:"disk_limit,omitempty"`
+	// Round trip to people's machines; zero with nobody there.
+	LatencyMs     float64 `protobuf:"fixed64,14,opt,name=latency_ms,json=latencyMs,proto3" json:"latency_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stats) Reset() {
+	*x = Stats{}
+	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stats) ProtoMessage() {}
+
+func (x *Stats) ProtoReflect() protoreflect.Message {
+	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stats.ProtoReflect.Descriptor instead.
+func (*Stats) Descriptor() ([]byte, []int) {
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Stats) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *Stats) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *Stats) GetSsh() uint32 {
+	if x != nil {
+		return x.Ssh
+	}
+	return 0
+}
+
+func (x *Stats) GetSftp() uint32 {
+	if x != nil {
+		return x.Sftp
+	}
+	return 0
+}
+
+func (x *Stats) GetForwards() uint32 {
+	if x != nil {
+		return x.Forwards
+	}
+	return 0
+}
+
+func (x *Stats) GetRxBytes() uint64 {
+	if x != nil {
+		return x.RxBytes
+	}
+	return 0
+}
+
+func (x *Stats) GetTxBytes() uint64 {
+	if x != nil {
+		return x.TxBytes
+	}
+	return 0
+}
+
+func (x *Stats) GetCpu() float64 {
+	if x != nil {
+		return x.Cpu
+	}
+	return 0
+}
+
+func (x *Stats) GetCpuLimit() float64 {
+	if x != nil {
+		return x.CpuLimit
+	}
+	return 0
+}
+
+func (x *Stats) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *Stats) GetMemoryLimit() uint64 {
+	if x != nil {
+		return x.MemoryLimit
+	}
+	return 0
+}
+
+func (x *Stats) GetDisk() uint64 {
+	if x != nil {
+		return x.Disk
+	}
+	return 0
+}
+
+func (x *Stats) GetDiskLimit() uint64 {
+	if x != nil {
+		return x.DiskLimit
+	}
+	return 0
+}
+
+func (x *Stats) GetLatencyMs() float64 {
+	if x != nil {
+		return x.LatencyMs
+	}
+	return 0
+}
+
 // Bye ends the session on purpose: peers are told "gone", not "lost".
 type Bye struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -829,7 +1117,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_meshv1_mesh_proto_msgTypes[7]
+	mi := &file_meshv1_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +1129,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[7]
+	mi := &file_meshv1_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +1142,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{7}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 // Down is what the coordinator tells a node.
@@ -874,7 +1162,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_meshv1_mesh_proto_msgTypes[8]
+	mi := &file_meshv1_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +1174,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[8]
+	mi := &file_meshv1_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1187,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{8}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Down) GetMsg() isDown_Msg {
@@ -1003,7 +1291,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	mi := &file_meshv1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1303,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	mi := &file_meshv1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1316,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{9}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Welcome) GetNodeId() string {
@@ -1082,7 +1370,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_meshv1_mesh_proto_msgTypes[10]
+	mi := &file_meshv1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1382,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[10]
+	mi := &file_meshv1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1395,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{10}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Peer) GetId() string {
@@ -1197,7 +1485,7 @@ type Relays struct {
 
 func (x *Relays) Reset() {
 	*x = Relays{}
-	mi := &file_meshv1_mesh_proto_msgTypes[11]
+	mi := &file_meshv1_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1497,7 @@ func (x *Relays) String() string {
 func (*Relays) ProtoMessage() {}
 
 func (x *Relays) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[11]
+	mi := &file_meshv1_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1510,7 @@ func (x *Relays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Relays.ProtoReflect.Descriptor instead.
 func (*Relays) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Relays) GetRegions() []*Region {
@@ -1246,7 +1534,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_meshv1_mesh_proto_msgTypes[12]
+	mi := &file_meshv1_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1546,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[12]
+	mi := &file_meshv1_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1559,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Region) GetId() uint32 {
@@ -1320,7 +1608,7 @@ type Relay struct {
 
 func (x *Relay) Reset() {
 	*x = Relay{}
-	mi := &file_meshv1_mesh_proto_msgTypes[13]
+	mi := &file_meshv1_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1620,7 @@ func (x *Relay) String() string {
 func (*Relay) ProtoMessage() {}
 
 func (x *Relay) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[13]
+	mi := &file_meshv1_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1633,7 @@ func (x *Relay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Relay.ProtoReflect.Descriptor instead.
 func (*Relay) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Relay) GetName() string {
@@ -1388,7 +1676,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_meshv1_mesh_proto_msgTypes[14]
+	mi := &file_meshv1_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1688,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[14]
+	mi := &file_meshv1_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1701,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{14}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Policy) GetPeer() string {
@@ -1443,7 +1731,7 @@ type Allow struct {
 
 func (x *Allow) Reset() {
 	*x = Allow{}
-	mi := &file_meshv1_mesh_proto_msgTypes[15]
+	mi := &file_meshv1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +1743,7 @@ func (x *Allow) String() string {
 func (*Allow) ProtoMessage() {}
 
 func (x *Allow) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[15]
+	mi := &file_meshv1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +1756,7 @@ func (x *Allow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allow.ProtoReflect.Descriptor instead.
 func (*Allow) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{15}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Allow) GetProtocol() Allow_Protocol {
@@ -1506,7 +1794,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_meshv1_mesh_proto_msgTypes[16]
+	mi := &file_meshv1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1806,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[16]
+	mi := &file_meshv1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1819,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -1559,7 +1847,7 @@ var File_meshv1_mesh_proto protoreflect.FileDescriptor
 
 const file_meshv1_mesh_proto_rawDesc = "" +
 	"\n" +
-	"\x11meshv1/mesh.proto\x12\fadit.mesh.v1\"\xc3\x02\n" +
+	"\x11meshv1/mesh.proto\x12\fadit.mesh.v1\"\xf3\x02\n" +
 	"\x02Up\x12+\n" +
 	"\x05hello\x18\x01 \x01(\v2\x13.adit.mesh.v1.HelloH\x00R\x05hello\x12(\n" +
 	"\x04self\x18\x02 \x01(\v2\x12.adit.mesh.v1.SelfH\x00R\x04self\x12(\n" +
@@ -1567,7 +1855,8 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x06unwant\x18\x04 \x01(\v2\x14.adit.mesh.v1.UnwantH\x00R\x06unwant\x12+\n" +
 	"\x05ready\x18\x05 \x01(\v2\x13.adit.mesh.v1.ReadyH\x00R\x05ready\x121\n" +
 	"\averdict\x18\x06 \x01(\v2\x15.adit.mesh.v1.VerdictH\x00R\averdict\x12%\n" +
-	"\x03bye\x18\a \x01(\v2\x11.adit.mesh.v1.ByeH\x00R\x03byeB\x05\n" +
+	"\x03bye\x18\a \x01(\v2\x11.adit.mesh.v1.ByeH\x00R\x03bye\x12.\n" +
+	"\x06report\x18\b \x01(\v2\x14.adit.mesh.v1.ReportH\x00R\x06reportB\x05\n" +
 	"\x03msg\"\x9c\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1d\n" +
@@ -1598,7 +1887,32 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n" +
 	"\bevidence\x18\x04 \x01(\tR\bevidence\x12\x10\n" +
 	"\x03fix\x18\x05 \x01(\tR\x03fix\x12\x10\n" +
-	"\x03mtu\x18\x06 \x01(\rR\x03mtu\"\x05\n" +
+	"\x03mtu\x18\x06 \x01(\rR\x03mtu\"l\n" +
+	"\x06Report\x127\n" +
+	"\bmetadata\x18\x01 \x03(\v2\x1b.adit.mesh.v1.MetadataValueR\bmetadata\x12)\n" +
+	"\x05stats\x18\x02 \x01(\v2\x13.adit.mesh.v1.StatsR\x05stats\"M\n" +
+	"\rMetadataValue\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"\xed\x02\n" +
+	"\x05Stats\x12\x18\n" +
+	"\aseconds\x18\x01 \x01(\x01R\aseconds\x12\x16\n" +
+	"\x06active\x18\x02 \x01(\bR\x06active\x12\x10\n" +
+	"\x03ssh\x18\x03 \x01(\rR\x03ssh\x12\x12\n" +
+	"\x04sftp\x18\x04 \x01(\rR\x04sftp\x12\x1a\n" +
+	"\bforwards\x18\x05 \x01(\rR\bforwards\x12\x19\n" +
+	"\brx_bytes\x18\x06 \x01(\x04R\arxBytes\x12\x19\n" +
+	"\btx_bytes\x18\a \x01(\x04R\atxBytes\x12\x10\n" +
+	"\x03cpu\x18\b \x01(\x01R\x03cpu\x12\x1b\n" +
+	"\tcpu_limit\x18\t \x01(\x01R\bcpuLimit\x12\x16\n" +
+	"\x06memory\x18\n" +
+	" \x01(\x04R\x06memory\x12!\n" +
+	"\fmemory_limit\x18\v \x01(\x04R\vmemoryLimit\x12\x12\n" +
+	"\x04disk\x18\f \x01(\x04R\x04disk\x12\x1d\n" +
+	"\n" +
+	"disk_limit\x18\r \x01(\x04R\tdiskLimit\x12\x1d\n" +
+	"\n" +
+	"latency_ms\x18\x0e \x01(\x01R\tlatencyMs\"\x05\n" +
 	"\x03Bye\"\xf7\x01\n" +
 	"\x04Down\x121\n" +
 	"\awelcome\x18\x01 \x01(\v2\x15.adit.mesh.v1.WelcomeH\x00R\awelcome\x12(\n" +
@@ -1693,30 +2007,33 @@ func file_meshv1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_meshv1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_meshv1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_meshv1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_meshv1_mesh_proto_goTypes = []any{
-	(NAT)(0),            // 0: adit.mesh.v1.NAT
-	(Peer_State)(0),     // 1: adit.mesh.v1.Peer.State
-	(Allow_Protocol)(0), // 2: adit.mesh.v1.Allow.Protocol
-	(Error_Code)(0),     // 3: adit.mesh.v1.Error.Code
-	(*Up)(nil),          // 4: adit.mesh.v1.Up
-	(*Hello)(nil),       // 5: adit.mesh.v1.Hello
-	(*Self)(nil),        // 6: adit.mesh.v1.Self
-	(*Want)(nil),        // 7: adit.mesh.v1.Want
-	(*Unwant)(nil),      // 8: adit.mesh.v1.Unwant
-	(*Ready)(nil),       // 9: adit.mesh.v1.Ready
-	(*Verdict)(nil),     // 10: adit.mesh.v1.Verdict
-	(*Bye)(nil),         // 11: adit.mesh.v1.Bye
-	(*Down)(nil),        // 12: adit.mesh.v1.Down
-	(*Welcome)(nil),     // 13: adit.mesh.v1.Welcome
-	(*Peer)(nil),        // 14: adit.mesh.v1.Peer
-	(*Relays)(nil),      // 15: adit.mesh.v1.Relays
-	(*Region)(nil),      // 16: adit.mesh.v1.Region
-	(*Relay)(nil),       // 17: adit.mesh.v1.Relay
-	(*Policy)(nil),      // 18: adit.mesh.v1.Policy
-	(*Allow)(nil),       // 19: adit.mesh.v1.Allow
-	(*Error)(nil),       // 20: adit.mesh.v1.Error
-	nil,                 // 21: adit.mesh.v1.Self.RelayLatenciesEntry
+	(NAT)(0),              // 0: adit.mesh.v1.NAT
+	(Peer_State)(0),       // 1: adit.mesh.v1.Peer.State
+	(Allow_Protocol)(0),   // 2: adit.mesh.v1.Allow.Protocol
+	(Error_Code)(0),       // 3: adit.mesh.v1.Error.Code
+	(*Up)(nil),            // 4: adit.mesh.v1.Up
+	(*Hello)(nil),         // 5: adit.mesh.v1.Hello
+	(*Self)(nil),          // 6: adit.mesh.v1.Self
+	(*Want)(nil),          // 7: adit.mesh.v1.Want
+	(*Unwant)(nil),        // 8: adit.mesh.v1.Unwant
+	(*Ready)(nil),         // 9: adit.mesh.v1.Ready
+	(*Verdict)(nil),       // 10: adit.mesh.v1.Verdict
+	(*Report)(nil),        // 11: adit.mesh.v1.Report
+	(*MetadataValue)(nil), // 12: adit.mesh.v1.MetadataValue
+	(*Stats)(nil),         // 13: adit.mesh.v1.Stats
+	(*Bye)(nil),           // 14: adit.mesh.v1.Bye
+	(*Down)(nil),          // 15: adit.mesh.v1.Down
+	(*Welcome)(nil),       // 16: adit.mesh.v1.Welcome
+	(*Peer)(nil),          // 17: adit.mesh.v1.Peer
+	(*Relays)(nil),        // 18: adit.mesh.v1.Relays
+	(*Region)(nil),        // 19: adit.mesh.v1.Region
+	(*Relay)(nil),         // 20: adit.mesh.v1.Relay
+	(*Policy)(nil),        // 21: adit.mesh.v1.Policy
+	(*Allow)(nil),         // 22: adit.mesh.v1.Allow
+	(*Error)(nil),         // 23: adit.mesh.v1.Error
+	nil,                   // 24: adit.mesh.v1.Self.RelayLatenciesEntry
 }
 var file_meshv1_mesh_proto_depIdxs = []int32{
 	5,  // 0: adit.mesh.v1.Up.hello:type_name -> adit.mesh.v1.Hello
@@ -1725,28 +2042,31 @@ var file_meshv1_mesh_proto_depIdxs = []int32{
 	8,  // 3: adit.mesh.v1.Up.unwant:type_name -> adit.mesh.v1.Unwant
 	9,  // 4: adit.mesh.v1.Up.ready:type_name -> adit.mesh.v1.Ready
 	10, // 5: adit.mesh.v1.Up.verdict:type_name -> adit.mesh.v1.Verdict
-	11, // 6: adit.mesh.v1.Up.bye:type_name -> adit.mesh.v1.Bye
-	21, // 7: adit.mesh.v1.Self.relay_latencies:type_name -> adit.mesh.v1.Self.RelayLatenciesEntry
-	0,  // 8: adit.mesh.v1.Self.nat:type_name -> adit.mesh.v1.NAT
-	13, // 9: adit.mesh.v1.Down.welcome:type_name -> adit.mesh.v1.Welcome
-	14, // 10: adit.mesh.v1.Down.peer:type_name -> adit.mesh.v1.Peer
-	15, // 11: adit.mesh.v1.Down.relays:type_name -> adit.mesh.v1.Relays
-	18, // 12: adit.mesh.v1.Down.policy:type_name -> adit.mesh.v1.Policy
-	20, // 13: adit.mesh.v1.Down.error:type_name -> adit.mesh.v1.Error
-	1,  // 14: adit.mesh.v1.Peer.state:type_name -> adit.mesh.v1.Peer.State
-	0,  // 15: adit.mesh.v1.Peer.nat:type_name -> adit.mesh.v1.NAT
-	16, // 16: adit.mesh.v1.Relays.regions:type_name -> adit.mesh.v1.Region
-	17, // 17: adit.mesh.v1.Region.relays:type_name -> adit.mesh.v1.Relay
-	19, // 18: adit.mesh.v1.Policy.allow:type_name -> adit.mesh.v1.Allow
-	2,  // 19: adit.mesh.v1.Allow.protocol:type_name -> adit.mesh.v1.Allow.Protocol
-	3,  // 20: adit.mesh.v1.Error.code:type_name -> adit.mesh.v1.Error.Code
-	4,  // 21: adit.mesh.v1.Mesh.Connect:input_type -> adit.mesh.v1.Up
-	12, // 22: adit.mesh.v1.Mesh.Connect:output_type -> adit.mesh.v1.Down
-	22, // [22:23] is the sub-list for method output_type
-	21, // [21:22] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	14, // 6: adit.mesh.v1.Up.bye:type_name -> adit.mesh.v1.Bye
+	11, // 7: adit.mesh.v1.Up.report:type_name -> adit.mesh.v1.Report
+	24, // 8: adit.mesh.v1.Self.relay_latencies:type_name -> adit.mesh.v1.Self.RelayLatenciesEntry
+	0,  // 9: adit.mesh.v1.Self.nat:type_name -> adit.mesh.v1.NAT
+	12, // 10: adit.mesh.v1.Report.metadata:type_name -> adit.mesh.v1.MetadataValue
+	13, // 11: adit.mesh.v1.Report.stats:type_name -> adit.mesh.v1.Stats
+	16, // 12: adit.mesh.v1.Down.welcome:type_name -> adit.mesh.v1.Welcome
+	17, // 13: adit.mesh.v1.Down.peer:type_name -> adit.mesh.v1.Peer
+	18, // 14: adit.mesh.v1.Down.relays:type_name -> adit.mesh.v1.Relays
+	21, // 15: adit.mesh.v1.Down.policy:type_name -> adit.mesh.v1.Policy
+	23, // 16: adit.mesh.v1.Down.error:type_name -> adit.mesh.v1.Error
+	1,  // 17: adit.mesh.v1.Peer.state:type_name -> adit.mesh.v1.Peer.State
+	0,  // 18: adit.mesh.v1.Peer.nat:type_name -> adit.mesh.v1.NAT
+	19, // 19: adit.mesh.v1.Relays.regions:type_name -> adit.mesh.v1.Region
+	20, // 20: adit.mesh.v1.Region.relays:type_name -> adit.mesh.v1.Relay
+	22, // 21: adit.mesh.v1.Policy.allow:type_name -> adit.mesh.v1.Allow
+	2,  // 22: adit.mesh.v1.Allow.protocol:type_name -> adit.mesh.v1.Allow.Protocol
+	3,  // 23: adit.mesh.v1.Error.code:type_name -> adit.mesh.v1.Error.Code
+	4,  // 24: adit.mesh.v1.Mesh.Connect:input_type -> adit.mesh.v1.Up
+	15, // 25: adit.mesh.v1.Mesh.Connect:output_type -> adit.mesh.v1.Down
+	25, // [25:26] is the sub-list for method output_type
+	24, // [24:25] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_meshv1_mesh_proto_init() }
@@ -1762,8 +2082,9 @@ func file_meshv1_mesh_proto_init() {
 		(*Up_Ready)(nil),
 		(*Up_Verdict)(nil),
 		(*Up_Bye)(nil),
+		(*Up_Report)(nil),
 	}
-	file_meshv1_mesh_proto_msgTypes[8].OneofWrappers = []any{
+	file_meshv1_mesh_proto_msgTypes[11].OneofWrappers = []any{
 		(*Down_Welcome)(nil),
 		(*Down_Peer)(nil),
 		(*Down_Relays)(nil),
@@ -1776,7 +2097,7 @@ func file_meshv1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meshv1_mesh_proto_rawDesc), len(file_meshv1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

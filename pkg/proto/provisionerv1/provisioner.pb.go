@@ -2249,8 +2249,13 @@ type Agent struct {
 	Apps                     []*App                 `protobuf:"bytes,5,rep,name=apps,proto3" json:"apps,omitempty"`
 	Metadata                 []*AgentMetadata       `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty"`
 	ConnectionTimeoutSeconds uint32                 `protobuf:"varint,7,opt,name=connection_timeout_seconds,json=connectionTimeoutSeconds,proto3" json:"connection_timeout_seconds,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
+	// How it comes by its token: "token" or "" for being given it, or the kind of
+	// instance identity that it proves.
+	Auth string `protobuf:"bytes,8,opt,name=auth,proto3" json:"auth,omitempty"`
+	// The instance that it runs on, as its cloud calls it; empty until that is known.
+	InstanceId    string `protobuf:"bytes,9,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Agent) Reset() {
@@ -2330,6 +2335,20 @@ func (x *Agent) GetConnectionTimeoutSeconds() uint32 {
 		return x.ConnectionTimeoutSeconds
 	}
 	return 0
+}
+
+func (x *Agent) GetAuth() string {
+	if x != nil {
+		return x.Auth
+	}
+	return ""
+}
+
+func (x *Agent) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
 }
 
 type Script struct {
@@ -2753,7 +2772,7 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\bMetadata\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +
-	"\tsensitive\x18\x03 \x01(\bR\tsensitive\"\x8b\x03\n" +
+	"\tsensitive\x18\x03 \x01(\bR\tsensitive\"\xc0\x03\n" +
 	"\x05Agent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\tR\tdirectory\x125\n" +
@@ -2761,7 +2780,10 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\ascripts\x18\x04 \x03(\v2\x1b.adit.provisioner.v1.ScriptR\ascripts\x12,\n" +
 	"\x04apps\x18\x05 \x03(\v2\x18.adit.provisioner.v1.AppR\x04apps\x12>\n" +
 	"\bmetadata\x18\x06 \x03(\v2\".adit.provisioner.v1.AgentMetadataR\bmetadata\x12<\n" +
-	"\x1aconnection_timeout_seconds\x18\a \x01(\rR\x18connectionTimeoutSeconds\x1a6\n" +
+	"\x1aconnection_timeout_seconds\x18\a \x01(\rR\x18connectionTimeoutSeconds\x12\x12\n" +
+	"\x04auth\x18\b \x01(\tR\x04auth\x12\x1f\n" +
+	"\vinstance_id\x18\t \x01(\tR\n" +
+	"instanceId\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x01\n" +

@@ -6,6 +6,8 @@ $ProgressPreference = 'SilentlyContinue' # it slows downloads down a great deal
 [Net.ServicePointManager]::SecurityProtocol = [Net.SecurityProtocolType]::Tls12
 
 $url = '@URL@'
+# How the agent proves who it is, if not by a token.
+$auth = '@AUTH@'
 $dir = if ($env:ADIT_AGENT_DIR) { $env:ADIT_AGENT_DIR } else { Join-Path $env:ProgramData 'adit' }
 New-Item -ItemType Directory -Force -Path $dir | Out-Null
 $log = Join-Path $dir 'init.log'
@@ -16,7 +18,9 @@ function Say($text) {
     Add-Content -Path $log -Value $line -ErrorAction SilentlyContinue
 }
 
-if (-not $env:ADIT_AGENT_TOKEN -and -not $env:ADIT_AGENT_TOKEN_FILE) {
+if ($auth) {
+    $env:ADIT_AGENT_AUTH = $auth
+} elseif (-not $env:ADIT_AGENT_TOKEN -and -not $env:ADIT_AGENT_TOKEN_FILE) {
     Say 'no token: set ADIT_AGENT_TOKEN or ADIT_AGENT_TOKEN_FILE'
     exit 1
 }

@@ -5,6 +5,8 @@
 set -eu
 
 url='@URL@'
+# How the agent proves who it is, if not by a token.
+auth='@AUTH@'
 dir=${ADIT_AGENT_DIR:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/adit}
 log_file=$dir/init.log
 
@@ -22,7 +24,10 @@ mkdir -p "$dir" 2>/dev/null && [ -w "$dir" ] || {
 }
 chmod 700 "$dir"
 
-if [ -z "${ADIT_AGENT_TOKEN:-}" ] && [ -z "${ADIT_AGENT_TOKEN_FILE:-}" ]; then
+if [ -n "$auth" ]; then
+	ADIT_AGENT_AUTH=$auth
+	export ADIT_AGENT_AUTH
+elif [ -z "${ADIT_AGENT_TOKEN:-}" ] && [ -z "${ADIT_AGENT_TOKEN_FILE:-}" ]; then
 	say "no token: set ADIT_AGENT_TOKEN or ADIT_AGENT_TOKEN_FILE"
 	exit 1
 fi

@@ -97,7 +97,7 @@ func (q *Queries) PruneEvents(ctx context.Context, arg PruneEventsParams) (int64
 }
 
 const workspacesByIDs = `-- name: WorkspacesByIDs :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = any($1::uuid[])
 `
 
@@ -113,6 +113,7 @@ type WorkspacesByIDsRow struct {
 	Version        int64
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
+	LastActiveAt   *time.Time
 	OwnerName      string
 }
 
@@ -137,6 +138,7 @@ func (q *Queries) WorkspacesByIDs(ctx context.Context, ids []uuid.UUID) ([]Works
 			&i.Version,
 			&i.StateHeldBy,
 			&i.OrganizationID,
+			&i.LastActiveAt,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err

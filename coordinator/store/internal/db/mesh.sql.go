@@ -90,6 +90,34 @@ func (q *Queries) DeleteStaleClientNodes(ctx context.Context, arg DeleteStaleCli
 	return result.RowsAffected(), nil
 }
 
+const giveUpOnAgents = `-- name: GiveUpOnAgents :many
+update agents a set state = 'timeout', disconnected_at = now()
+from builds b
+where b.id = a.build_id and a.state = 'connecting' and a.connection_timeout > 0
+and b.transition = 'start' and b.finished_at + make_interval(secs => a.connection_timeout) < now()
+returning a.id
+`
+
+func (q *Queries) GiveUpOnAgents(ctx context.Context) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, giveUpOnAgents)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertClientNode = `-- name: InsertClientNode :one
 insert into nodes (id, user_id, address, public_key, disco_key, resume_hash)
 values ($1, $2, $3, $4, $5, $6)

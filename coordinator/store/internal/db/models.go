@@ -9,22 +9,26 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 type Agent struct {
-	ID               uuid.UUID
-	WorkspaceID      uuid.UUID
-	Name             string
-	TokenHash        []byte
-	State            string
-	Version          string
-	CreatedAt        time.Time
-	FirstConnectedAt *time.Time
-	LastConnectedAt  *time.Time
-	DisconnectedAt   *time.Time
-	BuildID          uuid.NullUUID
-	Manifest         []byte
-	ScriptsState     string
+	ID                uuid.UUID
+	WorkspaceID       uuid.UUID
+	Name              string
+	TokenHash         []byte
+	State             string
+	Version           string
+	CreatedAt         time.Time
+	FirstConnectedAt  *time.Time
+	LastConnectedAt   *time.Time
+	DisconnectedAt    *time.Time
+	BuildID           uuid.NullUUID
+	Manifest          []byte
+	ScriptsState      string
+	ConnectionTimeout int32
+	Auth              string
+	InstanceID        string
 }
 
 type AgentLog struct {
@@ -34,6 +38,37 @@ type AgentLog struct {
 	Script  string
 	Level   string
 	Line    string
+}
+
+type AgentMetadatum struct {
+	AgentID uuid.UUID
+	Key     string
+	Value   string
+	Error   string
+	At      time.Time
+}
+
+type AgentStat struct {
+	AgentID       uuid.UUID
+	WorkspaceID   uuid.UUID
+	Resolution    string
+	At            time.Time
+	Seconds       float64
+	ActiveSeconds float64
+	Ssh           int32
+	Sftp          int32
+	Forwards      int32
+	RxBytes       int64
+	TxBytes       int64
+	Cpu           float64
+	CpuMax        float64
+	CpuLimit      float64
+	Memory        int64
+	MemoryMax     int64
+	MemoryLimit   int64
+	Disk          int64
+	DiskLimit     int64
+	LatencyMs     pgtype.Float8
 }
 
 type ApiToken struct {
@@ -227,6 +262,11 @@ type TemplateVersion struct {
 	CreatedAt  time.Time
 }
 
+type UsedIdentity struct {
+	Digest    []byte
+	ExpiresAt time.Time
+}
+
 type User struct {
 	ID           uuid.UUID
 	Username     string
@@ -286,6 +326,7 @@ type Workspace struct {
 	Version        int64
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
+	LastActiveAt   *time.Time
 }
 
 type WorkspaceState struct {

@@ -13,7 +13,7 @@ import (
 )
 
 const agentsOfWorkspaces = `-- name: AgentsOfWorkspaces :many
-select id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state from agents where workspace_id = any($1::uuid[]) order by name
+select id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state, connection_timeout, auth, instance_id from agents where workspace_id = any($1::uuid[]) order by name
 `
 
 func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UUID) ([]Agent, error) {
@@ -39,6 +39,9 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 			&i.BuildID,
 			&i.Manifest,
 			&i.ScriptsState,
+			&i.ConnectionTimeout,
+			&i.Auth,
+			&i.InstanceID,
 		); err != nil {
 			return nil, err
 		}
@@ -51,7 +54,7 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 }
 
 const allWorkspaces = `-- name: AllWorkspaces :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null
 order by u.username, w.name
 `
@@ -68,6 +71,7 @@ type AllWorkspacesRow struct {
 	Version        int64
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
+	LastActiveAt   *time.Time
 	OwnerName      string
 }
 
@@ -92,6 +96,7 @@ func (q *Queries) AllWorkspaces(ctx context.Context) ([]AllWorkspacesRow, error)
 			&i.Version,
 			&i.StateHeldBy,
 			&i.OrganizationID,
+			&i.LastActiveAt,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err
@@ -148,7 +153,7 @@ func (q *Queries) DeleteWorkspace(ctx context.Context, id uuid.UUID) (int64, err
 const insertAgent = `-- name: InsertAgent :one
 insert into agents (workspace_id, name, token_hash)
 values ($1, $2, $3)
-returning id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state
+returning id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state, connection_timeout, auth, instance_id
 `
 
 type InsertAgentParams struct {
@@ -174,6 +179,9 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (Agent
 		&i.BuildID,
 		&i.Manifest,
 		&i.ScriptsState,
+		&i.ConnectionTimeout,
+		&i.Auth,
+		&i.InstanceID,
 	)
 	return i, err
 }
@@ -181,7 +189,7 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (Agent
 const insertWorkspace = `-- name: InsertWorkspace :one
 insert into workspaces (owner_id, name, external, template_id, phase)
 values ($1, $2, $3, $4, $5)
-returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id
+returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at
 `
 
 type InsertWorkspaceParams struct {
@@ -213,12 +221,13 @@ func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams
 		&i.Version,
 		&i.StateHeldBy,
 		&i.OrganizationID,
+		&i.LastActiveAt,
 	)
 	return i, err
 }
 
 const liveAgent = `-- name: LiveAgent :one
-select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name
+select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, a.connection_timeout, a.auth, a.instance_id, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name
 from agents a
 join workspaces w on w.id = a.workspace_id
 join users u on u.id = w.owner_id
@@ -226,23 +235,26 @@ where a.id = $1 and w.deleted_at is null
 `
 
 type LiveAgentRow struct {
-	ID               uuid.UUID
-	WorkspaceID      uuid.UUID
-	Name             string
-	TokenHash        []byte
-	State            string
-	Version          string
-	CreatedAt        time.Time
-	FirstConnectedAt *time.Time
-	LastConnectedAt  *time.Time
-	DisconnectedAt   *time.Time
-	BuildID          uuid.NullUUID
-	Manifest         []byte
-	ScriptsState     string
-	OwnerID          uuid.UUID
-	OrganizationID   uuid.UUID
-	WorkspaceName    string
-	OwnerName        string
+	ID                uuid.UUID
+	WorkspaceID       uuid.UUID
+	Name              string
+	TokenHash         []byte
+	State             string
+	Version           string
+	CreatedAt         time.Time
+	FirstConnectedAt  *time.Time
+	LastConnectedAt   *time.Time
+	DisconnectedAt    *time.Time
+	BuildID           uuid.NullUUID
+	Manifest          []byte
+	ScriptsState      string
+	ConnectionTimeout int32
+	Auth              string
+	InstanceID        string
+	OwnerID           uuid.UUID
+	OrganizationID    uuid.UUID
+	WorkspaceName     string
+	OwnerName         string
 }
 
 func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, error) {
@@ -262,6 +274,9 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 		&i.BuildID,
 		&i.Manifest,
 		&i.ScriptsState,
+		&i.ConnectionTimeout,
+		&i.Auth,
+		&i.InstanceID,
 		&i.OwnerID,
 		&i.OrganizationID,
 		&i.WorkspaceName,
@@ -271,7 +286,7 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 }
 
 const lockFreeWorkspace = `-- name: LockFreeWorkspace :one
-select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id from workspaces where id = $1 for no key update skip locked
+select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at from workspaces where id = $1 for no key update skip locked
 `
 
 func (q *Queries) LockFreeWorkspace(ctx context.Context, id uuid.UUID) (Workspace, error) {
@@ -289,6 +304,7 @@ func (q *Queries) LockFreeWorkspace(ctx context.Context, id uuid.UUID) (Workspac
 		&i.Version,
 		&i.StateHeldBy,
 		&i.OrganizationID,
+		&i.LastActiveAt,
 	)
 	return i, err
 }
@@ -303,7 +319,7 @@ func (q *Queries) LockOutAgents(ctx context.Context, workspaceID uuid.UUID) erro
 }
 
 const lockWorkspace = `-- name: LockWorkspace :one
-select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id from workspaces where id = $1 for no key update
+select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at from workspaces where id = $1 for no key update
 `
 
 func (q *Queries) LockWorkspace(ctx context.Context, id uuid.UUID) (Workspace, error) {
@@ -321,6 +337,7 @@ func (q *Queries) LockWorkspace(ctx context.Context, id uuid.UUID) (Workspace, e
 		&i.Version,
 		&i.StateHeldBy,
 		&i.OrganizationID,
+		&i.LastActiveAt,
 	)
 	return i, err
 }
@@ -375,20 +392,24 @@ func (q *Queries) SetScriptsState(ctx context.Context, arg SetScriptsStateParams
 }
 
 const upsertAgent = `-- name: UpsertAgent :exec
-insert into agents (id, workspace_id, name, token_hash, build_id, manifest)
-values ($1, $2, $3, $4, $5, $6)
+insert into agents (id, workspace_id, name, token_hash, build_id, manifest, auth, instance_id, connection_timeout)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (id) do update set
     token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest, scripts_state = 'none',
+    auth = excluded.auth, instance_id = excluded.instance_id, connection_timeout = excluded.connection_timeout,
     state = case when agents.state = 'connected' then agents.state else 'connecting' end
 `
 
 type UpsertAgentParams struct {
-	ID          uuid.UUID
-	WorkspaceID uuid.UUID
-	Name        string
-	TokenHash   []byte
-	BuildID     uuid.NullUUID
-	Manifest    []byte
+	ID                uuid.UUID
+	WorkspaceID       uuid.UUID
+	Name              string
+	TokenHash         []byte
+	BuildID           uuid.NullUUID
+	Manifest          []byte
+	Auth              string
+	InstanceID        string
+	ConnectionTimeout int32
 }
 
 func (q *Queries) UpsertAgent(ctx context.Context, arg UpsertAgentParams) error {
@@ -399,12 +420,15 @@ func (q *Queries) UpsertAgent(ctx context.Context, arg UpsertAgentParams) error 
 		arg.TokenHash,
 		arg.BuildID,
 		arg.Manifest,
+		arg.Auth,
+		arg.InstanceID,
+		arg.ConnectionTimeout,
 	)
 	return err
 }
 
 const workspaceByID = `-- name: WorkspaceByID :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = $1
 `
 
@@ -420,6 +444,7 @@ type WorkspaceByIDRow struct {
 	Version        int64
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
+	LastActiveAt   *time.Time
 	OwnerName      string
 }
 
@@ -438,13 +463,14 @@ func (q *Queries) WorkspaceByID(ctx context.Context, id uuid.UUID) (WorkspaceByI
 		&i.Version,
 		&i.StateHeldBy,
 		&i.OrganizationID,
+		&i.LastActiveAt,
 		&i.OwnerName,
 	)
 	return i, err
 }
 
 const workspaceByName = `-- name: WorkspaceByName :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and lower(u.username) = lower($1) and lower(w.name) = lower($2)
 `
 
@@ -465,6 +491,7 @@ type WorkspaceByNameRow struct {
 	Version        int64
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
+	LastActiveAt   *time.Time
 	OwnerName      string
 }
 
@@ -483,13 +510,14 @@ func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams
 		&i.Version,
 		&i.StateHeldBy,
 		&i.OrganizationID,
+		&i.LastActiveAt,
 		&i.OwnerName,
 	)
 	return i, err
 }
 
 const workspacesOfOwner = `-- name: WorkspacesOfOwner :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.owner_id = $1
 order by w.name
 `
@@ -506,6 +534,7 @@ type WorkspacesOfOwnerRow struct {
 	Version        int64
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
+	LastActiveAt   *time.Time
 	OwnerName      string
 }
 
@@ -530,6 +559,7 @@ func (q *Queries) WorkspacesOfOwner(ctx context.Context, ownerID uuid.UUID) ([]W
 			&i.Version,
 			&i.StateHeldBy,
 			&i.OrganizationID,
+			&i.LastActiveAt,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err

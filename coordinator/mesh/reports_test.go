@@ -1,0 +1,83 @@
+package mesh
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/store"
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+)
+
+func TestReportsAreOneValueAKeyAndOneSumAnAgent(t *testing.T) {
+	r, agent, t0 := newReports(), uuid.New(), time.Unix(1000, 0)
+	came := func(report *meshv1.Report, at time.Time) {
+		t.Helper()
+		if err := r.came(agent, report, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	came(&meshv1.Report{Metadata: []*meshv1.MetadataValue{{Key: "load", Value: "1\n"}, {Key: "disk", Error: "no"}}}, t0)
+	came(&meshv1.Report{Stats: &meshv1.Stats{Seconds: 60, Active: true, Ssh: 2, RxBytes: 5, Cpu: 1, Memory: 9}}, t0)
+	metadata, stats := r.take()
+	if len(metadata) != 2 || len(stats) != 1 || stats[0].Active != time.Minute {
+		t.Fatalf("took %+v, %+v", metadata, stats)
+	}
+	// The database is away, and more comes meanwhile.
+	came(&meshv1.Report{
+		Metadata: []*meshv1.MetadataValue{{Key: "load", Value: "2"}},
+		Stats:    &meshv1.Stats{Seconds: 30, Ssh: 1, RxBytes: 7, Cpu: 4, Memory: 8},
+	}, t0.Add(time.Second))
+	r.putBack(metadata, stats)
+	metadata, stats = r.take()
+	for _, v := range metadata {
+		if want := map[string]string{"load": "2", "disk": ""}[v.Key]; v.Value != want {
+			t.Errorf("%s is %q, want %q", v.Key, v.Value, want)
+		}
+	}
+	want := store.Stats{AgentID: agent, Length: 90 * time.Second, Active: time.Minute, SSH: 2, RxBytes: 12, CPU: 2, Memory: 8}
+	if len(metadata) != 2 || len(stats) != 1 || stats[0] != want {
+		t.Errorf("took %+v, %+v, want %+v", metadata, stats, want)
+	}
+	if metadata, stats := r.take(); len(metadata)+len(stats) != 0 {
+		t.Errorf("took twice: %v, %v", metadata, stats)
+	}
+}
+
+func TestReportsThatNoAgentOfOursSends(t *testing.T) {
+	long := strings.Repeat("x", maxMetadataValue+1)
+	many := &meshv1.Report{}
+	for range maxMetadata + 1 {
+		many.Metadata = append(many.Metadata, &meshv1.MetadataValue{Key: "k"})
+	}
+	for name, report := range map[string]*meshv1.Report{
+		"too many values": many,
+		"a long value":    {Metadata: []*meshv1.MetadataValue{{Key: "k", Value: long}}},
+		"a long key":      {Metadata: []*meshv1.MetadataValue{{Key: long}}},
+		"no number":       {Stats: &meshv1.Stats{Cpu: math.NaN()}},
+		"no end":          {Stats: &meshv1.Stats{Seconds: math.Inf(1)}},
+		"less than none":  {Stats: &meshv1.Stats{LatencyMs: -1}},
+		"too many bytes":  {Stats: &meshv1.Stats{RxBytes: 1 << 63}},
+		"many sessions":   {Stats: &meshv1.Stats{Ssh: 1 << 31}},
+	} {
+		r := newReports()
+		if err := r.came(uuid.New(), report, time.Now()); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+		if metadata, stats := r.take(); len(metadata)+len(stats) != 0 {
+			t.Errorf("%s left %v, %v", name, metadata, stats)
+		}
+	}
+}
+
+func TestClientsReportNothing(t *testing.T) {
+	v := newVillage(t)
+	client := open(t, v.dial(t, "client"))
+	client.hello('c')
+	client.untilWelcome()
+	client.say(&meshv1.Up{Msg: &meshv1.Up_Report{Report: &meshv1.Report{}}})
+	client.untilError(meshv1.Error_BAD_MESSAGE)
+}
