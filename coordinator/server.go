@@ -66,6 +66,12 @@ type Config struct {
 	// AgentBinaries is the directory of what agents of other platforms download, named
 	// adit-OS-ARCH; empty is none.
 	AgentBinaries string
+	// Providers are the ways to sign in beside passwords, MaxTokenLifetime how long
+	// tokens may last (zero is for ever), and TrustedProxies the networks whose
+	// word on where a request comes from is taken.
+	Providers        []auth.Provider
+	MaxTokenLifetime time.Duration
+	TrustedProxies   []string
 	// Relays is the relay map that nodes get.
 	Relays *meshv1.Relays
 	// Mounts are handlers of other rooms, by pattern of http.ServeMux.
@@ -132,6 +138,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 
 	web := api.New(api.Config{
 		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Providers: cfg.Providers, MaxTokenLifetime: cfg.MaxTokenLifetime, TrustedProxies: cfg.TrustedProxies,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {
@@ -139,7 +146,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	mux.Handle("/rpc/v1/node", s.nodeRPC)
 	mux.Handle("/rpc/v1/provisioner", s.provisionerRPC)
-	for _, p := range []string{"/api/", "/healthz", "/readyz"} {
+	for _, p := range []string{"/api/", "/signin", "/signin/", "/healthz", "/readyz"} {
 		mux.Handle(p, web)
 	}
 	mux.HandleFunc("GET /{$}", s.front)

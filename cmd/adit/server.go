@@ -45,6 +45,7 @@ type serverFlags struct {
 	jobLease, cancelGrace                                 time.Duration
 	provisioners                                          uint
 	provisioner                                           provisionerFlags
+	signIn                                                signInFlags
 }
 
 func newServerCmd(a *app) *cobra.Command {
@@ -75,6 +76,7 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports of the embedded relay's STUN")
 	flags.UintVar(&f.provisioners, "provisioners", 2, "how many jobs the built-in provisioners run at once; 0 turns them off")
 	terraformFlags(cmd, &f.provisioner)
+	f.signIn.add(flags)
 	flags.DurationVar(&f.nodePing, "node-ping", 15*time.Second, "how often a silent node is pinged")
 	flags.DurationVar(&f.nodeTimeout, "node-timeout", 30*time.Second, "how long a node may be silent before it counts as lost")
 	flags.DurationVar(&f.jobLease, "job-lease", 30*time.Second, "how long a provisioner may be silent before its jobs count as lost")
@@ -157,6 +159,9 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	conf := coordinator.Config{
 		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, AgentBinaries: f.agentBinaries, Relays: &meshv1.Relays{},
 		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, Version: version, Logger: log,
+	}
+	if err := f.signIn.configure(&conf); err != nil {
+		return err
 	}
 	if f.relay {
 		relay, err := startRelay(f, stunChosen, log, func(ctx context.Context, key [32]byte) (bool, error) {

@@ -47,8 +47,8 @@ type deployment struct {
 // revocations notes what would have been cut off, and knows one connection to
 // every agent.
 type revocations struct {
-	mu             sync.Mutex
-	agents, tokens []uuid.UUID // guarded by mu
+	mu                    sync.Mutex
+	agents, tokens, users []uuid.UUID // guarded by mu
 }
 
 func (r *revocations) Connections(uuid.UUID) []mesh.Connection {
@@ -62,6 +62,12 @@ func (r *revocations) AgentDeleted(id uuid.UUID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.agents = append(r.agents, id)
+}
+
+func (r *revocations) UserRevoked(id uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.users = append(r.users, id)
 }
 
 func (r *revocations) TokenRevoked(id uuid.UUID) {
@@ -153,7 +159,8 @@ func status(err error) int {
 
 // Default deny: whoever adds an operation must say that it is open, here too.
 func TestEveryOperationButTheOpenOnesNeedsAToken(t *testing.T) {
-	open := map[string]bool{"buildinfo": true, "login": true, "create-first-user": true, "agent-binary": true, "agent-digest": true}
+	open := map[string]bool{"buildinfo": true, "login": true, "create-first-user": true, "agent-binary": true, "agent-digest": true,
+		"login-device": true, "login-device-token": true, "sign-in-methods": true}
 	d := deploy(t)
 	_, raw := d.send(t, http.MethodGet, "/api/openapi.json", "", nil)
 	var doc struct {
@@ -172,7 +179,7 @@ func TestEveryOperationButTheOpenOnesNeedsAToken(t *testing.T) {
 	tried := 0
 	for path, operations := range doc.Paths {
 		path = strings.NewReplacer("{owner}", "me", "{name}", "dev", "{id}", uuid.NewString(),
-			"{number}", "1", "{agent}", "main").Replace(path)
+			"{number}", "1", "{agent}", "main", "{user}", "me", "{organization}", "default", "{group}", "dev").Replace(path)
 		for method, op := range operations {
 			if open[op.OperationID] {
 				continue

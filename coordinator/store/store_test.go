@@ -120,14 +120,14 @@ func TestTokensExpireAndAreRevoked(t *testing.T) {
 	s := open(t)
 	u, eve := addUser(t, s, "alice"), addUser(t, s, "eve")
 	past := time.Now().Add(-time.Hour)
-	old, err := s.CreateToken(t.Context(), u.ID, "old", []byte("h"), &past)
+	old, err := s.CreateToken(t.Context(), NewToken{UserID: u.ID, Name: "old", SecretHash: []byte("h"), ExpiresAt: &past})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.LiveToken(t.Context(), old.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("expired token: %v, want ErrNotFound", err)
 	}
-	tok, err := s.CreateToken(t.Context(), u.ID, "laptop", []byte("h"), nil)
+	tok, err := s.CreateToken(t.Context(), NewToken{UserID: u.ID, Name: "laptop", SecretHash: []byte("h")})
 	if err != nil {
 		t.Fatal(err)
 	}

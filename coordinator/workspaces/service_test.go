@@ -433,7 +433,7 @@ func TestAgentsOfAPlanAreChecked(t *testing.T) {
 func TestStrangersGetNoStream(t *testing.T) {
 	l := newLab(t, Config{})
 	text, hash := secret.New()
-	tok, err := l.st.CreateToken(t.Context(), l.user.ID, "laptop", hash, nil)
+	tok, err := l.st.CreateToken(t.Context(), store.NewToken{UserID: l.user.ID, Name: "laptop", SecretHash: hash})
 	must(t, err)
 	who, err := auth.New(l.st).Authenticate(t.Context(), "adit_"+strings.ReplaceAll(tok.ID.String(), "-", "")+"_"+text)
 	if err != nil || who.Kind != auth.User {
