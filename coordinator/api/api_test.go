@@ -76,7 +76,7 @@ func (r *revocations) TokenRevoked(id uuid.UUID) {
 	r.tokens = append(r.tokens, id)
 }
 
-func deploy(t *testing.T) *deployment {
+func deploy(t *testing.T, configure ...func(*Config)) *deployment {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	db := postgrestest.Database(t, server)
@@ -96,9 +96,13 @@ func deploy(t *testing.T) *deployment {
 	var run sync.WaitGroup
 	run.Go(func() { bus.Run(ctx) })
 	t.Cleanup(func() { cancel(); run.Wait() })
-	web := httptest.NewServer(New(Config{
+	conf := Config{
 		Store: st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Events: bus, Closing: d.closing, Version: "test", Logger: log,
-	}))
+	}
+	for _, c := range configure {
+		c(&conf)
+	}
+	web := httptest.NewServer(New(conf))
 	t.Cleanup(web.Close)
 	if d.url, err = url.Parse(web.URL); err != nil {
 		t.Fatal(err)
