@@ -1,7 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	neturl "net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -98,5 +104,117 @@ func TestPeople(t *testing.T) {
 	var users []sdk.User
 	if err := json.Unmarshal([]byte(alice.succeeds("", "", "users", "list", "-o", "json")), &users); err != nil || len(users) != 3 {
 		t.Errorf("users: %+v, %v, want alice, bob and eve", users, err)
+	}
+}
+
+// With no name given, somebody with a browser lets the command line in.
+func TestLoginInABrowser(t *testing.T) {
+	quiet(t)
+	url := serve(t)
+	alice := commandLine{t, filepath.Join(t.TempDir(), "alice")}
+	alice.fails(exitFailed, "--first-user", "", "login", url)
+	alice.succeeds("Signed in", "correct horse\n", "login", url, "--first-user", "--username", "alice", "--email", "alice@example.com", "--password-stdin")
+	browser := signedInBrowser(t, url)
+
+	for _, decision := range []string{"allow", "deny"} {
+		read, write := io.Pipe()
+		dir := filepath.Join(t.TempDir(), "remote")
+		var out bytes.Buffer
+		ended := make(chan int, 1)
+		go func() {
+			ended <- run(t.Context(), streams{in: strings.NewReader(""), out: &out, err: write}, []string{"login", url, "--config-dir", dir})
+			write.Close()
+		}()
+		said := bufio.NewReader(read)
+		first, err := said.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := strings.TrimSpace(strings.TrimPrefix(first, "Open "))
+		_, code, ok := strings.Cut(page, "code=")
+		second, err := said.ReadString('\n')
+		if err != nil || !ok || !strings.Contains(second, code) {
+			t.Fatalf("says %q, %q, %v", first, second, err)
+		}
+		rest := make(chan string, 1)
+		go func() {
+			raw, _ := io.ReadAll(said)
+			rest <- string(raw)
+		}()
+		if status, text := browser("GET", page, nil); status != http.StatusOK || !strings.Contains(text, code) || !strings.Contains(text, "127.0.0.1") {
+			t.Fatalf("%s: %d %s", page, status, text)
+		}
+		form := neturl.Values{"code": {code}, "decision": {decision}}
+		if status, text := browser("POST", url+"/signin/device", form); status != http.StatusOK {
+			t.Fatalf("%d %s", status, text)
+		}
+		if status, _ := browser("POST", url+"/signin/device", form); status != http.StatusNotFound {
+			t.Errorf("decided twice: %d, want 404", status)
+		}
+		exit, errOut := <-ended, <-rest
+		if decision == "deny" {
+			if exit != exitFailed || !strings.Contains(errOut, "turned this command line away") {
+				t.Errorf("turned away: exit %d, %q", exit, errOut)
+			}
+			continue
+		}
+		if exit != 0 || !strings.Contains(out.String(), "as alice") {
+			t.Errorf("let in: exit %d, %q, %q", exit, &out, errOut)
+		}
+		commandLine{t, dir}.succeeds("alice", "", "users", "show", "me")
+	}
+}
+
+// signedInBrowser returns what sends requests as alice's browser does.
+func signedInBrowser(t *testing.T, url string) func(method, target string, form neturl.Values) (int, string) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Jar: jar}
+	send := func(method, target string, form neturl.Values) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if method == http.MethodPost {
+			req.Header.Set("Origin", url)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		raw, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(raw)
+	}
+	if status, text := send("POST", url+"/signin", neturl.Values{"username": {"alice"}, "password": {"correct horse"}}); status != http.StatusOK {
+		t.Fatalf("sign in: %d %s", status, text)
+	}
+	return send
+}
+
+func TestSignInFlagsAreChecked(t *testing.T) {
+	quiet(t)
+	c := commandLine{t, t.TempDir()}
+	for _, bad := range []struct {
+		says string
+		args []string
+	}{
+		{"--oidc-client-id", []string{"--oidc-issuer", "https://id.example.com"}},
+		{"want a URL", []string{"--oidc-issuer", "id.example.com", "--oidc-client-id", "x"}},
+		{"--oidc-groups-claim", []string{"--oidc-issuer", "https://id.example.com", "--oidc-client-id", "x", "--oidc-allowed-groups", "a"}},
+		{"emperor", []string{"--oidc-issuer", "https://id.example.com", "--oidc-client-id", "x", "--oidc-roles-claim", "r", "--oidc-role-mapping", "a=emperor"}},
+		{"--github-allow-everybody", []string{"--github-client-id", "x"}},
+		{"--trusted-proxies", []string{"--trusted-proxies", "10.0.0.0"}},
+		{"--max-token-lifetime", []string{"--max-token-lifetime", "1s"}},
+	} {
+		c.fails(exitUsage, bad.says, "", append([]string{"server", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir()}, bad.args...)...)
 	}
 }

@@ -133,6 +133,10 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 			return err
 		}
 	}
+	var conf coordinator.Config
+	if err := f.signIn.configure(&conf); err != nil {
+		return err
+	}
 	// What can fail at once is tried first, before a database is started.
 	l, err := listenWeb(ctx, f)
 	if err != nil {
@@ -156,13 +160,9 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	}
 
 	var server *coordinator.Server // set before the relay has clients
-	conf := coordinator.Config{
-		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, AgentBinaries: f.agentBinaries, Relays: &meshv1.Relays{},
-		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, Version: version, Logger: log,
-	}
-	if err := f.signIn.configure(&conf); err != nil {
-		return err
-	}
+	conf.PostgresURL, conf.AccessURL, conf.StateKeys, conf.AgentBinaries = f.postgresURL, accessURL, keys, f.agentBinaries
+	conf.NodePing, conf.NodeTimeout, conf.JobLease, conf.CancelGrace = f.nodePing, f.nodeTimeout, f.jobLease, f.cancelGrace
+	conf.Relays, conf.Version, conf.Logger = &meshv1.Relays{}, version, log
 	if f.relay {
 		relay, err := startRelay(f, stunChosen, log, func(ctx context.Context, key [32]byte) (bool, error) {
 			return server.Vouches(ctx, key)

@@ -34,7 +34,7 @@ where user_code = $1 and expires_at > now() and approved_by is null and denied_a
 
 -- name: DecideDeviceLogin :execrows
 update device_logins set
-    approved_by = case when @approve::boolean then @user_id end,
+    approved_by = case when @approve::boolean then sqlc.narg(user_id)::uuid end,
     denied_at = case when @approve::boolean then null else now() end
 where user_code = @user_code and expires_at > now() and approved_by is null and denied_at is null;
 

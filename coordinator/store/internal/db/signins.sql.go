@@ -37,7 +37,7 @@ func (q *Queries) CountLogin(ctx context.Context, arg CountLoginParams) (int32, 
 
 const decideDeviceLogin = `-- name: DecideDeviceLogin :execrows
 update device_logins set
-    approved_by = case when $1::boolean then $2 end,
+    approved_by = case when $1::boolean then $2::uuid end,
     denied_at = case when $1::boolean then null else now() end
 where user_code = $3 and expires_at > now() and approved_by is null and denied_at is null
 `
