@@ -62,6 +62,9 @@ type CreatedWorkspace struct {
 type CreateWorkspace struct {
 	Name     string `json:"name" minLength:"1" maxLength:"32" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" patternDescription:"a DNS label of lower-case letters, digits and hyphens"`
 	External bool   `json:"external,omitempty"`
+	// Organization is where an external workspace belongs, the default one unless
+	// set. Others belong where their template does.
+	Organization string `json:"organization,omitempty" maxLength:"64"`
 	// Template makes the workspace, unless it is external.
 	Template string `json:"template,omitempty" maxLength:"64"`
 	// Version of the template; zero is the active one.
