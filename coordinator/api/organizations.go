@@ -62,14 +62,17 @@ func organizationJSON(o store.Organization) sdk.Organization {
 }
 
 // organization finds an organization that the caller may see; "" is the default
-// one.
+// one, which is no secret: a token may be for what belongs there and no more.
 func (a *API) organization(ctx context.Context, name string) (store.Organization, error) {
 	list, err := a.Store.Organizations(ctx)
 	if err != nil {
 		return store.Organization{}, a.problem(err)
 	}
 	for _, o := range list {
-		if o.Name == name || name == "" && o.ID == store.DefaultOrganization {
+		switch {
+		case name == "" && o.ID == store.DefaultOrganization:
+			return o, nil
+		case o.Name == name:
 			return o, a.allow(ctx, auth.Read, organizationObject(auth.Organization, o))
 		}
 	}
