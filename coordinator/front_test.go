@@ -80,7 +80,7 @@ func TestShutdownIsInOrder(t *testing.T) {
 		t.Errorf("while it drains: %v", err)
 	}
 	// Then streams are told, and what is under way ends.
-	if e := end(client); e.GetCode() != meshv1.Error_UNAVAILABLE || !strings.Contains(e.GetMessage(), "shutting down") {
+	if e := streamEnd(client); e.GetCode() != meshv1.Error_UNAVAILABLE || !strings.Contains(e.GetMessage(), "shutting down") {
 		t.Errorf("a node was told %v", e)
 	}
 	if conn, err := rpc.Dial(t.Context(), rpc.DialConfig{URL: d.url, Path: "/rpc/v1/node", Token: d.alice.Token()}); err == nil {

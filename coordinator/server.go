@@ -74,6 +74,12 @@ type Config struct {
 	// Identity is whose proofs of an instance's identity are accepted; zero is the
 	// clouds' own.
 	Identity identity.Config
+	// Providers are the ways to sign in beside passwords, MaxTokenLifetime how long
+	// tokens may last (zero is for ever), and TrustedProxies the networks whose
+	// word on where a request comes from is taken.
+	Providers        []auth.Provider
+	MaxTokenLifetime time.Duration
+	TrustedProxies   []string
 	// Relays is the relay map that nodes get.
 	Relays *meshv1.Relays
 	// Mounts are handlers of other rooms, by pattern of http.ServeMux.
@@ -172,6 +178,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	web := api.New(api.Config{
 		Health: s.checker.Check, Support: helps.Files,
 		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Providers: cfg.Providers, MaxTokenLifetime: cfg.MaxTokenLifetime, TrustedProxies: cfg.TrustedProxies,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {
@@ -179,7 +186,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	mux.Handle("/rpc/v1/node", s.nodeRPC)
 	mux.Handle("/rpc/v1/provisioner", s.provisionerRPC)
-	for _, p := range []string{"/api/", "/healthz", "/readyz"} {
+	for _, p := range []string{"/api/", "/signin", "/signin/", "/healthz", "/readyz"} {
 		mux.Handle(p, web)
 	}
 	mux.Handle("GET "+health.EchoPath, health.Echo())

@@ -122,8 +122,8 @@ func (d *deployment) hello(t *testing.T, token string, hello *meshv1.Hello) (mes
 	return stream, down
 }
 
-// end reads a stream to its end and returns what it was told last.
-func end(stream meshv1.Mesh_ConnectClient) *meshv1.Error {
+// streamEnd reads a stream to its end and returns what it was told last.
+func streamEnd(stream meshv1.Mesh_ConnectClient) *meshv1.Error {
 	var last *meshv1.Error
 	for {
 		down, err := stream.Recv()
@@ -190,13 +190,13 @@ func TestAccessThatEndsEndsItsStreams(t *testing.T) {
 	if err := d.alice.RevokeToken(t.Context(), other.ID); err != nil {
 		t.Fatal(err)
 	}
-	if e := end(revoked); e.GetCode() != meshv1.Error_REVOKED {
+	if e := streamEnd(revoked); e.GetCode() != meshv1.Error_REVOKED {
 		t.Errorf("stream of a revoked token ended with %v, want REVOKED", e)
 	}
 	if err := d.alice.DeleteWorkspace(t.Context(), "me", "dev"); err != nil {
 		t.Fatal(err)
 	}
-	if e := end(agent); e.GetCode() != meshv1.Error_REVOKED {
+	if e := streamEnd(agent); e.GetCode() != meshv1.Error_REVOKED {
 		t.Errorf("stream of a deleted agent ended with %v, want REVOKED", e)
 	}
 	for name, token := range map[string]string{"revoked": other.Text, "deleted": made.AgentToken} {
@@ -225,6 +225,90 @@ func TestAccessThatEndsEndsItsStreams(t *testing.T) {
 	}
 }
 
+// Whoever is kept out, or is no more, has nothing open a moment later: neither a
+// node nor a log that they follow. Their workspaces' agents carry on while there
+// is somebody to own them.
+func TestPeopleWhoAreKeptOutHaveNothingOpen(t *testing.T) {
+	d := deploy(t, nil)
+	bob, err := d.alice.CreateUser(t.Context(), sdk.CreateUser{Username: "bob", Email: "bob@example.com", Password: "battery staple"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := func() *sdk.Client {
+		t.Helper()
+		s, err := sdk.New(d.url, "").Login(t.Context(), sdk.Login{Username: "bob", Password: "battery staple"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sdk.New(d.url, s.Token)
+	}
+	c := session()
+	made, err := c.CreateWorkspace(t.Context(), sdk.CreateWorkspace{Name: "dev", External: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent, alice := d.join(t, made.AgentToken), d.join(t, d.alice.Token())
+	follow := func(c *sdk.Client) chan error {
+		ended := make(chan error, 1)
+		req, err := http.NewRequestWithContext(t.Context(), "GET", d.url.String()+"/api/v1/workspaces/me/dev/agents/main/logs?follow=true", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+c.Token())
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("follow: %v, %v", resp, err)
+		}
+		go func() {
+			_, err := io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			ended <- err
+		}()
+		return ended
+	}
+	yes, no := true, false
+	for name, end := range map[string]func() error{
+		"suspended": func() error {
+			_, err := d.alice.ChangeUser(t.Context(), bob.Username, sdk.ChangeUser{Suspended: &yes})
+			return err
+		},
+		"password reset": func() error {
+			return d.alice.ChangePassword(t.Context(), bob.Username, sdk.ChangePassword{Password: "battery staple"})
+		},
+	} {
+		c := session()
+		node, log := d.join(t, c.Token()), follow(c)
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		if e := streamEnd(node); e.GetCode() != meshv1.Error_REVOKED {
+			t.Errorf("%s: the node's stream ended with %v, want REVOKED", name, e)
+		}
+		<-log // or the test hangs
+		if _, err := c.Me(t.Context()); !errors.Is(err, sdk.ErrUnauthorized) {
+			t.Errorf("%s: %v, want ErrUnauthorized", name, err)
+		}
+		if _, err := d.alice.ChangeUser(t.Context(), bob.Username, sdk.ChangeUser{Suspended: &no}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := agent.Send(&meshv1.Up{Msg: &meshv1.Up_Self{Self: &meshv1.Self{}}}); err != nil {
+		t.Errorf("the agent: %v", err)
+	}
+	node := d.join(t, session().Token())
+	if err := d.alice.DeleteUser(t.Context(), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]meshv1.Mesh_ConnectClient{"node": node, "agent": agent} {
+		if e := streamEnd(s); e.GetCode() != meshv1.Error_REVOKED {
+			t.Errorf("deleted: the %s's stream ended with %v, want REVOKED", name, e)
+		}
+	}
+	if err := alice.Send(&meshv1.Up{Msg: &meshv1.Up_Self{Self: &meshv1.Self{}}}); err != nil {
+		t.Errorf("alice: %v", err)
+	}
+}
+
 func TestStopEndsStreamsAndWaits(t *testing.T) {
 	d := deploy(t, nil)
 	client := d.join(t, d.alice.Token())
@@ -236,7 +320,7 @@ func TestStopEndsStreamsAndWaits(t *testing.T) {
 	if took := time.Since(began); took > drainTimeout {
 		t.Errorf("took %v with an idle stream open", took)
 	}
-	end(client) // or the test hangs
+	streamEnd(client) // or the test hangs
 }
 
 func TestGarbageOnThePortBothersNobody(t *testing.T) {

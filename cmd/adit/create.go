@@ -20,6 +20,7 @@ type createFlags struct {
 
 func newCreateCmd(a *app) *cobra.Command {
 	var f createFlags
+	var organization string
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a workspace",
 		Example: `  adit create dev --template process --parameter cpu=2
@@ -42,12 +43,13 @@ func newCreateCmd(a *app) *cobra.Command {
 				return err
 			}
 			if f.external {
-				return createExternal(cmd.Context(), a, c, argv[0])
+				return createExternal(cmd.Context(), a, c, argv[0], organization)
 			}
 			return createFromTemplate(cmd.Context(), a, c, argv[0], f, given)
 		},
 	}
 	flags := cmd.Flags()
+	flags.StringVar(&organization, "organization", "", "organization that an external workspace belongs to (default: the default one)")
 	flags.BoolVar(&f.external, "external", false, "somebody runs the agent by hand")
 	flags.StringVarP(&f.template, "template", "t", "", "template to make it from")
 	flags.IntVar(&f.version, "template-version", 0, "version of the template (default: the active one)")
@@ -67,8 +69,8 @@ func alreadyThere(err error, name string) error {
 	return fmt.Errorf("make workspace %s: %w", name, err)
 }
 
-func createExternal(ctx context.Context, a *app, c *sdk.Client, name string) error {
-	w, err := c.CreateWorkspace(ctx, sdk.CreateWorkspace{Name: name, External: true})
+func createExternal(ctx context.Context, a *app, c *sdk.Client, name, organization string) error {
+	w, err := c.CreateWorkspace(ctx, sdk.CreateWorkspace{Name: name, External: true, Organization: organization})
 	if err != nil {
 		return alreadyThere(err, name)
 	}

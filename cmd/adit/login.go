@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -20,7 +19,7 @@ func newLoginCmd(a *app) *cobra.Command {
 	var username, email string
 	var passwordStdin, firstUser bool
 	cmd := &cobra.Command{
-		Use: "login URL", Short: "Sign in to a coordinator",
+		Use: "login URL", Short: "Sign in to a coordinator, in a browser or with a password",
 		Example: `  adit login https://adit.example.com
   echo "$PASSWORD" | adit login http://127.0.0.1:7080 --username alice --password-stdin
   adit login http://127.0.0.1:7080 --first-user --username alice --email alice@example.com`,
@@ -39,6 +38,9 @@ func newLoginCmd(a *app) *cobra.Command {
 			}
 			if firstUser && email == "" {
 				return usagef("--first-user needs --email")
+			}
+			if username == "" && !passwordStdin && !firstUser {
+				return loginBrowser(cmd.Context(), a, sdk.New(u, ""))
 			}
 			prompt := &prompter{in: bufio.NewReader(a.in), out: a.err, terminal: isTerminal(a.in)}
 			if username == "" {
@@ -76,6 +78,11 @@ func login(ctx context.Context, a *app, c *sdk.Client, username, password, email
 	if err != nil {
 		return fmt.Errorf("sign in to %s: %w", c.URL().Redacted(), err)
 	}
+	return a.signedIn(c, s)
+}
+
+// signedIn keeps a session and says so.
+func (a *app) signedIn(c *sdk.Client, s sdk.Session) error {
 	if err := a.saveSession(session{URL: c.URL().String(), Token: s.Token, Username: s.User.Username}); err != nil {
 		return err
 	}
@@ -90,6 +97,7 @@ type prompter struct {
 	in       *bufio.Reader
 	out      io.Writer
 	terminal bool
+	question string // for passwords; empty is "Password: "
 }
 
 func (p *prompter) line(question string) (string, error) {
@@ -104,8 +112,12 @@ func (p *prompter) line(question string) (string, error) {
 }
 
 func (p *prompter) password(fromStdin bool, in io.Reader) (string, error) {
+	question := p.question
+	if question == "" {
+		question = "Password: "
+	}
 	if f, ok := in.(*os.File); ok && p.terminal && !fromStdin {
-		fmt.Fprint(p.out, "Password: ")
+		fmt.Fprint(p.out, question)
 		raw, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(p.out)
 		if err != nil {
@@ -116,7 +128,7 @@ func (p *prompter) password(fromStdin bool, in io.Reader) (string, error) {
 	if !fromStdin {
 		return "", usagef("standard input is no terminal; use --password-stdin")
 	}
-	return p.line("Password: ")
+	return p.line(question)
 }
 
 func newLogoutCmd(a *app) *cobra.Command {
@@ -140,74 +152,4 @@ func newLogoutCmd(a *app) *cobra.Command {
 			return nil
 		},
 	}
-}
-
-func newTokensCmd(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "tokens", Short: "Manage your API tokens",
-		Example: `  adit tokens create ci --lifetime 720h
-  adit tokens list`,
-	}
-	list := &cobra.Command{
-		Use: "list", Short: "List tokens", Args: args(cobra.NoArgs),
-		Example: "  adit tokens list -o json | jq -r .[].name",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			tokens, err := c.Tokens(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(tokens, func(w io.Writer) error {
-				var rows [][]string
-				for _, t := range tokens {
-					expires := "never"
-					if t.ExpiresAt != nil {
-						expires = t.ExpiresAt.Local().Format(time.DateOnly)
-					}
-					rows = append(rows, []string{t.ID, t.Name, ago(&t.CreatedAt), ago(t.LastUsedAt), expires})
-				}
-				return writeTable(w, []string{"ID", "NAME", "CREATED", "LAST USED", "EXPIRES"}, rows)
-			})
-		},
-	}
-	var lifetime time.Duration
-	create := &cobra.Command{
-		Use: "create NAME", Short: "Make a token and print it", Args: args(cobra.ExactArgs(1)),
-		Example: `  adit tokens create ci
-  ADIT_TOKEN=$(adit tokens create ci -o json | jq -r .token) make deploy`,
-		RunE: func(cmd *cobra.Command, argv []string) error {
-			if cmd.Flags().Changed("lifetime") && lifetime < time.Second {
-				return usagef("--lifetime %v: want a second or more", lifetime)
-			}
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			t, err := c.CreateToken(cmd.Context(), sdk.CreateToken{Name: argv[0], Lifetime: int64(lifetime.Seconds())})
-			if err != nil {
-				return err
-			}
-			return a.print(t, func(w io.Writer) error {
-				_, err := fmt.Fprintln(w, t.Text)
-				return err
-			})
-		},
-	}
-	create.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it is good for (default: for ever)")
-	remove := &cobra.Command{
-		Use: "delete ID", Short: "Revoke a token", Args: args(cobra.ExactArgs(1)),
-		Example: "  adit tokens delete 6f1c…    # as 'adit tokens list' shows it",
-		RunE: func(cmd *cobra.Command, argv []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			return c.RevokeToken(cmd.Context(), argv[0])
-		},
-	}
-	cmd.AddCommand(list, create, remove)
-	return cmd
 }

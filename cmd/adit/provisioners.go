@@ -64,6 +64,7 @@ func newProvisionersCmd(a *app) *cobra.Command {
 
 func newKeysCreateCmd(a *app) *cobra.Command {
 	var tags []string
+	var organization string
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a key and print it", Args: args(cobra.ExactArgs(1)),
 		Example: `  adit provisioners keys create lab --tag site=lab
@@ -77,7 +78,7 @@ func newKeysCreateCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			k, err := c.CreateProvisionerKey(cmd.Context(), sdk.CreateProvisionerKey{Name: argv[0], Tags: m})
+			k, err := c.CreateProvisionerKey(cmd.Context(), sdk.CreateProvisionerKey{Name: argv[0], Tags: m, Organization: organization})
 			if errors.Is(err, sdk.ErrConflict) {
 				return fmt.Errorf("there is a key %s already; choose another name, or delete it with 'adit provisioners keys delete %s'", argv[0], argv[0])
 			}
@@ -91,6 +92,7 @@ func newKeysCreateCmd(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&tags, "tag", nil, "KEY=VALUE that its provisioners have")
+	cmd.Flags().StringVar(&organization, "organization", "", "organization that its provisioners work for (default: the default one)")
 	return cmd
 }
 

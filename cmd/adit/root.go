@@ -114,6 +114,7 @@ directly where a direct path exists, over a relay while none does.`,
 	root.AddCommand(
 		newServerCmd(a), newAgentCmd(a), newProvisionerCmd(a),
 		newLoginCmd(a), newLogoutCmd(a), newTokensCmd(a),
+		newUsersCmd(a), newGroupsCmd(a), newOrganizationsCmd(a),
 		newCreateCmd(a), newListCmd(a), newShowCmd(a), newStatsCmd(a), newDeleteCmd(a), newRenameCmd(a),
 		newStartCmd(a), newStopCmd(a), newRestartCmd(a), newUpdateCmd(a),
 		newBuildsCmd(a), newCancelCmd(a), newLogsCmd(a), newStateCmd(a),

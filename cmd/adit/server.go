@@ -52,6 +52,7 @@ type serverFlags struct {
 	settings                                              map[string]string // all flags, for those who help
 	provisioners                                          uint
 	provisioner                                           provisionerFlags
+	signIn                                                signInFlags
 }
 
 func newServerCmd(a *app) *cobra.Command {
@@ -86,6 +87,7 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports of the embedded relay's STUN")
 	flags.UintVar(&f.provisioners, "provisioners", 2, "how many jobs the built-in provisioners run at once; 0 turns them off")
 	terraformFlags(cmd, &f.provisioner)
+	f.signIn.add(flags)
 	flags.DurationVar(&f.nodePing, "node-ping", 15*time.Second, "how often a silent node is pinged")
 	flags.DurationVar(&f.nodeTimeout, "node-timeout", 30*time.Second, "how long a node may be silent before it counts as lost")
 	flags.DurationVar(&f.jobLease, "job-lease", 30*time.Second, "how long a provisioner may be silent before its jobs count as lost")
@@ -146,6 +148,10 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 			return err
 		}
 	}
+	var conf coordinator.Config
+	if err := f.signIn.configure(&conf); err != nil {
+		return err
+	}
 	// What can fail at once is tried first, before a database is started.
 	cert, err := f.certificate()
 	if err != nil {
@@ -183,10 +189,10 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 
 	front.At("the database is connected and its schema brought up to date")
 	var server *coordinator.Server // set before the relay has clients
-	conf := coordinator.Config{
-		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, AgentBinaries: f.agentBinaries, Relays: &meshv1.Relays{},
-		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, DrainDelay: f.drainDelay, DataDir: f.dataDir, Metrics: counts, Version: version, Logger: log,
-	}
+	conf.PostgresURL, conf.AccessURL, conf.StateKeys, conf.AgentBinaries = f.postgresURL, accessURL, keys, f.agentBinaries
+	conf.NodePing, conf.NodeTimeout, conf.JobLease, conf.CancelGrace = f.nodePing, f.nodeTimeout, f.jobLease, f.cancelGrace
+	conf.DrainDelay, conf.DataDir, conf.Metrics = f.drainDelay, f.dataDir, counts
+	conf.Relays, conf.Version, conf.Logger = &meshv1.Relays{}, version, log
 	conf.Support = support.Sources{Settings: f.settings, Log: lastLines, Redactor: f.redactor()}
 	if cert != nil {
 		conf.Certificate = cert.Leaf

@@ -27,7 +27,7 @@ func newTemplatesCmd(a *app) *cobra.Command {
 }
 
 func newTemplatesPushCmd(a *app) *cobra.Command {
-	var dir, message string
+	var dir, message, organization string
 	var tags, variables []string
 	var inactive bool
 	cmd := &cobra.Command{
@@ -36,7 +36,7 @@ func newTemplatesPushCmd(a *app) *cobra.Command {
   adit templates push gpu -d . --message "larger disks" --tag site=lab --variable zone=eu`,
 		Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeTemplate,
 		RunE: func(cmd *cobra.Command, argv []string) error {
-			req := sdk.PushVersion{Message: message, Inactive: inactive}
+			req := sdk.PushVersion{Message: message, Inactive: inactive, Organization: organization}
 			var err error
 			if req.Tags, err = pairs("tag", tags); err != nil {
 				return err
@@ -70,6 +70,7 @@ func newTemplatesPushCmd(a *app) *cobra.Command {
 	flags.StringVarP(&message, "message", "m", "", "what is new, for those who read the list of versions")
 	flags.StringArrayVar(&tags, "tag", nil, "KEY=VALUE: have it run by provisioners with this tag alone")
 	flags.StringArrayVar(&variables, "variable", nil, "NAME=VALUE of one of the template's input variables")
+	flags.StringVar(&organization, "organization", "", "organization that a new template belongs to (default: the default one)")
 	flags.BoolVar(&inactive, "inactive", false, "do not give the version to new workspaces yet")
 	return cmd
 }

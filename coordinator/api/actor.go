@@ -1,10 +1,10 @@
 package api
 
 import (
-	"net"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -17,10 +17,7 @@ const requestIDHeader = "X-Request-Id"
 // not known yet, and of some never.
 func from(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.RemoteAddr)
-		if err != nil {
-			host = r.RemoteAddr
-		}
+		host := middleware.GetClientIP(r.Context())
 		ctx := store.WithActor(r.Context(), store.Actor{
 			Kind: store.ActorNobody, Remote: host, RequestID: w.Header().Get(requestIDHeader),
 		})

@@ -45,9 +45,11 @@ const (
 
 // Mesh is what the API asks of the mesh.
 type Mesh interface {
-	// AgentDeleted and TokenRevoked end what an agent or a token has open.
+	// AgentDeleted, TokenRevoked and UserRevoked end what an agent, a token or a
+	// person has open.
 	AgentDeleted(agentID uuid.UUID)
 	TokenRevoked(tokenID uuid.UUID)
+	UserRevoked(userID uuid.UUID)
 	// Connections lists the clients linked to an agent.
 	Connections(agentID uuid.UUID) []mesh.Connection
 }
@@ -77,20 +79,34 @@ type Config struct {
 	// AccessURL is where people and agents reach the coordinator; nil means by
 	// whatever name a request came.
 	AccessURL *url.URL
-	Version   string
-	Logger    *slog.Logger
+	// Providers are the ways to sign in beside passwords.
+	Providers []auth.Provider
+	// MaxTokenLifetime is how long tokens may last; zero is for ever.
+	MaxTokenLifetime time.Duration
+	// TrustedProxies are the networks, as prefixes, whose word on where a request
+	// comes from is taken; none is that nobody's is.
+	TrustedProxies []string
+	Version        string
+	Logger         *slog.Logger
 }
 
 // API holds what the operations need.
 type API struct {
 	Config
+	limits  limits
+	streams streams
 }
 
 // New returns the API's handler.
 func New(cfg Config) http.Handler {
-	a := &API{Config: cfg}
+	a := &API{Config: cfg, limits: newLimits()}
 	r := chi.NewRouter()
-	r.Use(middleware.Recoverer, secure, routed, from)
+	address := middleware.ClientIPFromRemoteAddr
+	if len(cfg.TrustedProxies) > 0 {
+		address = middleware.ClientIPFromXFF(cfg.TrustedProxies...)
+	}
+	r.Use(middleware.Recoverer, secure, address, routed, from)
+	a.servePages(r)
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	r.Get("/readyz", a.ready)
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
@@ -109,8 +125,11 @@ func New(cfg Config) http.Handler {
 	}
 	h := humachi.New(r, conf)
 	h.UseMiddleware(bound, a.identify(h))
+	a.registerSignIn(h)
 	a.registerUsers(h)
 	a.registerTokens(h)
+	a.registerOrganizations(h)
+	a.registerGroups(h)
 	a.registerWorkspaces(h)
 	a.registerTemplates(h)
 	a.registerBuilds(h)
@@ -174,9 +193,20 @@ func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
 		if _, ok := security[0][agentScheme]; ok {
 			want = auth.Agent
 		}
-		who, err := a.Auth.Authenticate(ctx.Context(), bearer(ctx.Header("Authorization")))
+		token, err := a.credential(ctx)
+		var who auth.Identity
+		if err == nil {
+			who, err = a.Auth.Authenticate(ctx.Context(), token)
+		}
 		if err == nil && who.Kind != want {
 			err = auth.ErrUnauthenticated
+		}
+		if err == nil && ctx.Operation().Metadata[endless] != nil {
+			bounded, done := a.streams.add(ctx.Context(), who)
+			defer done()
+			ctx = huma.WithContext(ctx, bounded)
+			// Access that ended before the answer was noted would not end it.
+			_, err = a.Auth.Authenticate(bounded, token)
 		}
 		if err != nil {
 			p := a.problem(err)
@@ -226,6 +256,12 @@ func (a *API) problem(err error) huma.StatusError {
 		return p
 	}
 	switch {
+	case errors.Is(err, auth.ErrSuspended):
+		return huma.Error403Forbidden(auth.ErrSuspended.Error())
+	case errors.Is(err, store.ErrLastOwner):
+		return huma.Error409Conflict(store.ErrLastOwner.Error() + "; make somebody else an owner first")
+	case errors.Is(err, store.ErrBusy):
+		return huma.Error409Conflict("somebody else changed it at the same moment; try again")
 	case errors.Is(err, auth.ErrUnauthenticated):
 		return huma.Error401Unauthorized(auth.ErrUnauthenticated.Error())
 	case errors.Is(err, auth.ErrTooMany):
@@ -246,6 +282,12 @@ func (a *API) problem(err error) huma.StatusError {
 // refusal returns what the caller is told of an error that says what is in the
 // way of a request; nil if it says no such thing.
 func refusal(err error) huma.StatusError {
+	var p huma.StatusError
+	if errors.As(err, &p) {
+		return p
+	}
+	var left *store.WorkspacesLeft
+	var inUse *store.OrganizationInUse
 	var bad *workspaces.BadInput
 	var underway *workspaces.Underway
 	var held *workspaces.StateHeld
@@ -260,6 +302,10 @@ func refusal(err error) huma.StatusError {
 		return huma.Error409Conflict(held.Error())
 	case errors.As(err, &descent):
 		return huma.Error409Conflict(descent.Error())
+	case errors.As(err, &left):
+		return huma.Error409Conflict(left.Error())
+	case errors.As(err, &inUse):
+		return huma.Error409Conflict(inUse.Error())
 	case errors.As(err, &used):
 		return huma.Error409Conflict(used.Error())
 	}

@@ -47,8 +47,8 @@ type deployment struct {
 // revocations notes what would have been cut off, and knows one connection to
 // every agent.
 type revocations struct {
-	mu             sync.Mutex
-	agents, tokens []uuid.UUID // guarded by mu
+	mu                    sync.Mutex
+	agents, tokens, users []uuid.UUID // guarded by mu
 }
 
 func (r *revocations) Connections(uuid.UUID) []mesh.Connection {
@@ -64,13 +64,19 @@ func (r *revocations) AgentDeleted(id uuid.UUID) {
 	r.agents = append(r.agents, id)
 }
 
+func (r *revocations) UserRevoked(id uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.users = append(r.users, id)
+}
+
 func (r *revocations) TokenRevoked(id uuid.UUID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tokens = append(r.tokens, id)
 }
 
-func deploy(t *testing.T) *deployment {
+func deploy(t *testing.T, configure ...func(*Config)) *deployment {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	db := postgrestest.Database(t, server)
@@ -90,13 +96,17 @@ func deploy(t *testing.T) *deployment {
 	var run sync.WaitGroup
 	run.Go(func() { bus.Run(ctx) })
 	t.Cleanup(func() { cancel(); run.Wait() })
-	web := httptest.NewServer(New(Config{
+	conf := Config{
 		Health: func(context.Context) sdk.Health {
 			return sdk.Health{Status: sdk.HealthWarning, Findings: []sdk.Finding{{Code: "made-up", Severity: sdk.HealthWarning}}}
 		},
 		Support: func(context.Context) []sdk.SupportFile { return []sdk.SupportFile{{Name: "a"}} },
 		Store:   st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Events: bus, Closing: d.closing, Version: "test", Logger: log,
-	}))
+	}
+	for _, c := range configure {
+		c(&conf)
+	}
+	web := httptest.NewServer(New(conf))
 	t.Cleanup(web.Close)
 	if d.url, err = url.Parse(web.URL); err != nil {
 		t.Fatal(err)
@@ -157,7 +167,8 @@ func status(err error) int {
 
 // Default deny: whoever adds an operation must say that it is open, here too.
 func TestEveryOperationButTheOpenOnesNeedsAToken(t *testing.T) {
-	open := map[string]bool{"buildinfo": true, "login": true, "create-first-user": true, "agent-binary": true, "agent-digest": true, "agent-identity": true}
+	open := map[string]bool{"buildinfo": true, "login": true, "create-first-user": true, "agent-binary": true, "agent-digest": true,
+		"agent-identity": true, "login-device": true, "login-device-token": true, "sign-in-methods": true}
 	d := deploy(t)
 	_, raw := d.send(t, http.MethodGet, "/api/openapi.json", "", nil)
 	var doc struct {
@@ -176,7 +187,7 @@ func TestEveryOperationButTheOpenOnesNeedsAToken(t *testing.T) {
 	tried := 0
 	for path, operations := range doc.Paths {
 		path = strings.NewReplacer("{owner}", "me", "{name}", "dev", "{id}", uuid.NewString(),
-			"{number}", "1", "{agent}", "main").Replace(path)
+			"{number}", "1", "{agent}", "main", "{user}", "me", "{organization}", "default", "{group}", "dev").Replace(path)
 		for method, op := range operations {
 			if open[op.OperationID] {
 				continue

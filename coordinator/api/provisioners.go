@@ -64,13 +64,17 @@ func (a *API) listProvisionerKeys(ctx context.Context, _ *struct{}) (*body[sdk.L
 }
 
 func (a *API) createProvisionerKey(ctx context.Context, in *body[sdk.CreateProvisionerKey]) (*body[sdk.CreatedProvisionerKey], error) {
-	if err := a.allowAny(ctx, auth.Create, auth.Provisioners); err != nil {
+	o, err := a.organization(ctx, in.Body.Organization)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.allow(ctx, auth.Create, auth.Object{Type: auth.Provisioners, Organization: o.ID}); err != nil {
 		return nil, err
 	}
 	if err := checkTexts(in.Body.Tags); err != nil {
 		return nil, err
 	}
-	k, text, err := a.Workspaces.CreateProvisionerKey(ctx, in.Body.Name, in.Body.Tags, caller(ctx).UserID)
+	k, text, err := a.Workspaces.CreateProvisionerKey(ctx, in.Body.Name, in.Body.Tags, caller(ctx).UserID, o.ID)
 	if err != nil {
 		return nil, a.problem(err)
 	}

@@ -145,7 +145,8 @@ func (a *API) pushTemplate(ctx context.Context, in *struct {
 	TemplatePath
 	Body sdk.PushVersion
 }) (*body[sdk.TemplateVersion], error) {
-	if err := a.mayPush(ctx, in.Name); err != nil {
+	organization, err := a.mayPush(ctx, in.Name, in.Body.Organization)
+	if err != nil {
 		return nil, err
 	}
 	if err := checkTexts(in.Body.Tags, in.Body.Variables); err != nil {
@@ -153,7 +154,7 @@ func (a *API) pushTemplate(ctx context.Context, in *struct {
 	}
 	v, err := a.Workspaces.PushTemplate(ctx, workspaces.Push{
 		Template: in.Name, Message: in.Body.Message, Archive: in.Body.Archive, Variables: in.Body.Variables, Tags: in.Body.Tags,
-		CreatorID: caller(ctx).UserID, Activate: !in.Body.Inactive,
+		CreatorID: caller(ctx).UserID, OrganizationID: organization, Activate: !in.Body.Inactive,
 	})
 	if err != nil {
 		return nil, a.problem(err)
@@ -166,19 +167,30 @@ func (a *API) pushTemplate(ctx context.Context, in *struct {
 }
 
 // mayPush returns an error unless the caller may push a version of a template,
-// which is made by it if it is new.
-func (a *API) mayPush(ctx context.Context, name string) error {
+// which is made by it, in an organization, if it is new. It returns where the
+// template belongs.
+func (a *API) mayPush(ctx context.Context, name, organization string) (uuid.UUID, error) {
 	t, err := store.Template{}, store.ErrNotFound
 	if isText(name) {
 		t, err = a.Workspaces.Template(ctx, name)
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return a.allow(ctx, auth.Create, auth.Object{Type: auth.Template, Organization: store.DefaultOrganization})
+		o, err := a.organization(ctx, organization)
+		if err != nil {
+			return uuid.Nil, err
+		}
+		return o.ID, a.allow(ctx, auth.Create, auth.Object{Type: auth.Template, Organization: o.ID})
 	case err != nil:
-		return a.problem(err)
+		return uuid.Nil, a.problem(err)
 	}
-	return a.allow(ctx, auth.Update, templateObject(t))
+	if err := a.allow(ctx, auth.Update, templateObject(t)); err != nil || organization == "" {
+		return t.OrganizationID, err
+	}
+	if o, err := a.organization(ctx, organization); err != nil || o.ID != t.OrganizationID {
+		return uuid.Nil, huma.Error409Conflict("the template belongs to another organization; names are for all of them")
+	}
+	return t.OrganizationID, nil
 }
 
 func (a *API) answerVersion(v store.TemplateVersion, t store.Template) (*body[sdk.TemplateVersion], error) {

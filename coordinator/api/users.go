@@ -14,30 +14,46 @@ import (
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
-// sessionLifetime is how long a sign-in lasts. Whoever wants a token for
-// longer makes one by name.
-const sessionLifetime = 30 * 24 * time.Hour
-
 type body[T any] struct{ Body T }
 
+// UserPath names a user; "me" is the caller.
+type UserPath struct {
+	User string `path:"user" maxLength:"64"`
+}
+
 func (a *API) registerUsers(h huma.API) {
+	const users, user = "/api/v1/users", "/api/v1/users/{user}"
 	huma.Register(h, huma.Operation{
 		OperationID: "buildinfo", Method: http.MethodGet, Path: "/api/v1/buildinfo", Summary: "What this coordinator is",
 	}, a.buildInfo)
 	huma.Register(h, huma.Operation{
-		OperationID: "create-first-user", Method: http.MethodPost, Path: "/api/v1/users/first",
+		OperationID: "create-first-user", Method: http.MethodPost, Path: users + "/first", Middlewares: a.limited(),
 		Summary: "Make the first user of an empty deployment, its owner", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
 	}, a.createFirstUser)
 	huma.Register(h, huma.Operation{
-		OperationID: "login", Method: http.MethodPost, Path: "/api/v1/login", Summary: "Sign in with a password", MaxBodyBytes: maxBody,
-	}, a.login)
+		OperationID: "list-users", Method: http.MethodGet, Path: users, Summary: "List users", Security: signedIn(),
+	}, a.listUsers)
 	huma.Register(h, huma.Operation{
-		OperationID: "logout", Method: http.MethodPost, Path: "/api/v1/logout", Summary: "Revoke the token of this request",
+		OperationID: "create-user", Method: http.MethodPost, Path: users, Summary: "Make a user",
+		Security: signedIn(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+	}, a.createUser)
+	huma.Register(h, huma.Operation{
+		OperationID: "get-user", Method: http.MethodGet, Path: user, Summary: "Show a user; me is the user of this token", Security: signedIn(),
+	}, a.getUser)
+	huma.Register(h, huma.Operation{
+		OperationID: "change-user", Method: http.MethodPatch, Path: user, Summary: "Change a user's address or role, or keep them out",
+		Security: signedIn(), MaxBodyBytes: maxBody,
+	}, a.changeUser)
+	huma.Register(h, huma.Operation{
+		OperationID: "change-password", Method: http.MethodPut, Path: user + "/password",
+		Summary:  "Set a user's password, and end whatever else they have open",
+		Security: signedIn(), DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+	}, a.changePassword)
+	huma.Register(h, huma.Operation{
+		OperationID: "delete-user", Method: http.MethodDelete, Path: user,
+		Summary:  "Delete a user with their tokens and external workspaces; there must be no workspaces of theirs from templates",
 		Security: signedIn(), DefaultStatus: http.StatusNoContent,
-	}, a.logout)
-	huma.Register(h, huma.Operation{
-		OperationID: "me", Method: http.MethodGet, Path: "/api/v1/users/me", Summary: "The user of this token", Security: signedIn(),
-	}, a.me)
+	}, a.deleteUser)
 }
 
 func (a *API) buildInfo(ctx context.Context, _ *struct{}) (*body[sdk.BuildInfo], error) {
@@ -48,9 +64,17 @@ func (a *API) buildInfo(ctx context.Context, _ *struct{}) (*body[sdk.BuildInfo],
 	return &body[sdk.BuildInfo]{sdk.BuildInfo{Version: a.Version, HasUsers: has}}, nil
 }
 
+// reserved are names that paths have for something else.
+func reserved(name string) error {
+	if name == self || name == "first" {
+		return huma.Error422UnprocessableEntity("the name " + name + " is taken by adit itself; choose another")
+	}
+	return nil
+}
+
 func (a *API) createFirstUser(ctx context.Context, in *body[sdk.FirstUser]) (*body[sdk.User], error) {
-	if in.Body.Username == self {
-		return nil, huma.Error422UnprocessableEntity("the name " + self + " is what everybody calls themselves; choose another")
+	if err := reserved(in.Body.Username); err != nil {
+		return nil, err
 	}
 	// Cheap before dear: a deployment in use hashes no stranger's password.
 	if has, err := a.Store.HasUsers(ctx); err != nil {
@@ -77,97 +101,211 @@ func (a *API) createFirstUser(ctx context.Context, in *body[sdk.FirstUser]) (*bo
 
 var errHasUsers = huma.Error409Conflict("this deployment already has users; sign in instead")
 
-func (a *API) login(ctx context.Context, in *body[sdk.Login]) (*body[sdk.Session], error) {
-	u, err := a.Auth.CheckPassword(ctx, in.Body.Username, in.Body.Password)
-	if errors.Is(err, auth.ErrUnauthenticated) {
-		return nil, huma.Error401Unauthorized("wrong user name or password")
+// accountOf is what kind of account a role makes.
+func accountOf(role store.Role) auth.Resource {
+	if role == store.RoleMember {
+		return auth.Account
 	}
-	if err != nil {
-		return nil, a.problem(err)
-	}
-	expires := time.Now().Add(sessionLifetime)
-	token, _, err := a.Auth.IssueToken(ctx, u.ID, "login", &expires)
-	if err != nil {
-		return nil, a.problem(err)
-	}
-	return &body[sdk.Session]{sdk.Session{Token: token, User: userJSON(u)}}, nil
+	return auth.AdminAccount
 }
 
-func (a *API) logout(ctx context.Context, _ *struct{}) (*struct{}, error) {
-	who := caller(ctx)
-	return nil, a.revoke(ctx, who.UserID, who.TokenID)
+func accountObject(u store.User) auth.Object {
+	return auth.Object{Type: accountOf(u.Role), Instance: true, Owner: u.ID}
 }
 
-func (a *API) me(ctx context.Context, _ *struct{}) (*body[sdk.User], error) {
-	u, err := a.Store.UserByID(ctx, caller(ctx).UserID)
+// user finds a user whom the caller may see.
+func (a *API) user(ctx context.Context, name string) (store.User, error) {
+	if !isText(name) {
+		return store.User{}, a.problem(store.ErrNotFound)
+	}
+	if name == self {
+		name = caller(ctx).Username
+	}
+	u, err := a.Store.UserByName(ctx, name)
+	if err != nil {
+		return u, a.problem(err)
+	}
+	return u, a.allow(ctx, auth.Read, accountObject(u))
+}
+
+func (a *API) listUsers(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.User]], error) {
+	list, err := a.Store.Users(ctx)
 	if err != nil {
 		return nil, a.problem(err)
+	}
+	items := []sdk.User{}
+	for _, u := range list {
+		if auth.Allowed(caller(ctx), auth.Read, accountObject(u)) {
+			items = append(items, userJSON(u))
+		}
+	}
+	return &body[sdk.List[sdk.User]]{sdk.List[sdk.User]{Items: items}}, nil
+}
+
+func (a *API) createUser(ctx context.Context, in *body[sdk.CreateUser]) (*body[sdk.User], error) {
+	role := store.Role(in.Body.Role)
+	if role == "" {
+		role = store.RoleMember
+	}
+	if err := a.allowAny(ctx, auth.Create, accountOf(role)); err != nil {
+		return nil, err
+	}
+	if err := reserved(in.Body.Username); err != nil {
+		return nil, err
+	}
+	n := store.NewUser{Username: in.Body.Username, Email: in.Body.Email, Role: role}
+	if in.Body.Password != "" {
+		var err error
+		if n.PasswordHash, err = a.Auth.HashPassword(ctx, in.Body.Password); err != nil {
+			return nil, a.problem(err)
+		}
+	}
+	u, err := a.Store.CreateUser(ctx, n)
+	if errors.Is(err, store.ErrConflict) {
+		return nil, huma.Error409Conflict("there is a user of that name or address already")
+	}
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	a.Logger.Info("user created", "user", u.Username, "role", u.Role, "by", caller(ctx).Username)
+	return &body[sdk.User]{userJSON(u)}, nil
+}
+
+func (a *API) getUser(ctx context.Context, in *UserPath) (*body[sdk.User], error) {
+	u, err := a.user(ctx, in.User)
+	if err != nil {
+		return nil, err
 	}
 	return &body[sdk.User]{userJSON(u)}, nil
 }
 
-func (a *API) registerTokens(h huma.API) {
-	huma.Register(h, huma.Operation{
-		OperationID: "list-tokens", Method: http.MethodGet, Path: "/api/v1/tokens", Summary: "List API tokens", Security: signedIn(),
-	}, a.listTokens)
-	huma.Register(h, huma.Operation{
-		OperationID: "create-token", Method: http.MethodPost, Path: "/api/v1/tokens", Summary: "Make an API token",
-		Security: signedIn(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
-	}, a.createToken)
-	huma.Register(h, huma.Operation{
-		OperationID: "revoke-token", Method: http.MethodDelete, Path: "/api/v1/tokens/{id}", Summary: "Revoke an API token",
-		Security: signedIn(), DefaultStatus: http.StatusNoContent,
-	}, a.revokeToken)
-}
-
-func (a *API) listTokens(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Token]], error) {
-	tokens, err := a.Store.Tokens(ctx, caller(ctx).UserID)
+// changeUser is for administrators alone, oneself too: an address that nobody
+// has checked must not become that by which a provider's user is recognized.
+func (a *API) changeUser(ctx context.Context, in *struct {
+	UserPath
+	Body sdk.ChangeUser
+}) (*body[sdk.User], error) {
+	u, err := a.user(ctx, in.User)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.allowAny(ctx, auth.Update, accountOf(u.Role)); err != nil {
+		return nil, err
+	}
+	if in.Body.Role != nil {
+		if err := a.allowAny(ctx, auth.Create, accountOf(store.Role(*in.Body.Role))); err != nil {
+			return nil, err
+		}
+	}
+	changed, err := a.Store.ChangeUser(ctx, u.ID, func(now *store.User) error {
+		if now.Role != u.Role { // another change came first, and this may be none of the caller's business any more
+			return store.ErrBusy
+		}
+		if in.Body.Email != nil {
+			now.Email = *in.Body.Email
+		}
+		if in.Body.Role != nil {
+			now.Role = store.Role(*in.Body.Role)
+		}
+		switch s := in.Body.Suspended; {
+		case s != nil && !*s:
+			now.SuspendedAt = nil
+		case s != nil && now.SuspendedAt == nil:
+			now.SuspendedAt = new(time.Now())
+		}
+		return nil
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return nil, huma.Error409Conflict("another user has that address")
+	}
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	items := make([]sdk.Token, 0, len(tokens))
-	for _, t := range tokens {
-		items = append(items, tokenJSON(t))
+	if changed.SuspendedAt != nil {
+		a.cutOff(u.ID)
 	}
-	return &body[sdk.List[sdk.Token]]{sdk.List[sdk.Token]{Items: items}}, nil
+	a.Logger.Info("user changed", "user", u.Username, "role", changed.Role, "suspended", changed.SuspendedAt != nil, "by", caller(ctx).Username)
+	return &body[sdk.User]{userJSON(changed)}, nil
 }
 
-func (a *API) createToken(ctx context.Context, in *body[sdk.CreateToken]) (*body[sdk.CreatedToken], error) {
-	var expires *time.Time
-	if s := in.Body.Lifetime; s > 0 {
-		at := time.Now().Add(time.Duration(s) * time.Second)
-		expires = &at
-	}
-	text, t, err := a.Auth.IssueToken(ctx, caller(ctx).UserID, in.Body.Name, expires)
-	if err != nil {
-		return nil, a.problem(err)
-	}
-	return &body[sdk.CreatedToken]{sdk.CreatedToken{Token: tokenJSON(t), Text: text}}, nil
-}
-
-func (a *API) revokeToken(ctx context.Context, in *struct {
-	ID string `path:"id" format:"uuid"`
+func (a *API) changePassword(ctx context.Context, in *struct {
+	UserPath
+	Body sdk.ChangePassword
 }) (*struct{}, error) {
-	id, err := uuid.Parse(in.ID)
+	u, err := a.user(ctx, in.User)
 	if err != nil {
-		return nil, a.problem(store.ErrNotFound)
+		return nil, err
 	}
-	return nil, a.revoke(ctx, caller(ctx).UserID, id)
+	who := caller(ctx)
+	if u.ID != who.UserID {
+		err = a.allowAny(ctx, auth.Update, accountOf(u.Role))
+	} else if err = a.allow(ctx, auth.Update, accountObject(u)); err == nil {
+		// Whoever finds a terminal unlocked must not take the account with it.
+		_, err = a.Auth.CheckPassword(ctx, u.Username, in.Body.Old)
+		if errors.Is(err, auth.ErrUnauthenticated) {
+			return nil, huma.Error403Forbidden("the old password is wrong; if there is none, ask an administrator to set one")
+		}
+		if err != nil {
+			err = a.problem(err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	hash, err := a.Auth.HashPassword(ctx, in.Body.Password)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	if _, err := a.Store.ChangeUser(ctx, u.ID, func(now *store.User) error {
+		if now.Role != u.Role {
+			return store.ErrBusy
+		}
+		now.PasswordHash = hash
+		return nil
+	}); err != nil {
+		return nil, a.problem(err)
+	}
+	// Whoever knew the old one may have made tokens with it.
+	revoked, err := a.Store.RevokeTokensBut(ctx, u.ID, who.TokenID)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	for _, id := range revoked {
+		a.Mesh.TokenRevoked(id)
+		a.streams.endToken(id)
+	}
+	a.Logger.Info("password changed", "user", u.Username, "by", who.Username, "tokens_revoked", len(revoked))
+	return nil, nil
 }
 
-// revoke ends a token and what it has open.
-func (a *API) revoke(ctx context.Context, userID, tokenID uuid.UUID) error {
-	if err := a.Store.RevokeToken(ctx, userID, tokenID); err != nil {
-		return a.problem(err)
+func (a *API) deleteUser(ctx context.Context, in *UserPath) (*struct{}, error) {
+	u, err := a.user(ctx, in.User)
+	if err != nil {
+		return nil, err
 	}
-	a.Mesh.TokenRevoked(tokenID)
-	return nil
+	if err := a.allowAny(ctx, auth.Delete, accountOf(u.Role)); err != nil {
+		return nil, err
+	}
+	agents, err := a.Store.DeleteUser(ctx, u.ID)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	a.cutOff(u.ID)
+	for _, id := range agents {
+		a.Mesh.AgentDeleted(id)
+	}
+	a.Logger.Info("user deleted", "user", u.Username, "by", caller(ctx).Username)
+	return nil, nil
+}
+
+// cutOff ends whatever a user has open.
+func (a *API) cutOff(id uuid.UUID) {
+	a.Mesh.UserRevoked(id)
+	a.streams.endUser(id)
 }
 
 func userJSON(u store.User) sdk.User {
-	return sdk.User{ID: u.ID.String(), Username: u.Username, Email: u.Email, Role: string(u.Role), CreatedAt: u.CreatedAt}
-}
-
-func tokenJSON(t store.Token) sdk.Token {
-	return sdk.Token{ID: t.ID.String(), Name: t.Name, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt}
+	return sdk.User{
+		ID: u.ID.String(), Username: u.Username, Email: u.Email, Role: string(u.Role), CreatedAt: u.CreatedAt, SuspendedAt: u.SuspendedAt,
+	}
 }

@@ -127,7 +127,7 @@ func TestLogoutEndsTheToken(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	d := deploy(t)
-	alice, bob := d.add(t, "alice", store.RoleMember), d.add(t, "bob", store.RoleOwner)
+	alice, bob := d.add(t, "alice", store.RoleMember), d.add(t, "bob", store.RoleMember)
 	made, err := alice.CreateToken(t.Context(), sdk.CreateToken{Name: "ci", Lifetime: 3600})
 	if err != nil {
 		t.Fatal(err)

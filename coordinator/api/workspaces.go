@@ -78,12 +78,16 @@ func (a *API) createWorkspace(ctx context.Context, in *body[sdk.CreateWorkspace]
 	if !in.Body.External {
 		return a.createFromTemplate(ctx, in.Body)
 	}
-	if err := a.allow(ctx, auth.Create, newWorkspace(who.UserID, store.DefaultOrganization)); err != nil {
+	o, err := a.organization(ctx, in.Body.Organization)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.allow(ctx, auth.Create, newWorkspace(who.UserID, o.ID)); err != nil {
 		return nil, err
 	}
 	text, hash := secret.New()
 	w, err := a.Store.CreateWorkspace(ctx, store.NewWorkspace{
-		OwnerID: who.UserID, OwnerName: who.Username, Name: in.Body.Name, External: true,
+		OwnerID: who.UserID, OwnerName: who.Username, Name: in.Body.Name, External: true, OrganizationID: o.ID,
 		AgentName: agentName, AgentTokenHash: hash,
 	})
 	if err != nil {

@@ -1,5 +1,7 @@
-// Package auth says who a request is from: people by password and API token,
-// agents by the token of their workspace, provisioners by their key.
+// Package auth says who a request is from, and what they may do: people by
+// password, by a provider's word and by API token, agents by the token of their
+// workspace, provisioners by their key. What people may do is one table: see
+// [Allowed].
 //
 // Whatever is wrong with a credential, the answer is the one error
 // ErrUnauthenticated. Any other error means that the database could not tell;
@@ -69,17 +71,26 @@ const (
 type Store interface {
 	LiveToken(ctx context.Context, id uuid.UUID) (store.LiveToken, error)
 	TouchToken(ctx context.Context, id uuid.UUID) error
-	CreateToken(ctx context.Context, userID uuid.UUID, name string, secretHash []byte, expires *time.Time) (store.Token, error)
+	CreateToken(ctx context.Context, n store.NewToken) (store.Token, error)
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
 	LiveProvisionerKey(ctx context.Context, id uuid.UUID) (store.ProvisionerKey, error)
 	UserByName(ctx context.Context, name string) (store.User, error)
+	CountLogin(ctx context.Context, name string) error
+	ForgetLogins(ctx context.Context, name string) error
+
+	HasUsers(ctx context.Context) (bool, error)
+	UserByEmail(ctx context.Context, email string) (store.User, error)
+	UserByIdentity(ctx context.Context, issuer, subject string) (store.User, error)
+	AddIdentity(ctx context.Context, userID uuid.UUID, issuer, subject string) error
+	CreateUserOfIdentity(ctx context.Context, u store.NewUser, issuer, subject string) (store.User, error)
+	ChangeUser(ctx context.Context, id uuid.UUID, change func(*store.User) error) (store.User, error)
+	SetManagedGroups(ctx context.Context, userID uuid.UUID, names []string) error
 }
 
 // Authenticator checks credentials.
 type Authenticator struct {
 	store     Store
 	passwords *hasher
-	attempts  *attempts
 	// builtIn is the secret of the provisioners of this process. It is nowhere
 	// else, and dies with it.
 	builtIn string
@@ -88,7 +99,7 @@ type Authenticator struct {
 // New returns an authenticator on a store.
 func New(s Store) *Authenticator {
 	builtIn, _ := secret.New()
-	return &Authenticator{store: s, passwords: newHasher(), attempts: newAttempts(), builtIn: builtIn}
+	return &Authenticator{store: s, passwords: newHasher(), builtIn: builtIn}
 }
 
 // Authenticate returns who a bearer token belongs to.
@@ -195,8 +206,14 @@ func (a *Authenticator) BuiltInToken() string { return ProvisionerToken(uuid.Nil
 // IssueToken makes an API token for a user and returns its text, which is
 // known to nobody afterwards. A nil expiry is never.
 func (a *Authenticator) IssueToken(ctx context.Context, userID uuid.UUID, name string, expires *time.Time) (string, store.Token, error) {
-	text, hash := secret.New()
-	t, err := a.store.CreateToken(ctx, userID, name, hash, expires)
+	return a.Issue(ctx, store.NewToken{UserID: userID, Name: name, ExpiresAt: expires})
+}
+
+// Issue is IssueToken of any kind, with scopes.
+func (a *Authenticator) Issue(ctx context.Context, n store.NewToken) (string, store.Token, error) {
+	var text string
+	text, n.SecretHash = secret.New()
+	t, err := a.store.CreateToken(ctx, n)
 	if err != nil {
 		return "", store.Token{}, fmt.Errorf("auth: %w", err)
 	}

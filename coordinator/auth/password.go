@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/aditmesh/adit/coordinator/store"
 )
@@ -26,7 +25,10 @@ const (
 var ErrPassword = fmt.Errorf("a password has %d to %d bytes", MinPassword, MaxPassword)
 
 // ErrTooMany: too many wrong passwords for this name of late.
-var ErrTooMany = errors.New("too many attempts; wait a minute")
+var ErrTooMany = errors.New("too many attempts; wait a while, the longer the more there were")
+
+// ErrSuspended is the right password of somebody who may not sign in.
+var ErrSuspended = errors.New("the account is suspended; ask an administrator")
 
 // hasher hashes passwords, a few at a time.
 type hasher struct {
@@ -57,14 +59,17 @@ func (a *Authenticator) HashPassword(ctx context.Context, password string) (stri
 }
 
 // CheckPassword returns the user with this name and password, or
-// ErrUnauthenticated.
+// ErrUnauthenticated, ErrTooMany or, for who knows the password, ErrSuspended.
 func (a *Authenticator) CheckPassword(ctx context.Context, username, password string) (store.User, error) {
 	if len(password) > MaxPassword || strings.ContainsRune(username, 0) { // Postgres takes no zero bytes
 		return store.User{}, ErrUnauthenticated
 	}
 	name := strings.ToLower(username)
-	if !a.attempts.allow(name, time.Now()) {
+	switch err := a.store.CountLogin(ctx, name); {
+	case errors.Is(err, store.ErrLocked):
 		return store.User{}, ErrTooMany
+	case err != nil:
+		return store.User{}, fmt.Errorf("auth: %w", err)
 	}
 	u, err := a.store.UserByName(ctx, username)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -81,7 +86,12 @@ func (a *Authenticator) CheckPassword(ctx context.Context, username, password st
 	if d, ok := parseDigest(u.PasswordHash); !ok || !d.matches(password) || !known {
 		return store.User{}, ErrUnauthenticated
 	}
-	a.attempts.succeed(name)
+	if err := a.store.ForgetLogins(ctx, name); err != nil {
+		return store.User{}, fmt.Errorf("auth: %w", err)
+	}
+	if u.SuspendedAt != nil {
+		return store.User{}, ErrSuspended
+	}
 	return u, nil
 }
 
@@ -95,47 +105,3 @@ func (h *hasher) enter(ctx context.Context) error {
 }
 
 func (h *hasher) leave() { <-h.slots }
-
-const (
-	// A name may be tried this often in this time; then it has to wait.
-	attemptsMax    = 10
-	attemptsWindow = time.Minute
-
-	// attemptsNames bounds how many names are remembered.
-	attemptsNames = 10_000
-)
-
-// attempts counts wrong passwords by user name.
-type attempts struct {
-	mu    sync.Mutex
-	names map[string]*window // guarded by mu
-}
-
-type window struct {
-	began time.Time
-	count int
-}
-
-func newAttempts() *attempts { return &attempts{names: make(map[string]*window)} }
-
-// allow counts an attempt and reports whether it may be made.
-func (a *attempts) allow(name string, now time.Time) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	w := a.names[name]
-	if w == nil || now.Sub(w.began) >= attemptsWindow {
-		if len(a.names) >= attemptsNames {
-			clear(a.names)
-		}
-		w = &window{began: now}
-		a.names[name] = w
-	}
-	w.count++
-	return w.count <= attemptsMax
-}
-
-func (a *attempts) succeed(name string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.names, name)
-}

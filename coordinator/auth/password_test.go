@@ -73,13 +73,31 @@ func TestHashingIsBounded(t *testing.T) {
 }
 
 func TestSuccessForgetsMistakes(t *testing.T) {
-	a, now := newAttempts(), time.Unix(0, 0)
-	for range attemptsMax {
-		a.allow("alice", now)
+	m, a, _ := newMemory(t)
+	for _, c := range []struct {
+		password string
+		want     error
+		counted  int
+	}{{"wrong", ErrUnauthenticated, 1}, {"wrong", ErrUnauthenticated, 2}, {"correct horse", nil, 0}} {
+		if _, err := a.CheckPassword(t.Context(), "alice", c.password); !errors.Is(err, c.want) || m.attempts != c.counted {
+			t.Errorf("%q: %v with %d attempts counted, want %v and %d", c.password, err, m.attempts, c.want, c.counted)
+		}
 	}
-	a.succeed("alice")
-	if !a.allow("alice", now) {
-		t.Error("refused after the right password")
+	m.locked = true
+	if _, err := a.CheckPassword(t.Context(), "alice", "correct horse"); !errors.Is(err, ErrTooMany) {
+		t.Errorf("locked out: %v, want ErrTooMany", err)
+	}
+}
+
+// That an account is suspended is nothing to those who do not know its password.
+func TestSuspendedUsersDoNotSignIn(t *testing.T) {
+	m, a, _ := newMemory(t)
+	m.user.SuspendedAt = new(time.Now())
+	if _, err := a.CheckPassword(t.Context(), "alice", "wrong"); !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("wrong password: %v, want ErrUnauthenticated", err)
+	}
+	if _, err := a.CheckPassword(t.Context(), "alice", "correct horse"); !errors.Is(err, ErrSuspended) {
+		t.Errorf("right password: %v, want ErrSuspended", err)
 	}
 }
 

@@ -170,7 +170,7 @@ func TestAFollowerIsToldWhenWhatItMissedIsPruned(t *testing.T) {
 	st, owner := open(t)
 	b := running(t, st, 2)
 	for i := range 5 {
-		if _, err := st.CreateToken(t.Context(), owner.ID, fmt.Sprint(i), []byte("x"), nil); err != nil {
+		if _, err := st.CreateToken(t.Context(), store.NewToken{UserID: owner.ID, Name: fmt.Sprint(i), SecretHash: []byte("x")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -211,7 +211,7 @@ func TestABusThatNobodyWakesLooksOfItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tok, err := st.CreateToken(t.Context(), owner.ID, "t", []byte("x"), nil)
+	tok, err := st.CreateToken(t.Context(), store.NewToken{UserID: owner.ID, Name: "t", SecretHash: []byte("x")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func BenchmarkCommits(b *testing.B) {
 			for w := range writers {
 				wg.Go(func() {
 					for i := w; i < b.N; i += writers {
-						if _, err := st.CreateToken(b.Context(), owner.ID, uuid.NewString(), []byte("x"), nil); err != nil {
+						if _, err := st.CreateToken(b.Context(), store.NewToken{UserID: owner.ID, Name: uuid.NewString(), SecretHash: []byte("x")}); err != nil {
 							b.Error(err)
 							return
 						}

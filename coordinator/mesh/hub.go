@@ -9,7 +9,8 @@
 // store, and a lock.
 //
 // Make a Hub with [New], give its Connect method to a gRPC server, run Run
-// beside it, and call AgentDeleted and TokenRevoked when access ends.
+// beside it, and call AgentDeleted, TokenRevoked
+// and UserRevoked when access ends.
 package mesh
 
 import (
@@ -178,19 +179,30 @@ func (h *Hub) AgentsDeleted(ids []uuid.UUID) {
 const (
 	workspaceDeleted = "the workspace was deleted"
 	tokenRevoked     = "the token was revoked or has expired; sign in again"
+	userRevoked      = "what the account may do has changed, or it is no more; sign in again"
 )
 
 // TokenRevoked ends the sessions that an API token opened.
 func (h *Hub) TokenRevoked(id uuid.UUID) {
+	h.endClients(tokenRevoked, func(who auth.Identity) bool { return who.TokenID == id })
+}
+
+// UserRevoked ends the sessions of a person. Those of their agents go on.
+func (h *Hub) UserRevoked(id uuid.UUID) {
+	h.endClients(userRevoked, func(who auth.Identity) bool { return who.UserID == id })
+}
+
+// endClients ends the sessions of some people, and says why.
+func (h *Hub) endClients(why string, match func(auth.Identity) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for sid, s := range h.sessions {
-		if s.who.Kind != auth.User || s.who.TokenID != id {
+		if s.who.Kind != auth.User || !match(s.who) {
 			continue
 		}
-		s.revoked = tokenRevoked
+		s.revoked = why
 		if n := h.core.sessions[sid]; n != nil {
-			h.deliver(h.core.revoke(n.id, tokenRevoked))
+			h.deliver(h.core.revoke(n.id, why))
 		}
 	}
 }

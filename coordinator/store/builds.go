@@ -137,7 +137,7 @@ func (s *Store) CreateBuiltWorkspace(ctx context.Context, ownerID, templateID uu
 			return err
 		}
 		w, err := q.InsertWorkspace(ctx, db.InsertWorkspaceParams{
-			OwnerID: ownerID, Name: name, TemplateID: nullable(templateID), Phase: string(n.Phase),
+			OwnerID: ownerID, Name: name, TemplateID: nullable(templateID), Phase: string(n.Phase), OrganizationID: DefaultOrganization, // or the template's
 		})
 		if err != nil {
 			return err

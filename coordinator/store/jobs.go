@@ -116,6 +116,7 @@ type NewAgent struct {
 
 // ProvisionerLoad is who asks for a job.
 type ProvisionerLoad struct {
+	KeyID uuid.UUID // zero for those built in
 	ID    uuid.UUID
 	Tags  map[string]string
 	Slots int

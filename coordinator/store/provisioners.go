@@ -11,9 +11,11 @@ import (
 
 // ProvisionerKey lets provisioners in. Its secret is kept as a hash only.
 type ProvisionerKey struct {
-	ID         uuid.UUID
-	Name       string
-	SecretHash []byte
+	ID uuid.UUID
+	// OrganizationID is whom its provisioners work for.
+	OrganizationID uuid.UUID
+	Name           string
+	SecretHash     []byte
 	// Tags that provisioners with the key have, whatever they say.
 	Tags      map[string]string
 	CreatedAt time.Time
@@ -31,14 +33,14 @@ type Provisioner struct {
 }
 
 func keyFrom(k db.ProvisionerKey) ProvisionerKey {
-	return ProvisionerKey{ID: k.ID, Name: k.Name, SecretHash: k.SecretHash, Tags: mapFrom(k.Tags), CreatedAt: k.CreatedAt}
+	return ProvisionerKey{ID: k.ID, OrganizationID: k.OrganizationID, Name: k.Name, SecretHash: k.SecretHash, Tags: mapFrom(k.Tags), CreatedAt: k.CreatedAt}
 }
 
 // CreateProvisionerKey makes a key; ErrConflict if the name is taken.
-func (s *Store) CreateProvisionerKey(ctx context.Context, name string, secretHash []byte, tags map[string]string, creator uuid.UUID) (ProvisionerKey, error) {
+func (s *Store) CreateProvisionerKey(ctx context.Context, name string, secretHash []byte, tags map[string]string, creator, organizationID uuid.UUID) (ProvisionerKey, error) {
 	k, err := one(ctx, "create provisioner key "+name, func(ctx context.Context) (db.ProvisionerKey, error) {
 		return s.q.InsertProvisionerKey(ctx, db.InsertProvisionerKeyParams{
-			Name: name, SecretHash: secretHash, Tags: jsonMap(tags), CreatedBy: nullable(creator),
+			Name: name, SecretHash: secretHash, Tags: jsonMap(tags), CreatedBy: nullable(creator), OrganizationID: organizationID,
 		})
 	})
 	return keyFrom(k), err

@@ -66,7 +66,7 @@ func (s *Store) TakeJob(ctx context.Context, p ProvisionerLoad, decide func(*Job
 		}
 		skip := []uuid.UUID{} // null would match nothing
 		for {
-			j, err := q.LockNextJob(ctx, db.LockNextJobParams{Tags: jsonMap(p.Tags), Skip: skip})
+			j, err := q.LockNextJob(ctx, db.LockNextJobParams{Tags: jsonMap(p.Tags), Skip: skip, KeyID: nullable(p.KeyID)})
 			if errors.Is(err, pgx.ErrNoRows) && len(skip) > 0 {
 				return ErrBusy
 			}

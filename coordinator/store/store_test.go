@@ -120,14 +120,14 @@ func TestTokensExpireAndAreRevoked(t *testing.T) {
 	s := open(t)
 	u, eve := addUser(t, s, "alice"), addUser(t, s, "eve")
 	past := time.Now().Add(-time.Hour)
-	old, err := s.CreateToken(t.Context(), u.ID, "old", []byte("h"), &past)
+	old, err := s.CreateToken(t.Context(), NewToken{UserID: u.ID, Name: "old", SecretHash: []byte("h"), ExpiresAt: &past})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.LiveToken(t.Context(), old.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("expired token: %v, want ErrNotFound", err)
 	}
-	tok, err := s.CreateToken(t.Context(), u.ID, "laptop", []byte("h"), nil)
+	tok, err := s.CreateToken(t.Context(), NewToken{UserID: u.ID, Name: "laptop", SecretHash: []byte("h")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,5 +295,55 @@ func TestUnreachableDatabaseIsAClearError(t *testing.T) {
 	defer cancel()
 	if _, err := Open(ctx, "postgres://nobody@127.0.0.1:1/none", slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("opened a database that is not there")
+	}
+}
+
+// Wrong passwords make a name wait, longer each time, and nobody else. Of many
+// at once none goes uncounted.
+func TestGuessingIsSlowedDownByName(t *testing.T) {
+	s := open(t)
+	results := make(chan error, 4*freeAttempts)
+	for range cap(results) {
+		go func() { results <- s.CountLogin(t.Context(), "alice") }()
+	}
+	allowed := 0
+	for range cap(results) {
+		if err := <-results; err == nil {
+			allowed++
+		} else if !errors.Is(err, ErrLocked) {
+			t.Error(err)
+		}
+	}
+	if allowed != freeAttempts {
+		t.Errorf("%d guesses at once, want %d", allowed, freeAttempts)
+	}
+	if err := s.CountLogin(t.Context(), "bob"); err != nil {
+		t.Errorf("bob has to wait for alice's mistakes: %v", err)
+	}
+	waits := func() (left time.Duration) {
+		t.Helper()
+		var until time.Time
+		if err := s.pool.QueryRow(t.Context(), "select locked_until from login_failures where name = 'alice'").Scan(&until); err != nil {
+			t.Fatal(err)
+		}
+		return time.Until(until).Round(5 * time.Second)
+	}
+	for _, want := range []time.Duration{15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute, 15 * time.Minute} {
+		if got := waits(); got != want {
+			t.Errorf("waits %v, want %v", got, want)
+		}
+		// The wait is over.
+		if _, err := s.pool.Exec(t.Context(), "update login_failures set locked_until = now() where name = 'alice'"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CountLogin(t.Context(), "alice"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.ForgetLogins(t.Context(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CountLogin(t.Context(), "alice"); err != nil {
+		t.Errorf("after the right password: %v", err)
 	}
 }

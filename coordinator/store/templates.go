@@ -48,6 +48,9 @@ type NewVersion struct {
 	Archive, Digest []byte
 	Tags, Variables map[string]string
 	CreatorID       uuid.UUID
+	// OrganizationID is where the template belongs if it is new; zero is the
+	// default one.
+	OrganizationID uuid.UUID
 	// Activate makes it the active version when its import succeeds.
 	Activate bool
 }
@@ -55,8 +58,13 @@ type NewVersion struct {
 // CreateVersion adds a version with its import queued, and returns its id.
 func (s *Store) CreateVersion(ctx context.Context, n NewVersion) (uuid.UUID, error) {
 	var id uuid.UUID
+	if n.OrganizationID == uuid.Nil {
+		n.OrganizationID = DefaultOrganization
+	}
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
-		t, err := q.InsertTemplate(ctx, db.InsertTemplateParams{Name: n.TemplateName, CreatedBy: n.CreatorID})
+		t, err := q.InsertTemplate(ctx, db.InsertTemplateParams{
+			Name: n.TemplateName, CreatedBy: n.CreatorID, OrganizationID: n.OrganizationID,
+		})
 		if err != nil {
 			return err
 		}

@@ -2,8 +2,9 @@ package store
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,9 +34,10 @@ var DefaultOrganization = uuid.MustParse("00000000-0000-0000-0000-000000000001")
 type User struct {
 	ID              uuid.UUID
 	Username, Email string
-	PasswordHash    string
+	PasswordHash    string // empty: no password, another way to sign in
 	Role            Role
 	CreatedAt       time.Time
+	SuspendedAt     *time.Time // nil: they may sign in
 }
 
 // NewUser is what a user starts from.
@@ -44,36 +46,10 @@ type NewUser struct {
 	Role                          Role
 }
 
-// Token is an API token. Its secret is kept as a hash only.
-type Token struct {
-	ID, UserID uuid.UUID
-	Name       string
-	SecretHash []byte
-	CreatedAt  time.Time
-	ExpiresAt  *time.Time // nil: never
-	LastUsedAt *time.Time // nil: not yet; to the minute
-	Scopes     []string   // none is everything that the user may do
-}
-
-// LiveToken is a token that is good, and what its user is.
-type LiveToken struct {
-	Token
-	Username      string
-	Role          Role
-	Organizations map[uuid.UUID]Role // that the user is in
-}
-
 func userFrom(u db.User) User {
 	return User{
 		ID: u.ID, Username: u.Username, Email: u.Email, PasswordHash: u.PasswordHash,
-		Role: Role(u.Role), CreatedAt: u.CreatedAt,
-	}
-}
-
-func tokenFrom(t db.ApiToken) Token {
-	return Token{
-		ID: t.ID, UserID: t.UserID, Name: t.Name, SecretHash: t.SecretHash,
-		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt, Scopes: t.Scopes,
+		Role: Role(u.Role), CreatedAt: u.CreatedAt, SuspendedAt: u.SuspendedAt,
 	}
 }
 
@@ -145,48 +121,119 @@ func (s *Store) UserByID(ctx context.Context, id uuid.UUID) (User, error) {
 	return userFrom(u), err
 }
 
-// CreateToken makes an API token; a nil expiry is never.
-func (s *Store) CreateToken(ctx context.Context, userID uuid.UUID, name string, secretHash []byte, expires *time.Time) (Token, error) {
-	t, err := one(ctx, "create token", func(ctx context.Context) (db.ApiToken, error) {
-		return s.q.InsertToken(ctx, db.InsertTokenParams{UserID: userID, Name: name, SecretHash: secretHash, ExpiresAt: expires})
-	})
-	return tokenFrom(t), err
+// UserByEmail finds a user by address, in any case.
+func (s *Store) UserByEmail(ctx context.Context, email string) (User, error) {
+	u, err := one(ctx, "user by address", func(ctx context.Context) (db.User, error) { return s.q.UserByEmail(ctx, email) })
+	return userFrom(u), err
 }
 
-// LiveToken finds a token that is neither revoked nor expired, of a user who is
-// neither suspended nor deleted.
-func (s *Store) LiveToken(ctx context.Context, id uuid.UUID) (LiveToken, error) {
-	r, err := one(ctx, "token "+id.String(), func(ctx context.Context) (db.LiveTokenRow, error) { return s.q.LiveToken(ctx, id) })
+// Users lists everybody by name, the suspended too.
+func (s *Store) Users(ctx context.Context) ([]User, error) {
+	rows, err := one(ctx, "users", s.q.Users)
+	list := make([]User, 0, len(rows))
+	for _, u := range rows {
+		list = append(list, userFrom(u))
+	}
+	return list, err
+}
+
+// ErrLastOwner is that a deployment would be left without an owner who can sign
+// in.
+var ErrLastOwner = errors.New("the deployment would have no owner left")
+
+// ChangeUser changes what change does to a user; ErrConflict if the address is
+// taken, ErrLastOwner if nobody would be left to own the deployment.
+func (s *Store) ChangeUser(ctx context.Context, id uuid.UUID, change func(*User) error) (User, error) {
+	var made db.User
+	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
+		// Of two owners who take each other's role, one comes too late.
+		if err := q.LockUsers(ctx); err != nil {
+			return err
+		}
+		row, err := q.LockUser(ctx, id)
+		if err != nil {
+			return err
+		}
+		u := userFrom(row)
+		if err := change(&u); err != nil {
+			return err
+		}
+		made, err = q.WriteUser(ctx, db.WriteUserParams{
+			ID: id, Email: u.Email, Role: string(u.Role), PasswordHash: u.PasswordHash, SuspendedAt: u.SuspendedAt,
+		})
+		if err != nil {
+			return err
+		}
+		return ownerLeft(ctx, q, row)
+	})
 	if err != nil {
-		return LiveToken{}, err
+		return User{}, fmt.Errorf("store: change user %s: %w", id, kind(err))
 	}
-	t := LiveToken{Token: tokenFrom(r.ApiToken), Username: r.Username, Role: Role(r.Role)}
-	if err := json.Unmarshal(r.Organizations, &t.Organizations); err != nil {
-		return LiveToken{}, fmt.Errorf("store: organizations of the user of token %s: %w", id, err)
-	}
-	return t, nil
+	return userFrom(made), nil
 }
 
-// TouchToken notes that a token was used, at most once a minute.
-func (s *Store) TouchToken(ctx context.Context, id uuid.UUID) error {
-	return do(ctx, "touch token "+id.String(), func(ctx context.Context) error { return s.q.TouchToken(ctx, id) })
+// ownerLeft returns ErrLastOwner if what became of a user leaves no owner. Who
+// was none, or could not sign in, makes no difference.
+func ownerLeft(ctx context.Context, q *db.Queries, was db.User) error {
+	if Role(was.Role) != RoleOwner || was.SuspendedAt != nil {
+		return nil
+	}
+	n, err := q.CountActiveOwners(ctx)
+	if err == nil && n == 0 {
+		err = ErrLastOwner
+	}
+	return err
 }
 
-// Tokens lists a user's live tokens, oldest first.
-func (s *Store) Tokens(ctx context.Context, userID uuid.UUID) ([]Token, error) {
-	rows, err := one(ctx, "tokens of user "+userID.String(), func(ctx context.Context) ([]db.ApiToken, error) {
-		return s.q.TokensOfUser(ctx, userID)
+// WorkspacesLeft is why a user cannot be deleted: what these were made of would
+// be nobody's to take down.
+type WorkspacesLeft struct{ Names []string }
+
+func (e *WorkspacesLeft) Error() string {
+	return "they own workspaces made from templates, which have to be deleted or given to somebody else first: " + strings.Join(e.Names, ", ")
+}
+
+// Unwrap makes it match ErrConflict.
+func (e *WorkspacesLeft) Unwrap() error { return ErrConflict }
+
+// DeleteUser deletes a user with their external workspaces, whose agents it
+// returns. What they once did goes on to name them; their name and address are
+// free again. The error is a *WorkspacesLeft if they own others, and
+// ErrLastOwner if nobody would be left to own the deployment.
+func (s *Store) DeleteUser(ctx context.Context, id uuid.UUID) (agents []uuid.UUID, err error) {
+	err = s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
+		if err := q.LockUsers(ctx); err != nil {
+			return err
+		}
+		// Whoever makes them a workspace or a token meanwhile waits for this row,
+		// and then finds them gone.
+		row, err := q.LockUser(ctx, id)
+		if err != nil {
+			return err
+		}
+		left, err := q.WorkspacesOfTemplates(ctx, id)
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			return &WorkspacesLeft{Names: left}
+		}
+		if agents, err = q.DeleteExternalWorkspaces(ctx, id); err != nil {
+			return err
+		}
+		if _, err := q.RevokeTokensBut(ctx, db.RevokeTokensButParams{UserID: id}); err != nil {
+			return err
+		}
+		if err := q.ForgetUser(ctx, id); err != nil {
+			return err
+		}
+		if err := q.MarkUserDeleted(ctx, id); err != nil {
+			return err
+		}
+		return ownerLeft(ctx, q, row)
 	})
-	tokens := make([]Token, 0, len(rows))
-	for _, t := range rows {
-		tokens = append(tokens, tokenFrom(t))
+	if err != nil {
+		return nil, fmt.Errorf("store: delete user %s: %w", id, kind(err))
 	}
-	return tokens, err
-}
-
-// RevokeToken ends one of a user's tokens.
-func (s *Store) RevokeToken(ctx context.Context, userID, id uuid.UUID) error {
-	return affected(ctx, "revoke token "+id.String(), func(ctx context.Context) (int64, error) {
-		return s.q.RevokeToken(ctx, db.RevokeTokenParams{ID: id, UserID: userID})
-	})
+	return agents, nil
 }

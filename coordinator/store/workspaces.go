@@ -85,6 +85,8 @@ type NewWorkspace struct {
 	OwnerName string
 	Name      string
 	External  bool
+	// OrganizationID is where it belongs; zero is the default one.
+	OrganizationID uuid.UUID
 	// AgentName and AgentTokenHash make its one agent.
 	AgentName      string
 	AgentTokenHash []byte
@@ -95,9 +97,12 @@ type NewWorkspace struct {
 func (s *Store) CreateWorkspace(ctx context.Context, n NewWorkspace) (Workspace, error) {
 	var w db.Workspace
 	var a db.Agent
+	if n.OrganizationID == uuid.Nil {
+		n.OrganizationID = DefaultOrganization
+	}
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) (err error) {
 		w, err = q.InsertWorkspace(ctx, db.InsertWorkspaceParams{
-			OwnerID: n.OwnerID, Name: n.Name, External: n.External, Phase: string(PhaseRunning),
+			OwnerID: n.OwnerID, Name: n.Name, External: n.External, Phase: string(PhaseRunning), OrganizationID: n.OrganizationID,
 		})
 		if err != nil {
 			return err

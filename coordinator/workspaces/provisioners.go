@@ -12,12 +12,12 @@ import (
 // CreateProvisionerKey makes a key and returns the secret text in its token,
 // which nobody knows afterwards: see auth.ProvisionerToken. store.ErrConflict
 // if the name is taken.
-func (s *Service) CreateProvisionerKey(ctx context.Context, name string, tags map[string]string, creator uuid.UUID) (store.ProvisionerKey, string, error) {
+func (s *Service) CreateProvisionerKey(ctx context.Context, name string, tags map[string]string, creator, organizationID uuid.UUID) (store.ProvisionerKey, string, error) {
 	if !templateName.MatchString(name) {
 		return store.ProvisionerKey{}, "", badInput("key name %q: use up to 32 lower-case letters, digits and dashes", name)
 	}
 	text, hash := secret.New()
-	k, err := s.store.CreateProvisionerKey(ctx, name, hash, tags, creator)
+	k, err := s.store.CreateProvisionerKey(ctx, name, hash, tags, creator, organizationID)
 	return k, text, err
 }
 

@@ -243,7 +243,7 @@ func TestJobsAreHandedOutOnceAndByTag(t *testing.T) {
 
 func TestTagsOfAJobAndOfAKey(t *testing.T) {
 	l := newLab(t, Config{})
-	k, text, err := l.CreateProvisionerKey(t.Context(), "gpu", map[string]string{"kind": "gpu"}, l.user.ID)
+	k, text, err := l.CreateProvisionerKey(t.Context(), "gpu", map[string]string{"kind": "gpu"}, l.user.ID, store.DefaultOrganization)
 	must(t, err)
 	other := l.joinAs("built-in", &provisionerv1.Hello{Protocol: 1, Name: "other", Slots: 1, Tags: map[string]string{"kind": "cpu"}})
 	v, err := l.PushTemplate(t.Context(), Push{
@@ -269,11 +269,28 @@ func TestTagsOfAJobAndOfAKey(t *testing.T) {
 	}
 }
 
+func TestKeysWorkForTheirOrganization(t *testing.T) {
+	l := newLab(t, Config{})
+	o, err := l.st.CreateOrganization(t.Context(), "research", l.user.ID)
+	must(t, err)
+	theirs, text, err := l.CreateProvisionerKey(t.Context(), "research", nil, l.user.ID, o.ID)
+	must(t, err)
+	p := l.joinAs(auth.ProvisionerToken(theirs.ID, text), &provisionerv1.Hello{Protocol: 1, Name: "research", Slots: 1})
+	_, err = l.PushTemplate(t.Context(), Push{Template: "default", Archive: packed(t, "main.tf", ""), CreatorID: l.user.ID})
+	must(t, err)
+	v, err := l.PushTemplate(t.Context(), Push{Template: "research", Archive: packed(t, "main.tf", ""), CreatorID: l.user.ID, OrganizationID: o.ID})
+	must(t, err)
+	// The other is older and waits on.
+	if id := p.job().GetRef().GetId(); id != v.Import.ID.String() {
+		t.Errorf("job %s, want %s, that of its organization", id, v.Import.ID)
+	}
+}
+
 // A provisioner cannot see, move or end another key's job, nor an earlier
 // attempt's.
 func TestProvisionerSeesItsOwnJobsOnly(t *testing.T) {
 	l := newLab(t, Config{})
-	k, text, err := l.CreateProvisionerKey(t.Context(), "other", nil, l.user.ID)
+	k, text, err := l.CreateProvisionerKey(t.Context(), "other", nil, l.user.ID, store.DefaultOrganization)
 	must(t, err)
 	p := l.join("host", "built-in")
 	w := l.workspace(l.template(p), "dev")
@@ -433,7 +450,7 @@ func TestAgentsOfAPlanAreChecked(t *testing.T) {
 func TestStrangersGetNoStream(t *testing.T) {
 	l := newLab(t, Config{})
 	text, hash := secret.New()
-	tok, err := l.st.CreateToken(t.Context(), l.user.ID, "laptop", hash, nil)
+	tok, err := l.st.CreateToken(t.Context(), store.NewToken{UserID: l.user.ID, Name: "laptop", SecretHash: hash})
 	must(t, err)
 	who, err := auth.New(l.st).Authenticate(t.Context(), "adit_"+strings.ReplaceAll(tok.ID.String(), "-", "")+"_"+text)
 	if err != nil || who.Kind != auth.User {

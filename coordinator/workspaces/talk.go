@@ -13,7 +13,7 @@ import (
 func (s *Service) handOut(stream provisionerv1.Provisioner_ConnectServer, sess *session) error {
 	ctx := stream.Context()
 	for {
-		st, err := s.store.TakeJob(ctx, store.ProvisionerLoad{ID: sess.who.ID, Tags: sess.who.Tags, Slots: sess.who.Slots}, func(st *store.JobState) error {
+		st, err := s.store.TakeJob(ctx, store.ProvisionerLoad{ID: sess.who.ID, KeyID: sess.key, Tags: sess.who.Tags, Slots: sess.who.Slots}, func(st *store.JobState) error {
 			_, _, err := step(st, taken{provisioner: sess.who.ID})
 			return err
 		})

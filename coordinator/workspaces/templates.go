@@ -28,6 +28,9 @@ type Push struct {
 	// provisioner must have to get the version's jobs.
 	Variables, Tags map[string]string
 	CreatorID       uuid.UUID
+	// OrganizationID is where the template belongs if it is new; zero is the
+	// default one.
+	OrganizationID uuid.UUID
 	// Activate makes it the active version when its import succeeds.
 	Activate bool
 }
@@ -45,7 +48,7 @@ func (s *Service) PushTemplate(ctx context.Context, p Push) (store.TemplateVersi
 	digest := sha256.Sum256(p.Archive)
 	id, err := s.store.CreateVersion(ctx, store.NewVersion{
 		TemplateName: p.Template, Message: p.Message, Archive: p.Archive, Digest: digest[:],
-		Tags: p.Tags, Variables: p.Variables, CreatorID: p.CreatorID, Activate: p.Activate,
+		Tags: p.Tags, Variables: p.Variables, CreatorID: p.CreatorID, OrganizationID: p.OrganizationID, Activate: p.Activate,
 	})
 	if err != nil {
 		return store.TemplateVersion{}, err

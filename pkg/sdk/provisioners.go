@@ -33,6 +33,8 @@ type ProvisionerKey struct {
 type CreateProvisionerKey struct {
 	Name string            `json:"name" minLength:"1" maxLength:"64" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" patternDescription:"a label of lower-case letters, digits and hyphens"`
 	Tags map[string]string `json:"tags,omitempty"`
+	// Organization is whom its provisioners work for; the default one unless set.
+	Organization string `json:"organization,omitempty" maxLength:"64"`
 }
 
 // CreatedProvisionerKey is a new key; its text is shown this once.

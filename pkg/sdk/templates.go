@@ -87,6 +87,8 @@ type PushVersion struct {
 	// Inactive keeps the version from becoming the active one when its import
 	// succeeds.
 	Inactive bool `json:"inactive,omitempty"`
+	// Organization is where a new template belongs; the default one unless set.
+	Organization string `json:"organization,omitempty" maxLength:"64"`
 }
 
 // Templates lists the templates by name.

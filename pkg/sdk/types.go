@@ -10,8 +10,10 @@ type User struct {
 	ID        string    `json:"id"`
 	Username  string    `json:"username"`
 	Email     string    `json:"email"`
-	Role      string    `json:"role" enum:"owner,member"`
+	Role      string    `json:"role" enum:"owner,template-admin,user-admin,auditor,member"`
 	CreatedAt time.Time `json:"created_at"`
+	// SuspendedAt is set for those who are kept out.
+	SuspendedAt *time.Time `json:"suspended_at,omitempty"`
 }
 
 // Workspace is a workspace with its agents.
@@ -65,6 +67,9 @@ type CreatedWorkspace struct {
 type CreateWorkspace struct {
 	Name     string `json:"name" minLength:"1" maxLength:"32" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" patternDescription:"a DNS label of lower-case letters, digits and hyphens"`
 	External bool   `json:"external,omitempty"`
+	// Organization is where an external workspace belongs, the default one unless
+	// set. Others belong where their template does.
+	Organization string `json:"organization,omitempty" maxLength:"64"`
 	// Template makes the workspace, unless it is external.
 	Template string `json:"template,omitempty" maxLength:"64"`
 	// Version of the template; zero is the active one.
@@ -83,11 +88,12 @@ type FirstUser struct {
 type Login struct {
 	Username string `json:"username" minLength:"1" maxLength:"254"`
 	Password string `json:"password" minLength:"1" maxLength:"512"`
+	Cookie   bool   `json:"cookie,omitempty" doc:"Keep the session in a cookie, for browsers, instead of answering its token"`
 }
 
 // Session is a token and whom it is for.
 type Session struct {
-	Token string `json:"token"`
+	Token string `json:"token" doc:"Empty if a cookie has it"`
 	User  User   `json:"user"`
 }
 
@@ -98,13 +104,16 @@ type Token struct {
 	CreatedAt  time.Time  `json:"created_at"`
 	ExpiresAt  *time.Time `json:"expires_at"`
 	LastUsedAt *time.Time `json:"last_used_at"`
+	Scopes     []string   `json:"scopes,omitempty" doc:"What it may be used for; everything that its user may do unless set"`
+	Kind       string     `json:"kind,omitempty" enum:"token,login,browser" doc:"Made by name, by a command line that signed in, or a browser's session"`
 }
 
 // CreateToken asks for an API token.
 type CreateToken struct {
 	Name string `json:"name" minLength:"1" maxLength:"64" pattern:"^[^\\x00-\\x1f\\x7f]*$" patternDescription:"text without control characters"`
-	// Lifetime in seconds; zero is for ever.
-	Lifetime int64 `json:"lifetime_seconds,omitempty" minimum:"0" maximum:"315360000"`
+	// Lifetime in seconds; zero is for as long as the deployment lets tokens last.
+	Lifetime int64    `json:"lifetime_seconds,omitempty" minimum:"0" maximum:"315360000"`
+	Scopes   []string `json:"scopes,omitempty" maxItems:"200" doc:"RESOURCE:ACTION each, where * is any; everything unless set"`
 }
 
 // CreatedToken is a new token; its text is shown this once.

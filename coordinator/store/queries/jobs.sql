@@ -10,6 +10,11 @@ select b.workspace_id from jobs j join builds b on b.id = j.build_id where j.id 
 -- name: LockNextJob :one
 select * from jobs
 where status = 'queued' and tags <@ @tags::jsonb and not (id = any(@skip::uuid[]))
+-- A key's provisioners work for its organization; those built in, for all.
+and (sqlc.narg(key_id)::uuid is null or (select k.organization_id from provisioner_keys k where k.id = sqlc.narg(key_id)::uuid) = (
+    select t.organization_id from template_versions v join templates t on t.id = v.template_id
+    where v.id = coalesce(jobs.template_version_id, (select b.template_version_id from builds b where b.id = jobs.build_id))
+))
 order by created_at
 limit 1
 for no key update skip locked;

@@ -1,5 +1,5 @@
 -- name: InsertProvisionerKey :one
-insert into provisioner_keys (name, secret_hash, tags, created_by) values ($1, $2, $3, $4) returning *;
+insert into provisioner_keys (name, secret_hash, tags, created_by, organization_id) values ($1, $2, $3, $4, $5) returning *;
 
 -- name: LiveProvisionerKey :one
 select * from provisioner_keys where id = $1 and revoked_at is null;

@@ -1,5 +1,5 @@
 -- name: InsertTemplate :one
-insert into templates (name, created_by) values ($1, $2)
+insert into templates (name, created_by, organization_id) values ($1, $2, $3)
 on conflict (lower(name)) where deleted_at is null do update set name = templates.name
 returning *;
 

@@ -1,6 +1,10 @@
 -- name: InsertWorkspace :one
-insert into workspaces (owner_id, name, external, template_id, phase)
-values ($1, $2, $3, $4, $5)
+insert into workspaces (owner_id, name, external, template_id, phase, organization_id)
+select u.id, @name::text, @external::boolean, sqlc.narg(template_id)::uuid, @phase::text,
+    coalesce(t.organization_id, @organization_id::uuid) as organization_id
+from users u left join templates t on t.id = sqlc.narg(template_id)::uuid
+where u.id = @owner_id and u.deleted_at is null
+for key share of u
 returning *;
 
 -- name: InsertAgent :one

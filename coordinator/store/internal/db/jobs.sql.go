@@ -160,18 +160,24 @@ func (q *Queries) LockJob(ctx context.Context, id uuid.UUID) (Job, error) {
 const lockNextJob = `-- name: LockNextJob :one
 select id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at from jobs
 where status = 'queued' and tags <@ $1::jsonb and not (id = any($2::uuid[]))
+and ($3::uuid is null or (select k.organization_id from provisioner_keys k where k.id = $3::uuid) = (
+    select t.organization_id from template_versions v join templates t on t.id = v.template_id
+    where v.id = coalesce(jobs.template_version_id, (select b.template_version_id from builds b where b.id = jobs.build_id))
+))
 order by created_at
 limit 1
 for no key update skip locked
 `
 
 type LockNextJobParams struct {
-	Tags []byte
-	Skip []uuid.UUID
+	Tags  []byte
+	Skip  []uuid.UUID
+	KeyID uuid.NullUUID
 }
 
+// A key's provisioners work for its organization; those built in, for all.
 func (q *Queries) LockNextJob(ctx context.Context, arg LockNextJobParams) (Job, error) {
-	row := q.db.QueryRow(ctx, lockNextJob, arg.Tags, arg.Skip)
+	row := q.db.QueryRow(ctx, lockNextJob, arg.Tags, arg.Skip, arg.KeyID)
 	var i Job
 	err := row.Scan(
 		&i.ID,

@@ -7,12 +7,245 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
 
+const countOrganizationUse = `-- name: CountOrganizationUse :one
+select (select count(*) from templates t where t.organization_id = $1 and t.deleted_at is null)::bigint as templates,
+    (select count(*) from workspaces w where w.organization_id = $1 and w.deleted_at is null)::bigint as workspaces,
+    (select count(*) from groups g where g.organization_id = $1)::bigint as groups,
+    (select count(*) from provisioner_keys k where k.organization_id = $1 and k.revoked_at is null)::bigint as keys
+`
+
+type CountOrganizationUseRow struct {
+	Templates  int64
+	Workspaces int64
+	Groups     int64
+	Keys       int64
+}
+
+func (q *Queries) CountOrganizationUse(ctx context.Context, id uuid.UUID) (CountOrganizationUseRow, error) {
+	row := q.db.QueryRow(ctx, countOrganizationUse, id)
+	var i CountOrganizationUseRow
+	err := row.Scan(
+		&i.Templates,
+		&i.Workspaces,
+		&i.Groups,
+		&i.Keys,
+	)
+	return i, err
+}
+
+const deleteGroup = `-- name: DeleteGroup :execrows
+delete from groups where id = $1
+`
+
+func (q *Queries) DeleteGroup(ctx context.Context, id uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteGroup, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteGroupMember = `-- name: DeleteGroupMember :execrows
+delete from group_members where group_id = $1 and user_id = $2
+`
+
+type DeleteGroupMemberParams struct {
+	GroupID uuid.UUID
+	UserID  uuid.UUID
+}
+
+func (q *Queries) DeleteGroupMember(ctx context.Context, arg DeleteGroupMemberParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteGroupMember, arg.GroupID, arg.UserID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteMember = `-- name: DeleteMember :execrows
+delete from organization_members where organization_id = $1 and user_id = $2
+`
+
+type DeleteMemberParams struct {
+	OrganizationID uuid.UUID
+	UserID         uuid.UUID
+}
+
+func (q *Queries) DeleteMember(ctx context.Context, arg DeleteMemberParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteMember, arg.OrganizationID, arg.UserID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteOrganization = `-- name: DeleteOrganization :exec
+delete from organizations where id = $1
+`
+
+func (q *Queries) DeleteOrganization(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, deleteOrganization, id)
+	return err
+}
+
+const groupByName = `-- name: GroupByName :one
+select g.id, g.organization_id, g.name, g.created_at, o.name as organization_name, (select count(*) from group_members m where m.group_id = g.id)::bigint as members
+from groups g join organizations o on o.id = g.organization_id
+where g.organization_id = $1 and lower(g.name) = lower($2)
+`
+
+type GroupByNameParams struct {
+	OrganizationID uuid.UUID
+	Name           string
+}
+
+type GroupByNameRow struct {
+	ID               uuid.UUID
+	OrganizationID   uuid.UUID
+	Name             string
+	CreatedAt        time.Time
+	OrganizationName string
+	Members          int64
+}
+
+func (q *Queries) GroupByName(ctx context.Context, arg GroupByNameParams) (GroupByNameRow, error) {
+	row := q.db.QueryRow(ctx, groupByName, arg.OrganizationID, arg.Name)
+	var i GroupByNameRow
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.OrganizationName,
+		&i.Members,
+	)
+	return i, err
+}
+
+const groupMembers = `-- name: GroupMembers :many
+select u.id, u.username, m.managed
+from group_members m join users u on u.id = m.user_id
+where m.group_id = $1
+order by lower(u.username)
+`
+
+type GroupMembersRow struct {
+	ID       uuid.UUID
+	Username string
+	Managed  bool
+}
+
+func (q *Queries) GroupMembers(ctx context.Context, groupID uuid.UUID) ([]GroupMembersRow, error) {
+	rows, err := q.db.Query(ctx, groupMembers, groupID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GroupMembersRow
+	for rows.Next() {
+		var i GroupMembersRow
+		if err := rows.Scan(&i.ID, &i.Username, &i.Managed); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const groups = `-- name: Groups :many
+select g.id, g.organization_id, g.name, g.created_at, o.name as organization_name, (select count(*) from group_members m where m.group_id = g.id)::bigint as members
+from groups g join organizations o on o.id = g.organization_id
+order by lower(o.name), lower(g.name)
+`
+
+type GroupsRow struct {
+	ID               uuid.UUID
+	OrganizationID   uuid.UUID
+	Name             string
+	CreatedAt        time.Time
+	OrganizationName string
+	Members          int64
+}
+
+func (q *Queries) Groups(ctx context.Context) ([]GroupsRow, error) {
+	rows, err := q.db.Query(ctx, groups)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GroupsRow
+	for rows.Next() {
+		var i GroupsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Name,
+			&i.CreatedAt,
+			&i.OrganizationName,
+			&i.Members,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const insertGroup = `-- name: InsertGroup :one
+insert into groups (organization_id, name) values ($1, $2) returning id, organization_id, name, created_at
+`
+
+type InsertGroupParams struct {
+	OrganizationID uuid.UUID
+	Name           string
+}
+
+func (q *Queries) InsertGroup(ctx context.Context, arg InsertGroupParams) (Group, error) {
+	row := q.db.QueryRow(ctx, insertGroup, arg.OrganizationID, arg.Name)
+	var i Group
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.Name,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const insertGroupMember = `-- name: InsertGroupMember :execrows
+insert into group_members (group_id, user_id)
+select g.id, m.user_id from groups g join organization_members m on m.organization_id = g.organization_id
+where g.id = $1 and m.user_id = $2
+on conflict (group_id, user_id) do update set managed = false
+`
+
+type InsertGroupMemberParams struct {
+	GroupID uuid.UUID
+	UserID  uuid.UUID
+}
+
+func (q *Queries) InsertGroupMember(ctx context.Context, arg InsertGroupMemberParams) (int64, error) {
+	result, err := q.db.Exec(ctx, insertGroupMember, arg.GroupID, arg.UserID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const insertMember = `-- name: InsertMember :exec
 insert into organization_members (organization_id, user_id, role) values ($1, $2, $3)
+on conflict (organization_id, user_id) do update set role = excluded.role
 `
 
 type InsertMemberParams struct {
@@ -24,4 +257,181 @@ type InsertMemberParams struct {
 func (q *Queries) InsertMember(ctx context.Context, arg InsertMemberParams) error {
 	_, err := q.db.Exec(ctx, insertMember, arg.OrganizationID, arg.UserID, arg.Role)
 	return err
+}
+
+const insertOrganization = `-- name: InsertOrganization :one
+insert into organizations (name) values ($1) returning id, name, created_at
+`
+
+func (q *Queries) InsertOrganization(ctx context.Context, name string) (Organization, error) {
+	row := q.db.QueryRow(ctx, insertOrganization, name)
+	var i Organization
+	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	return i, err
+}
+
+const joinManagedGroups = `-- name: JoinManagedGroups :exec
+insert into group_members (group_id, user_id, managed)
+select g.id, m.user_id, true from groups g join organization_members m on m.organization_id = g.organization_id
+where m.user_id = $1 and g.organization_id = $2 and lower(g.name) = any($3::text[])
+on conflict (group_id, user_id) do nothing
+`
+
+type JoinManagedGroupsParams struct {
+	UserID         uuid.UUID
+	OrganizationID uuid.UUID
+	Names          []string
+}
+
+func (q *Queries) JoinManagedGroups(ctx context.Context, arg JoinManagedGroupsParams) error {
+	_, err := q.db.Exec(ctx, joinManagedGroups, arg.UserID, arg.OrganizationID, arg.Names)
+	return err
+}
+
+const leaveGroupsOf = `-- name: LeaveGroupsOf :exec
+delete from group_members gm using groups g
+where g.id = gm.group_id and g.organization_id = $1 and gm.user_id = $2
+`
+
+type LeaveGroupsOfParams struct {
+	OrganizationID uuid.UUID
+	UserID         uuid.UUID
+}
+
+func (q *Queries) LeaveGroupsOf(ctx context.Context, arg LeaveGroupsOfParams) error {
+	_, err := q.db.Exec(ctx, leaveGroupsOf, arg.OrganizationID, arg.UserID)
+	return err
+}
+
+const leaveManagedGroups = `-- name: LeaveManagedGroups :exec
+delete from group_members gm using groups g
+where g.id = gm.group_id and gm.user_id = $1 and gm.managed and not (lower(g.name) = any($2::text[]))
+`
+
+type LeaveManagedGroupsParams struct {
+	UserID uuid.UUID
+	Names  []string
+}
+
+func (q *Queries) LeaveManagedGroups(ctx context.Context, arg LeaveManagedGroupsParams) error {
+	_, err := q.db.Exec(ctx, leaveManagedGroups, arg.UserID, arg.Names)
+	return err
+}
+
+const leaveOrganization = `-- name: LeaveOrganization :exec
+with t as (update templates set organization_id = $1 where templates.organization_id = $2),
+    w as (update workspaces set organization_id = $1 where workspaces.organization_id = $2)
+update provisioner_keys set organization_id = $1 where provisioner_keys.organization_id = $2
+`
+
+type LeaveOrganizationParams struct {
+	Heir uuid.UUID
+	ID   uuid.UUID
+}
+
+func (q *Queries) LeaveOrganization(ctx context.Context, arg LeaveOrganizationParams) error {
+	_, err := q.db.Exec(ctx, leaveOrganization, arg.Heir, arg.ID)
+	return err
+}
+
+const lockOrganization = `-- name: LockOrganization :one
+select id, name, created_at from organizations where id = $1 for update
+`
+
+func (q *Queries) LockOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
+	row := q.db.QueryRow(ctx, lockOrganization, id)
+	var i Organization
+	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	return i, err
+}
+
+const members = `-- name: Members :many
+select u.id, u.username, m.role, m.created_at
+from organization_members m join users u on u.id = m.user_id
+where m.organization_id = $1 and u.deleted_at is null
+order by lower(u.username)
+`
+
+type MembersRow struct {
+	ID        uuid.UUID
+	Username  string
+	Role      string
+	CreatedAt time.Time
+}
+
+func (q *Queries) Members(ctx context.Context, organizationID uuid.UUID) ([]MembersRow, error) {
+	rows, err := q.db.Query(ctx, members, organizationID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []MembersRow
+	for rows.Next() {
+		var i MembersRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Username,
+			&i.Role,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const organizationByName = `-- name: OrganizationByName :one
+select id, name, created_at from organizations where lower(name) = lower($1)
+`
+
+func (q *Queries) OrganizationByName(ctx context.Context, name string) (Organization, error) {
+	row := q.db.QueryRow(ctx, organizationByName, name)
+	var i Organization
+	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	return i, err
+}
+
+const organizations = `-- name: Organizations :many
+select id, name, created_at from organizations order by lower(name)
+`
+
+func (q *Queries) Organizations(ctx context.Context) ([]Organization, error) {
+	rows, err := q.db.Query(ctx, organizations)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Organization
+	for rows.Next() {
+		var i Organization
+		if err := rows.Scan(&i.ID, &i.Name, &i.CreatedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const renameOrganization = `-- name: RenameOrganization :execrows
+update organizations set name = $2 where id = $1
+`
+
+type RenameOrganizationParams struct {
+	ID   uuid.UUID
+	Name string
+}
+
+func (q *Queries) RenameOrganization(ctx context.Context, arg RenameOrganizationParams) (int64, error) {
+	result, err := q.db.Exec(ctx, renameOrganization, arg.ID, arg.Name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

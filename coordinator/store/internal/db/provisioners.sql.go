@@ -13,14 +13,15 @@ import (
 )
 
 const insertProvisionerKey = `-- name: InsertProvisionerKey :one
-insert into provisioner_keys (name, secret_hash, tags, created_by) values ($1, $2, $3, $4) returning id, name, secret_hash, tags, created_by, created_at, revoked_at, organization_id
+insert into provisioner_keys (name, secret_hash, tags, created_by, organization_id) values ($1, $2, $3, $4, $5) returning id, name, secret_hash, tags, created_by, created_at, revoked_at, organization_id
 `
 
 type InsertProvisionerKeyParams struct {
-	Name       string
-	SecretHash []byte
-	Tags       []byte
-	CreatedBy  uuid.NullUUID
+	Name           string
+	SecretHash     []byte
+	Tags           []byte
+	CreatedBy      uuid.NullUUID
+	OrganizationID uuid.UUID
 }
 
 func (q *Queries) InsertProvisionerKey(ctx context.Context, arg InsertProvisionerKeyParams) (ProvisionerKey, error) {
@@ -29,6 +30,7 @@ func (q *Queries) InsertProvisionerKey(ctx context.Context, arg InsertProvisione
 		arg.SecretHash,
 		arg.Tags,
 		arg.CreatedBy,
+		arg.OrganizationID,
 	)
 	var i ProvisionerKey
 	err := row.Scan(

@@ -59,18 +59,19 @@ func (q *Queries) DeleteTemplate(ctx context.Context, id uuid.UUID) error {
 }
 
 const insertTemplate = `-- name: InsertTemplate :one
-insert into templates (name, created_by) values ($1, $2)
+insert into templates (name, created_by, organization_id) values ($1, $2, $3)
 on conflict (lower(name)) where deleted_at is null do update set name = templates.name
 returning id, name, created_by, active_version_id, created_at, deleted_at, organization_id
 `
 
 type InsertTemplateParams struct {
-	Name      string
-	CreatedBy uuid.UUID
+	Name           string
+	CreatedBy      uuid.UUID
+	OrganizationID uuid.UUID
 }
 
 func (q *Queries) InsertTemplate(ctx context.Context, arg InsertTemplateParams) (Template, error) {
-	row := q.db.QueryRow(ctx, insertTemplate, arg.Name, arg.CreatedBy)
+	row := q.db.QueryRow(ctx, insertTemplate, arg.Name, arg.CreatedBy, arg.OrganizationID)
 	var i Template
 	err := row.Scan(
 		&i.ID,

@@ -12,6 +12,17 @@ import (
 	"github.com/google/uuid"
 )
 
+const countActiveOwners = `-- name: CountActiveOwners :one
+select count(*) from users where role = 'owner' and deleted_at is null and suspended_at is null
+`
+
+func (q *Queries) CountActiveOwners(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, countActiveOwners)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countUsers = `-- name: CountUsers :one
 select count(*) from users
 `
@@ -23,25 +34,72 @@ func (q *Queries) CountUsers(ctx context.Context) (int64, error) {
 	return count, err
 }
 
+const deleteExternalWorkspaces = `-- name: DeleteExternalWorkspaces :many
+with w as (
+    update workspaces set deleted_at = now(), phase = 'deleted', version = version + 1
+    where owner_id = $1 and deleted_at is null and external
+    returning id
+)
+select a.id from agents a join w on w.id = a.workspace_id
+`
+
+func (q *Queries) DeleteExternalWorkspaces(ctx context.Context, ownerID uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, deleteExternalWorkspaces, ownerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const forgetUser = `-- name: ForgetUser :exec
+with i as (delete from user_identities where user_identities.user_id = $1),
+    g as (delete from group_members where group_members.user_id = $1),
+    n as (delete from nodes where nodes.user_id = $1 and nodes.agent_id is null)
+delete from organization_members where organization_members.user_id = $1
+`
+
+func (q *Queries) ForgetUser(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, forgetUser, id)
+	return err
+}
+
 const insertToken = `-- name: InsertToken :one
-insert into api_tokens (user_id, name, secret_hash, expires_at)
-values ($1, $2, $3, $4)
+insert into api_tokens (user_id, name, secret_hash, expires_at, scopes, kind)
+select u.id, $1::text, $2::bytea, $3::timestamptz, $4::text[], $5::text
+from users u where u.id = $6 and u.deleted_at is null and u.suspended_at is null
+for key share
 returning id, user_id, name, secret_hash, created_at, expires_at, last_used_at, revoked_at, scopes, kind
 `
 
 type InsertTokenParams struct {
-	UserID     uuid.UUID
 	Name       string
 	SecretHash []byte
 	ExpiresAt  *time.Time
+	Scopes     []string
+	Kind       string
+	UserID     uuid.UUID
 }
 
 func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) (ApiToken, error) {
 	row := q.db.QueryRow(ctx, insertToken,
-		arg.UserID,
 		arg.Name,
 		arg.SecretHash,
 		arg.ExpiresAt,
+		arg.Scopes,
+		arg.Kind,
+		arg.UserID,
 	)
 	var i ApiToken
 	err := row.Scan(
@@ -129,12 +187,41 @@ func (q *Queries) LiveToken(ctx context.Context, id uuid.UUID) (LiveTokenRow, er
 	return i, err
 }
 
+const lockUser = `-- name: LockUser :one
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where id = $1 and deleted_at is null for update
+`
+
+func (q *Queries) LockUser(ctx context.Context, id uuid.UUID) (User, error) {
+	row := q.db.QueryRow(ctx, lockUser, id)
+	var i User
+	err := row.Scan(
+		&i.ID,
+		&i.Username,
+		&i.Email,
+		&i.PasswordHash,
+		&i.Role,
+		&i.CreatedAt,
+		&i.SuspendedAt,
+		&i.DeletedAt,
+	)
+	return i, err
+}
+
 const lockUsers = `-- name: LockUsers :exec
 lock table users in share row exclusive mode
 `
 
 func (q *Queries) LockUsers(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, lockUsers)
+	return err
+}
+
+const markUserDeleted = `-- name: MarkUserDeleted :exec
+update users set deleted_at = now(), password_hash = '' where id = $1
+`
+
+func (q *Queries) MarkUserDeleted(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, markUserDeleted, id)
 	return err
 }
 
@@ -154,6 +241,60 @@ func (q *Queries) RevokeToken(ctx context.Context, arg RevokeTokenParams) (int64
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const revokeTokensBut = `-- name: RevokeTokensBut :many
+update api_tokens set revoked_at = now()
+where user_id = $1 and id <> $2 and revoked_at is null
+returning id
+`
+
+type RevokeTokensButParams struct {
+	UserID uuid.UUID
+	Keep   uuid.UUID
+}
+
+func (q *Queries) RevokeTokensBut(ctx context.Context, arg RevokeTokensButParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, revokeTokensBut, arg.UserID, arg.Keep)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const tokenByID = `-- name: TokenByID :one
+select id, user_id, name, secret_hash, created_at, expires_at, last_used_at, revoked_at, scopes, kind from api_tokens
+where id = $1 and revoked_at is null and (expires_at is null or expires_at > now())
+`
+
+func (q *Queries) TokenByID(ctx context.Context, id uuid.UUID) (ApiToken, error) {
+	row := q.db.QueryRow(ctx, tokenByID, id)
+	var i ApiToken
+	err := row.Scan(
+		&i.ID,
+		&i.UserID,
+		&i.Name,
+		&i.SecretHash,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.RevokedAt,
+		&i.Scopes,
+		&i.Kind,
+	)
+	return i, err
 }
 
 const tokensOfUser = `-- name: TokensOfUser :many
@@ -203,8 +344,28 @@ func (q *Queries) TouchToken(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
+const userByEmail = `-- name: UserByEmail :one
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where lower(email) = lower($1) and deleted_at is null
+`
+
+func (q *Queries) UserByEmail(ctx context.Context, email string) (User, error) {
+	row := q.db.QueryRow(ctx, userByEmail, email)
+	var i User
+	err := row.Scan(
+		&i.ID,
+		&i.Username,
+		&i.Email,
+		&i.PasswordHash,
+		&i.Role,
+		&i.CreatedAt,
+		&i.SuspendedAt,
+		&i.DeletedAt,
+	)
+	return i, err
+}
+
 const userByID = `-- name: UserByID :one
-select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where id = $1
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where id = $1 and deleted_at is null
 `
 
 func (q *Queries) UserByID(ctx context.Context, id uuid.UUID) (User, error) {
@@ -229,6 +390,99 @@ select id, username, email, password_hash, role, created_at, suspended_at, delet
 
 func (q *Queries) UserByName(ctx context.Context, username string) (User, error) {
 	row := q.db.QueryRow(ctx, userByName, username)
+	var i User
+	err := row.Scan(
+		&i.ID,
+		&i.Username,
+		&i.Email,
+		&i.PasswordHash,
+		&i.Role,
+		&i.CreatedAt,
+		&i.SuspendedAt,
+		&i.DeletedAt,
+	)
+	return i, err
+}
+
+const users = `-- name: Users :many
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where deleted_at is null order by lower(username)
+`
+
+func (q *Queries) Users(ctx context.Context) ([]User, error) {
+	rows, err := q.db.Query(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []User
+	for rows.Next() {
+		var i User
+		if err := rows.Scan(
+			&i.ID,
+			&i.Username,
+			&i.Email,
+			&i.PasswordHash,
+			&i.Role,
+			&i.CreatedAt,
+			&i.SuspendedAt,
+			&i.DeletedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const workspacesOfTemplates = `-- name: WorkspacesOfTemplates :many
+select name from workspaces where owner_id = $1 and deleted_at is null and not external order by name
+`
+
+func (q *Queries) WorkspacesOfTemplates(ctx context.Context, ownerID uuid.UUID) ([]string, error) {
+	rows, err := q.db.Query(ctx, workspacesOfTemplates, ownerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const writeUser = `-- name: WriteUser :one
+update users set email = $1, role = $2, password_hash = $3, suspended_at = $4
+where id = $5
+returning id, username, email, password_hash, role, created_at, suspended_at, deleted_at
+`
+
+type WriteUserParams struct {
+	Email        string
+	Role         string
+	PasswordHash string
+	SuspendedAt  *time.Time
+	ID           uuid.UUID
+}
+
+func (q *Queries) WriteUser(ctx context.Context, arg WriteUserParams) (User, error) {
+	row := q.db.QueryRow(ctx, writeUser,
+		arg.Email,
+		arg.Role,
+		arg.PasswordHash,
+		arg.SuspendedAt,
+		arg.ID,
+	)
 	var i User
 	err := row.Scan(
 		&i.ID,

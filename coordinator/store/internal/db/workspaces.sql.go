@@ -187,26 +187,32 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (Agent
 }
 
 const insertWorkspace = `-- name: InsertWorkspace :one
-insert into workspaces (owner_id, name, external, template_id, phase)
-values ($1, $2, $3, $4, $5)
+insert into workspaces (owner_id, name, external, template_id, phase, organization_id)
+select u.id, $1::text, $2::boolean, $3::uuid, $4::text,
+    coalesce(t.organization_id, $5::uuid) as organization_id
+from users u left join templates t on t.id = $3::uuid
+where u.id = $6 and u.deleted_at is null
+for key share of u
 returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at
 `
 
 type InsertWorkspaceParams struct {
-	OwnerID    uuid.UUID
-	Name       string
-	External   bool
-	TemplateID uuid.NullUUID
-	Phase      string
+	Name           string
+	External       bool
+	TemplateID     uuid.NullUUID
+	Phase          string
+	OrganizationID uuid.UUID
+	OwnerID        uuid.UUID
 }
 
 func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams) (Workspace, error) {
 	row := q.db.QueryRow(ctx, insertWorkspace,
-		arg.OwnerID,
 		arg.Name,
 		arg.External,
 		arg.TemplateID,
 		arg.Phase,
+		arg.OrganizationID,
+		arg.OwnerID,
 	)
 	var i Workspace
 	err := row.Scan(

@@ -1,0 +1,180 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/oauth2"
+)
+
+// GitHubConfig configures GitHub as a provider.
+type GitHubConfig struct {
+	ClientID, ClientSecret string
+	// Organizations are whose members may come in; none is everybody.
+	Organizations []string
+	// URL is GitHub's, or that of an enterprise server; nil is github.com.
+	URL   *url.URL
+	LetIn Rules
+	// Client asks GitHub; nil is http.DefaultClient.
+	Client *http.Client
+}
+
+// GitHub is GitHub as a provider, by its web flow.
+type GitHub struct {
+	cfg GitHubConfig
+	api *url.URL
+}
+
+var _ Provider = (*GitHub)(nil)
+
+// maxGitHubAnswer bounds what is read of one answer, and githubPages how many
+// are asked for: a person with more than a thousand organizations is none.
+const (
+	maxGitHubAnswer = 1 << 20
+	githubPages     = 10
+)
+
+// NewGitHub returns a provider.
+func NewGitHub(cfg GitHubConfig) *GitHub {
+	if cfg.Client == nil {
+		cfg.Client = http.DefaultClient
+	}
+	if cfg.URL == nil {
+		cfg.URL = &url.URL{Scheme: "https", Host: "github.com"}
+	}
+	g := &GitHub{cfg: cfg, api: cfg.URL.JoinPath("api", "v3")}
+	if cfg.URL.Host == "github.com" {
+		g.api = &url.URL{Scheme: "https", Host: "api.github.com"}
+	}
+	return g
+}
+
+// Name is what the provider is called in paths.
+func (g *GitHub) Name() string { return "github" }
+
+// Title is what people read.
+func (g *GitHub) Title() string { return "GitHub" }
+
+// Rules say whom to let in.
+func (g *GitHub) Rules() Rules { return g.cfg.LetIn }
+
+func (g *GitHub) conf(redirect string) *oauth2.Config {
+	scopes := []string{"read:user", "user:email"}
+	if len(g.cfg.Organizations) > 0 {
+		scopes = append(scopes, "read:org")
+	}
+	return &oauth2.Config{
+		ClientID: g.cfg.ClientID, ClientSecret: g.cfg.ClientSecret, RedirectURL: redirect, Scopes: scopes,
+		Endpoint: oauth2.Endpoint{
+			AuthURL:   g.cfg.URL.JoinPath("login", "oauth", "authorize").String(),
+			TokenURL:  g.cfg.URL.JoinPath("login", "oauth", "access_token").String(),
+			AuthStyle: oauth2.AuthStyleInParams,
+		},
+	}
+}
+
+// Begin returns where to send a browser.
+func (g *GitHub) Begin(_ context.Context, redirect string, f Flow) (string, error) {
+	return g.conf(redirect).AuthCodeURL(f.State, oauth2.S256ChallengeOption(f.Verifier)), nil
+}
+
+// Finish turns what the browser came back with into a person.
+func (g *GitHub) Finish(ctx context.Context, redirect, code string, f Flow) (Person, error) {
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, g.cfg.Client)
+	token, err := g.conf(redirect).Exchange(ctx, code, oauth2.VerifierOption(f.Verifier))
+	var wrong *oauth2.RetrieveError
+	if errors.As(err, &wrong) && wrong.ErrorCode != "" {
+		return Person{}, &Refused{"GitHub does not accept the sign-in any more; try again"}
+	}
+	if err != nil {
+		return Person{}, fmt.Errorf("auth: GitHub: %w", err)
+	}
+	var user struct {
+		ID    int64
+		Login string
+	}
+	if err := g.get(ctx, token, &user, "user"); err != nil {
+		return Person{}, err
+	}
+	if user.ID == 0 {
+		return Person{}, &Refused{"GitHub does not say who you are"}
+	}
+	if err := g.admits(ctx, token); err != nil {
+		return Person{}, err
+	}
+	// The id: logins change hands.
+	p := Person{Issuer: g.cfg.URL.String(), Subject: strconv.FormatInt(user.ID, 10), Username: user.Login}
+	var emails []struct {
+		Email             string
+		Primary, Verified bool
+	}
+	if err := g.get(ctx, token, &emails, "user/emails?per_page=100"); err != nil {
+		return Person{}, err
+	}
+	for _, e := range emails {
+		if e.Primary {
+			p.Email, p.EmailVerified = e.Email, e.Verified
+		}
+	}
+	return p, nil
+}
+
+// admits returns a *Refused unless somebody is an active member of one of the
+// organizations that may come in.
+func (g *GitHub) admits(ctx context.Context, token *oauth2.Token) error {
+	if len(g.cfg.Organizations) == 0 {
+		return nil
+	}
+	for page := range githubPages {
+		var list []struct {
+			State        string
+			Organization struct{ Login string }
+		}
+		if err := g.get(ctx, token, &list, fmt.Sprintf("user/memberships/orgs?state=active&per_page=100&page=%d", page+1)); err != nil {
+			return err
+		}
+		for _, m := range list {
+			if m.State == "active" && slices.ContainsFunc(g.cfg.Organizations, func(o string) bool { return strings.EqualFold(o, m.Organization.Login) }) {
+				return nil
+			}
+		}
+		if len(list) < 100 {
+			break
+		}
+	}
+	return &Refused{"you are in none of the GitHub organizations that may sign in here"}
+}
+
+// get asks GitHub's API.
+func (g *GitHub) get(ctx context.Context, token *oauth2.Token, out any, path string) error {
+	path, query, _ := strings.Cut(path, "?")
+	u := g.api.JoinPath(path)
+	u.RawQuery = query
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return fmt.Errorf("auth: GitHub: %w", err)
+	}
+	req.Header.Set("Accept", "application/vnd.github+json")
+	req.Header.Set("X-GitHub-Api-Version", "2022-11-28")
+	token.SetAuthHeader(req)
+	resp, err := g.cfg.Client.Do(req)
+	if err != nil {
+		return fmt.Errorf("auth: GitHub: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("auth: GitHub answers %s to %s", resp.Status, path)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxGitHubAnswer)).Decode(out); err != nil {
+		return fmt.Errorf("auth: GitHub's answer to %s: %w", path, err)
+	}
+	return nil
+}
