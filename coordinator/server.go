@@ -66,6 +66,8 @@ type Config struct {
 	// AgentBinaries is the directory of what agents of other platforms download, named
 	// adit-OS-ARCH; empty is none.
 	AgentBinaries string
+	// WebhookPrivate lets webhooks go to private and loopback addresses.
+	WebhookPrivate bool
 	// Relays is the relay map that nodes get.
 	Relays *meshv1.Relays
 	// Mounts are handlers of other rooms, by pattern of http.ServeMux.
@@ -91,6 +93,7 @@ type Server struct {
 	hub        *mesh.Hub
 	workspaces *workspaces.Service
 	events     *events.Bus
+	webhooks   *events.Deliverer
 	closing    chan struct{} // closed when Run ends
 	// One for each role: what a role may call is decided where it comes in.
 	nodeRPC, provisionerRPC *rpc.Server
@@ -123,6 +126,9 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
 		Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, Logger: cfg.Logger,
 	})
+	s.webhooks = events.NewDeliverer(events.DelivererConfig{
+		Store: st, Bus: s.events, AllowPrivate: cfg.WebhookPrivate, Version: cfg.Version, Logger: cfg.Logger,
+	})
 	conf := rpc.ServerConfig{Refuse: api.Refuse(cfg.Logger), Ping: cfg.NodePing, Timeout: cfg.NodeTimeout - cfg.NodePing}
 	conf.Authenticate = only(authn, auth.User, auth.Agent)
 	s.nodeRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { meshv1.RegisterMeshServer(r, s.hub) })
@@ -131,7 +137,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.provisionerRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { provisionerv1.RegisterProvisionerServer(r, s.workspaces) })
 
 	web := api.New(api.Config{
-		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, WebhookPrivate: cfg.WebhookPrivate, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {
@@ -187,6 +193,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	hub.Go(func() { s.hub.Run(hubCtx) })
 	hub.Go(func() { s.workspaces.Run(hubCtx) })
 	hub.Go(func() { s.events.Run(hubCtx) })
+	hub.Go(func() { s.webhooks.Run(hubCtx) })
 
 	served := make(chan error, 1)
 	go func() { served <- s.web.Serve(l) }()

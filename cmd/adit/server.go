@@ -38,7 +38,7 @@ var stunPorts = []uint{3478, 3479}
 type serverFlags struct {
 	listen, accessURL, dataDir, postgresURL, stateKeyFile string
 	agentBinaries                                         string
-	relay                                                 bool
+	relay, webhookPrivate                                 bool
 	tlsCert, tlsKey                                       string
 	stunPorts                                             []uint
 	nodePing, nodeTimeout                                 time.Duration
@@ -69,6 +69,7 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
 	shared.StringVar(&f.stateKeyFile, "state-key-file", "", "keys that seal Terraform's states (default: state.key in the data directory)")
 	flags.StringVar(&f.agentBinaries, "agent-binaries", "", "directory with adit-OS-ARCH for agents of other platforms to download (see make agents)")
+	flags.BoolVar(&f.webhookPrivate, "webhook-private", false, "webhooks may go to private and loopback addresses")
 	flags.BoolVar(&f.relay, "relay", true, "run the embedded relay")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")
@@ -155,7 +156,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 
 	var server *coordinator.Server // set before the relay has clients
 	conf := coordinator.Config{
-		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, AgentBinaries: f.agentBinaries, Relays: &meshv1.Relays{},
+		PostgresURL: f.postgresURL, AccessURL: accessURL, StateKeys: keys, AgentBinaries: f.agentBinaries, WebhookPrivate: f.webhookPrivate, Relays: &meshv1.Relays{},
 		NodePing: f.nodePing, NodeTimeout: f.nodeTimeout, JobLease: f.jobLease, CancelGrace: f.cancelGrace, Version: version, Logger: log,
 	}
 	if f.relay {

@@ -57,6 +57,8 @@ type Config struct {
 	Workspaces *workspaces.Service
 	// Events are what watches tell of.
 	Events *events.Bus
+	// WebhookPrivate lets webhooks go to addresses that are not the internet's.
+	WebhookPrivate bool
 	// Closing, when it is closed, ends answers that would go on for long. Nil
 	// is never.
 	Closing <-chan struct{}
@@ -96,7 +98,7 @@ func New(cfg Config) http.Handler {
 		userScheme: {Type: "http", Scheme: "bearer"}, agentScheme: {Type: "http", Scheme: "bearer"},
 	}
 	h := humachi.New(r, conf)
-	h.UseMiddleware(bound, a.identify(h))
+	h.UseMiddleware(bound, a.identify(h), a.noteRefusals())
 	a.registerUsers(h)
 	a.registerTokens(h)
 	a.registerWorkspaces(h)
@@ -106,6 +108,8 @@ func New(cfg Config) http.Handler {
 	a.registerProvisioners(h)
 	a.registerAgents(h)
 	a.registerWatches(h)
+	a.registerAudit(h)
+	a.registerWebhooks(h)
 	return r
 }
 

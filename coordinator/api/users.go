@@ -80,6 +80,7 @@ var errHasUsers = huma.Error409Conflict("this deployment already has users; sign
 func (a *API) login(ctx context.Context, in *body[sdk.Login]) (*body[sdk.Session], error) {
 	u, err := a.Auth.CheckPassword(ctx, in.Body.Username, in.Body.Password)
 	if errors.Is(err, auth.ErrUnauthenticated) {
+		a.noteSignIn(ctx, store.AuditRefused, uuid.Nil, in.Body.Username)
 		return nil, huma.Error401Unauthorized("wrong user name or password")
 	}
 	if err != nil {
@@ -90,6 +91,7 @@ func (a *API) login(ctx context.Context, in *body[sdk.Login]) (*body[sdk.Session
 	if err != nil {
 		return nil, a.problem(err)
 	}
+	a.noteSignIn(ctx, store.AuditDone, u.ID, u.Username)
 	return &body[sdk.Session]{sdk.Session{Token: token, User: userJSON(u)}}, nil
 }
 
