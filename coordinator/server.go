@@ -74,12 +74,16 @@ type Config struct {
 	// Identity is whose proofs of an instance's identity are accepted; zero is the
 	// clouds' own.
 	Identity identity.Config
+	// Breakers are those of calls that may hang; nil makes them.
+	Breakers *breaker.Registry
 	// Providers are the ways to sign in beside passwords, MaxTokenLifetime how long
 	// tokens may last (zero is for ever), and TrustedProxies the networks whose
 	// word on where a request comes from is taken.
 	Providers        []auth.Provider
 	MaxTokenLifetime time.Duration
 	TrustedProxies   []string
+	// WebhookPrivate lets webhooks go to private and loopback addresses.
+	WebhookPrivate bool
 	// Relays is the relay map that nodes get.
 	Relays *meshv1.Relays
 	// Mounts are handlers of other rooms, by pattern of http.ServeMux.
@@ -120,6 +124,7 @@ type Server struct {
 	metrics    *metrics.Metrics
 	breakers   *breaker.Registry
 	checker    *health.Checker
+	webhooks   *events.Deliverer
 	closing    chan struct{} // closed when Run ends
 	// One for each role: what a role may call is decided where it comes in.
 	nodeRPC, provisionerRPC *rpc.Server
@@ -151,17 +156,26 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
 	authn := auth.New(st)
+	if cfg.Breakers == nil {
+		cfg.Breakers = breaker.NewRegistry(cfg.Logger)
+	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New(cfg.Version)
 	}
 	s := &Server{
-		cfg: cfg, store: st, auth: authn, metrics: cfg.Metrics, breakers: breaker.NewRegistry(cfg.Logger), closing: make(chan struct{}),
+		cfg: cfg, store: st, auth: authn, metrics: cfg.Metrics, breakers: cfg.Breakers, closing: make(chan struct{}),
 		events: events.New(st, cfg.Logger),
 	}
 	s.hub = mesh.New(mesh.Config{Store: st, Relays: cfg.Relays, NodeTimeout: cfg.NodeTimeout, Logger: cfg.Logger})
 	s.workspaces = workspaces.New(workspaces.Config{
 		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
 		Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, Logger: cfg.Logger,
+	})
+	s.webhooks = events.NewDeliverer(events.DelivererConfig{
+		Store: st, Bus: s.events, AllowPrivate: cfg.WebhookPrivate, Version: cfg.Version, Logger: cfg.Logger,
+		Guard: func(host string, call func() error) error {
+			return s.breakers.Breaker(breaker.Webhook, host).Do(ctx, func(context.Context) error { return call() })
+		},
 	})
 	conf := rpc.ServerConfig{Refuse: api.Refuse(cfg.Logger), Ping: cfg.NodePing, Timeout: cfg.NodeTimeout - cfg.NodePing}
 	conf.Authenticate = only(authn, auth.User, auth.Agent)
@@ -177,7 +191,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	helps.Version, helps.Metrics, helps.Health = cfg.Version, s.metrics.Text, s.checker.Check
 	web := api.New(api.Config{
 		Health: s.checker.Check, Support: helps.Files,
-		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, WebhookPrivate: cfg.WebhookPrivate, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 		Providers: cfg.Providers, MaxTokenLifetime: cfg.MaxTokenLifetime, TrustedProxies: cfg.TrustedProxies,
 	})
 	mux := http.NewServeMux()
@@ -232,6 +246,7 @@ func (s *Server) startLoops(ctx context.Context) *sync.WaitGroup {
 	loops.Go(func() { s.hub.Run(ctx) })
 	loops.Go(func() { s.workspaces.Run(ctx) })
 	loops.Go(func() { s.events.Run(ctx) })
+	loops.Go(func() { s.webhooks.Run(ctx) })
 	loops.Go(func() { s.rollUpStats(ctx) })
 	return &loops
 }

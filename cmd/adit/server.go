@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/aditmesh/adit/coordinator"
+	"github.com/aditmesh/adit/coordinator/breaker"
 	"github.com/aditmesh/adit/coordinator/metrics"
 	"github.com/aditmesh/adit/coordinator/support"
 	"github.com/aditmesh/adit/derp"
@@ -40,7 +41,7 @@ var stunPorts = []uint{3478, 3479}
 type serverFlags struct {
 	listen, accessURL, dataDir, postgresURL, stateKeyFile string
 	agentBinaries                                         string
-	relay                                                 bool
+	relay, webhookPrivate                                 bool
 	tlsCert, tlsKey                                       string
 	stunPorts                                             []uint
 	nodePing, nodeTimeout                                 time.Duration
@@ -81,6 +82,7 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
 	shared.StringVar(&f.stateKeyFile, "state-key-file", "", "keys that seal Terraform's states (default: state.key in the data directory)")
 	flags.StringVar(&f.agentBinaries, "agent-binaries", "", "directory with adit-OS-ARCH for agents of other platforms to download (see make agents)")
+	flags.BoolVar(&f.webhookPrivate, "webhook-private", false, "webhooks may go to private and loopback addresses")
 	flags.BoolVar(&f.relay, "relay", true, "run the embedded relay")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")
@@ -148,7 +150,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 			return err
 		}
 	}
-	var conf coordinator.Config
+	conf := coordinator.Config{Breakers: breaker.NewRegistry(log)}
 	if err := f.signIn.configure(&conf); err != nil {
 		return err
 	}
@@ -191,7 +193,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	var server *coordinator.Server // set before the relay has clients
 	conf.PostgresURL, conf.AccessURL, conf.StateKeys, conf.AgentBinaries = f.postgresURL, accessURL, keys, f.agentBinaries
 	conf.NodePing, conf.NodeTimeout, conf.JobLease, conf.CancelGrace = f.nodePing, f.nodeTimeout, f.jobLease, f.cancelGrace
-	conf.DrainDelay, conf.DataDir, conf.Metrics = f.drainDelay, f.dataDir, counts
+	conf.DrainDelay, conf.DataDir, conf.Metrics, conf.WebhookPrivate = f.drainDelay, f.dataDir, counts, f.webhookPrivate
 	conf.Relays, conf.Version, conf.Logger = &meshv1.Relays{}, version, log
 	conf.Support = support.Sources{Settings: f.settings, Log: lastLines, Redactor: f.redactor()}
 	if cert != nil {

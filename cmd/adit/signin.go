@@ -12,6 +12,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator"
 	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/breaker"
 	"github.com/aditmesh/adit/coordinator/store"
 )
 
@@ -79,7 +80,7 @@ func (f *signInFlags) configure(conf *coordinator.Config) error {
 		}
 	}
 	conf.MaxTokenLifetime, conf.TrustedProxies = f.maxTokenLifetime, f.trustedProxies
-	client := &http.Client{Timeout: providerTimeout}
+	client := &http.Client{Timeout: providerTimeout, Transport: conf.Breakers.Transport(breaker.SignIn, http.DefaultTransport)}
 	if f.oidc.Issuer != "" {
 		p, err := f.oidcProvider(client)
 		if err != nil {

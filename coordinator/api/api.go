@@ -70,6 +70,8 @@ type Config struct {
 	// Identity checks which instance of a cloud an agent runs on; nil is that none
 	// is accepted.
 	Identity *identity.Verifier
+	// WebhookPrivate lets webhooks go to addresses that are not the internet's.
+	WebhookPrivate bool
 	// Closing, when it is closed, ends answers that would go on for long. Nil
 	// is never.
 	Closing <-chan struct{}
@@ -124,7 +126,7 @@ func New(cfg Config) http.Handler {
 		userScheme: {Type: "http", Scheme: "bearer"}, agentScheme: {Type: "http", Scheme: "bearer"},
 	}
 	h := humachi.New(r, conf)
-	h.UseMiddleware(bound, a.identify(h))
+	h.UseMiddleware(bound, a.identify(h), a.noteRefusals())
 	a.registerSignIn(h)
 	a.registerUsers(h)
 	a.registerTokens(h)
@@ -140,6 +142,8 @@ func New(cfg Config) http.Handler {
 	a.registerHealth(h)
 	a.registerStats(h)
 	a.registerIdentity(h)
+	a.registerAudit(h)
+	a.registerWebhooks(h)
 	return r
 }
 

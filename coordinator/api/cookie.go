@@ -8,7 +8,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
-	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
 )
@@ -52,9 +51,12 @@ func (a *API) cookie(r *http.Request, name, value string, lifetime time.Duration
 }
 
 // newSession signs a browser in.
-func (a *API) newSession(ctx context.Context, r *http.Request, userID uuid.UUID) (http.Cookie, error) {
+func (a *API) newSession(ctx context.Context, r *http.Request, u store.User) (http.Cookie, error) {
 	end := a.sessionEnd()
-	token, _, err := a.Auth.Issue(ctx, store.NewToken{UserID: userID, Name: "browser", ExpiresAt: end, Kind: store.TokenBrowser})
+	token, _, err := a.Auth.Issue(ctx, store.NewToken{UserID: u.ID, Name: "browser", ExpiresAt: end, Kind: store.TokenBrowser})
+	if err == nil {
+		a.noteSignIn(ctx, store.AuditDone, u.ID, u.Username)
+	}
 	return a.cookie(r, sessionCookie, token, time.Until(*end)), err
 }
 

@@ -105,13 +105,14 @@ func (a *API) login(ctx context.Context, in *body[sdk.Login]) (*sessionAnswer, e
 	}
 	u, err := a.Auth.CheckPassword(ctx, in.Body.Username, in.Body.Password)
 	if errors.Is(err, auth.ErrUnauthenticated) {
+		a.noteSignIn(ctx, store.AuditRefused, uuid.Nil, in.Body.Username)
 		return nil, huma.Error401Unauthorized("wrong user name or password")
 	}
 	if err != nil {
 		return nil, a.problem(err)
 	}
 	if in.Body.Cookie {
-		c, err := a.newSession(ctx, r, u.ID)
+		c, err := a.newSession(ctx, r, u)
 		if err != nil {
 			return nil, a.problem(err)
 		}
@@ -126,6 +127,7 @@ func (a *API) issueLogin(ctx context.Context, u store.User) (*sessionAnswer, err
 	if err != nil {
 		return nil, a.problem(err)
 	}
+	a.noteSignIn(ctx, store.AuditDone, u.ID, u.Username)
 	return &sessionAnswer{Body: sdk.Session{Token: token, User: userJSON(u)}}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -150,6 +151,8 @@ func (p *pages) password(w http.ResponseWriter, r *http.Request) {
 	u, err := p.a.Auth.CheckPassword(r.Context(), r.PostForm.Get("username"), r.PostForm.Get("password"))
 	if err == nil {
 		err = p.enter(w, r, u)
+	} else if errors.Is(err, auth.ErrUnauthenticated) {
+		p.a.noteSignIn(r.Context(), store.AuditRefused, uuid.Nil, r.PostForm.Get("username"))
 	}
 	if err != nil {
 		p.fail(w, r, err, page{Next: next})
@@ -165,7 +168,7 @@ func (p *pages) enter(w http.ResponseWriter, r *http.Request, u store.User) erro
 			p.a.Logger.Debug("a browser's old session stays", "err", err)
 		}
 	}
-	c, err := p.a.newSession(r.Context(), r, u.ID)
+	c, err := p.a.newSession(r.Context(), r, u)
 	if err == nil {
 		http.SetCookie(w, &c)
 	}

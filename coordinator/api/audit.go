@@ -1,0 +1,147 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"golang.org/x/time/rate"
+
+	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+const (
+	// Refusals are noted up to so many a second, and so many at once: whoever is
+	// refused must not be able to fill the disk.
+	refusalsPerSecond = 5
+	refusalsAtOnce    = 200
+
+	// noteTimeout bounds noting one, for the client waits.
+	noteTimeout = 2 * time.Second
+)
+
+func (a *API) registerAudit(h huma.API) {
+	huma.Register(h, huma.Operation{
+		OperationID: "list-audit", Method: http.MethodGet, Path: "/api/v1/audit", Summary: "Read the audit log, the newest first", Security: signedIn(),
+	}, a.listAudit)
+}
+
+// AuditQuery says which entries are wanted.
+type AuditQuery struct {
+	Actor   string    `query:"actor" maxLength:"64" doc:"User name of who it was"`
+	Action  string    `query:"action" maxLength:"64" pattern:"^[a-z._-]*$" doc:"workspace.created, say, or workspace for all of that kind"`
+	Object  string    `query:"object" maxLength:"64" doc:"Name or id of what it was done to"`
+	Outcome string    `query:"outcome" enum:"done,refused"`
+	Since   time.Time `query:"since"`
+	Until   time.Time `query:"until"`
+	Cursor  string    `query:"cursor" pattern:"^[0-9]{1,18}$" doc:"next_cursor of the page before"`
+	Limit   int       `query:"limit" minimum:"1" maximum:"500" default:"100"`
+}
+
+func (a *API) listAudit(ctx context.Context, in *AuditQuery) (*body[sdk.AuditPage], error) {
+	if err := a.allowAny(ctx, auth.Read, auth.Audit); err != nil {
+		return nil, err
+	}
+	if !isText(in.Actor) || !isText(in.Object) {
+		return &body[sdk.AuditPage]{sdk.AuditPage{Items: []sdk.AuditEntry{}}}, nil
+	}
+	f := store.AuditFilter{Actor: in.Actor, Action: in.Action, Object: in.Object, Outcome: in.Outcome, Limit: in.Limit + 1}
+	if in.Cursor != "" {
+		before, err := strconv.ParseInt(in.Cursor, 10, 64)
+		if err != nil {
+			return nil, huma.Error422UnprocessableEntity("the cursor is none")
+		}
+		f.Before = before
+	}
+	if !in.Since.IsZero() {
+		f.Since = &in.Since
+	}
+	if !in.Until.IsZero() {
+		f.Until = &in.Until
+	}
+	list, err := a.Store.Audit(ctx, f)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	page := sdk.AuditPage{Items: make([]sdk.AuditEntry, 0, len(list))}
+	if len(list) > in.Limit {
+		list = list[:in.Limit]
+		page.NextCursor = strconv.FormatInt(list[in.Limit-1].ID, 10)
+	}
+	for _, e := range list {
+		j, err := auditJSON(e)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		page.Items = append(page.Items, j)
+	}
+	return &body[sdk.AuditPage]{page}, nil
+}
+
+func auditJSON(e store.AuditEntry) (sdk.AuditEntry, error) {
+	out := sdk.AuditEntry{
+		ID: strconv.FormatInt(e.ID, 10), At: e.At, Action: e.Action, Outcome: e.Outcome,
+		ObjectID: idJSON(e.ObjectID), ObjectName: e.ObjectName,
+		Actor: sdk.AuditActor{
+			Kind: string(e.Actor.Kind), ID: idJSON(e.Actor.UserID), Name: e.ActorName, TokenID: idJSON(e.Actor.TokenID),
+			Remote: e.Actor.Remote, RequestID: e.Actor.RequestID,
+		},
+	}
+	for raw, to := range map[*json.RawMessage]*map[string]any{&e.Before: &out.Before, &e.After: &out.After} {
+		if *raw == nil {
+			continue
+		}
+		if err := json.Unmarshal(*raw, to); err != nil {
+			return out, fmt.Errorf("audit entry %d: %w", e.ID, err)
+		}
+	}
+	return out, nil
+}
+
+// idJSON writes an id that may be none.
+func idJSON(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
+}
+
+// noteRefusals notes in the audit log what people were not let do. What they are
+// not even to see is no refusal.
+func (a *API) noteRefusals() func(huma.Context, func(huma.Context)) {
+	often := rate.NewLimiter(refusalsPerSecond, refusalsAtOnce)
+	return func(ctx huma.Context, next func(huma.Context)) {
+		next(ctx)
+		if ctx.Status() == http.StatusForbidden && often.Allow() {
+			a.note(ctx.Context(), ctx.Operation().OperationID, store.AuditRefused, uuid.Nil, "", map[string]string{
+				"method": ctx.Method(), "path": printable(ctx.URL().Path),
+			})
+		}
+	}
+}
+
+// noteSignIn notes that somebody signed in, or did not get in.
+func (a *API) noteSignIn(ctx context.Context, outcome string, userID uuid.UUID, name string) {
+	act := store.ActorFrom(ctx)
+	if userID != uuid.Nil {
+		act.Kind, act.UserID = store.ActorUser, userID
+	}
+	a.note(store.WithActor(ctx, act), "sign-in", outcome, userID, printable(name), nil)
+}
+
+// note writes into the audit log what has happened, whether the client waits
+// for it or not.
+func (a *API) note(ctx context.Context, action, outcome string, objectID uuid.UUID, objectName string, details map[string]string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+	defer cancel()
+	if err := a.Store.WriteAudit(ctx, action, outcome, objectID, objectName, details); err != nil {
+		a.Logger.Error("the audit log lacks an entry", "action", action, "outcome", outcome, "object", objectName, "err", err)
+	}
+}

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/events"
+	"github.com/aditmesh/adit/coordinator/secret"
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// secretPrefix tells people, and scanners for leaked secrets, what they found.
+const secretPrefix = "adit_webhook_"
+
+func (a *API) registerWebhooks(h huma.API) {
+	const hooks = "/api/v1/webhooks"
+	huma.Register(h, huma.Operation{
+		OperationID: "list-webhooks", Method: http.MethodGet, Path: hooks, Summary: "List webhooks", Security: signedIn(),
+	}, a.listWebhooks)
+	huma.Register(h, huma.Operation{
+		OperationID: "create-webhook", Method: http.MethodPost, Path: hooks, Summary: "Have events posted to a URL",
+		Security: signedIn(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+	}, a.createWebhook)
+	huma.Register(h, huma.Operation{
+		OperationID: "delete-webhook", Method: http.MethodDelete, Path: hooks + "/{name}", Summary: "Delete a webhook with its deliveries",
+		Security: signedIn(), DefaultStatus: http.StatusNoContent,
+	}, a.deleteWebhook)
+	huma.Register(h, huma.Operation{
+		OperationID: "list-deliveries", Method: http.MethodGet, Path: hooks + "/{name}/deliveries",
+		Summary: "List what a webhook got and is to get, the newest first", Security: signedIn(),
+	}, a.listDeliveries)
+	huma.Register(h, huma.Operation{
+		OperationID: "redeliver", Method: http.MethodPost, Path: hooks + "/{name}/deliveries/{id}/redeliver",
+		Summary: "Deliver once more what was delivered or given up", Security: signedIn(), DefaultStatus: http.StatusCreated,
+	}, a.redeliver)
+}
+
+// WebhookPath names a webhook.
+type WebhookPath struct {
+	Name string `path:"name" maxLength:"64"`
+}
+
+func (a *API) listWebhooks(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Webhook]], error) {
+	if err := a.allowAny(ctx, auth.List, auth.Webhook); err != nil {
+		return nil, err
+	}
+	list, err := a.Store.Webhooks(ctx)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	items := make([]sdk.Webhook, 0, len(list))
+	for _, w := range list {
+		items = append(items, webhookJSON(w))
+	}
+	return &body[sdk.List[sdk.Webhook]]{sdk.List[sdk.Webhook]{Items: items}}, nil
+}
+
+func (a *API) createWebhook(ctx context.Context, in *body[sdk.CreateWebhook]) (*body[sdk.CreatedWebhook], error) {
+	if err := a.allowAny(ctx, auth.Create, auth.Webhook); err != nil {
+		return nil, err
+	}
+	if err := events.CheckURL(in.Body.URL, a.WebhookPrivate); err != nil {
+		return nil, huma.Error422UnprocessableEntity(err.Error())
+	}
+	kinds := in.Body.Kinds
+	if len(kinds) == 0 {
+		kinds = store.EventKinds()
+	}
+	text, _ := secret.New()
+	text = secretPrefix + text
+	w, err := a.Store.CreateWebhook(ctx, in.Body.Name, in.Body.URL, []byte(text), kinds, caller(ctx).UserID)
+	if errors.Is(err, store.ErrTooMany) {
+		return nil, huma.Error409Conflict("there are as many webhooks as there may be; delete one")
+	}
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.CreatedWebhook]{sdk.CreatedWebhook{Webhook: webhookJSON(w), Secret: text}}, nil
+}
+
+func (a *API) deleteWebhook(ctx context.Context, in *WebhookPath) (*struct{}, error) {
+	w, err := a.webhook(ctx, auth.Delete, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Store.DeleteWebhook(ctx, w.Name); err != nil {
+		return nil, a.problem(err)
+	}
+	return nil, nil
+}
+
+// webhook finds a webhook, for who may do something with them.
+func (a *API) webhook(ctx context.Context, action auth.Action, name string) (store.Webhook, error) {
+	if err := a.allowAny(ctx, action, auth.Webhook); err != nil {
+		return store.Webhook{}, err
+	}
+	if !isText(name) {
+		return store.Webhook{}, a.problem(store.ErrNotFound)
+	}
+	w, err := a.Store.WebhookByName(ctx, name)
+	if err != nil {
+		return w, a.problem(err)
+	}
+	return w, nil
+}
+
+// deliveryPage is how many deliveries a page has: their payloads come with them.
+const deliveryPage = 100
+
+func (a *API) listDeliveries(ctx context.Context, in *struct {
+	WebhookPath
+	Status string `query:"status" enum:"pending,delivered,dead"`
+	Cursor string `query:"cursor" pattern:"^[0-9]{1,18}$" doc:"next_cursor of the page before"`
+}) (*body[sdk.DeliveryPage], error) {
+	w, err := a.webhook(ctx, auth.Read, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	before := int64(0)
+	if in.Cursor != "" {
+		if before, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil {
+			return nil, huma.Error422UnprocessableEntity("the cursor is none")
+		}
+	}
+	list, err := a.Store.Deliveries(ctx, w.ID, in.Status, before, deliveryPage+1)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	page := sdk.DeliveryPage{Items: make([]sdk.Delivery, 0, len(list))}
+	if len(list) > deliveryPage {
+		list = list[:deliveryPage]
+		page.NextCursor = strconv.FormatInt(list[deliveryPage-1].ID, 10)
+	}
+	for _, d := range list {
+		page.Items = append(page.Items, deliveryJSON(d))
+	}
+	return &body[sdk.DeliveryPage]{page}, nil
+}
+
+func (a *API) redeliver(ctx context.Context, in *struct {
+	WebhookPath
+	ID int64 `path:"id" minimum:"1"`
+}) (*body[sdk.Delivery], error) {
+	w, err := a.webhook(ctx, auth.Update, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.Store.Redeliver(ctx, w.ID, in.ID)
+	if errors.Is(err, store.ErrTooMany) {
+		return nil, huma.Error409Conflict("too many deliveries wait already; see why they do")
+	}
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.Delivery]{deliveryJSON(d)}, nil
+}
+
+func webhookJSON(w store.Webhook) sdk.Webhook {
+	return sdk.Webhook{
+		ID: w.ID.String(), Name: w.Name, URL: w.URL, Kinds: w.Kinds, CreatedAt: w.CreatedAt, Pending: w.Pending, Dead: w.Dead,
+	}
+}
+
+func deliveryJSON(d store.Delivery) sdk.Delivery {
+	var next *time.Time
+	if d.Status == store.DeliveryPending {
+		next = &d.NextAt
+	}
+	return sdk.Delivery{
+		ID: d.ID, Version: d.Version, Event: d.Event, Status: d.Status, Attempts: d.Attempts, Answer: d.Answer, Error: d.Error,
+		CreatedAt: d.CreatedAt, NextAt: next, FinishedAt: d.FinishedAt, Payload: string(d.Payload),
+	}
+}

@@ -1,0 +1,64 @@
+package store
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+func TestTheAuditLogCannotBeChanged(t *testing.T) {
+	s := open(t)
+	addUser(t, s, "alice")
+	for _, statement := range []string{
+		"update audit_log set actor_name = 'mallory'", "delete from audit_log", "truncate audit_log", "delete from audit_log where false",
+	} {
+		_, err := s.pool.Exec(t.Context(), statement)
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != "42501" {
+			t.Errorf("%s: %v, want to be refused", statement, err)
+		}
+	}
+	if got, err := s.Audit(t.Context(), AuditFilter{Limit: 10}); err != nil || len(got) != 1 || got[0].Action != "user.created" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// What did not happen is neither told nor noted; what did is both, in whose
+// name it was, also on a connection that served somebody else before.
+func TestAuditAndEventsGoWithTheChange(t *testing.T) {
+	s := open(t)
+	alice, bob := addUser(t, s, "alice"), addUser(t, s, "bob")
+	addAgent(t, s, alice, "dev")
+	before, err := s.NewestEvent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.CreateWorkspace(t.Context(), NewWorkspace{OwnerID: alice.ID, Name: "dev", External: true, AgentName: "main", AgentTokenHash: []byte("x")})
+	if !errors.Is(err, ErrConflict) {
+		t.Fatal(err)
+	}
+	if after, err := s.NewestEvent(t.Context()); err != nil || after != before {
+		t.Errorf("a change that failed is told: %d, %v", after, err)
+	}
+	entries := func() []AuditEntry {
+		list, err := s.Audit(t.Context(), AuditFilter{Action: "token", Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	for i := range 3 * maxConns {
+		ctx, want := t.Context(), Actor{Kind: ActorSystem}
+		if i%3 > 0 {
+			want = Actor{Kind: ActorUser, UserID: []User{alice, bob}[i%3-1].ID, Remote: "192.0.2.1", RequestID: "r'1"}
+			ctx = WithActor(ctx, want)
+		}
+		if _, err := s.CreateToken(ctx, NewToken{UserID: alice.ID, Name: "t", SecretHash: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		if got := entries(); len(got) != i+1 || got[0].Actor != want {
+			t.Fatalf("entry %d of %d is %+v's, want %+v", i, len(got), got[0].Actor, want)
+		}
+	}
+}
