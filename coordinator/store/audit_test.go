@@ -2,6 +2,8 @@ package store
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -19,8 +21,34 @@ func TestTheAuditLogCannotBeChanged(t *testing.T) {
 			t.Errorf("%s: %v, want to be refused", statement, err)
 		}
 	}
-	if got, err := s.Audit(t.Context(), AuditFilter{Limit: 10}); err != nil || len(got) != 1 || got[0].Action != "user.created" {
+	if got, err := s.Audit(t.Context(), AuditFilter{Action: "user", Limit: 10}); err != nil || len(got) != 1 || got[0].Action != "user.created" {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestWhoIsInWhatIsAudited(t *testing.T) {
+	s := open(t)
+	alice := addUser(t, s, "alice")
+	o, err := s.CreateOrganization(t.Context(), "lab", alice.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := s.CreateGroup(t.Context(), o, "ops")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddGroupMember(t.Context(), g.ID, alice.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveGroupMember(t.Context(), g.ID, alice.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"organization.created", "membership.created", "group.created", "group_membership.created", "group_membership.deleted"} {
+		kind, _, _ := strings.Cut(want, ".")
+		got, err := s.Audit(t.Context(), AuditFilter{Action: kind, Limit: 10})
+		if err != nil || !slices.ContainsFunc(got, func(e AuditEntry) bool { return e.Action == want }) {
+			t.Errorf("no %s in %+v, %v", want, got, err)
+		}
 	}
 }
 
