@@ -325,7 +325,7 @@ func TestEchoIsBounded(t *testing.T) {
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
 	p := Prober{transport, breaker.NewRegistry(nil)}
-	if err := p.echo(t.Context(), u); err != nil {
+	if err := p.echo(t.Context(), serve(t, coordinator())); err != nil { // one whose slots are its own
 		t.Fatal(err)
 	}
 	for n := range maxEchoes + 1 {
