@@ -89,19 +89,21 @@ func (f *Front) Close() error { return f.web.Close() }
 // Run serves l until ctx is done or serving fails, and then comes to an end as
 // RunBehind does.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	return s.RunBehind(ctx, NewFront(l, s.metrics, s.cfg.Logger))
+	return s.RunBehind(ctx, NewFront(l, s.metrics, s.cfg.Logger), func() {})
 }
 
-// RunBehind serves what comes to the front until ctx is done or serving fails.
+// RunBehind serves what comes to the front until ctx is done or serving fails, and
+// calls ready once it does.
 // Then, in this order: /readyz says that it drains, for as long as DrainDelay; no
 // more connections are taken, and those who follow something, nodes and
 // provisioners are told to come back; requests and calls under way end, or are
 // cut off after 10 s; what is left to write is written; the store is closed.
-func (s *Server) RunBehind(ctx context.Context, f *Front) error {
+func (s *Server) RunBehind(ctx context.Context, f *Front, ready func()) error {
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopHub()
 	loops := s.startLoops(hubCtx)
 	f.open(s.handler)
+	ready()
 
 	var err error
 	select {

@@ -224,8 +224,9 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		return err
 	}
 	defer stop()
-	fmt.Fprintf(a.out, "adit server ready at %s\n", displayURL(l.Addr(), accessURL, f.tlsCert != ""))
-	return server.RunBehind(ctx, front)
+	return server.RunBehind(ctx, front, func() {
+		fmt.Fprintf(a.out, "adit server ready at %s\n", displayURL(l.Addr(), accessURL, f.tlsCert != ""))
+	})
 }
 
 // validate returns what is wrong with the flags by themselves.
