@@ -20,7 +20,7 @@ export GOFLAGS := -buildvcs=false $(GOFLAGS)
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
 
-PLATFORMS := linux/amd64 linux/arm64
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 agents: $(PLATFORMS:%=bin/agents/%)
 bin/agents/%:
 	CGO_ENABLED=0 GOOS=$(*D) GOARCH=$(*F) $(GO) build -trimpath -ldflags '$(LDFLAGS)' \
@@ -79,6 +79,9 @@ lint: $(PROTOGEN)/protoc-gen-go
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$fmt" || { echo "gofmt these: $$fmt"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	@# One of each system; several packages at once are compiled and not linked.
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build ./cmd/adit ./agent
+	GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) build ./cmd/adit ./agent
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
 	cd bench && $(GO) mod tidy -diff && $(GO) vet ./...

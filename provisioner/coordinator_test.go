@@ -45,6 +45,7 @@ type coordinator struct {
 	lease uint32
 	down  chan *provisionerv1.Down // what the next free session sends
 	away  atomic.Bool              // refuses everybody
+	mute  atomic.Int32             // how many batches of log get no answer
 	web   *httptest.Server
 	rpc   atomic.Pointer[rpc.Server]
 
@@ -170,10 +171,6 @@ func (c *coordinator) Connect(stream provisionerv1.Provisioner_ConnectServer) er
 			return nil
 		}
 		c.note(func() {
-			for _, l := range up.GetLog().GetLines() {
-				id := up.GetLog().GetJob().GetId()
-				c.logs[id] = append(c.logs[id], l.GetText())
-			}
 			c.bye = c.bye || up.GetBye() != nil
 		})
 	}
@@ -226,6 +223,24 @@ func (c *coordinator) SaveState(stream grpc.ClientStreamingServer[provisionerv1.
 
 func (c *coordinator) Planned(_ context.Context, r *provisionerv1.PlanReport) (*provisionerv1.Acknowledged, error) {
 	c.note(func() { c.planned[r.GetJob().GetId()] = r })
+	return &provisionerv1.Acknowledged{}, nil
+}
+
+func (c *coordinator) AddLog(_ context.Context, l *provisionerv1.Log) (*provisionerv1.Acknowledged, error) {
+	c.note(func() {
+		id := l.GetJob().GetId()
+		if had := uint64(len(c.logs[id])); l.GetFirst() > had+1 {
+			c.t.Errorf("lines of log from %d on, and there are %d", l.GetFirst(), had)
+		}
+		for i, line := range l.GetLines() {
+			if l.GetFirst()+uint64(i) > uint64(len(c.logs[id])) {
+				c.logs[id] = append(c.logs[id], line.GetText())
+			}
+		}
+	})
+	if c.mute.Add(-1) >= 0 {
+		return nil, status.Error(codes.Unavailable, "lost")
+	}
 	return &provisionerv1.Acknowledged{}, nil
 }
 

@@ -20,20 +20,22 @@ const (
 	maxLog    = 4 << 20
 	maxErrors = 256 << 10
 
-	// drainTimeout is how long a result waits for the last lines.
-	drainTimeout = 5 * time.Second
+	// drainTimeout is how long a result waits for the last lines: for as many as
+	// there can be, one by one.
+	drainTimeout = 20 * time.Second
 
 	// maxText bounds what is said about a problem.
 	maxText = 16 << 10
 )
 
-// logs are a job's lines on their way to the coordinator. They wait while there
-// is no session; the bound of a log is that of the memory they take.
+// logs are a job's lines on their way to the coordinator. They wait until it has
+// said that it has them; the bound of a log is that of the memory they take.
 type logs struct {
 	*redactor
 
 	mu    sync.Mutex // guards the following
 	lines []*provisionerv1.Line
+	taken int // how many came before them, which the coordinator has
 	bytes int
 	cut   bool
 	stage string
@@ -76,21 +78,22 @@ func (l *logs) say(level provisionerv1.Line_Level, text string) {
 	l.add(&provisionerv1.Line{AtMs: time.Now().UnixMilli(), Stage: stage, Level: level, Text: text})
 }
 
-// send sends all lines in batches; what send does not take waits for the next
-// session. It reports whether all were taken.
-func (l *logs) send(send func([]*provisionerv1.Line) bool) bool {
+// send sends all lines in batches, each with the number of its first; what send
+// does not take waits for the next session. It reports whether all were taken.
+func (l *logs) send(send func(first uint64, lines []*provisionerv1.Line) bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.lines) > 0 {
 		n := min(len(l.lines), maxBatch)
-		batch := l.lines[:n:n]
+		batch, first := l.lines[:n:n], uint64(l.taken)+1
 		l.mu.Unlock()
-		ok := send(batch)
+		ok := send(first, batch)
 		l.mu.Lock()
 		if !ok {
 			return false
 		}
 		l.lines = l.lines[n:] // this is the only one who takes
+		l.taken += n
 	}
 	if l.empty != nil {
 		close(l.empty)

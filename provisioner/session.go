@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -137,7 +138,10 @@ func (p *provisioner) session(ctx context.Context, c *contact) (welcomed bool, e
 		defer close(spoken)
 		select {
 		case <-welcome:
+			var telling sync.WaitGroup
+			telling.Go(func() { p.tell(sctx, client) })
 			p.speak(sctx, stream, cc, c)
+			telling.Wait()
 		case <-sctx.Done():
 		}
 	}()
@@ -184,13 +188,11 @@ func (p *provisioner) hello() *provisionerv1.Hello {
 	}
 }
 
-// speak sends heartbeats and logs until ctx is done or sending fails.
+// speak sends heartbeats until ctx is done or sending fails.
 func (p *provisioner) speak(ctx context.Context, stream provisionerv1.Provisioner_ConnectClient, cc *rpc.Client, c *contact) {
 	every := time.Duration(c.lease.Load()) / beats
 	beat := time.NewTicker(every)
 	defer beat.Stop()
-	logs := time.NewTicker(logPause)
-	defer logs.Stop()
 	leaving := p.link.leaving
 	send := func(up *provisionerv1.Up) bool { return stream.Send(up) == nil }
 	for {
@@ -208,10 +210,6 @@ func (p *provisioner) speak(ctx context.Context, stream provisionerv1.Provisione
 				c.heard()
 			}
 			cancel()
-		case <-logs.C:
-			ok = p.sendLogs(send)
-		case <-p.hurried:
-			ok = p.sendLogs(send)
 		}
 		if !ok {
 			return // Recv tells why
@@ -219,13 +217,32 @@ func (p *provisioner) speak(ctx context.Context, stream provisionerv1.Provisione
 	}
 }
 
-// sendLogs sends the lines that wait, and reports whether that went well.
-func (p *provisioner) sendLogs(send func(*provisionerv1.Up) bool) bool {
-	ok := true
-	for _, j := range p.all() {
-		ok = ok && j.logs.send(func(lines []*provisionerv1.Line) bool {
-			return send(&provisionerv1.Up{Msg: &provisionerv1.Up_Log{Log: &provisionerv1.Log{Job: j.ref, Lines: lines}}})
-		})
+// tell sends the jobs' logs until ctx is done. A line that is not acknowledged is
+// sent again, also in the next session.
+func (p *provisioner) tell(ctx context.Context, client provisionerv1.ProvisionerClient) {
+	tick := time.NewTicker(logPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-p.hurried:
+		}
+		for _, j := range p.all() {
+			j.logs.send(func(first uint64, lines []*provisionerv1.Line) bool { return p.addLog(ctx, client, j, first, lines) })
+		}
 	}
-	return ok
+}
+
+// addLog sends lines, and reports whether they need not be sent again.
+func (p *provisioner) addLog(ctx context.Context, client provisionerv1.ProvisionerClient, j *job, first uint64, lines []*provisionerv1.Line) bool {
+	try, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := client.AddLog(try, &provisionerv1.Log{Job: j.ref, First: first, Lines: lines})
+	if err != nil && !passes(err) {
+		j.log.Debug("lines of log not taken", "lines", len(lines), "err", err)
+		return true // they belong to an earlier attempt
+	}
+	return err == nil
 }

@@ -8,10 +8,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/aditmesh/adit/agent/family"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -36,8 +38,7 @@ func (r *Runner) execute(ctx context.Context, s sdk.Script, say func(string)) er
 	}
 	defer cleanUp()
 	cmd.Dir, cmd.Env = r.cfg.Dir, r.cfg.Env
-	// A session of its own: no terminal, and one group to end.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	family.Apart(cmd)
 	in, out, err := os.Pipe()
 	if err != nil {
 		return err
@@ -55,12 +56,17 @@ func (r *Runner) execute(ctx context.Context, s sdk.Script, say func(string)) er
 		defer in.Close()
 		readLines(in, say)
 	}()
+	all, err := family.Of(cmd.Process)
+	if err != nil {
+		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	defer all.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
-		err = end(cmd.Process.Pid, ended)
+		err = end(all, ended)
 	}
 	select {
 	case <-read:
@@ -69,18 +75,18 @@ func (r *Runner) execute(ctx context.Context, s sdk.Script, say func(string)) er
 	return err
 }
 
-// end ends a process group: politely, then not.
-func end(pid int, ended <-chan error) error {
-	_ = syscall.Kill(-pid, syscall.SIGTERM) // it may be gone
+// end ends a script with what it has started: politely, then not.
+func end(all *family.Family, ended <-chan error) error {
+	_ = all.Signal(syscall.SIGTERM) // it may be gone
 	var err error
 	select {
 	case err = <-ended:
 	case <-time.After(termGrace):
-		_ = syscall.Kill(-pid, syscall.SIGKILL)
+		_ = all.Signal(syscall.SIGKILL)
 		err = <-ended
 	}
 	// What the leader left behind goes, too: it ran out of time as well.
-	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	_ = all.Signal(syscall.SIGKILL)
 	return errors.Join(err, context.Canceled)
 }
 
@@ -88,7 +94,10 @@ func end(pid int, ended <-chan error) error {
 // names an interpreter, else the shell's.
 func command(shell, text string) (*exec.Cmd, func(), error) {
 	if !strings.HasPrefix(text, "#!") {
-		return exec.Command(shell, "-c", text), func() {}, nil
+		return exec.Command(shell, "-c", text), func() {}, nil // of PowerShell, too
+	}
+	if runtime.GOOS == "windows" {
+		return nil, nil, errors.New(`Windows runs no script by a first line "#!"; leave it out, and PowerShell runs it`)
 	}
 	name, err := writeProgram(text)
 	if err != nil {

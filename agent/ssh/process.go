@@ -11,8 +11,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/creack/pty"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/aditmesh/adit/agent/family"
 )
 
 const (
@@ -29,32 +30,12 @@ const (
 	notFound = 127
 )
 
-// signalNumbers are the signals of RFC 4254, section 6.10.
-var signalNumbers = map[string]syscall.Signal{
-	"ABRT": syscall.SIGABRT, "ALRM": syscall.SIGALRM, "FPE": syscall.SIGFPE, "HUP": syscall.SIGHUP,
-	"ILL": syscall.SIGILL, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL, "PIPE": syscall.SIGPIPE,
-	"QUIT": syscall.SIGQUIT, "SEGV": syscall.SIGSEGV, "TERM": syscall.SIGTERM,
-	"USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2,
-}
-
-// process is a running program, the leader of a process group of its own.
+// process is a program that runs, with what it has started.
 type process struct {
-	cmd *exec.Cmd
-	tty *os.File // nil without a terminal
+	*family.Family
+	wait   func() error
+	resize func(windowChange) error // nil without a terminal
 }
-
-func (p *process) resize(w windowChange) error {
-	if p.tty == nil {
-		return nil
-	}
-	return pty.Setsize(p.tty, winsize(w))
-}
-
-func winsize(w windowChange) *pty.Winsize {
-	return &pty.Winsize{Rows: uint16(w.Rows), Cols: uint16(w.Columns), X: uint16(w.Width), Y: uint16(w.Height)}
-}
-
-func (p *process) signal(sig syscall.Signal) error { return syscall.Kill(-p.cmd.Process.Pid, sig) }
 
 // runCommand runs a command, or a login shell for none, and sends how it
 // ended.
@@ -62,7 +43,7 @@ func (s *session) runCommand(command string) {
 	shell := s.server.cfg.Account.Shell
 	cmd := exec.Command(shell)
 	if command == "" {
-		cmd.Args = []string{"-" + filepath.Base(shell)} // a login shell, by convention
+		cmd.Args = []string{loginName(shell)}
 	} else {
 		cmd.Args = []string{filepath.Base(shell), "-c", command}
 	}
@@ -133,17 +114,18 @@ func (s *session) wait(p *process) error {
 			return
 		case <-s.ctx.Done():
 		}
-		_ = p.signal(syscall.SIGHUP) // it may be gone by now
+		_ = p.Signal(syscall.SIGHUP) // it may be gone by now
 		select {
 		case <-ended:
 		case <-time.After(hangupGrace):
-			_ = p.signal(syscall.SIGKILL)
+			_ = p.Signal(syscall.SIGKILL)
 		}
 	})
-	err := p.cmd.Wait()
+	err := p.wait()
 	s.setProcess(nil) // before its pid can be another's
 	close(ended)
 	hangup.Wait()
+	leave(p.Family)
 	return err
 }
 
@@ -165,14 +147,18 @@ func (s *session) runOnPipes(cmd *exec.Cmd) error {
 	}
 	defer errR.Close()
 	cmd.Stdout, cmd.Stderr = outW, errW
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	family.Apart(cmd)
 	err = cmd.Start()
 	outW.Close()
 	errW.Close()
 	if err != nil {
 		return err
 	}
-	p := &process{cmd: cmd}
+	all, err := family.Of(cmd.Process)
+	if err != nil {
+		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	p := &process{Family: all, wait: cmd.Wait}
 	s.setProcess(p)
 
 	go func() { // ends with the channel, which our caller closes
@@ -221,38 +207,23 @@ func wake(r *os.File) { _ = r.SetReadDeadline(time.Now().Add(drainGrace)) }
 
 // runOnTerminal runs cmd as the leader of a session on a new terminal.
 func (s *session) runOnTerminal(cmd *exec.Cmd) error {
-	tty, slave, err := pty.Open()
-	if err != nil {
-		return fmt.Errorf("open a terminal: %w", err)
-	}
 	s.mu.Lock()
 	size := windowChange{s.pty.Columns, s.pty.Rows, s.pty.Width, s.pty.Height}
 	s.mu.Unlock()
-	if err := pty.Setsize(tty, winsize(size)); err != nil {
-		tty.Close()
-		slave.Close()
-		return fmt.Errorf("size the terminal: %w", err)
-	}
-	cmd.Env = append(cmd.Env, "SSH_TTY="+slave.Name())
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	err = cmd.Start()
-	slave.Close()
+	tty, p, err := startOnTerminal(cmd, size)
 	if err != nil {
-		tty.Close()
 		return err
 	}
-	p := &process{cmd: cmd, tty: tty}
 	s.setProcess(p)
 
-	go func() { _, _ = io.Copy(tty, s.ch) }() // ends with the channel, which our caller closes
+	go func() { _, _ = io.Copy(tty.in, s.ch) }() // ends with the channel, which our caller closes
 	ended := make(chan struct{})
 	var output sync.WaitGroup
-	output.Go(func() { drain(s.ch, tty, ended) })
+	output.Go(func() { drain(s.ch, tty.out, ended) })
 	err = s.wait(p)
 	close(ended)
-	wake(tty)
+	tty.end()
 	output.Wait()
-	tty.Close()
+	tty.close()
 	return err
 }

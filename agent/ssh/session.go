@@ -160,14 +160,14 @@ func (s *session) resize(w windowChange) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pty.Columns, s.pty.Rows, s.pty.Width, s.pty.Height = w.Columns, w.Rows, w.Width, w.Height
-	return s.proc == nil || s.proc.resize(w) == nil
+	return s.proc == nil || s.proc.resize == nil || s.proc.resize(w) == nil
 }
 
 func (s *session) signal(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sig, ok := signalNumbers[name]
-	return ok && s.proc != nil && s.proc.signal(sig) == nil
+	return ok && s.proc != nil && s.proc.Signal(sig) == nil
 }
 
 // environ returns the environment of the session's program, as a login would

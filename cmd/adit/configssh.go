@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -85,6 +86,9 @@ func sshBlock(program, configDir string) string {
 // and its own percent signs.
 func sshQuote(s string) string {
 	s = strings.ReplaceAll(s, "%", "%%")
+	if runtime.GOOS == "windows" {
+		return `"` + s + `"` // no path there has a quotation mark
+	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 

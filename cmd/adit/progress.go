@@ -14,8 +14,18 @@ import (
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
-// redrawEvery is how often the time of a stage under way is shown anew.
-const redrawEvery = 100 * time.Millisecond
+const (
+	// redrawEvery is how often the time of a stage under way is shown anew.
+	redrawEvery = 100 * time.Millisecond
+
+	// spare is what a line that is drawn over leaves free at its end: for the "^C"
+	// that a terminal puts there, which else would be in the next line.
+	spare = 3
+
+	// maxReason is how much of why a job failed is said after its problems, which
+	// have all of it.
+	maxReason = 200
+)
 
 // watch shows a job's progress until it is over and returns it: stage by stage
 // on a terminal, line by line elsewhere. Both go to stderr, which leaves stdout
@@ -85,10 +95,7 @@ func (s *stages) line(l sdk.LogLine, now time.Time) {
 	if l.Level != "debug" {
 		s.last = oneLine(l.Text)
 	}
-	if l.Level == "warn" || l.Level == "error" {
-		fmt.Fprintf(s.w, "\r\x1b[K  %s\n", s.last)
-	}
-	s.draw(now)
+	s.draw(now) // problems are told when it is over: see judge
 }
 
 // finish writes the stage under way as over.
@@ -106,15 +113,15 @@ func (s *stages) draw(now time.Time) {
 		stage = "queued"
 	}
 	text := fmt.Sprintf("… %-8s %s  %s", stage, seconds(now.Sub(s.since)), s.last)
-	if r := []rune(text); len(r) >= s.width() {
-		text = string(r[:s.width()-1])
+	if r, fits := []rune(text), max(0, s.width()-spare); len(r) > fits {
+		text = string(r[:fits])
 	}
 	fmt.Fprintf(s.w, "\r\x1b[K%s", text)
 }
 
 func (s *stages) width() int {
 	if f, ok := s.w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 20 {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
 			return width
 		}
 	}
@@ -126,7 +133,7 @@ func (s *stages) end(now time.Time, job sdk.Job) {
 	switch job.Status {
 	case "succeeded":
 		s.finish(now, "✓")
-		fmt.Fprintf(s.w, "\r\x1b[K%s: done in %s\n", s.title, seconds(now.Sub(s.began)))
+		fmt.Fprintf(s.w, "\r\x1b[K%s: done in %s\n", s.title, strings.TrimSpace(seconds(now.Sub(s.began))))
 	case "failed", "canceled":
 		s.finish(now, "✗")
 	}
@@ -155,10 +162,13 @@ func (a *app) watchEnded(ctx context.Context, err error, what, see string) error
 
 // judge writes what a job found wrong and returns an error unless it succeeded.
 func (a *app) judge(job sdk.Job, what, try string) error {
+	reason := job.Error
 	for _, p := range job.Problems {
 		kind := "error"
 		if p.Warning {
 			kind = "warning"
+		} else if r := []rune(reason); len(r) > maxReason {
+			reason = string(r[:maxReason]) + "…"
 		}
 		fmt.Fprintf(a.err, "%s: %s\n", kind, oneLine(p.String()))
 	}
@@ -168,6 +178,6 @@ func (a *app) judge(job sdk.Job, what, try string) error {
 	case "canceled":
 		return fmt.Errorf("%s was canceled; %s", what, try)
 	default:
-		return fmt.Errorf("%s failed: %s; %s", what, job.Error, try)
+		return fmt.Errorf("%s failed: %s; %s", what, reason, try)
 	}
 }

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/term"
@@ -30,6 +28,7 @@ func runInteractive(ctx context.Context, a *app, client *ssh.Client, s *ssh.Sess
 			return fmt.Errorf("make the terminal raw: %w", err)
 		}
 		defer func() { _ = term.Restore(fd, old) }() // nothing can be done about a failure
+		defer understandEscapes()()
 		resized := followSize(fd, s)
 		defer resized()
 		input = &escapes{in: a.in, hangUp: func() {
@@ -55,9 +54,8 @@ func runInteractive(ctx context.Context, a *app, client *ssh.Client, s *ssh.Sess
 // followSize passes changes of the terminal's size on until its result is
 // called.
 func followSize(fd int, s *ssh.Session) (stop func()) {
-	changed := make(chan os.Signal, 1)
+	changed, forget := sizeChanges()
 	done := make(chan struct{})
-	signal.Notify(changed, syscall.SIGWINCH)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -72,9 +70,9 @@ func followSize(fd int, s *ssh.Session) (stop func()) {
 		}
 	})
 	return func() {
-		signal.Stop(changed)
 		close(done)
 		wg.Wait()
+		forget()
 	}
 }
 

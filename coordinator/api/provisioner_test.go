@@ -23,6 +23,7 @@ type provisioner struct {
 	stream provisionerv1.Provisioner_ConnectClient
 	jobs   chan *provisionerv1.Job
 	cancel chan *provisionerv1.Cancel
+	said   uint64 // how many lines of its job's log
 }
 
 // provision connects a provisioner until the test ends.
@@ -95,14 +96,17 @@ func (p *provisioner) job() *provisionerv1.Job {
 	}
 }
 
-// says sends lines of a job's log.
+// says sends lines of the log of its job.
 func (p *provisioner) says(j *provisionerv1.Job, stage string, texts ...string) {
 	p.t.Helper()
-	l := &provisionerv1.Log{Job: j.GetRef()}
+	l := &provisionerv1.Log{Job: j.GetRef(), First: p.said + 1}
+	p.said += uint64(len(texts))
 	for _, text := range texts {
 		l.Lines = append(l.Lines, &provisionerv1.Line{AtMs: time.Now().UnixMilli(), Stage: stage, Text: text})
 	}
-	p.up(&provisionerv1.Up{Msg: &provisionerv1.Up_Log{Log: l}})
+	if _, err := p.client.AddLog(p.t.Context(), l); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // finish ends a job.

@@ -18,23 +18,28 @@ type LogLine struct {
 	Text         string
 }
 
-// AppendLog adds lines to the log of a job's attempt. fit, which is told how
-// many bytes the log has, says which lines to keep; their Seq is not looked at.
-// ErrNotFound unless the attempt is that provisioner's.
-func (s *Store) AppendLog(ctx context.Context, jobID uuid.UUID, attempt int, provisionerID uuid.UUID, fit func(size int64) []LogLine) error {
+// AppendLog adds lines to the log of a job's attempt, in which they follow each
+// other from the one numbered first on; those that were taken already are left
+// out. fit, which is told how many bytes the log has, says which of the others to
+// keep. Their Seq is not looked at. ErrNotFound unless it is the job's last attempt.
+func (s *Store) AppendLog(ctx context.Context, at JobAttempt, first int64, lines []LogLine, fit func(size int64, lines []LogLine) []LogLine) error {
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
-		j, err := q.LockJob(ctx, jobID)
+		j, err := q.LockJob(ctx, at.ID)
 		if err != nil {
 			return err
 		}
-		if int(j.Attempt) != attempt || j.ProvisionerID.UUID != provisionerID {
+		if int(j.Attempt) != at.Attempt {
 			return ErrNotFound
 		}
-		lines := fit(j.LogBytes)
+		taken := first - 1 + int64(len(lines))
+		if j.LogAttempt == j.Attempt {
+			lines = lines[min(max(0, j.LogTaken-first+1), int64(len(lines))):]
+		}
+		lines = fit(j.LogBytes, lines)
 		if len(lines) == 0 {
 			return nil
 		}
-		p := db.InsertLogsParams{JobID: jobID}
+		p := db.InsertLogsParams{JobID: at.ID}
 		size := int64(0)
 		for i, l := range lines {
 			p.Seqs = append(p.Seqs, j.LogSeq+int64(i)+1)
@@ -47,10 +52,10 @@ func (s *Store) AppendLog(ctx context.Context, jobID uuid.UUID, attempt int, pro
 		if err := q.InsertLogs(ctx, p); err != nil {
 			return err
 		}
-		return q.AddLogBytes(ctx, db.AddLogBytesParams{ID: jobID, Lines: int64(len(lines)), Bytes: size})
+		return q.AddLogBytes(ctx, db.AddLogBytesParams{ID: at.ID, Lines: int64(len(lines)), Bytes: size, Taken: taken})
 	})
 	if err != nil {
-		return fmt.Errorf("store: log of job %s: %w", jobID, kind(err))
+		return fmt.Errorf("store: log of job %s: %w", at.ID, kind(err))
 	}
 	return nil
 }

@@ -190,6 +190,23 @@ func (s *Service) Planned(ctx context.Context, r *provisionerv1.PlanReport) (*pr
 	return &provisionerv1.Acknowledged{}, nil
 }
 
+// AddLog adds lines to a job's log.
+func (s *Service) AddLog(ctx context.Context, l *provisionerv1.Log) (*provisionerv1.Acknowledged, error) {
+	_, at, err := s.own(ctx, l.GetJob())
+	if err != nil {
+		return nil, s.answer(err)
+	}
+	lines, err := linesFrom(l)
+	if err != nil {
+		return nil, s.answer(err)
+	}
+	if err := s.store.AppendLog(ctx, at, int64(l.GetFirst()), lines, fitLog); err != nil {
+		return nil, s.answer(err)
+	}
+	s.changes.notify(at.ID)
+	return &provisionerv1.Acknowledged{}, nil
+}
+
 // Finish ends an attempt.
 func (s *Service) Finish(ctx context.Context, r *provisionerv1.Result) (*provisionerv1.Acknowledged, error) {
 	j, at, err := s.own(ctx, r.GetJob())

@@ -234,6 +234,16 @@ func (p *provisioner) load(ref *provisionerv1.JobRef) (string, error) {
 	}
 }
 
+// says sends lines of a job's log, from the one numbered first on.
+func (p *provisioner) says(ref *provisionerv1.JobRef, first uint64, texts ...string) error {
+	l := &provisionerv1.Log{Job: ref, First: first}
+	for _, x := range texts {
+		l.Lines = append(l.Lines, &provisionerv1.Line{AtMs: 1, Stage: "apply", Text: x})
+	}
+	_, err := p.client.AddLog(p.t.Context(), l)
+	return err
+}
+
 func (p *provisioner) finish(ref *provisionerv1.JobRef, status provisionerv1.Result_Status, why string) error {
 	_, err := p.client.Finish(p.t.Context(), &provisionerv1.Result{Job: ref, Status: status, Error: why})
 	return err

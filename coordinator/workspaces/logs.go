@@ -2,7 +2,6 @@ package workspaces
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -47,12 +46,15 @@ func fitLog(size int64, lines []store.LogLine) []store.LogLine {
 // linesFrom reads lines as a provisioner sent them.
 func linesFrom(l *provisionerv1.Log) ([]store.LogLine, error) {
 	if n := len(l.GetLines()); n > maxBatch {
-		return nil, fmt.Errorf("%d lines of log, at most %d are allowed", n, maxBatch)
+		return nil, badInput("%d lines of log, at most %d are allowed", n, maxBatch)
+	}
+	if l.GetFirst() == 0 || l.GetFirst() > 1<<40 {
+		return nil, badInput("lines of log from number %d on; the first is 1", l.GetFirst())
 	}
 	lines := make([]store.LogLine, 0, len(l.GetLines()))
 	for _, in := range l.GetLines() {
 		if len(in.GetText()) > maxLine || len(in.GetStage()) > 64 {
-			return nil, fmt.Errorf("a line of log of %d bytes, at most %d are allowed", len(in.GetText()), maxLine)
+			return nil, badInput("a line of log of %d bytes, at most %d are allowed", len(in.GetText()), maxLine)
 		}
 		lines = append(lines, store.LogLine{
 			At: time.UnixMilli(in.GetAtMs()), Stage: noNUL(in.GetStage()), Text: noNUL(in.GetText()),

@@ -308,6 +308,7 @@ func TestProvisionerSeesItsOwnJobsOnly(t *testing.T) {
 		"save":    {save, codes.NotFound},
 		"planned": {eve.planned(ref), codes.NotFound},
 		"finish":  {eve.finish(ref, provisionerv1.Result_SUCCEEDED, ""), codes.NotFound},
+		"log":     {eve.says(ref, 1, "forged"), codes.NotFound},
 
 		"load of an earlier attempt":    {oldLoad, codes.FailedPrecondition},
 		"planned of an earlier attempt": {p.planned(old), codes.FailedPrecondition},
@@ -317,7 +318,6 @@ func TestProvisionerSeesItsOwnJobsOnly(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, c.err, c.want)
 		}
 	}
-	eve.up(&provisionerv1.Up{Msg: &provisionerv1.Up_Log{Log: &provisionerv1.Log{Job: ref, Lines: []*provisionerv1.Line{{Text: "forged"}}}}})
 	eve.up(&provisionerv1.Up{Msg: &provisionerv1.Up_Heartbeat{Heartbeat: &provisionerv1.Heartbeat{Jobs: []*provisionerv1.JobRef{ref}}}})
 	if c := eve.cancel(); !c.GetForce() {
 		t.Errorf("for running another's job it is told %v", c)
@@ -378,6 +378,30 @@ func TestCancelInterruptsThenForces(t *testing.T) {
 	}
 }
 
+func TestLinesThatAreSentAgainAreKeptOnce(t *testing.T) {
+	l := newLab(t, Config{})
+	p := l.join("host", "built-in")
+	l.workspace(l.template(p), "dev")
+	ref := p.job().GetRef()
+	must(t, p.says(ref, 1, "a", "b"))
+	must(t, p.says(ref, 1, "a", "b")) // the answer was lost
+	must(t, p.says(ref, 2, "b", "c"))
+	must(t, p.says(ref, 1, "a"))
+	must(t, p.says(ref, 4, "d"))
+	lines, err := l.Log(t.Context(), uuid.MustParse(ref.GetId()), 0)
+	must(t, err)
+	var got string
+	for _, line := range lines {
+		got += line.Text
+	}
+	if got != "abcd" {
+		t.Errorf("the log is %q", got)
+	}
+	if err := p.says(ref, 0, "x"); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("lines without a number: %v", err)
+	}
+}
+
 func TestLogIsFollowedByManyAndBounded(t *testing.T) {
 	l := newLab(t, Config{})
 	p := l.join("host", "built-in")
@@ -385,12 +409,10 @@ func TestLogIsFollowedByManyAndBounded(t *testing.T) {
 	b, err := l.LastBuild(t.Context(), w.ID)
 	must(t, err)
 	ref := p.job().GetRef()
+	said := 0
 	say := func(texts ...string) {
-		var lines []*provisionerv1.Line
-		for _, x := range texts {
-			lines = append(lines, &provisionerv1.Line{AtMs: 1, Stage: "apply", Text: x})
-		}
-		p.up(&provisionerv1.Up{Msg: &provisionerv1.Up_Log{Log: &provisionerv1.Log{Job: ref, Lines: lines}}})
+		must(t, p.says(ref, uint64(said)+1, texts...))
+		said += len(texts)
 	}
 	say("first")
 	var wg sync.WaitGroup

@@ -58,21 +58,6 @@ func (s *Service) onUp(ctx context.Context, sess *session, up *provisionerv1.Up)
 		for _, j := range stale {
 			sess.cancelJob(j, true)
 		}
-	case *provisionerv1.Up_Log:
-		job, err := attemptFrom(m.Log.GetJob())
-		if err != nil {
-			return err
-		}
-		lines, err := linesFrom(m.Log)
-		if err != nil {
-			return err
-		}
-		err = s.store.AppendLog(ctx, job.ID, job.Attempt, sess.who.ID, func(size int64) []store.LogLine { return fitLog(size, lines) })
-		if err != nil {
-			s.log.Debug("lines of log are lost", "job", job.ID, "lines", len(lines), "err", err)
-			return nil
-		}
-		s.changes.notify(job.ID)
 	case *provisionerv1.Up_Hello:
 		return errors.New("hello came twice")
 	}

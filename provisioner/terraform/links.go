@@ -22,8 +22,15 @@ type links struct {
 // readLinks reads the configuration in dir, with the modules that init found,
 // as data names them. What is wrong with it is for Terraform to say, and has been.
 func readLinks(dir, data string) *links {
+	return linksOf(configuration{root: dir, modules: readModules(data)}, (*scope).resolve)
+}
+
+// linksOf reads a configuration, in which resolve says what a reference stands for.
+func linksOf(c configuration, resolve func(*scope, string) []reference) *links {
 	l := &links{refers: make(map[string][]string), ephemeral: make(map[string]bool)}
-	l.module(configuration{root: dir, modules: readModules(data)}, "", "", false)
+	if root := c.scope("", "", nil); root != nil {
+		l.module(root, resolve, false)
+	}
 	return l
 }
 
@@ -62,25 +69,29 @@ func (c configuration) dir(key string) (string, bool) {
 	return filepath.Join(c.root, m.Dir), ok
 }
 
-func (l *links) module(c configuration, key, prefix string, ephemeral bool) {
-	dir, ok := c.dir(key)
-	if !ok {
-		return
+func (l *links) module(s *scope, resolve func(*scope, string) []reference, ephemeral bool) {
+	resolved := func(refs []string) (all []reference) {
+		for _, ref := range refs {
+			all = append(all, resolve(s, ref)...)
+		}
+		return all
 	}
-	for name, b := range readBlocks(dir) {
-		address := prefix + name
-		ephemeral := ephemeral || countsStarts(b["count"]) || countsStarts(b["for_each"])
+	for name, b := range s.blocks {
+		ephemeral := ephemeral || countsStarts(resolved(b["count"])) || countsStarts(resolved(b["for_each"]))
 		if call, ok := strings.CutPrefix(name, "module."); ok {
-			l.module(c, strings.TrimPrefix(key+"."+call, "."), address+".", ephemeral)
+			if inner := s.enter(call); inner != nil {
+				l.module(inner, resolve, ephemeral)
+			}
 			continue
 		}
+		address := s.prefix + name
 		l.ephemeral[address] = ephemeral
 		for argument, refs := range b {
 			if slices.Contains(meta, argument) {
 				continue
 			}
-			for _, ref := range refs {
-				l.refers[address] = append(l.refers[address], prefix+resourceOf(ref))
+			for _, ref := range resolved(refs) {
+				l.refers[address] = append(l.refers[address], ref.prefix+resourceOf(ref.name))
 			}
 		}
 		slices.Sort(l.refers[address])
@@ -90,10 +101,10 @@ func (l *links) module(c configuration, key, prefix string, ephemeral bool) {
 
 // countsStarts reports whether how many there are depends on whether the
 // workspace runs.
-func countsStarts(refs []string) bool {
-	return slices.ContainsFunc(refs, func(ref string) bool {
-		return strings.HasPrefix(ref, "data.adit_workspace.") &&
-			(strings.HasSuffix(ref, ".start_count") || strings.HasSuffix(ref, ".transition"))
+func countsStarts(refs []reference) bool {
+	return slices.ContainsFunc(refs, func(ref reference) bool {
+		return strings.HasPrefix(ref.name, "data.adit_workspace.") &&
+			(strings.HasSuffix(ref.name, ".start_count") || strings.HasSuffix(ref.name, ".transition"))
 	})
 }
 
@@ -110,13 +121,16 @@ var aside = []string{"connection", "lifecycle", "provisioner"}
 var moduleSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "resource", LabelNames: []string{"type", "name"}},
 	{Type: "module", LabelNames: []string{"name"}},
+	{Type: "locals"},
+	{Type: "output", LabelNames: []string{"name"}},
 }}
 
-// readBlocks reads a module's resources and calls by address within it. Files
-// that override come last, and what they have wins.
-func readBlocks(dir string) map[string]block {
+// readBlocks reads a module's resources and calls by address within it, and apart
+// from them its values: "locals", and "output." with a name. Files that override
+// come last, and what they have wins.
+func readBlocks(dir string) (blocks, values map[string]block) {
 	parser := hclparse.NewParser()
-	blocks := make(map[string]block)
+	blocks, values = make(map[string]block), make(map[string]block)
 	for _, path := range configFiles(dir) {
 		parse := parser.ParseHCLFile
 		if strings.HasSuffix(path, ".json") {
@@ -128,19 +142,24 @@ func readBlocks(dir string) map[string]block {
 		}
 		content, _, _ := file.Body.PartialContent(moduleSchema)
 		for _, b := range content.Blocks {
-			address := strings.Join(b.Labels, ".")
-			if b.Type == "module" {
+			address, into := strings.Join(b.Labels, "."), blocks
+			switch b.Type {
+			case "module":
 				address = "module." + address
+			case "locals":
+				address, into = "locals", values
+			case "output":
+				address, into = "output."+address, values
 			}
-			if blocks[address] == nil {
-				blocks[address] = make(block)
+			if into[address] == nil {
+				into[address] = make(block)
 			}
 			for name, refs := range readBody(b.Body) {
-				blocks[address][name] = refs
+				into[address][name] = refs
 			}
 		}
 	}
-	return blocks
+	return blocks, values
 }
 
 // configFiles are a module's files in the order in which Terraform reads them.

@@ -98,6 +98,8 @@ func (o *output) message(line []byte) {
 		return
 	}
 	switch m.Type {
+	case "outputs":
+		return // how many there are; nobody asked
 	case "apply_start":
 		if m.Hook.Action != "read" {
 			o.underway[m.Hook.Resource.Addr] = true
@@ -111,7 +113,7 @@ func (o *output) message(line []byte) {
 		level = provisionerv1.Line_ERROR
 	case m.Level == "warn":
 		level = provisionerv1.Line_WARN
-	case m.Type == "version", m.Type == "log", m.Type == "refresh_start", m.Type == "refresh_complete", m.Type == "outputs", m.Type == "init_output":
+	case m.Type == "version", m.Type == "log", m.Type == "refresh_start", m.Type == "refresh_complete", m.Type == "init_output":
 		level = provisionerv1.Line_DEBUG
 	}
 	o.tell(m.At, level, m.Text)

@@ -42,7 +42,7 @@ select * from jobs where status = 'running' order by started_at;
 select now()::timestamptz;
 
 -- name: AddLogBytes :exec
-update jobs set log_seq = log_seq + @lines, log_bytes = log_bytes + @bytes where id = @id;
+update jobs set log_seq = log_seq + @lines, log_bytes = log_bytes + @bytes, log_attempt = attempt, log_taken = @taken where id = @id;
 
 -- name: InsertLogs :exec
 insert into job_logs (job_id, seq, at, stage, level, line)

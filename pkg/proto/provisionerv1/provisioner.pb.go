@@ -9,8 +9,7 @@
 //
 // One Connect stream is one session of a provisioner. The provisioner speaks
 // first (hello); from then on the coordinator hands it jobs, as many at once as
-// it has slots for, and the provisioner reports each of them by heartbeat and
-// log. What needs an answer is a call of its own on the same connection. Every
+// it has slots for, and the provisioner reports each of them by heartbeat. What needs an answer is a call of its own on the same connection. Every
 // message about a job carries its attempt: what belongs to an earlier one is
 // refused, except for a state, which is never thrown away.
 
@@ -187,7 +186,6 @@ type Up struct {
 	//
 	//	*Up_Hello
 	//	*Up_Heartbeat
-	//	*Up_Log
 	//	*Up_Bye
 	Msg           isUp_Msg `protobuf_oneof:"msg"`
 	unknownFields protoimpl.UnknownFields
@@ -249,15 +247,6 @@ func (x *Up) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
-func (x *Up) GetLog() *Log {
-	if x != nil {
-		if x, ok := x.Msg.(*Up_Log); ok {
-			return x.Log
-		}
-	}
-	return nil
-}
-
 func (x *Up) GetBye() *Bye {
 	if x != nil {
 		if x, ok := x.Msg.(*Up_Bye); ok {
@@ -279,10 +268,6 @@ type Up_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,2,opt,name=heartbeat,proto3,oneof"`
 }
 
-type Up_Log struct {
-	Log *Log `protobuf:"bytes,3,opt,name=log,proto3,oneof"`
-}
-
 type Up_Bye struct {
 	Bye *Bye `protobuf:"bytes,4,opt,name=bye,proto3,oneof"`
 }
@@ -290,8 +275,6 @@ type Up_Bye struct {
 func (*Up_Hello) isUp_Msg() {}
 
 func (*Up_Heartbeat) isUp_Msg() {}
-
-func (*Up_Log) isUp_Msg() {}
 
 func (*Up_Bye) isUp_Msg() {}
 
@@ -483,7 +466,9 @@ type Log struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Job   *JobRef                `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
 	// At most 256 lines.
-	Lines         []*Line `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
+	Lines []*Line `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
+	// Number of the first of them in the attempt's log, from 1 on.
+	First         uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -530,6 +515,13 @@ func (x *Log) GetLines() []*Line {
 		return x.Lines
 	}
 	return nil
+}
+
+func (x *Log) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
 }
 
 type Line struct {
@@ -2594,13 +2586,12 @@ var File_provisionerv1_provisioner_proto protoreflect.FileDescriptor
 
 const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\n" +
-	"\x1fprovisionerv1/provisioner.proto\x12\x13adit.provisioner.v1\"\xdb\x01\n" +
+	"\x1fprovisionerv1/provisioner.proto\x12\x13adit.provisioner.v1\"\xb3\x01\n" +
 	"\x02Up\x122\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1a.adit.provisioner.v1.HelloH\x00R\x05hello\x12>\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x1e.adit.provisioner.v1.HeartbeatH\x00R\theartbeat\x12,\n" +
-	"\x03log\x18\x03 \x01(\v2\x18.adit.provisioner.v1.LogH\x00R\x03log\x12,\n" +
 	"\x03bye\x18\x04 \x01(\v2\x18.adit.provisioner.v1.ByeH\x00R\x03byeB\x05\n" +
-	"\x03msg\"\xb8\x02\n" +
+	"\x03msgJ\x04\b\x03\x10\x04\"\xb8\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -2614,10 +2605,11 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"<\n" +
 	"\tHeartbeat\x12/\n" +
 	"\x04jobs\x18\x01 \x03(\v2\x1b.adit.provisioner.v1.JobRefR\x04jobs\"\x05\n" +
-	"\x03Bye\"e\n" +
+	"\x03Bye\"{\n" +
 	"\x03Log\x12-\n" +
 	"\x03job\x18\x01 \x01(\v2\x1b.adit.provisioner.v1.JobRefR\x03job\x12/\n" +
-	"\x05lines\x18\x02 \x03(\v2\x19.adit.provisioner.v1.LineR\x05lines\"\xaf\x01\n" +
+	"\x05lines\x18\x02 \x03(\v2\x19.adit.provisioner.v1.LineR\x05lines\x12\x14\n" +
+	"\x05first\x18\x03 \x01(\x04R\x05first\"\xaf\x01\n" +
 	"\x04Line\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x14\n" +
 	"\x05stage\x18\x02 \x01(\tR\x05stage\x125\n" +
@@ -2811,13 +2803,14 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\x05START\x10\x00\x12\b\n" +
 	"\x04STOP\x10\x01\x12\n" +
 	"\n" +
-	"\x06DELETE\x10\x022\xc3\x03\n" +
+	"\x06DELETE\x10\x022\x8a\x04\n" +
 	"\vProvisioner\x12A\n" +
 	"\aConnect\x12\x17.adit.provisioner.v1.Up\x1a\x19.adit.provisioner.v1.Down(\x010\x01\x12D\n" +
 	"\aArchive\x12\x1b.adit.provisioner.v1.JobRef\x1a\x1a.adit.provisioner.v1.Chunk0\x01\x12F\n" +
 	"\tLoadState\x12\x1b.adit.provisioner.v1.JobRef\x1a\x1a.adit.provisioner.v1.Chunk0\x01\x12J\n" +
 	"\tSaveState\x12\x1f.adit.provisioner.v1.StateChunk\x1a\x1a.adit.provisioner.v1.Saved(\x01\x12M\n" +
-	"\aPlanned\x12\x1f.adit.provisioner.v1.PlanReport\x1a!.adit.provisioner.v1.Acknowledged\x12H\n" +
+	"\aPlanned\x12\x1f.adit.provisioner.v1.PlanReport\x1a!.adit.provisioner.v1.Acknowledged\x12E\n" +
+	"\x06AddLog\x12\x18.adit.provisioner.v1.Log\x1a!.adit.provisioner.v1.Acknowledged\x12H\n" +
 	"\x06Finish\x12\x1b.adit.provisioner.v1.Result\x1a!.adit.provisioner.v1.AcknowledgedB2Z0github.com/aditmesh/adit/pkg/proto/provisionerv1b\x06proto3"
 
 var (
@@ -2879,64 +2872,65 @@ var file_provisionerv1_provisioner_proto_goTypes = []any{
 var file_provisionerv1_provisioner_proto_depIdxs = []int32{
 	4,  // 0: adit.provisioner.v1.Up.hello:type_name -> adit.provisioner.v1.Hello
 	5,  // 1: adit.provisioner.v1.Up.heartbeat:type_name -> adit.provisioner.v1.Heartbeat
-	7,  // 2: adit.provisioner.v1.Up.log:type_name -> adit.provisioner.v1.Log
-	6,  // 3: adit.provisioner.v1.Up.bye:type_name -> adit.provisioner.v1.Bye
-	35, // 4: adit.provisioner.v1.Hello.tags:type_name -> adit.provisioner.v1.Hello.TagsEntry
-	11, // 5: adit.provisioner.v1.Hello.jobs:type_name -> adit.provisioner.v1.JobRef
-	11, // 6: adit.provisioner.v1.Heartbeat.jobs:type_name -> adit.provisioner.v1.JobRef
-	11, // 7: adit.provisioner.v1.Log.job:type_name -> adit.provisioner.v1.JobRef
-	8,  // 8: adit.provisioner.v1.Log.lines:type_name -> adit.provisioner.v1.Line
-	1,  // 9: adit.provisioner.v1.Line.level:type_name -> adit.provisioner.v1.Line.Level
-	10, // 10: adit.provisioner.v1.Down.welcome:type_name -> adit.provisioner.v1.Welcome
-	12, // 11: adit.provisioner.v1.Down.job:type_name -> adit.provisioner.v1.Job
-	15, // 12: adit.provisioner.v1.Down.cancel:type_name -> adit.provisioner.v1.Cancel
-	16, // 13: adit.provisioner.v1.Down.error:type_name -> adit.provisioner.v1.Error
-	11, // 14: adit.provisioner.v1.Job.ref:type_name -> adit.provisioner.v1.JobRef
-	36, // 15: adit.provisioner.v1.Job.variables:type_name -> adit.provisioner.v1.Job.VariablesEntry
-	13, // 16: adit.provisioner.v1.Job.import:type_name -> adit.provisioner.v1.Import
-	14, // 17: adit.provisioner.v1.Job.build:type_name -> adit.provisioner.v1.Build
-	0,  // 18: adit.provisioner.v1.Build.transition:type_name -> adit.provisioner.v1.Transition
-	37, // 19: adit.provisioner.v1.Build.parameters:type_name -> adit.provisioner.v1.Build.ParametersEntry
-	11, // 20: adit.provisioner.v1.Cancel.job:type_name -> adit.provisioner.v1.JobRef
-	19, // 21: adit.provisioner.v1.StateChunk.head:type_name -> adit.provisioner.v1.StateHead
-	11, // 22: adit.provisioner.v1.StateHead.job:type_name -> adit.provisioner.v1.JobRef
-	11, // 23: adit.provisioner.v1.PlanReport.job:type_name -> adit.provisioner.v1.JobRef
-	29, // 24: adit.provisioner.v1.PlanReport.resources:type_name -> adit.provisioner.v1.Resource
-	31, // 25: adit.provisioner.v1.PlanReport.agents:type_name -> adit.provisioner.v1.Agent
-	11, // 26: adit.provisioner.v1.Result.job:type_name -> adit.provisioner.v1.JobRef
-	2,  // 27: adit.provisioner.v1.Result.status:type_name -> adit.provisioner.v1.Result.Status
-	24, // 28: adit.provisioner.v1.Result.problems:type_name -> adit.provisioner.v1.Problem
-	25, // 29: adit.provisioner.v1.Result.template:type_name -> adit.provisioner.v1.Template
-	29, // 30: adit.provisioner.v1.Result.resources:type_name -> adit.provisioner.v1.Resource
-	31, // 31: adit.provisioner.v1.Result.agents:type_name -> adit.provisioner.v1.Agent
-	26, // 32: adit.provisioner.v1.Template.parameters:type_name -> adit.provisioner.v1.Parameter
-	28, // 33: adit.provisioner.v1.Template.variables:type_name -> adit.provisioner.v1.Variable
-	29, // 34: adit.provisioner.v1.Template.resources:type_name -> adit.provisioner.v1.Resource
-	31, // 35: adit.provisioner.v1.Template.agents:type_name -> adit.provisioner.v1.Agent
-	38, // 36: adit.provisioner.v1.Template.required_providers:type_name -> adit.provisioner.v1.Template.RequiredProvidersEntry
-	27, // 37: adit.provisioner.v1.Parameter.options:type_name -> adit.provisioner.v1.Option
-	30, // 38: adit.provisioner.v1.Resource.metadata:type_name -> adit.provisioner.v1.Metadata
-	39, // 39: adit.provisioner.v1.Agent.env:type_name -> adit.provisioner.v1.Agent.EnvEntry
-	32, // 40: adit.provisioner.v1.Agent.scripts:type_name -> adit.provisioner.v1.Script
-	33, // 41: adit.provisioner.v1.Agent.apps:type_name -> adit.provisioner.v1.App
-	34, // 42: adit.provisioner.v1.Agent.metadata:type_name -> adit.provisioner.v1.AgentMetadata
-	3,  // 43: adit.provisioner.v1.Provisioner.Connect:input_type -> adit.provisioner.v1.Up
-	11, // 44: adit.provisioner.v1.Provisioner.Archive:input_type -> adit.provisioner.v1.JobRef
-	11, // 45: adit.provisioner.v1.Provisioner.LoadState:input_type -> adit.provisioner.v1.JobRef
-	18, // 46: adit.provisioner.v1.Provisioner.SaveState:input_type -> adit.provisioner.v1.StateChunk
-	22, // 47: adit.provisioner.v1.Provisioner.Planned:input_type -> adit.provisioner.v1.PlanReport
+	6,  // 2: adit.provisioner.v1.Up.bye:type_name -> adit.provisioner.v1.Bye
+	35, // 3: adit.provisioner.v1.Hello.tags:type_name -> adit.provisioner.v1.Hello.TagsEntry
+	11, // 4: adit.provisioner.v1.Hello.jobs:type_name -> adit.provisioner.v1.JobRef
+	11, // 5: adit.provisioner.v1.Heartbeat.jobs:type_name -> adit.provisioner.v1.JobRef
+	11, // 6: adit.provisioner.v1.Log.job:type_name -> adit.provisioner.v1.JobRef
+	8,  // 7: adit.provisioner.v1.Log.lines:type_name -> adit.provisioner.v1.Line
+	1,  // 8: adit.provisioner.v1.Line.level:type_name -> adit.provisioner.v1.Line.Level
+	10, // 9: adit.provisioner.v1.Down.welcome:type_name -> adit.provisioner.v1.Welcome
+	12, // 10: adit.provisioner.v1.Down.job:type_name -> adit.provisioner.v1.Job
+	15, // 11: adit.provisioner.v1.Down.cancel:type_name -> adit.provisioner.v1.Cancel
+	16, // 12: adit.provisioner.v1.Down.error:type_name -> adit.provisioner.v1.Error
+	11, // 13: adit.provisioner.v1.Job.ref:type_name -> adit.provisioner.v1.JobRef
+	36, // 14: adit.provisioner.v1.Job.variables:type_name -> adit.provisioner.v1.Job.VariablesEntry
+	13, // 15: adit.provisioner.v1.Job.import:type_name -> adit.provisioner.v1.Import
+	14, // 16: adit.provisioner.v1.Job.build:type_name -> adit.provisioner.v1.Build
+	0,  // 17: adit.provisioner.v1.Build.transition:type_name -> adit.provisioner.v1.Transition
+	37, // 18: adit.provisioner.v1.Build.parameters:type_name -> adit.provisioner.v1.Build.ParametersEntry
+	11, // 19: adit.provisioner.v1.Cancel.job:type_name -> adit.provisioner.v1.JobRef
+	19, // 20: adit.provisioner.v1.StateChunk.head:type_name -> adit.provisioner.v1.StateHead
+	11, // 21: adit.provisioner.v1.StateHead.job:type_name -> adit.provisioner.v1.JobRef
+	11, // 22: adit.provisioner.v1.PlanReport.job:type_name -> adit.provisioner.v1.JobRef
+	29, // 23: adit.provisioner.v1.PlanReport.resources:type_name -> adit.provisioner.v1.Resource
+	31, // 24: adit.provisioner.v1.PlanReport.agents:type_name -> adit.provisioner.v1.Agent
+	11, // 25: adit.provisioner.v1.Result.job:type_name -> adit.provisioner.v1.JobRef
+	2,  // 26: adit.provisioner.v1.Result.status:type_name -> adit.provisioner.v1.Result.Status
+	24, // 27: adit.provisioner.v1.Result.problems:type_name -> adit.provisioner.v1.Problem
+	25, // 28: adit.provisioner.v1.Result.template:type_name -> adit.provisioner.v1.Template
+	29, // 29: adit.provisioner.v1.Result.resources:type_name -> adit.provisioner.v1.Resource
+	31, // 30: adit.provisioner.v1.Result.agents:type_name -> adit.provisioner.v1.Agent
+	26, // 31: adit.provisioner.v1.Template.parameters:type_name -> adit.provisioner.v1.Parameter
+	28, // 32: adit.provisioner.v1.Template.variables:type_name -> adit.provisioner.v1.Variable
+	29, // 33: adit.provisioner.v1.Template.resources:type_name -> adit.provisioner.v1.Resource
+	31, // 34: adit.provisioner.v1.Template.agents:type_name -> adit.provisioner.v1.Agent
+	38, // 35: adit.provisioner.v1.Template.required_providers:type_name -> adit.provisioner.v1.Template.RequiredProvidersEntry
+	27, // 36: adit.provisioner.v1.Parameter.options:type_name -> adit.provisioner.v1.Option
+	30, // 37: adit.provisioner.v1.Resource.metadata:type_name -> adit.provisioner.v1.Metadata
+	39, // 38: adit.provisioner.v1.Agent.env:type_name -> adit.provisioner.v1.Agent.EnvEntry
+	32, // 39: adit.provisioner.v1.Agent.scripts:type_name -> adit.provisioner.v1.Script
+	33, // 40: adit.provisioner.v1.Agent.apps:type_name -> adit.provisioner.v1.App
+	34, // 41: adit.provisioner.v1.Agent.metadata:type_name -> adit.provisioner.v1.AgentMetadata
+	3,  // 42: adit.provisioner.v1.Provisioner.Connect:input_type -> adit.provisioner.v1.Up
+	11, // 43: adit.provisioner.v1.Provisioner.Archive:input_type -> adit.provisioner.v1.JobRef
+	11, // 44: adit.provisioner.v1.Provisioner.LoadState:input_type -> adit.provisioner.v1.JobRef
+	18, // 45: adit.provisioner.v1.Provisioner.SaveState:input_type -> adit.provisioner.v1.StateChunk
+	22, // 46: adit.provisioner.v1.Provisioner.Planned:input_type -> adit.provisioner.v1.PlanReport
+	7,  // 47: adit.provisioner.v1.Provisioner.AddLog:input_type -> adit.provisioner.v1.Log
 	23, // 48: adit.provisioner.v1.Provisioner.Finish:input_type -> adit.provisioner.v1.Result
 	9,  // 49: adit.provisioner.v1.Provisioner.Connect:output_type -> adit.provisioner.v1.Down
 	17, // 50: adit.provisioner.v1.Provisioner.Archive:output_type -> adit.provisioner.v1.Chunk
 	17, // 51: adit.provisioner.v1.Provisioner.LoadState:output_type -> adit.provisioner.v1.Chunk
 	20, // 52: adit.provisioner.v1.Provisioner.SaveState:output_type -> adit.provisioner.v1.Saved
 	21, // 53: adit.provisioner.v1.Provisioner.Planned:output_type -> adit.provisioner.v1.Acknowledged
-	21, // 54: adit.provisioner.v1.Provisioner.Finish:output_type -> adit.provisioner.v1.Acknowledged
-	49, // [49:55] is the sub-list for method output_type
-	43, // [43:49] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	21, // 54: adit.provisioner.v1.Provisioner.AddLog:output_type -> adit.provisioner.v1.Acknowledged
+	21, // 55: adit.provisioner.v1.Provisioner.Finish:output_type -> adit.provisioner.v1.Acknowledged
+	49, // [49:56] is the sub-list for method output_type
+	42, // [42:49] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_provisionerv1_provisioner_proto_init() }
@@ -2947,7 +2941,6 @@ func file_provisionerv1_provisioner_proto_init() {
 	file_provisionerv1_provisioner_proto_msgTypes[0].OneofWrappers = []any{
 		(*Up_Hello)(nil),
 		(*Up_Heartbeat)(nil),
-		(*Up_Log)(nil),
 		(*Up_Bye)(nil),
 	}
 	file_provisionerv1_provisioner_proto_msgTypes[6].OneofWrappers = []any{

@@ -9,8 +9,7 @@
 //
 // One Connect stream is one session of a provisioner. The provisioner speaks
 // first (hello); from then on the coordinator hands it jobs, as many at once as
-// it has slots for, and the provisioner reports each of them by heartbeat and
-// log. What needs an answer is a call of its own on the same connection. Every
+// it has slots for, and the provisioner reports each of them by heartbeat. What needs an answer is a call of its own on the same connection. Every
 // message about a job carries its attempt: what belongs to an earlier one is
 // refused, except for a state, which is never thrown away.
 
@@ -34,6 +33,7 @@ const (
 	Provisioner_LoadState_FullMethodName = "/adit.provisioner.v1.Provisioner/LoadState"
 	Provisioner_SaveState_FullMethodName = "/adit.provisioner.v1.Provisioner/SaveState"
 	Provisioner_Planned_FullMethodName   = "/adit.provisioner.v1.Provisioner/Planned"
+	Provisioner_AddLog_FullMethodName    = "/adit.provisioner.v1.Provisioner/AddLog"
 	Provisioner_Finish_FullMethodName    = "/adit.provisioner.v1.Provisioner/Finish"
 )
 
@@ -53,6 +53,9 @@ type ProvisionerClient interface {
 	// done. Nothing may be changed before the answer: until then the job may be
 	// given to another. The coordinator has registered the agents when it answers.
 	Planned(ctx context.Context, in *PlanReport, opts ...grpc.CallOption) (*Acknowledged, error)
+	// AddLog adds lines to a job's log. The provisioner repeats it until it is
+	// answered: lines that were taken already are left out.
+	AddLog(ctx context.Context, in *Log, opts ...grpc.CallOption) (*Acknowledged, error)
 	// Finish ends an attempt. The provisioner repeats it until it is answered.
 	Finish(ctx context.Context, in *Result, opts ...grpc.CallOption) (*Acknowledged, error)
 }
@@ -139,6 +142,16 @@ func (c *provisionerClient) Planned(ctx context.Context, in *PlanReport, opts ..
 	return out, nil
 }
 
+func (c *provisionerClient) AddLog(ctx context.Context, in *Log, opts ...grpc.CallOption) (*Acknowledged, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Acknowledged)
+	err := c.cc.Invoke(ctx, Provisioner_AddLog_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *provisionerClient) Finish(ctx context.Context, in *Result, opts ...grpc.CallOption) (*Acknowledged, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Acknowledged)
@@ -165,6 +178,9 @@ type ProvisionerServer interface {
 	// done. Nothing may be changed before the answer: until then the job may be
 	// given to another. The coordinator has registered the agents when it answers.
 	Planned(context.Context, *PlanReport) (*Acknowledged, error)
+	// AddLog adds lines to a job's log. The provisioner repeats it until it is
+	// answered: lines that were taken already are left out.
+	AddLog(context.Context, *Log) (*Acknowledged, error)
 	// Finish ends an attempt. The provisioner repeats it until it is answered.
 	Finish(context.Context, *Result) (*Acknowledged, error)
 	mustEmbedUnimplementedProvisionerServer()
@@ -191,6 +207,9 @@ func (UnimplementedProvisionerServer) SaveState(grpc.ClientStreamingServer[State
 }
 func (UnimplementedProvisionerServer) Planned(context.Context, *PlanReport) (*Acknowledged, error) {
 	return nil, status.Error(codes.Unimplemented, "method Planned not implemented")
+}
+func (UnimplementedProvisionerServer) AddLog(context.Context, *Log) (*Acknowledged, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddLog not implemented")
 }
 func (UnimplementedProvisionerServer) Finish(context.Context, *Result) (*Acknowledged, error) {
 	return nil, status.Error(codes.Unimplemented, "method Finish not implemented")
@@ -270,6 +289,24 @@ func _Provisioner_Planned_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Provisioner_AddLog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Log)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProvisionerServer).AddLog(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Provisioner_AddLog_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProvisionerServer).AddLog(ctx, req.(*Log))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Provisioner_Finish_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(Result)
 	if err := dec(in); err != nil {
@@ -298,6 +335,10 @@ var Provisioner_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Planned",
 			Handler:    _Provisioner_Planned_Handler,
+		},
+		{
+			MethodName: "AddLog",
+			Handler:    _Provisioner_AddLog_Handler,
 		},
 		{
 			MethodName: "Finish",

@@ -37,7 +37,7 @@ func (q *Queries) Build(ctx context.Context, id uuid.UUID) (Build, error) {
 }
 
 const buildByNumber = `-- name: BuildByNumber :one
-select b.id, b.workspace_id, b.number, b.transition, b.template_version_id, b.parameters, b.initiator_id, b.reason, b.agent_secret, b.resources, b.created_at, b.finished_at, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, u.username as initiator, v.number as version_number
+select b.id, b.workspace_id, b.number, b.transition, b.template_version_id, b.parameters, b.initiator_id, b.reason, b.agent_secret, b.resources, b.created_at, b.finished_at, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, j.log_attempt, j.log_taken, u.username as initiator, v.number as version_number
 from builds b
 join jobs j on j.build_id = b.id
 join users u on u.id = b.initiator_id
@@ -91,6 +91,8 @@ func (q *Queries) BuildByNumber(ctx context.Context, arg BuildByNumberParams) (B
 		&i.Job.CreatedAt,
 		&i.Job.StartedAt,
 		&i.Job.FinishedAt,
+		&i.Job.LogAttempt,
+		&i.Job.LogTaken,
 		&i.Initiator,
 		&i.VersionNumber,
 	)
@@ -155,7 +157,7 @@ func (q *Queries) BuildWork(ctx context.Context, id uuid.UUID) (BuildWorkRow, er
 }
 
 const buildsOfWorkspace = `-- name: BuildsOfWorkspace :many
-select b.id, b.workspace_id, b.number, b.transition, b.template_version_id, b.parameters, b.initiator_id, b.reason, b.agent_secret, b.resources, b.created_at, b.finished_at, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, u.username as initiator, v.number as version_number
+select b.id, b.workspace_id, b.number, b.transition, b.template_version_id, b.parameters, b.initiator_id, b.reason, b.agent_secret, b.resources, b.created_at, b.finished_at, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, j.log_attempt, j.log_taken, u.username as initiator, v.number as version_number
 from builds b
 join jobs j on j.build_id = b.id
 join users u on u.id = b.initiator_id
@@ -211,6 +213,8 @@ func (q *Queries) BuildsOfWorkspace(ctx context.Context, workspaceID uuid.UUID) 
 			&i.Job.CreatedAt,
 			&i.Job.StartedAt,
 			&i.Job.FinishedAt,
+			&i.Job.LogAttempt,
+			&i.Job.LogTaken,
 			&i.Initiator,
 			&i.VersionNumber,
 		); err != nil {
@@ -304,7 +308,7 @@ func (q *Queries) InsertBuild(ctx context.Context, arg InsertBuildParams) (Build
 const insertBuildJob = `-- name: InsertBuildJob :one
 insert into jobs (build_id, tags)
 select $1, v.tags from template_versions v where v.id = $2
-returning id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at
+returning id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at, log_attempt, log_taken
 `
 
 type InsertBuildJobParams struct {
@@ -334,12 +338,14 @@ func (q *Queries) InsertBuildJob(ctx context.Context, arg InsertBuildJobParams) 
 		&i.CreatedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.LogAttempt,
+		&i.LogTaken,
 	)
 	return i, err
 }
 
 const lastBuild = `-- name: LastBuild :one
-select b.id, b.workspace_id, b.number, b.transition, b.template_version_id, b.parameters, b.initiator_id, b.reason, b.agent_secret, b.resources, b.created_at, b.finished_at, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, u.username as initiator, v.number as version_number
+select b.id, b.workspace_id, b.number, b.transition, b.template_version_id, b.parameters, b.initiator_id, b.reason, b.agent_secret, b.resources, b.created_at, b.finished_at, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, j.log_attempt, j.log_taken, u.username as initiator, v.number as version_number
 from builds b
 join jobs j on j.build_id = b.id
 join users u on u.id = b.initiator_id
@@ -389,6 +395,8 @@ func (q *Queries) LastBuild(ctx context.Context, workspaceID uuid.UUID) (LastBui
 		&i.Job.CreatedAt,
 		&i.Job.StartedAt,
 		&i.Job.FinishedAt,
+		&i.Job.LogAttempt,
+		&i.Job.LogTaken,
 		&i.Initiator,
 		&i.VersionNumber,
 	)
@@ -396,7 +404,7 @@ func (q *Queries) LastBuild(ctx context.Context, workspaceID uuid.UUID) (LastBui
 }
 
 const lastBuilds = `-- name: LastBuilds :many
-select distinct on (b.workspace_id) b.id, b.workspace_id, b.number, b.transition, b.template_version_id, b.parameters, b.initiator_id, b.reason, b.agent_secret, b.resources, b.created_at, b.finished_at, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, u.username as initiator, v.number as version_number
+select distinct on (b.workspace_id) b.id, b.workspace_id, b.number, b.transition, b.template_version_id, b.parameters, b.initiator_id, b.reason, b.agent_secret, b.resources, b.created_at, b.finished_at, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, j.log_attempt, j.log_taken, u.username as initiator, v.number as version_number
 from builds b
 join jobs j on j.build_id = b.id
 join users u on u.id = b.initiator_id
@@ -452,6 +460,8 @@ func (q *Queries) LastBuilds(ctx context.Context, workspaceIds []uuid.UUID) ([]L
 			&i.Job.CreatedAt,
 			&i.Job.StartedAt,
 			&i.Job.FinishedAt,
+			&i.Job.LogAttempt,
+			&i.Job.LogTaken,
 			&i.Initiator,
 			&i.VersionNumber,
 		); err != nil {

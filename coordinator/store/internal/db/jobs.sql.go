@@ -13,17 +13,23 @@ import (
 )
 
 const addLogBytes = `-- name: AddLogBytes :exec
-update jobs set log_seq = log_seq + $1, log_bytes = log_bytes + $2 where id = $3
+update jobs set log_seq = log_seq + $1, log_bytes = log_bytes + $2, log_attempt = attempt, log_taken = $3 where id = $4
 `
 
 type AddLogBytesParams struct {
 	Lines int64
 	Bytes int64
+	Taken int64
 	ID    uuid.UUID
 }
 
 func (q *Queries) AddLogBytes(ctx context.Context, arg AddLogBytesParams) error {
-	_, err := q.db.Exec(ctx, addLogBytes, arg.Lines, arg.Bytes, arg.ID)
+	_, err := q.db.Exec(ctx, addLogBytes,
+		arg.Lines,
+		arg.Bytes,
+		arg.Taken,
+		arg.ID,
+	)
 	return err
 }
 
@@ -98,7 +104,7 @@ func (q *Queries) InsertLogs(ctx context.Context, arg InsertLogsParams) error {
 }
 
 const jobByID = `-- name: JobByID :one
-select id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at from jobs where id = $1
+select id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at, log_attempt, log_taken from jobs where id = $1
 `
 
 func (q *Queries) JobByID(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -123,12 +129,14 @@ func (q *Queries) JobByID(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.CreatedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.LogAttempt,
+		&i.LogTaken,
 	)
 	return i, err
 }
 
 const lockJob = `-- name: LockJob :one
-select id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at from jobs where id = $1 for no key update
+select id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at, log_attempt, log_taken from jobs where id = $1 for no key update
 `
 
 func (q *Queries) LockJob(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -153,12 +161,14 @@ func (q *Queries) LockJob(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.CreatedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.LogAttempt,
+		&i.LogTaken,
 	)
 	return i, err
 }
 
 const lockNextJob = `-- name: LockNextJob :one
-select id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at from jobs
+select id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at, log_attempt, log_taken from jobs
 where status = 'queued' and tags <@ $1::jsonb and not (id = any($2::uuid[]))
 and ($3::uuid is null or (select k.organization_id from provisioner_keys k where k.id = $3::uuid) = (
     select t.organization_id from template_versions v join templates t on t.id = v.template_id
@@ -198,6 +208,8 @@ func (q *Queries) LockNextJob(ctx context.Context, arg LockNextJobParams) (Job, 
 		&i.CreatedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.LogAttempt,
+		&i.LogTaken,
 	)
 	return i, err
 }
@@ -251,7 +263,7 @@ func (q *Queries) Now(ctx context.Context) (time.Time, error) {
 }
 
 const runningJobs = `-- name: RunningJobs :many
-select id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at from jobs where status = 'running' order by started_at
+select id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at, log_attempt, log_taken from jobs where status = 'running' order by started_at
 `
 
 func (q *Queries) RunningJobs(ctx context.Context) ([]Job, error) {
@@ -282,6 +294,8 @@ func (q *Queries) RunningJobs(ctx context.Context) ([]Job, error) {
 			&i.CreatedAt,
 			&i.StartedAt,
 			&i.FinishedAt,
+			&i.LogAttempt,
+			&i.LogTaken,
 		); err != nil {
 			return nil, err
 		}

@@ -170,6 +170,8 @@ type Job struct {
 	CreatedAt         time.Time
 	StartedAt         *time.Time
 	FinishedAt        *time.Time
+	LogAttempt        int32
+	LogTaken          int64
 }
 
 type JobLog struct {

@@ -126,7 +126,7 @@ func (q *Queries) InsertTemplateVersion(ctx context.Context, arg InsertTemplateV
 }
 
 const insertVersionJob = `-- name: InsertVersionJob :one
-insert into jobs (template_version_id, tags) values ($1, $2) returning id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at
+insert into jobs (template_version_id, tags) values ($1, $2) returning id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at, log_attempt, log_taken
 `
 
 type InsertVersionJobParams struct {
@@ -156,6 +156,8 @@ func (q *Queries) InsertVersionJob(ctx context.Context, arg InsertVersionJobPara
 		&i.CreatedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.LogAttempt,
+		&i.LogTaken,
 	)
 	return i, err
 }
@@ -236,7 +238,7 @@ func (q *Queries) TemplateByName(ctx context.Context, name string) (TemplateByNa
 
 const templateVersion = `-- name: TemplateVersion :one
 select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
-    u.username as creator, t.name as template_name, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at
+    u.username as creator, t.name as template_name, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, j.log_attempt, j.log_taken
 from template_versions v
 join templates t on t.id = v.template_id
 join users u on u.id = v.created_by
@@ -296,13 +298,15 @@ func (q *Queries) TemplateVersion(ctx context.Context, id uuid.UUID) (TemplateVe
 		&i.Job.CreatedAt,
 		&i.Job.StartedAt,
 		&i.Job.FinishedAt,
+		&i.Job.LogAttempt,
+		&i.Job.LogTaken,
 	)
 	return i, err
 }
 
 const templateVersions = `-- name: TemplateVersions :many
 select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
-    u.username as creator, t.name as template_name, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at
+    u.username as creator, t.name as template_name, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, j.log_attempt, j.log_taken
 from template_versions v
 join templates t on t.id = v.template_id
 join users u on u.id = v.created_by
@@ -369,6 +373,8 @@ func (q *Queries) TemplateVersions(ctx context.Context, templateID uuid.UUID) ([
 			&i.Job.CreatedAt,
 			&i.Job.StartedAt,
 			&i.Job.FinishedAt,
+			&i.Job.LogAttempt,
+			&i.Job.LogTaken,
 		); err != nil {
 			return nil, err
 		}

@@ -1,11 +1,3 @@
-// Package postgres runs a private Postgres from the machine's own binaries,
-// for deployments that have none.
-//
-// [Start] makes the database cluster on first use, starts the server on a unix
-// socket that only this user (and root) can reach, and starts it again should
-// it die. Close shuts it down and waits. Postgres refuses to run as root, so a
-// root process has it run by an unprivileged user. If the process is killed,
-// the kernel tells Postgres to shut down, and the next Start waits for that.
 package postgres
 
 import (
@@ -45,15 +37,6 @@ const (
 
 // superuser is the role that owns everything in the cluster.
 const superuser = "adit"
-
-// Config configures a Server.
-type Config struct {
-	// Dir is where the cluster lives, in its subdirectory "postgres". It must
-	// exist.
-	Dir string
-	// Logger gets starts and ends; nil discards.
-	Logger *slog.Logger
-}
 
 // Server is a supervised Postgres.
 type Server struct {
