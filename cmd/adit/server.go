@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,6 +38,15 @@ const embeddedRegion = 900
 // stunPorts: the port of RFC 8489, and a second one, so that nodes can see
 // whether their mapping varies with the destination.
 var stunPorts = []uint{3478, 3479}
+
+// enoughFiles is for ten thousand nodes, and for people, provisioners and the
+// database beside them.
+const enoughFiles = 10_000 + 2000
+
+// serverGC trades memory for time: a server of many silent connections has much
+// that lives and little that dies, so that a heap of twice what lives would be
+// memory for nothing.
+const serverGC = 40
 
 type serverFlags struct {
 	listen, accessURL, dataDir, postgresURL, stateKeyFile string
@@ -144,6 +154,12 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	// none, and their tone is not ours.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(serverGC)
+	}
+	if most := maxOpenFiles(); most > 0 && most < enoughFiles {
+		log.Warn("few files may be open at once, and each node's connection is one; raise the hard limit (ulimit -Hn, LimitNOFILE)", "limit", most)
+	}
 	var accessURL *url.URL
 	if f.accessURL != "" {
 		if accessURL, err = parseURL(f.accessURL); err != nil {

@@ -54,7 +54,16 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.U
 		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "version has control characters")
 	}
 	m := &member{key: [32]byte(hello.GetPublicKey()), disco: [32]byte(hello.GetDiscoKey())}
-	resume, err := h.joinStore(ctx, who, hello, m)
+	var resume string
+	var err error
+	// The way into the store is deep. A goroutine of its own gives its stack back;
+	// the stream's would keep it for as long as the node is here.
+	joined := make(chan struct{})
+	go func() {
+		defer close(joined)
+		resume, err = h.joinStore(ctx, who, hello, m)
+	}()
+	<-joined
 	switch {
 	case err == nil:
 		return m, resume, nil

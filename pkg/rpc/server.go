@@ -44,7 +44,7 @@ const (
 
 	// writeBuffer gathers the frames of a message. It is shared: a connection
 	// has one only while it writes. What is read is buffered below the
-	// WebSocket already. Of ten thousand silent connections, each costs what it
+	// WebSocket already, see slimHijacker. Of ten thousand silent connections, each costs what it
 	// keeps.
 	writeBuffer = 8 << 10
 )
@@ -212,7 +212,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *identifiedConn
 		s.cfg.Refuse(w, err)
 		return nil
 	}
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	ws, err := websocket.Accept(slimHijacker{w}, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		return nil // Accept has answered
 	}
