@@ -38,9 +38,9 @@ const (
 	upgradesAtOnce = 6
 
 	// upgradeWait is how long a request waits in that line: less than those wait
-	// who dial. Then it is told to come again in comeAgain.
+	// who dial. Then it is told to come again.
 	upgradeWait = 8 * time.Second
-	comeAgain   = "2" // seconds
+	comeAgainIn = "2" // seconds
 
 	// writeBuffer gathers the frames of a message. It is shared: a connection
 	// has one only while it writes. What is read is buffered below the
@@ -54,8 +54,7 @@ type ServerConfig struct {
 	// Authenticate checks the request's bearer token and returns who it is
 	// for. It writes nothing; an error is passed to Refuse.
 	Authenticate func(ctx context.Context, token string) (identity any, err error)
-	// Refuse answers a request that Authenticate refused, or that matches
-	// ErrBusy.
+	// Refuse answers a request that Authenticate refused.
 	Refuse func(w http.ResponseWriter, err error)
 	// Ping is how often a silent connection is pinged, Timeout how long an
 	// answer may take before the connection is closed. Zero means the defaults.
@@ -164,9 +163,6 @@ func (s *Server) enter(c *identifiedConn) bool {
 	return true
 }
 
-// ErrBusy is that too many come at once for this one to be let in soon.
-var ErrBusy = errors.New("rpc: too many connect at once")
-
 // ServeHTTP upgrades a request with a good token and hands the connection to
 // gRPC. It returns then: what net/http keeps of a request would be kept for as
 // long as the connection lives.
@@ -201,10 +197,10 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *identifiedConn
 	case <-r.Context().Done():
 		return nil
 	case <-s.incoming.closed:
-		s.refuseBusy(w)
+		comeAgain(w)
 		return nil
 	case <-patience.C:
-		s.refuseBusy(w)
+		comeAgain(w)
 		return nil
 	}
 	identity, err := s.cfg.Authenticate(r.Context(), token)
@@ -224,9 +220,10 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *identifiedConn
 	return conn
 }
 
-func (s *Server) refuseBusy(w http.ResponseWriter) {
-	w.Header().Set("Retry-After", comeAgain)
-	s.cfg.Refuse(w, ErrBusy)
+// comeAgain answers a request that cannot be let in soon.
+func comeAgain(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", comeAgainIn)
+	http.Error(w, "many connect at once; try again in a moment", http.StatusServiceUnavailable)
 }
 
 // Identity returns what Authenticate returned for the RPC's connection.
