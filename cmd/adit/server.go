@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,11 +41,6 @@ var stunPorts = []uint{3478, 3479}
 // enoughFiles is for ten thousand nodes, and for people, provisioners and the
 // database beside them.
 const enoughFiles = 10_000 + 2000
-
-// serverGC trades memory for time: a server of many silent connections has much
-// that lives and little that dies, so that a heap of twice what lives would be
-// memory for nothing.
-const serverGC = 40
 
 type serverFlags struct {
 	listen, accessURL, dataDir, postgresURL, stateKeyFile string
@@ -155,7 +149,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(serverGC)
+		go boundGarbage(ctx)
 	}
 	if most := maxOpenFiles(); most > 0 && most < enoughFiles {
 		log.Warn("few files may be open at once, and each node's connection is one; raise the hard limit (ulimit -Hn, LimitNOFILE)", "limit", most)

@@ -3,8 +3,13 @@ package loadtest
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
+
+	"github.com/aditmesh/adit/pkg/sdk"
 )
 
 func TestQuantileIsTheLeastThatSoManyAreAtMostAsLongAs(t *testing.T) {
@@ -80,5 +85,29 @@ func TestEndpointsThatWereOvertakenAreCounted(t *testing.T) {
 	}
 	if c.times[moved][1] != 7*time.Millisecond {
 		t.Errorf("the fourth took %v, want 7ms", c.times[moved][1])
+	}
+}
+
+func TestOnlyOwnersMay(t *testing.T) {
+	role := "member"
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.URL.Path != "/api/v1/users/me" {
+			t.Errorf("%s %s was asked for", r.Method, r.URL.Path)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"username":"alice","role":%q}`, role)
+	}))
+	defer web.Close()
+	u, err := url.Parse(web.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := sdk.New(u, "token")
+	if err := Allowed(t.Context(), c); !errors.Is(err, ErrNotAllowed) {
+		t.Errorf("a member: %v, want ErrNotAllowed", err)
+	}
+	role = "owner"
+	if err := Allowed(t.Context(), c); err != nil {
+		t.Errorf("an owner: %v", err)
 	}
 }

@@ -208,16 +208,16 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *identifiedConn
 		s.cfg.Refuse(w, err)
 		return nil
 	}
-	ws, err := websocket.Accept(slimHijacker{w}, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	slim := &slimHijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(slim, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		return nil // Accept has answered
 	}
-	conn := &identifiedConn{
-		Conn: websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws: ws,
+	ws.SetReadLimit(readLimit)
+	return &identifiedConn{
+		slimConn: slimConn{Conn: slim.conn, ws: ws},
 		identity: identity, remote: r.RemoteAddr, leave: func() {},
 	}
-	ws.SetReadLimit(readLimit) // after NetConn, which lifts it
-	return conn
 }
 
 // comeAgain answers a request that cannot be let in soon.
@@ -248,19 +248,16 @@ func RemoteAddr(ctx context.Context) string {
 
 // identifiedConn is a connection that knows who it belongs to.
 type identifiedConn struct {
-	net.Conn
-	ws       *websocket.Conn
+	slimConn
 	identity any
 	remote   string
 	once     sync.Once
 	leave    func() // called by the first Close
 }
 
-// Close does not wait for the peer, as the WebSocket's own farewell does for up
-// to 5 s: HTTP/2 has said all there was to say.
 func (c *identifiedConn) Close() error {
 	defer c.once.Do(c.leave)
-	return c.ws.CloseNow()
+	return c.slimConn.Close()
 }
 
 // identityCreds lift the identity from the connection into gRPC's context.
