@@ -76,8 +76,9 @@ func Agents(ctx context.Context, c AgentsConfig) (r AgentsResult, err error) {
 	r.Connect, r.ConnectSeconds = f.took.spread(), time.Since(began).Seconds()
 	if err == nil {
 		held := time.Now()
-		f.hold(ctx, c.Hold)
-		err = f.settle(ctx, "waiting for agents to be back", c.Settle)
+		if err = f.hold(ctx, c.Hold); err == nil {
+			err = f.settle(ctx, "waiting for agents to be back", c.Settle)
+		}
 		r.HeldSeconds = time.Since(held).Seconds()
 	}
 	r.Missing, r.Outages = f.end()
@@ -194,12 +195,14 @@ func (f *fleet) settle(ctx context.Context, stage string, within time.Duration) 
 }
 
 // hold lets time pass.
-func (f *fleet) hold(ctx context.Context, d time.Duration) {
+func (f *fleet) hold(ctx context.Context, d time.Duration) error {
 	stop := f.cfg.follow("holding agents", len(f.list), f.count)
 	defer stop()
 	select {
 	case <-time.After(d):
+		return nil
 	case <-ctx.Done():
+		return fmt.Errorf("load test: %w", ctx.Err())
 	}
 }
 

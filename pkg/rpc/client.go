@@ -149,7 +149,6 @@ func clientOn(ctx context.Context, conn net.Conn, cfg DialConfig) (*grpc.ClientC
 		grpc.WithIdleTimeout(0),
 		grpc.WithReadBufferSize(0), // the WebSocket has one
 		grpc.WithWriteBufferSize(writeBuffer),
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time:    max(cmp.Or(cfg.Ping, DefaultPing), 10*time.Second), // gRPC's floor
 			Timeout: cmp.Or(cfg.Timeout, DefaultTimeout),

@@ -42,7 +42,7 @@ const (
 	upgradeWait = 8 * time.Second
 	comeAgainIn = "2" // seconds
 
-	// writeBuffer gathers the frames of a message. It is shared: a connection
+	// writeBuffer gathers the frames of a message. gRPC shares them: a connection
 	// has one only while it writes. What is read is buffered below the
 	// WebSocket already, see slimHijacker. Of ten thousand silent connections, each costs what it
 	// keeps.
@@ -89,7 +89,6 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 			grpc.ConnectionTimeout(handshakeTimeout),
 			grpc.ReadBufferSize(0),
 			grpc.WriteBufferSize(writeBuffer),
-			grpc.SharedWriteBuffer(true),
 			grpc.WaitForHandlers(true),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
 				Time:    cmp.Or(cfg.Ping, DefaultPing),
