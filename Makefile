@@ -3,6 +3,7 @@
 # make lint   formatting, vet, staticcheck, generated code, go.mod
 # make chaos  200 builds while coordinator, provisioner and Terraform are killed
 # make backup-test  a deployment is destroyed and brought back from its backup
+# make load   ten thousand agents and workspaces on one server, figures into docs/operations.md
 # make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab
 # make build  bin/adit
 # make agents  bin/agents/adit-OS-ARCH, which adit server --agent-binaries serves
@@ -15,7 +16,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The checkout may belong to another user than the one who builds.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
-.PHONY: build agents provider run test test-short fuzz chaos backup-test bench lint generate deps
+.PHONY: build agents provider run test test-short fuzz chaos backup-test load bench lint generate deps
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
@@ -95,6 +96,12 @@ lint: $(PROTOGEN)/protoc-gen-go
 
 deps:
 	@deploy/deps.sh run test lint
+
+# What one server bears, with Postgres and the load on the same machine; the
+# tests do the same for seconds. Needs 12,000 open files.
+load:
+	@deploy/deps.sh test
+	LOAD=full LOAD_REPORT=$(CURDIR)/docs/operations.md $(GO) test -count=1 -timeout 20m -run '^TestLoad$$' -v ./cmd/adit
 
 # adit beside what it is to beat, on one lab; writes docs/benchmarks.md.
 # ROUNDS=9 measures longer, ONLY=tailscaled,adit-tun a part of it.

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aditmesh/adit/agent/family"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -94,18 +95,25 @@ func measure(ctx context.Context, cfg Config, item sdk.Measure, interval time.Du
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.CommandContext(limited, cfg.Shell, "-c", item.Script)
+	cmd := exec.Command(cfg.Shell, "-c", item.Script)
 	cmd.Dir, cmd.Env = cfg.Dir, cfg.Env
 	var out, errs clipped
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	// A group of its own, to end with all that it started.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = closeWait
-	err := cmd.Run()
-	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left behind, if anything
+	family.Apart(cmd) // to end with all that it started
+	if err := cmd.Start(); err != nil {
+		return "", err
 	}
+	all, err := family.Of(cmd.Process)
+	if err != nil {
+		return "", errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	defer all.Close()
+	end := func() { _ = all.Signal(syscall.SIGKILL) } // it fails if nothing is left
+	stop := context.AfterFunc(limited, end)
+	err = cmd.Wait()
+	stop()
+	end()
 	var exit *exec.ExitError
 	switch {
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // it ended; something in its background did not

@@ -121,7 +121,7 @@ directly where a direct path exists, over a relay while none does.`,
 		newTemplatesCmd(a), newProvisionersCmd(a), newAuditCmd(a), newWebhooksCmd(a),
 		newSSHCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a),
 		newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
-		newVersionCmd(a), newHealthCmd(a), newSupportBundleCmd(a),
+		newVersionCmd(a), newHealthCmd(a), newSupportBundleCmd(a), newLoadtestCmd(a),
 		newTerraformProviderCmd(a), newProcessSupervisorCmd(a),
 	)
 	return root

@@ -38,6 +38,10 @@ const embeddedRegion = 900
 // whether their mapping varies with the destination.
 var stunPorts = []uint{3478, 3479}
 
+// enoughFiles is for ten thousand nodes, and for people, provisioners and the
+// database beside them.
+const enoughFiles = 10_000 + 2000
+
 type serverFlags struct {
 	listen, accessURL, dataDir, postgresURL, stateKeyFile string
 	agentBinaries                                         string
@@ -144,6 +148,12 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	// none, and their tone is not ours.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
+	if os.Getenv("GOGC") == "" {
+		go boundGarbage(ctx)
+	}
+	if most := maxOpenFiles(); most > 0 && most < enoughFiles {
+		log.Warn("few files may be open at once, and each node's connection is one; raise the hard limit (ulimit -Hn, LimitNOFILE)", "limit", most)
+	}
 	var accessURL *url.URL
 	if f.accessURL != "" {
 		if accessURL, err = parseURL(f.accessURL); err != nil {

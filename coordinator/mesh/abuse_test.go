@@ -94,8 +94,14 @@ func (v *village) LiveAgent(_ context.Context, id uuid.UUID) (store.MeshAgent, e
 	return store.MeshAgent{ID: id, OwnerID: v.user, AgentName: "main", WorkspaceName: "dev", OwnerName: "alice"}, nil
 }
 
-func (v *village) JoinAgent(_ context.Context, id uuid.UUID, _, _ [32]byte, _ string) (store.Node, error) {
-	return store.Node{ID: id, UserID: v.user, Agent: true, Address: meshaddr.FromID(id)}, nil
+func (v *village) JoinAgent(ctx context.Context, id uuid.UUID, _, _ [32]byte, _ string) (store.AgentNode, error) {
+	if _, err := v.LiveAgent(ctx, id); err != nil {
+		return store.AgentNode{}, err
+	}
+	return store.AgentNode{
+		Node:      store.Node{ID: id, UserID: v.user, Agent: true, Address: meshaddr.FromID(id)},
+		AgentName: "main", WorkspaceName: "dev", OwnerName: "alice",
+	}, nil
 }
 
 func (v *village) JoinClient(_ context.Context, user uuid.UUID, resume string, _, _ [32]byte) (store.Node, string, error) {
@@ -237,7 +243,7 @@ type meanwhile struct {
 	happens func()
 }
 
-func (m meanwhile) JoinAgent(ctx context.Context, id uuid.UUID, key, disco [32]byte, version string) (store.Node, error) {
+func (m meanwhile) JoinAgent(ctx context.Context, id uuid.UUID, key, disco [32]byte, version string) (store.AgentNode, error) {
 	defer m.happens()
 	return m.village.JoinAgent(ctx, id, key, disco, version)
 }

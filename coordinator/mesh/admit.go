@@ -54,7 +54,16 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.U
 		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "version has control characters")
 	}
 	m := &member{key: [32]byte(hello.GetPublicKey()), disco: [32]byte(hello.GetDiscoKey())}
-	resume, err := h.joinStore(ctx, who, hello, m)
+	var resume string
+	var err error
+	// The way into the store is deep. A goroutine of its own gives its stack back;
+	// the stream's would keep it for as long as the node is here.
+	joined := make(chan struct{})
+	go func() {
+		defer close(joined)
+		resume, err = h.joinStore(ctx, who, hello, m)
+	}()
+	<-joined
 	switch {
 	case err == nil:
 		return m, resume, nil
@@ -64,6 +73,8 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.U
 		return nil, "", errorDown(meshv1.Error_REVOKED, "", workspaceDeleted)
 	case errors.Is(err, store.ErrNotFound):
 		return nil, "", errorDown(meshv1.Error_REVOKED, "", tokenRevoked)
+	case ctx.Err() != nil:
+		return nil, "", nil // it went away while it waited
 	default:
 		h.log.Warn("a node could not join", "err", err)
 		return nil, "", errorDown(meshv1.Error_UNAVAILABLE, "", "the database is away; try again")
@@ -73,17 +84,19 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.U
 // joinStore fills in m with what the store has to say. That the identity was
 // good when its connection was opened says little about now.
 func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.Hello, m *member) (resume string, err error) {
+	select {
+	case h.joining <- struct{}{}:
+		defer func() { <-h.joining }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 	var n store.Node
 	if who.Kind == auth.Agent {
-		a, err := h.cfg.Store.LiveAgent(ctx, who.AgentID)
+		a, err := h.cfg.Store.JoinAgent(ctx, who.AgentID, m.key, m.disco, hello.GetVersion())
 		if err != nil {
 			return "", err
 		}
-		m.name = agentName(a)
-		n, err = h.cfg.Store.JoinAgent(ctx, who.AgentID, m.key, m.disco, hello.GetVersion())
-		if err != nil {
-			return "", err
-		}
+		n, m.name = a.Node, agentName(a.AgentName, a.WorkspaceName, a.OwnerName)
 	} else {
 		if _, err := h.cfg.Store.LiveToken(ctx, who.TokenID); err != nil {
 			return "", err
@@ -102,6 +115,4 @@ func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.He
 	return resume, nil
 }
 
-func agentName(a store.MeshAgent) string {
-	return a.AgentName + "." + a.WorkspaceName + "." + a.OwnerName
-}
+func agentName(agent, workspace, owner string) string { return agent + "." + workspace + "." + owner }

@@ -99,10 +99,28 @@ type out struct {
 type core struct {
 	nodes    map[uuid.UUID]*node
 	sessions map[sessionID]*node
+	keys     map[[32]byte]*node // who holds which; setKeys keeps it
 }
 
 func newCore() *core {
-	return &core{nodes: make(map[uuid.UUID]*node), sessions: make(map[sessionID]*node)}
+	return &core{nodes: make(map[uuid.UUID]*node), sessions: make(map[sessionID]*node), keys: make(map[[32]byte]*node)}
+}
+
+// setKeys gives a node its keys, or takes them with zeros, and reports whether
+// they are others than before.
+func (c *core) setKeys(n *node, key, disco [32]byte) (changed bool) {
+	if n.key == key && n.disco == disco && (c.keys[key] == n || key == [32]byte{}) {
+		return false
+	}
+	if c.keys[n.key] == n { // else another has taken it over
+		delete(c.keys, n.key)
+	}
+	if key != ([32]byte{}) {
+		c.keys[key] = n
+	}
+	changed = n.key != key || n.disco != disco
+	n.key, n.disco = key, disco
+	return changed
 }
 
 // join brings a node in, or back, on a session. An older session of the same
@@ -118,7 +136,7 @@ func (c *core) join(s sessionID, m member) []out {
 		delete(c.sessions, n.session)
 		outs = append(outs, out{n.session, errorDown(meshv1.Error_REPLACED, "", replacedBy(m)), true})
 	}
-	keyChanged := n.key != m.key || n.disco != m.disco
+	keyChanged := c.setKeys(n, m.key, m.disco)
 	n.member, n.session, n.lostAt, n.self = m, s, time.Time{}, &meshv1.Self{}
 	c.sessions[s] = n
 	for _, l := range n.links {
@@ -203,7 +221,8 @@ func (c *core) leave(s sessionID, bye bool, now time.Time) (m member, left bool,
 	}
 	outs = c.goneToPeers(n)
 	if n.agent && len(n.links) > 0 {
-		n.key, n.disco, n.self = [32]byte{}, [32]byte{}, nil
+		n.self = nil
+		c.setKeys(n, [32]byte{}, [32]byte{})
 		return n.member, true, outs
 	}
 	c.forget(n)
@@ -234,6 +253,7 @@ func (c *core) forget(n *node) {
 		c.dropIfUnwanted(other)
 	}
 	clear(n.links)
+	c.setKeys(n, [32]byte{}, [32]byte{})
 	delete(c.nodes, n.id)
 }
 
@@ -271,7 +291,8 @@ func (c *core) expire(now time.Time) []out {
 		outs = append(outs, c.goneToPeers(n)...)
 		n.lostAt = time.Time{}
 		if n.agent && len(n.links) > 0 {
-			n.key, n.disco, n.self = [32]byte{}, [32]byte{}, nil
+			n.self = nil
+			c.setKeys(n, [32]byte{}, [32]byte{})
 			continue
 		}
 		c.forget(n)
@@ -377,15 +398,7 @@ func (c *core) ready(s sessionID, peer uuid.UUID) []out {
 
 // hasKey reports whether a node, here or lost, holds the key.
 func (c *core) hasKey(key [32]byte) bool {
-	if key == ([32]byte{}) {
-		return false // that of agents that never joined
-	}
-	for _, n := range c.nodes {
-		if n.key == key {
-			return true
-		}
-	}
-	return false
+	return c.keys[key] != nil
 }
 
 func errorDown(code meshv1.Error_Code, peer, message string) *meshv1.Down {

@@ -42,6 +42,11 @@ const (
 	// defaultNodeTimeout is two pings of 15 s.
 	defaultNodeTimeout = 30 * time.Second
 
+	// joinsAtOnce is how many nodes join at once, with a statement or a few each.
+	// When thousands come back at the same moment the others wait in line, and
+	// the database has connections left for people.
+	joinsAtOnce = 6
+
 	// expireEvery is how often lost nodes and stale rows are looked for.
 	expireEvery = time.Minute
 
@@ -54,7 +59,7 @@ const (
 type Store interface {
 	livenessStore
 	reportStore
-	JoinAgent(ctx context.Context, id uuid.UUID, publicKey, discoKey [32]byte, version string) (store.Node, error)
+	JoinAgent(ctx context.Context, id uuid.UUID, publicKey, discoKey [32]byte, version string) (store.AgentNode, error)
 	JoinClient(ctx context.Context, userID uuid.UUID, resume string, publicKey, discoKey [32]byte) (store.Node, string, error)
 	LeaveClient(ctx context.Context, id uuid.UUID) error
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
@@ -81,6 +86,8 @@ type Hub struct {
 	meshv1.UnimplementedMeshServer
 	cfg Config
 	log *slog.Logger
+	// joining holds a value for each node that is joining in the store.
+	joining chan struct{}
 
 	// mu guards what follows. It is held for one event at a time, never over
 	// I/O.
@@ -110,7 +117,7 @@ func New(cfg Config) *Hub {
 		cfg.NodeTimeout = defaultNodeTimeout
 	}
 	return &Hub{
-		cfg: cfg, log: cfg.Logger,
+		cfg: cfg, log: cfg.Logger, joining: make(chan struct{}, joinsAtOnce),
 		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), reports: newReports(), sessions: make(map[sessionID]*session),
 	}
 }
@@ -408,7 +415,7 @@ func (h *Hub) onWant(ctx context.Context, id sessionID, who auth.Identity, peer 
 		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_PEER_NOT_FOUND, peer, "no such peer, or not yours to reach")}})
 	default:
 		outs, err := h.core.want(id, member{
-			id: a.ID, user: a.OwnerID, agent: true, name: agentName(a), addr: meshaddr.FromID(a.ID),
+			id: a.ID, user: a.OwnerID, agent: true, name: agentName(a.AgentName, a.WorkspaceName, a.OwnerName), addr: meshaddr.FromID(a.ID),
 		})
 		h.deliver(outs)
 		return err

@@ -22,7 +22,7 @@ type outbox struct {
 }
 
 func newOutbox() *outbox {
-	return &outbox{wake: make(chan struct{}, 1), msgs: make(map[string]*meshv1.Down)}
+	return &outbox{wake: make(chan struct{}, 1)}
 }
 
 // put adds a message; with end it is the last.
@@ -38,6 +38,9 @@ func (o *outbox) put(m *meshv1.Down, end bool) {
 	}
 	if o.msgs[k] == nil {
 		o.order = append(o.order, k)
+	}
+	if o.msgs == nil {
+		o.msgs = make(map[string]*meshv1.Down)
 	}
 	o.msgs[k] = m
 	o.ended = end
@@ -64,8 +67,7 @@ func (o *outbox) take() (msgs []*meshv1.Down, last bool) {
 	for _, k := range o.order {
 		msgs = append(msgs, o.msgs[k])
 	}
-	o.order = o.order[:0]
-	clear(o.msgs)
+	o.order, o.msgs = nil, nil // an idle one keeps nothing
 	return msgs, o.ended
 }
 

@@ -24,6 +24,12 @@ type Node struct {
 	Address netip.Addr
 }
 
+// AgentNode is an agent on the mesh, with what it is called.
+type AgentNode struct {
+	Node
+	AgentName, WorkspaceName, OwnerName string
+}
+
 // MeshAgent is what the mesh needs to know of an agent.
 type MeshAgent struct {
 	ID, WorkspaceID, OwnerID            uuid.UUID
@@ -46,25 +52,16 @@ func (s *Store) LiveAgent(ctx context.Context, id uuid.UUID) (MeshAgent, error) 
 // JoinAgent binds an agent's node to its present keys; the keys it had before
 // are forgotten. ErrKeyInUse if another node holds the public key, ErrNotFound
 // if the agent or its workspace is gone.
-func (s *Store) JoinAgent(ctx context.Context, id uuid.UUID, publicKey, discoKey [32]byte, version string) (Node, error) {
-	var n db.Node
-	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
-		a, err := q.LiveAgent(ctx, id)
-		if err != nil {
-			return err
-		}
-		n, err = q.UpsertAgentNode(ctx, db.UpsertAgentNodeParams{
-			ID: id, UserID: a.OwnerID, Address: meshaddr.FromID(id), PublicKey: publicKey[:], DiscoKey: discoKey[:],
+func (s *Store) JoinAgent(ctx context.Context, id uuid.UUID, publicKey, discoKey [32]byte, version string) (AgentNode, error) {
+	a, err := one(ctx, "join agent "+id.String(), func(ctx context.Context) (db.JoinAgentRow, error) {
+		return s.q.JoinAgent(ctx, db.JoinAgentParams{
+			ID: id, Address: meshaddr.FromID(id), PublicKey: publicKey[:], DiscoKey: discoKey[:], Version: version,
 		})
-		if err != nil {
-			return err
-		}
-		return q.SetAgentVersion(ctx, db.SetAgentVersionParams{ID: id, Version: version})
 	})
-	if err != nil {
-		return Node{}, fmt.Errorf("store: join agent %s: %w", id, kind(err))
-	}
-	return Node{ID: n.ID, UserID: n.UserID, Agent: true, Address: n.Address}, nil
+	return AgentNode{
+		Node:      Node{ID: a.ID, UserID: a.OwnerID, Agent: true, Address: meshaddr.FromID(id)},
+		AgentName: a.Name, WorkspaceName: a.WorkspaceName, OwnerName: a.OwnerName,
+	}, err
 }
 
 // JoinClient takes up the node that a resume token of this user names, with

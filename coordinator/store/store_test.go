@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -156,6 +157,30 @@ func TestAgentKeepsItsIDAndAddressWithEveryKey(t *testing.T) {
 	}
 	if known, err := s.NodeKeyKnown(t.Context(), key(1)); err != nil || known {
 		t.Errorf("the replaced key is still known (%v)", err)
+	}
+}
+
+func TestAgentThatComesBackWithItsKeysWritesNothing(t *testing.T) {
+	s := open(t)
+	a := addAgent(t, s, addUser(t, s, "alice"), "dev")
+	written := func(version string) (rows string) {
+		t.Helper()
+		n, err := s.JoinAgent(t.Context(), a.ID, key(1), key(2), version)
+		if err != nil || n.AgentName != "main" || n.WorkspaceName != "dev" || n.OwnerName != "alice" {
+			t.Fatalf("%+v, %v", n, err)
+		}
+		const xmins = "select n.xmin::text || ' ' || n.xmax::text || ' ' || a.xmin::text || ' ' || a.version from nodes n join agents a on a.id = n.agent_id where n.id = $1"
+		if err := s.pool.QueryRow(t.Context(), xmins, a.ID).Scan(&rows); err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	first := written("v1")
+	if again := written("v1"); again != first {
+		t.Errorf("rows are %s, then %s", first, again)
+	}
+	if newer := written("v2"); !strings.HasSuffix(newer, " v2") {
+		t.Errorf("after an upgrade rows are %s", newer)
 	}
 }
 

@@ -16,6 +16,9 @@ type Server struct{}
 // Start is not supported here.
 func Start(context.Context, Config) (*Server, error) { return nil, ErrUnsupported }
 
+// Inspect is not supported here.
+func Inspect(context.Context, string) (Inspected, error) { return Inspected{}, ErrUnsupported }
+
 // URL is not supported here.
 func (*Server) URL() string { return "" }
 

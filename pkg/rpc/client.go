@@ -147,6 +147,8 @@ func clientOn(ctx context.Context, conn net.Conn, cfg DialConfig) (*grpc.ClientC
 		}),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
+		grpc.WithReadBufferSize(0), // the WebSocket has one
+		grpc.WithWriteBufferSize(writeBuffer),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time:    max(cmp.Or(cfg.Ping, DefaultPing), 10*time.Second), // gRPC's floor
 			Timeout: cmp.Or(cfg.Timeout, DefaultTimeout),

@@ -31,6 +31,24 @@ const handshakeTimeout = 10 * time.Second
 // not say otherwise. A node has one.
 const maxStreams = 4
 
+const (
+	// upgradesAtOnce is how many requests are looked at at once. When thousands
+	// of nodes come back at the same moment, those before them in the line are
+	// let in at once, and the database has connections left for people.
+	upgradesAtOnce = 6
+
+	// upgradeWait is how long a request waits in that line: less than those wait
+	// who dial. Then it is told to come again.
+	upgradeWait = 8 * time.Second
+	comeAgainIn = "2" // seconds
+
+	// writeBuffer gathers the frames of a message. gRPC shares them: a connection
+	// has one only while it writes. What is read is buffered below the
+	// WebSocket already, see slimHijacker. Of ten thousand silent connections, each costs what it
+	// keeps.
+	writeBuffer = 8 << 10
+)
+
 // ServerConfig configures a Server.
 type ServerConfig struct {
 	// Authenticate checks the request's bearer token and returns who it is
@@ -51,7 +69,8 @@ type Server struct {
 	cfg      ServerConfig
 	grpc     *grpc.Server
 	incoming *listener
-	serving  sync.WaitGroup // gRPC's loop, and ServeHTTP once conns has its connection
+	upgrades chan struct{}  // holds a value for each request that is looked at
+	serving  sync.WaitGroup // gRPC's loop, and the connections in conns
 
 	mu     sync.Mutex // guards the following
 	closed bool
@@ -68,6 +87,8 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 			grpc.MaxRecvMsgSize(cmp.Or(cfg.MaxMessage, MaxMessage)),
 			grpc.MaxConcurrentStreams(uint32(cmp.Or(cfg.MaxStreams, maxStreams))),
 			grpc.ConnectionTimeout(handshakeTimeout),
+			grpc.ReadBufferSize(0),
+			grpc.WriteBufferSize(writeBuffer),
 			grpc.WaitForHandlers(true),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
 				Time:    cmp.Or(cfg.Ping, DefaultPing),
@@ -76,6 +97,7 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		),
 		incoming: &listener{conns: make(chan net.Conn), closed: make(chan struct{})},
+		upgrades: make(chan struct{}, upgradesAtOnce),
 		conns:    make(map[*identifiedConn]struct{}),
 	}
 	register(s.grpc)
@@ -122,7 +144,7 @@ func (s *Server) Close() {
 }
 
 // enter notes a connection that is being served, and reports whether the
-// server still takes any. Each true is followed by one leave.
+// server still takes any. Closing it makes it leave.
 func (s *Server) enter(c *identifiedConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,51 +153,76 @@ func (s *Server) enter(c *identifiedConn) bool {
 	}
 	s.conns[c] = struct{}{}
 	s.serving.Add(1)
+	c.leave = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, c)
+		s.serving.Done()
+	}
 	return true
 }
 
-func (s *Server) leave(c *identifiedConn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	s.serving.Done()
-}
-
-// ServeHTTP upgrades a request with a good token and serves gRPC on it until
-// the connection ends.
+// ServeHTTP upgrades a request with a good token and hands the connection to
+// gRPC. It returns then: what net/http keeps of a request would be kept for as
+// long as the connection lives.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		token = ""
-	}
-	identity, err := s.cfg.Authenticate(r.Context(), token)
-	if err != nil {
-		s.cfg.Refuse(w, err)
+	conn := s.upgrade(w, r)
+	if conn == nil {
 		return
 	}
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
-	if err != nil {
-		return // Accept has answered
-	}
-	conn := &identifiedConn{
-		Conn:     websocket.NetConn(context.Background(), ws, websocket.MessageBinary),
-		ws:       ws,
-		identity: identity,
-		remote:   r.RemoteAddr,
-		done:     make(chan struct{}),
-	}
-	ws.SetReadLimit(readLimit) // after NetConn, which lifts it
 	if !s.enter(conn) {
 		conn.Close()
 		return
 	}
-	defer s.leave(conn)
 	select {
 	case s.incoming.conns <- conn:
-		<-conn.done // net/http owns the connection until the handler returns
 	case <-s.incoming.closed:
 		conn.Close()
 	}
+}
+
+// upgrade returns the connection of a request with a good token. Any other it
+// has answered, and returns nil.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *identifiedConn {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		token = ""
+	}
+	patience := time.NewTimer(upgradeWait)
+	defer patience.Stop()
+	select {
+	case s.upgrades <- struct{}{}:
+		defer func() { <-s.upgrades }()
+	case <-r.Context().Done():
+		return nil
+	case <-s.incoming.closed:
+		comeAgain(w)
+		return nil
+	case <-patience.C:
+		comeAgain(w)
+		return nil
+	}
+	identity, err := s.cfg.Authenticate(r.Context(), token)
+	if err != nil {
+		s.cfg.Refuse(w, err)
+		return nil
+	}
+	slim := &slimHijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(slim, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		return nil // Accept has answered
+	}
+	ws.SetReadLimit(readLimit)
+	return &identifiedConn{
+		slimConn: slimConn{Conn: slim.conn, ws: ws},
+		identity: identity, remote: r.RemoteAddr, leave: func() {},
+	}
+}
+
+// comeAgain answers a request that cannot be let in soon.
+func comeAgain(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", comeAgainIn)
+	http.Error(w, "many connect at once; try again in a moment", http.StatusServiceUnavailable)
 }
 
 // Identity returns what Authenticate returned for the RPC's connection.
@@ -200,19 +247,16 @@ func RemoteAddr(ctx context.Context) string {
 
 // identifiedConn is a connection that knows who it belongs to.
 type identifiedConn struct {
-	net.Conn
-	ws       *websocket.Conn
+	slimConn
 	identity any
 	remote   string
 	once     sync.Once
-	done     chan struct{} // closed by Close
+	leave    func() // called by the first Close
 }
 
-// Close does not wait for the peer, as the WebSocket's own farewell does for up
-// to 5 s: HTTP/2 has said all there was to say.
 func (c *identifiedConn) Close() error {
-	defer c.once.Do(func() { close(c.done) })
-	return c.ws.CloseNow()
+	defer c.once.Do(c.leave)
+	return c.slimConn.Close()
 }
 
 // identityCreds lift the identity from the connection into gRPC's context.

@@ -7,7 +7,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -111,19 +113,53 @@ func TestUpgradeOnAClosedServerEndsAtOnce(t *testing.T) {
 }
 
 func TestClosingAnUnusedConnectionClosesIt(t *testing.T) {
-	srv, _ := serve(t, echoMesh{})
-	left := make(chan struct{})
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer close(left)
-		srv.ServeHTTP(w, r)
-	}))
-	defer web.Close()
-	u, err := url.Parse(web.URL)
-	if err != nil {
-		t.Fatal(err)
+	srv, u := serve(t, echoMesh{})
+	open := func() int {
+		srv.mu.Lock()
+		defer srv.mu.Unlock()
+		return len(srv.conns)
 	}
-	dial(t, DialConfig{URL: u}).Close()
-	mustEnd(t, "the server's side", func() { <-left })
+	c := dial(t, DialConfig{URL: u})
+	if n := open(); n != 1 {
+		t.Fatalf("the server has %d connections, want 1", n)
+	}
+	c.Close()
+	mustEnd(t, "the server's side", func() {
+		for open() > 0 {
+			time.Sleep(time.Millisecond) // nothing announces it
+		}
+	})
+}
+
+func TestTooManyAtOnceAreToldToComeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := make(chan struct{})
+		srv := NewServer(ServerConfig{
+			Authenticate: func(ctx context.Context, _ string) (any, error) {
+				asked <- struct{}{}
+				<-ctx.Done() // a database that hangs
+				return nil, ctx.Err()
+			},
+			Refuse: func(http.ResponseWriter, error) {},
+		}, func(r grpc.ServiceRegistrar) { meshv1.RegisterMeshServer(r, echoMesh{}) })
+		defer srv.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		var first sync.WaitGroup
+		defer first.Wait()
+		defer cancel()
+		request := func() *http.Request {
+			return httptest.NewRequest(http.MethodGet, "/rpc", nil).WithContext(ctx)
+		}
+		for range upgradesAtOnce {
+			first.Go(func() { srv.ServeHTTP(httptest.NewRecorder(), request()) })
+			<-asked
+		}
+		began, answer := time.Now(), httptest.NewRecorder()
+		srv.ServeHTTP(answer, request())
+		if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" || time.Since(began) != upgradeWait {
+			t.Errorf("after %v: %d %v, want 503 with Retry-After after %v", time.Since(began), answer.Code, answer.Header(), upgradeWait)
+		}
+	})
 }
 
 func TestPeerThatDoesNotAnswerPingsIsGone(t *testing.T) {

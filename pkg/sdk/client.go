@@ -105,6 +105,14 @@ func New(base *url.URL, token string) *Client {
 	}}
 }
 
+// Over returns the same client on connections of rt's.
+func (c *Client) Over(rt http.RoundTripper) *Client {
+	over, hc := *c, *c.http
+	hc.Transport = rt
+	over.http = &hc
+	return &over
+}
+
 // URL returns where the coordinator is.
 func (c *Client) URL() *url.URL { return c.base }
 

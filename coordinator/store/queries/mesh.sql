@@ -1,12 +1,25 @@
--- name: UpsertAgentNode :one
-insert into nodes (id, user_id, agent_id, address, public_key, disco_key)
-values (@id, @user_id, @id, @address, @public_key, @disco_key)
-on conflict (id) do update
-set public_key = excluded.public_key, disco_key = excluded.disco_key, last_seen_at = now()
-returning *;
-
--- name: SetAgentVersion :exec
-update agents set version = $2 where id = $1 and version <> $2;
+-- name: JoinAgent :one
+-- One statement, for they come by the thousand. An agent that comes back with
+-- the keys it had writes nothing.
+with live as (
+    select a.id, a.name, a.version, w.owner_id, w.name as workspace_name, u.username as owner_name
+    from agents a
+    join workspaces w on w.id = a.workspace_id
+    join users u on u.id = w.owner_id
+    where a.id = @id and w.deleted_at is null
+), joined as (
+    insert into nodes (id, user_id, agent_id, address, public_key, disco_key)
+    select live.id, live.owner_id, live.id, @address, @public_key, @disco_key from live
+    where not exists (
+        select 1 from nodes n
+        where n.id = live.id and n.user_id = live.owner_id and n.public_key = @public_key and n.disco_key = @disco_key
+    )
+    on conflict (id) do update
+    set user_id = excluded.user_id, public_key = excluded.public_key, disco_key = excluded.disco_key, last_seen_at = now()
+), versioned as (
+    update agents set version = @version from live where agents.id = live.id and live.version <> @version
+)
+select id, name, owner_id, workspace_name, owner_name from live;
 
 -- name: InsertClientNode :one
 insert into nodes (id, user_id, address, public_key, disco_key, resume_hash)

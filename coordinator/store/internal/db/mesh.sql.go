@@ -157,6 +157,65 @@ func (q *Queries) InsertClientNode(ctx context.Context, arg InsertClientNodePara
 	return i, err
 }
 
+const joinAgent = `-- name: JoinAgent :one
+with live as (
+    select a.id, a.name, a.version, w.owner_id, w.name as workspace_name, u.username as owner_name
+    from agents a
+    join workspaces w on w.id = a.workspace_id
+    join users u on u.id = w.owner_id
+    where a.id = $1 and w.deleted_at is null
+), joined as (
+    insert into nodes (id, user_id, agent_id, address, public_key, disco_key)
+    select live.id, live.owner_id, live.id, $2, $3, $4 from live
+    where not exists (
+        select 1 from nodes n
+        where n.id = live.id and n.user_id = live.owner_id and n.public_key = $3 and n.disco_key = $4
+    )
+    on conflict (id) do update
+    set user_id = excluded.user_id, public_key = excluded.public_key, disco_key = excluded.disco_key, last_seen_at = now()
+), versioned as (
+    update agents set version = $5 from live where agents.id = live.id and live.version <> $5
+)
+select id, name, owner_id, workspace_name, owner_name from live
+`
+
+type JoinAgentParams struct {
+	ID        uuid.UUID
+	Address   netip.Addr
+	PublicKey []byte
+	DiscoKey  []byte
+	Version   string
+}
+
+type JoinAgentRow struct {
+	ID            uuid.UUID
+	Name          string
+	OwnerID       uuid.UUID
+	WorkspaceName string
+	OwnerName     string
+}
+
+// One statement, for they come by the thousand. An agent that comes back with
+// the keys it had writes nothing.
+func (q *Queries) JoinAgent(ctx context.Context, arg JoinAgentParams) (JoinAgentRow, error) {
+	row := q.db.QueryRow(ctx, joinAgent,
+		arg.ID,
+		arg.Address,
+		arg.PublicKey,
+		arg.DiscoKey,
+		arg.Version,
+	)
+	var i JoinAgentRow
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.OwnerID,
+		&i.WorkspaceName,
+		&i.OwnerName,
+	)
+	return i, err
+}
+
 const nodeKeyKnown = `-- name: NodeKeyKnown :one
 select exists (
     select 1 from nodes n
@@ -245,59 +304,6 @@ type ResumeClientNodeParams struct {
 
 func (q *Queries) ResumeClientNode(ctx context.Context, arg ResumeClientNodeParams) (Node, error) {
 	row := q.db.QueryRow(ctx, resumeClientNode, arg.ID, arg.PublicKey, arg.DiscoKey)
-	var i Node
-	err := row.Scan(
-		&i.ID,
-		&i.UserID,
-		&i.AgentID,
-		&i.Address,
-		&i.PublicKey,
-		&i.DiscoKey,
-		&i.ResumeHash,
-		&i.CreatedAt,
-		&i.LastSeenAt,
-	)
-	return i, err
-}
-
-const setAgentVersion = `-- name: SetAgentVersion :exec
-update agents set version = $2 where id = $1 and version <> $2
-`
-
-type SetAgentVersionParams struct {
-	ID      uuid.UUID
-	Version string
-}
-
-func (q *Queries) SetAgentVersion(ctx context.Context, arg SetAgentVersionParams) error {
-	_, err := q.db.Exec(ctx, setAgentVersion, arg.ID, arg.Version)
-	return err
-}
-
-const upsertAgentNode = `-- name: UpsertAgentNode :one
-insert into nodes (id, user_id, agent_id, address, public_key, disco_key)
-values ($1, $2, $1, $3, $4, $5)
-on conflict (id) do update
-set public_key = excluded.public_key, disco_key = excluded.disco_key, last_seen_at = now()
-returning id, user_id, agent_id, address, public_key, disco_key, resume_hash, created_at, last_seen_at
-`
-
-type UpsertAgentNodeParams struct {
-	ID        uuid.UUID
-	UserID    uuid.UUID
-	Address   netip.Addr
-	PublicKey []byte
-	DiscoKey  []byte
-}
-
-func (q *Queries) UpsertAgentNode(ctx context.Context, arg UpsertAgentNodeParams) (Node, error) {
-	row := q.db.QueryRow(ctx, upsertAgentNode,
-		arg.ID,
-		arg.UserID,
-		arg.Address,
-		arg.PublicKey,
-		arg.DiscoKey,
-	)
 	var i Node
 	err := row.Scan(
 		&i.ID,

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	// maxGarbage is how much may lie about before it is collected. Go's own rule
+	// is as much as lives: right for a small heap, but with ten thousand nodes on
+	// their streams hundreds of megabytes for nothing.
+	maxGarbage = 32 << 20
+
+	// The bounds of what boundGarbage asks for, in percent of what lives. At less
+	// than the least the collector would do little else.
+	minGCPercent, maxGCPercent = 8, 100
+
+	// lookForGarbage is how often what lives is looked at.
+	lookForGarbage = time.Second
+)
+
+// boundGarbage keeps garbage under maxGarbage, as far as that is wise, until
+// ctx is done.
+func boundGarbage(ctx context.Context) {
+	sizes := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+	tick := time.NewTicker(lookForGarbage)
+	defer tick.Stop()
+	for last := 0; ; {
+		metrics.Read(sizes)
+		if p := gcPercent(sizes[0].Value.Uint64() + sizes[1].Value.Uint64()); p != last {
+			debug.SetGCPercent(p)
+			last = p
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// gcPercent returns how much garbage there may be in percent of what lives.
+func gcPercent(live uint64) int {
+	return int(min(max(maxGarbage*100/max(live, 1), minGCPercent), maxGCPercent))
+}
