@@ -144,6 +144,7 @@ func New(cfg Config) http.Handler {
 	a.registerIdentity(h)
 	a.registerAudit(h)
 	a.registerWebhooks(h)
+	a.registerShares(h)
 	return r
 }
 

@@ -35,6 +35,8 @@ type village struct {
 	mu      sync.Mutex // guards what follows
 	revoked bool
 	deleted bool
+	foreign bool   // the agent is somebody else's,
+	grant   string // who lets the user in as far as this
 }
 
 func newVillage(t *testing.T) *village {
@@ -91,7 +93,17 @@ func (v *village) LiveAgent(_ context.Context, id uuid.UUID) (store.MeshAgent, e
 	if v.deleted || id != v.agent {
 		return store.MeshAgent{}, store.ErrNotFound
 	}
-	return store.MeshAgent{ID: id, OwnerID: v.user, AgentName: "main", WorkspaceName: "dev", OwnerName: "alice"}, nil
+	owner := v.user
+	if v.foreign {
+		owner = v.agent
+	}
+	return store.MeshAgent{ID: id, OwnerID: owner, AgentName: "main", WorkspaceName: "dev", OwnerName: "alice"}, nil
+}
+
+func (v *village) GrantOf(context.Context, uuid.UUID, uuid.UUID) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.grant, nil
 }
 
 func (v *village) JoinAgent(_ context.Context, id uuid.UUID, _, _ [32]byte, _ string) (store.Node, error) {

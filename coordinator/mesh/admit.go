@@ -79,7 +79,7 @@ func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.He
 		if err != nil {
 			return "", err
 		}
-		m.name = agentName(a)
+		m.name, m.workspace = agentName(a), a.WorkspaceID
 		n, err = h.cfg.Store.JoinAgent(ctx, who.AgentID, m.key, m.disco, hello.GetVersion())
 		if err != nil {
 			return "", err
@@ -92,7 +92,7 @@ func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.He
 		if err != nil {
 			return "", err
 		}
-		m.name = u.Username
+		m.name, m.token = u.Username, who.TokenID
 		n, resume, err = h.cfg.Store.JoinClient(ctx, who.UserID, hello.GetResumeToken(), m.key, m.disco)
 		if err != nil {
 			return "", err

@@ -329,6 +329,16 @@ type Workspace struct {
 	LastActiveAt   *time.Time
 }
 
+type WorkspaceShare struct {
+	ID          uuid.UUID
+	WorkspaceID uuid.UUID
+	UserID      uuid.NullUUID
+	GroupID     uuid.NullUUID
+	Level       string
+	CreatedBy   uuid.UUID
+	CreatedAt   time.Time
+}
+
 type WorkspaceState struct {
 	ID          uuid.UUID
 	WorkspaceID uuid.UUID
