@@ -167,6 +167,7 @@ func printMade(out io.Writer, w sdk.Workspace) error {
 	for _, c := range w.Conditions {
 		fmt.Fprintf(out, "%-10s %s %s\n", "", c.Type+"="+c.Status, oneLine(c.Message))
 	}
+	printSchedule(out, w)
 	b := w.LatestBuild
 	if b == nil {
 		return nil

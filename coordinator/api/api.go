@@ -145,6 +145,7 @@ func New(cfg Config) http.Handler {
 	a.registerAudit(h)
 	a.registerWebhooks(h)
 	a.registerShares(h)
+	a.registerSchedules(h)
 	return r
 }
 

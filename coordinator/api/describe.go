@@ -13,7 +13,7 @@ import (
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
-// describe makes what the API says of workspaces, with two queries for all that
+// describe makes what the API says of workspaces, with three queries for all that
 // come from templates.
 func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Workspace, error) {
 	var built []uuid.UUID
@@ -22,10 +22,14 @@ func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Work
 			built = append(built, w.ID)
 		}
 	}
+	var upkeep map[uuid.UUID]store.Upkeep
 	builds, templates := make(map[uuid.UUID]store.Build), make(map[uuid.UUID]store.Template)
 	if len(built) > 0 {
 		var err error
 		if builds, err = a.Store.LastBuilds(ctx, built); err != nil {
+			return nil, err
+		}
+		if upkeep, err = a.Store.UpkeepOf(ctx, built); err != nil {
 			return nil, err
 		}
 		all, err := a.Workspaces.Templates(ctx)
@@ -46,6 +50,9 @@ func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Work
 			if err := addBuild(&j, b, templates[w.TemplateID]); err != nil {
 				return nil, err
 			}
+		}
+		if u, ok := upkeep[w.ID]; ok {
+			addSchedule(&j, u)
 		}
 		out = append(out, j)
 	}

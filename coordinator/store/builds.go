@@ -111,20 +111,28 @@ func (s *Store) CreateBuild(ctx context.Context, workspaceID uuid.UUID, decide f
 		if err != nil {
 			return err
 		}
-		made, err = insertBuild(ctx, q, workspaceID, n)
-		if err != nil {
+		if made, err = moveWorkspace(ctx, q, st, n); err != nil || n.Transition != Start {
 			return err
 		}
-		var held uuid.UUID
-		if st.Holder != nil {
-			held = st.Holder.JobID
-		}
-		return q.MoveWorkspace(ctx, db.MoveWorkspaceParams{ID: workspaceID, Phase: string(n.Phase), StateHeldBy: nullable(held)})
+		return q.UseWorkspace(ctx, workspaceID) // a person asked for it
 	})
 	if err != nil {
 		return Build{}, fmt.Errorf("store: build of workspace %s: %w", workspaceID, kind(err))
 	}
 	return made, nil
+}
+
+// moveWorkspace starts a build of a workspace that is locked.
+func moveWorkspace(ctx context.Context, q *db.Queries, st WorkspaceState, n NewBuild) (Build, error) {
+	made, err := insertBuild(ctx, q, st.ID, n)
+	if err != nil {
+		return Build{}, err
+	}
+	var held uuid.UUID
+	if st.Holder != nil {
+		held = st.Holder.JobID
+	}
+	return made, q.MoveWorkspace(ctx, db.MoveWorkspaceParams{ID: st.ID, Phase: string(n.Phase), StateHeldBy: nullable(held)})
 }
 
 // CreateBuiltWorkspace makes a workspace from a template with its first build;

@@ -33,10 +33,12 @@ type Workspace struct {
 	Phase      string      `json:"phase" enum:"pending,starting,running,stopping,stopped,deleting,deleted,failed"`
 	Conditions []Condition `json:"conditions" doc:"What is true of it beside its phase"`
 	// The rest is empty for external workspaces.
-	Template        string `json:"template,omitempty"`
-	TemplateVersion int    `json:"template_version,omitempty" doc:"Of the latest build"`
-	Outdated        bool   `json:"outdated,omitempty" doc:"The template has another active version"`
-	LatestBuild     *Build `json:"latest_build,omitempty"`
+	Template        string    `json:"template,omitempty"`
+	TemplateVersion int       `json:"template_version,omitempty" doc:"Of the latest build"`
+	Outdated        bool      `json:"outdated,omitempty" doc:"The template has another active version"`
+	LatestBuild     *Build    `json:"latest_build,omitempty"`
+	Schedule        *Schedule `json:"schedule,omitempty"`
+	Warnings        []string  `json:"warnings,omitempty" doc:"What is about to happen to it, for people"`
 }
 
 // Agent is the program that runs in a workspace. Its node id on the mesh is

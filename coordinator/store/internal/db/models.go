@@ -244,6 +244,13 @@ type Template struct {
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 	OrganizationID  uuid.UUID
+	DefaultTtl      int32
+	MaxTtl          int32
+	ActivityBump    int32
+	Autostart       bool
+	DormantAfter    int32
+	DeleteAfter     int32
+	Cost            int32
 }
 
 type TemplateVersion struct {
@@ -327,6 +334,13 @@ type Workspace struct {
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
 	LastActiveAt   *time.Time
+	Autostart      string
+	AutostartSetAt time.Time
+	Ttl            pgtype.Int4
+	ExtendedUntil  *time.Time
+	UsedAt         time.Time
+	DormantAt      *time.Time
+	UpkeepProblem  string
 }
 
 type WorkspaceShare struct {
@@ -349,4 +363,31 @@ type WorkspaceState struct {
 	Sealed      []byte
 	Aside       bool
 	CreatedAt   time.Time
+}
+
+type WorkspaceUpkeep struct {
+	ID                uuid.UUID
+	OwnerID           uuid.UUID
+	TemplateID        uuid.NullUUID
+	Phase             string
+	Held              bool
+	Autostart         string
+	AutostartSetAt    time.Time
+	Ttl               pgtype.Int4
+	ExtendedUntil     *time.Time
+	UsedAt            time.Time
+	LastActiveAt      *time.Time
+	DormantAt         *time.Time
+	UpkeepProblem     string
+	Transition        string
+	BuiltAt           time.Time
+	FinishedAt        *time.Time
+	TemplateVersionID uuid.UUID
+	DefaultTtl        int32
+	MaxTtl            int32
+	ActivityBump      int32
+	MayAutostart      bool
+	DormantAfter      int32
+	DeleteAfter       int32
+	Cost              int32
 }
