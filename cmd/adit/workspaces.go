@@ -39,6 +39,15 @@ func newListCmd(a *app) *cobra.Command {
 					return err
 				}
 				var rows [][]string
+				slices.SortStableFunc(list, func(a, b sdk.Workspace) int {
+					switch {
+					case a.Favourite == b.Favourite:
+						return 0
+					case a.Favourite:
+						return -1
+					}
+					return 1
+				})
 				for _, ws := range list {
 					rows = append(rows, listRows(ws)...)
 				}

@@ -146,6 +146,7 @@ func New(cfg Config) http.Handler {
 	a.registerWebhooks(h)
 	a.registerShares(h)
 	a.registerSchedules(h)
+	a.registerQuotas(h)
 	return r
 }
 
@@ -299,6 +300,7 @@ func refusal(err error) huma.StatusError {
 	var held *workspaces.StateHeld
 	var descent *workspaces.NoDescent
 	var used *store.TemplateInUse
+	var over *store.OverQuota
 	switch {
 	case errors.As(err, &bad):
 		return huma.Error422UnprocessableEntity(bad.Error())
@@ -314,6 +316,8 @@ func refusal(err error) huma.StatusError {
 		return huma.Error409Conflict(inUse.Error())
 	case errors.As(err, &used):
 		return huma.Error409Conflict(used.Error())
+	case errors.As(err, &over):
+		return huma.Error409Conflict(over.Error())
 	}
 	return nil
 }

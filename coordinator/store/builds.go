@@ -136,12 +136,17 @@ func moveWorkspace(ctx context.Context, q *db.Queries, st WorkspaceState, n NewB
 }
 
 // CreateBuiltWorkspace makes a workspace from a template with its first build;
-// ErrConflict if the owner has one of that name.
+// ErrConflict if the owner has one of that name, an *OverQuota if they have no room
+// for it.
 func (s *Store) CreateBuiltWorkspace(ctx context.Context, ownerID, templateID uuid.UUID, name string, n NewBuild) (Workspace, Build, error) {
 	var id uuid.UUID
 	var made Build
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
-		if _, err := q.LockTemplate(ctx, templateID); err != nil { // it must not go meanwhile
+		t, err := q.LockTemplate(ctx, templateID) // it must not go meanwhile
+		if err != nil {
+			return err
+		}
+		if err := spend(ctx, q, ownerID, t.Cost); err != nil {
 			return err
 		}
 		w, err := q.InsertWorkspace(ctx, db.InsertWorkspaceParams{

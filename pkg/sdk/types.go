@@ -27,6 +27,7 @@ type Workspace struct {
 	// forwarded and VPN traffic.
 	LastActiveAt *time.Time `json:"last_active_at" doc:"When somebody last used it, within two minutes; null if nobody has"`
 	Agents       []Agent    `json:"agents"`
+	Favourite    bool       `json:"favourite,omitempty" doc:"You put it among your favourites"`
 	// Shared is how far the owner lets the caller in; empty for the owner.
 	Shared string `json:"shared,omitempty" doc:"Level at which it is shared with you; empty if it is yours"`
 

@@ -101,8 +101,28 @@ join templates t on t.id = w.template_id
 join builds b on b.workspace_id = w.id and b.number = (select max(l.number) from builds l where l.workspace_id = w.id)
 where w.deleted_at is null;
 
+-- How much the workspaces of a user may cost together, by their templates. What is
+-- a user's own comes before what is their groups', of which the largest counts;
+-- with neither there is no limit.
+create table quotas (
+    id       uuid primary key default gen_random_uuid(),
+    user_id  uuid unique references users on delete cascade,
+    group_id uuid unique references groups on delete cascade,
+    budget   int not null check (budget >= 0),
+    check ((user_id is null) <> (group_id is null))
+);
+create trigger audit after insert or update or delete on quotas
+    for each row execute function audit_of_row('quota', '', '');
+
+create table favourites (
+    user_id      uuid not null references users on delete cascade,
+    workspace_id uuid not null references workspaces on delete cascade,
+    primary key (user_id, workspace_id)
+);
+
 -- +goose Down
 
+drop table favourites, quotas;
 drop view workspace_upkeep;
 drop trigger event_changed on workspaces;
 drop trigger audit on workspaces;

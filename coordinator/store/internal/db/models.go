@@ -138,6 +138,11 @@ type Event struct {
 	Data        []byte
 }
 
+type Favourite struct {
+	UserID      uuid.UUID
+	WorkspaceID uuid.UUID
+}
+
 type Group struct {
 	ID             uuid.UUID
 	OrganizationID uuid.UUID
@@ -234,6 +239,13 @@ type ProvisionerKey struct {
 	CreatedAt      time.Time
 	RevokedAt      *time.Time
 	OrganizationID uuid.UUID
+}
+
+type Quota struct {
+	ID      uuid.UUID
+	UserID  uuid.NullUUID
+	GroupID uuid.NullUUID
+	Budget  int32
 }
 
 type Template struct {
