@@ -147,6 +147,7 @@ func New(cfg Config) http.Handler {
 	a.registerShares(h)
 	a.registerSchedules(h)
 	a.registerQuotas(h)
+	a.registerTransfers(h)
 	return r
 }
 
@@ -301,6 +302,7 @@ func refusal(err error) huma.StatusError {
 	var descent *workspaces.NoDescent
 	var used *store.TemplateInUse
 	var over *store.OverQuota
+	var named *workspaces.NameTaken
 	switch {
 	case errors.As(err, &bad):
 		return huma.Error422UnprocessableEntity(bad.Error())
@@ -318,6 +320,8 @@ func refusal(err error) huma.StatusError {
 		return huma.Error409Conflict(used.Error())
 	case errors.As(err, &over):
 		return huma.Error409Conflict(over.Error())
+	case errors.As(err, &named):
+		return huma.Error409Conflict(named.Error())
 	}
 	return nil
 }

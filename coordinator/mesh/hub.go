@@ -181,7 +181,7 @@ func (h *Hub) AgentsDeleted(ids []uuid.UUID) {
 
 // What the owners of revoked sessions are told.
 const (
-	workspaceDeleted = "the workspace was deleted"
+	workspaceDeleted = "the workspace was deleted, or it has another owner and another token"
 	tokenRevoked     = "the token was revoked or has expired; sign in again"
 	userRevoked      = "what the account may do has changed, or it is no more; sign in again"
 )

@@ -120,8 +120,20 @@ create table favourites (
     primary key (user_id, workspace_id)
 );
 
+-- A workspace that somebody may make theirs.
+create table workspace_offers (
+    id         uuid primary key references workspaces on delete cascade,
+    user_id    uuid not null references users on delete cascade,
+    offered_by uuid not null references users,
+    created_at timestamptz not null default now()
+);
+create index workspace_offers_user on workspace_offers (user_id);
+create trigger audit after insert or update or delete on workspace_offers
+    for each row execute function audit_of_row('offer', '', '');
+
 -- +goose Down
 
+drop table workspace_offers;
 drop table favourites, quotas;
 drop view workspace_upkeep;
 drop trigger event_changed on workspaces;

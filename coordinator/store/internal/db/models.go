@@ -355,6 +355,13 @@ type Workspace struct {
 	UpkeepProblem  string
 }
 
+type WorkspaceOffer struct {
+	ID        uuid.UUID
+	UserID    uuid.UUID
+	OfferedBy uuid.UUID
+	CreatedAt time.Time
+}
+
 type WorkspaceShare struct {
 	ID          uuid.UUID
 	WorkspaceID uuid.UUID
