@@ -248,5 +248,6 @@ func (s *Server) startLoops(ctx context.Context) *sync.WaitGroup {
 	loops.Go(func() { s.events.Run(ctx) })
 	loops.Go(func() { s.webhooks.Run(ctx) })
 	loops.Go(func() { s.rollUpStats(ctx) })
+	loops.Go(func() { s.followAccess(ctx) })
 	return &loops
 }

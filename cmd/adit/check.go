@@ -151,7 +151,7 @@ func (f serverFlags) checkDataDir(context.Context) []checkResult {
 				break
 			}
 		}
-		if syscall.Access(parent, 2) != nil {
+		if !writable(parent) {
 			return []checkResult{bad(check, "choose another with --data-dir, or make it", "%s does not exist, and cannot be made below %s", f.dataDir, parent)}
 		}
 		return fromFindings(check, health.Disk(parent), "%s will be made", f.dataDir)
@@ -159,7 +159,7 @@ func (f serverFlags) checkDataDir(context.Context) []checkResult {
 		return []checkResult{bad(check, "choose another with --data-dir", "%v", err)}
 	case !info.IsDir():
 		return []checkResult{bad(check, "choose another with --data-dir", "%s is no directory", f.dataDir)}
-	case syscall.Access(f.dataDir, 2) != nil:
+	case !writable(f.dataDir):
 		return []checkResult{bad(check, "give it to the user that runs the server, or choose another with --data-dir", "%s cannot be written", f.dataDir)}
 	}
 	return fromFindings(check, health.Disk(f.dataDir), "%s can be written and has room", f.dataDir)

@@ -22,7 +22,7 @@ func newTemplatesCmd(a *app) *cobra.Command {
   adit templates versions process`,
 	}
 	cmd.AddCommand(newTemplatesInitCmd(a), newTemplatesPushCmd(a), newTemplatesListCmd(a), newTemplatesVersionsCmd(a),
-		newTemplatesActivateCmd(a), newTemplatesPullCmd(a), newTemplatesDeleteCmd(a))
+		newTemplatesActivateCmd(a), newTemplatesEditCmd(a), newTemplatesPullCmd(a), newTemplatesDeleteCmd(a))
 	return cmd
 }
 

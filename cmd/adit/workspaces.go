@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -14,28 +15,39 @@ import (
 )
 
 func newListCmd(a *app) *cobra.Command {
-	var all bool
+	var all, shared bool
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List workspaces", Args: args(cobra.NoArgs),
+		Example: `  adit list
+  adit list --shared    # those of others who let you in`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			owner := "me"
-			if all {
-				owner = "all"
-			}
-			list, err := c.Workspaces(cmd.Context(), owner)
+			list, err := listed(cmd.Context(), c, all, shared)
 			if err != nil {
 				return err
 			}
 			return a.print(list, func(w io.Writer) error {
+				if len(list) == 0 && shared {
+					_, err := fmt.Fprintln(w, "Nobody shares a workspace with you.")
+					return err
+				}
 				if len(list) == 0 {
 					_, err := fmt.Fprintln(w, "No workspaces yet. Make one: adit create NAME --template T, or --external")
 					return err
 				}
 				var rows [][]string
+				slices.SortStableFunc(list, func(a, b sdk.Workspace) int {
+					switch {
+					case a.Favourite == b.Favourite:
+						return 0
+					case a.Favourite:
+						return -1
+					}
+					return 1
+				})
 				for _, ws := range list {
 					rows = append(rows, listRows(ws)...)
 				}
@@ -44,7 +56,21 @@ func newListCmd(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "everybody's, for owners of the deployment")
+	cmd.Flags().BoolVar(&shared, "shared", false, "those that others share with you")
+	cmd.MarkFlagsMutuallyExclusive("all", "shared")
 	return cmd
+}
+
+// listed returns the workspaces that list is asked for: one's own, everybody's,
+// or those that others share.
+func listed(ctx context.Context, c *sdk.Client, all, shared bool) ([]sdk.Workspace, error) {
+	switch {
+	case shared:
+		return c.SharedWorkspaces(ctx)
+	case all:
+		return c.Workspaces(ctx, "all")
+	}
+	return c.Workspaces(ctx, "me")
 }
 
 // listRows are a workspace's rows of the list: one an agent, or one.
@@ -144,9 +170,13 @@ func newDeleteCmd(a *app) *cobra.Command {
 // printMade writes what a template has made of a workspace, and how it is.
 func printMade(out io.Writer, w sdk.Workspace) error {
 	fmt.Fprintf(out, "Phase      %s\n", w.Phase)
+	if w.Shared != "" {
+		fmt.Fprintf(out, "Shared     with you (%s)\n", w.Shared)
+	}
 	for _, c := range w.Conditions {
 		fmt.Fprintf(out, "%-10s %s %s\n", "", c.Type+"="+c.Status, oneLine(c.Message))
 	}
+	printSchedule(out, w)
 	b := w.LatestBuild
 	if b == nil {
 		return nil

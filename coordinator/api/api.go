@@ -144,6 +144,10 @@ func New(cfg Config) http.Handler {
 	a.registerIdentity(h)
 	a.registerAudit(h)
 	a.registerWebhooks(h)
+	a.registerShares(h)
+	a.registerSchedules(h)
+	a.registerQuotas(h)
+	a.registerTransfers(h)
 	return r
 }
 
@@ -297,6 +301,8 @@ func refusal(err error) huma.StatusError {
 	var held *workspaces.StateHeld
 	var descent *workspaces.NoDescent
 	var used *store.TemplateInUse
+	var over *store.OverQuota
+	var named *workspaces.NameTaken
 	switch {
 	case errors.As(err, &bad):
 		return huma.Error422UnprocessableEntity(bad.Error())
@@ -312,6 +318,10 @@ func refusal(err error) huma.StatusError {
 		return huma.Error409Conflict(inUse.Error())
 	case errors.As(err, &used):
 		return huma.Error409Conflict(used.Error())
+	case errors.As(err, &over):
+		return huma.Error409Conflict(over.Error())
+	case errors.As(err, &named):
+		return huma.Error409Conflict(named.Error())
 	}
 	return nil
 }

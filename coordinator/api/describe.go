@@ -13,19 +13,27 @@ import (
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
-// describe makes what the API says of workspaces, with two queries for all that
-// come from templates.
+// describe makes what the API says of workspaces, with three queries for all that
+// come from templates, and one for what the caller likes.
 func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Workspace, error) {
-	var built []uuid.UUID
+	var built, ids []uuid.UUID
 	for _, w := range list {
+		ids = append(ids, w.ID)
 		if !w.External {
 			built = append(built, w.ID)
 		}
 	}
+	favourites, err := a.Store.FavouritesAmong(ctx, caller(ctx).UserID, ids)
+	if err != nil {
+		return nil, err
+	}
+	var upkeep map[uuid.UUID]store.Upkeep
 	builds, templates := make(map[uuid.UUID]store.Build), make(map[uuid.UUID]store.Template)
 	if len(built) > 0 {
-		var err error
 		if builds, err = a.Store.LastBuilds(ctx, built); err != nil {
+			return nil, err
+		}
+		if upkeep, err = a.Store.UpkeepOf(ctx, built); err != nil {
 			return nil, err
 		}
 		all, err := a.Workspaces.Templates(ctx)
@@ -46,6 +54,10 @@ func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Work
 			if err := addBuild(&j, b, templates[w.TemplateID]); err != nil {
 				return nil, err
 			}
+		}
+		j.Favourite = favourites[w.ID]
+		if u, ok := upkeep[w.ID]; ok {
+			addSchedule(&j, u)
 		}
 		out = append(out, j)
 	}

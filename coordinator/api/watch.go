@@ -72,6 +72,10 @@ func (a *API) watch(ctx context.Context, q WatchQuery, kinds []string) (*huma.St
 	if err != nil {
 		return nil, err
 	}
+	shared, err := a.watchesShared(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	who := caller(ctx)
 	return a.stream("text/event-stream", true, func(ctx context.Context, w *eventWriter) error {
 		ctx, cancel := context.WithTimeout(ctx, watchFor)
@@ -91,7 +95,7 @@ func (a *API) watch(ctx context.Context, q WatchQuery, kinds []string) (*huma.St
 				return err
 			}
 			after = list[len(list)-1].Version
-			changes, err := a.changes(ctx, q, kinds, who.UserID, list)
+			changes, err := a.changes(ctx, q, kinds, who.UserID, shared, list)
 			if err != nil {
 				return err
 			}
@@ -101,7 +105,7 @@ func (a *API) watch(ctx context.Context, q WatchQuery, kinds []string) (*huma.St
 				}
 			}
 			w.seen(after)
-			if slices.ContainsFunc(list, func(e store.Event) bool { return concerns(who, e) }) {
+			if slices.ContainsFunc(list, func(e store.Event) bool { return concerns(who, e) || shared != uuid.Nil && closes(shared, e) }) {
 				return nil // they may not be who they were
 			}
 		}
@@ -133,14 +137,44 @@ func (a *API) watchFrom(ctx context.Context, q WatchQuery) (int64, error) {
 	return after, nil
 }
 
+// watchesShared returns the workspace that is watched if somebody shares it with
+// the caller; zero if they watch no such.
+func (a *API) watchesShared(ctx context.Context, q WatchQuery) (uuid.UUID, error) {
+	id, err := uuid.Parse(q.Workspace)
+	if err != nil || q.Owner == "all" {
+		return uuid.Nil, nil
+	}
+	list, err := a.Store.WorkspacesByIDs(ctx, []uuid.UUID{id})
+	if err != nil {
+		return uuid.Nil, a.problem(err)
+	}
+	if len(list) == 0 || list[0].OwnerID == caller(ctx).UserID {
+		return uuid.Nil, nil
+	}
+	on, err := a.workspaceFor(ctx, list[0])
+	if err != nil || !auth.Allowed(caller(ctx), auth.Read, on) {
+		return uuid.Nil, err
+	}
+	return id, nil
+}
+
+// closes reports whether an event may end that a workspace is shared with a
+// caller. They come back, and show whether it does.
+func closes(workspace uuid.UUID, e store.Event) bool {
+	return e.WorkspaceID == workspace && (e.Kind == store.EventShare || e.Kind == store.EventWorkspace && e.Action == store.Deleted)
+}
+
 // changes makes of events what a user gets to know of them, in their order.
 // Those of workspaces come with the workspace as it is now.
-func (a *API) changes(ctx context.Context, q WatchQuery, kinds []string, me uuid.UUID, list []store.Event) ([]sdk.Change, error) {
+func (a *API) changes(ctx context.Context, q WatchQuery, kinds []string, me, shared uuid.UUID, list []store.Event) ([]sdk.Change, error) {
 	all := q.Owner == "all"
 	var wanted []store.Event
 	ids := make(map[uuid.UUID]bool)
 	for _, e := range list {
-		if !slices.Contains(kinds, e.Kind) || !all && e.OwnerID != me || q.Workspace != "" && e.WorkspaceID.String() != q.Workspace {
+		if shared != uuid.Nil && closes(shared, e) {
+			shared = uuid.Nil
+		}
+		if !slices.Contains(kinds, e.Kind) || !all && e.OwnerID != me && (shared == uuid.Nil || e.WorkspaceID != shared) || q.Workspace != "" && e.WorkspaceID.String() != q.Workspace {
 			continue
 		}
 		wanted = append(wanted, e)
@@ -162,7 +196,7 @@ func (a *API) changes(ctx context.Context, q WatchQuery, kinds []string, me uuid
 			c.WorkspaceID = e.WorkspaceID.String()
 		}
 		// What was theirs then may be somebody else's now.
-		if w, ok := there[e.WorkspaceID]; ok && (all || w.owner == me) {
+		if w, ok := there[e.WorkspaceID]; ok && (all || w.owner == me || e.WorkspaceID == shared) {
 			c.Workspace = &w.Workspace
 		}
 		out = append(out, c)
@@ -201,5 +235,6 @@ func (a *API) workspacesNow(ctx context.Context, ids map[uuid.UUID]bool) (map[uu
 
 // concerns reports whether an event changes what a caller is or may do.
 func concerns(who auth.Identity, e store.Event) bool {
-	return e.Kind == store.EventToken && e.SubjectID == who.TokenID || e.Kind == store.EventUser && e.SubjectID == who.UserID
+	return e.Kind == store.EventToken && e.SubjectID == who.TokenID ||
+		(e.Kind == store.EventUser || e.Kind == store.EventMembership) && e.SubjectID == who.UserID
 }

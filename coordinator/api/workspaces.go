@@ -161,7 +161,25 @@ func (a *API) find(ctx context.Context, action auth.Action, owner, name string) 
 	if err != nil {
 		return w, a.problem(err)
 	}
-	return w, a.allow(ctx, action, workspaceObject(w))
+	on, err := a.workspaceFor(ctx, w)
+	if err != nil {
+		return w, err
+	}
+	return w, a.allow(ctx, action, on)
+}
+
+// workspaceFor is a workspace as an object of the caller's actions, with what
+// sharing lets them do.
+func (a *API) workspaceFor(ctx context.Context, w store.Workspace) (auth.Object, error) {
+	on := workspaceObject(w)
+	if who := caller(ctx); who.UserID != w.OwnerID {
+		level, err := a.Store.GrantOf(ctx, who.UserID, w.ID)
+		if err != nil {
+			return on, a.problem(err)
+		}
+		on.Grant = auth.Grant(level)
+	}
+	return on, nil
 }
 
 // isText reports whether Postgres can compare s with a name. A path may hold
@@ -179,6 +197,10 @@ func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Wo
 	if err != nil {
 		return nil, err
 	}
+	on, err := a.workspaceFor(ctx, w)
+	if err != nil {
+		return nil, err
+	}
 	described, err := a.describe(ctx, w)
 	if err == nil {
 		err = a.addMetadata(ctx, &described[0], w)
@@ -186,6 +208,7 @@ func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Wo
 	if err != nil {
 		return nil, a.problem(err)
 	}
+	described[0].Shared = string(on.Grant)
 	return &body[sdk.Workspace]{described[0]}, nil
 }
 

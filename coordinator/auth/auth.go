@@ -130,10 +130,7 @@ func (a *Authenticator) user(ctx context.Context, rest string) (Identity, error)
 			return Identity{}, fmt.Errorf("auth: %w", err)
 		}
 	}
-	return Identity{
-		Kind: User, UserID: t.UserID, TokenID: t.ID, Username: t.Username,
-		Role: t.Role, Organizations: t.Organizations, Scopes: t.Scopes,
-	}, nil
+	return OfToken(t), nil
 }
 
 func (a *Authenticator) agent(ctx context.Context, rest string) (Identity, error) {

@@ -35,6 +35,8 @@ type village struct {
 	mu      sync.Mutex // guards what follows
 	revoked bool
 	deleted bool
+	foreign bool   // the agent is somebody else's,
+	grant   string // who lets the user in as far as this
 }
 
 func newVillage(t *testing.T) *village {
@@ -91,16 +93,28 @@ func (v *village) LiveAgent(_ context.Context, id uuid.UUID) (store.MeshAgent, e
 	if v.deleted || id != v.agent {
 		return store.MeshAgent{}, store.ErrNotFound
 	}
-	return store.MeshAgent{ID: id, OwnerID: v.user, AgentName: "main", WorkspaceName: "dev", OwnerName: "alice"}, nil
+	owner := v.user
+	if v.foreign {
+		owner = v.agent
+	}
+	return store.MeshAgent{ID: id, OwnerID: owner, AgentName: "main", WorkspaceName: "dev", OwnerName: "alice"}, nil
+}
+
+func (v *village) GrantOf(context.Context, uuid.UUID, uuid.UUID) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.grant, nil
 }
 
 func (v *village) JoinAgent(ctx context.Context, id uuid.UUID, _, _ [32]byte, _ string) (store.AgentNode, error) {
-	if _, err := v.LiveAgent(ctx, id); err != nil {
+	a, err := v.LiveAgent(ctx, id)
+	if err != nil {
 		return store.AgentNode{}, err
 	}
 	return store.AgentNode{
-		Node:      store.Node{ID: id, UserID: v.user, Agent: true, Address: meshaddr.FromID(id)},
-		AgentName: "main", WorkspaceName: "dev", OwnerName: "alice",
+		Node:        store.Node{ID: id, UserID: v.user, Agent: true, Address: meshaddr.FromID(id)},
+		WorkspaceID: a.WorkspaceID,
+		AgentName:   "main", WorkspaceName: "dev", OwnerName: "alice",
 	}, nil
 }
 

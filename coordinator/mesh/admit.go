@@ -96,7 +96,8 @@ func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.He
 		if err != nil {
 			return "", err
 		}
-		n, m.name = a.Node, agentName(a.AgentName, a.WorkspaceName, a.OwnerName)
+		n, m.workspace = a.Node, a.WorkspaceID
+		m.name = agentName(a.AgentName, a.WorkspaceName, a.OwnerName)
 	} else {
 		if _, err := h.cfg.Store.LiveToken(ctx, who.TokenID); err != nil {
 			return "", err
@@ -105,7 +106,7 @@ func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.He
 		if err != nil {
 			return "", err
 		}
-		m.name = u.Username
+		m.name, m.token = u.Username, who.TokenID
 		n, resume, err = h.cfg.Store.JoinClient(ctx, who.UserID, hello.GetResumeToken(), m.key, m.disco)
 		if err != nil {
 			return "", err

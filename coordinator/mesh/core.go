@@ -37,10 +37,12 @@ type member struct {
 	id    uuid.UUID
 	user  uuid.UUID // the person, or the owner of the agent's workspace
 	agent bool
-	name  string
-	addr  netip.Addr
-	key   [32]byte
-	disco [32]byte
+	// token is what a person's client came with; workspace is an agent's.
+	token, workspace uuid.UUID
+	name             string
+	addr             netip.Addr
+	key              [32]byte
+	disco            [32]byte
 }
 
 // node is a member with its state on the mesh.
@@ -60,7 +62,7 @@ type node struct {
 	links   map[uuid.UUID]*link // by the other end's id
 }
 
-// link joins a client to an agent of its user's.
+// link joins a client to an agent that its user may reach.
 type link struct {
 	client, agent *node
 	// clientReady says that the client has programmed the agent's present
@@ -374,6 +376,26 @@ func (c *core) unwant(s sessionID, peer uuid.UUID) []out {
 	outs := []out{{to: s, msg: goneDown(peer)}}
 	if agent.session != 0 {
 		outs = append(outs, out{to: agent.session, msg: goneDown(n.id)})
+	}
+	c.dropIfUnwanted(agent)
+	return outs
+}
+
+// cut ends a link that may not be any more; both ends are told gone.
+func (c *core) cut(clientID, agentID uuid.UUID) []out {
+	client := c.nodes[clientID]
+	if client == nil || client.links[agentID] == nil || client.links[agentID].client != client {
+		return nil
+	}
+	agent := client.links[agentID].agent
+	delete(client.links, agentID)
+	delete(agent.links, clientID)
+	var outs []out
+	if agent.session != 0 {
+		outs = append(outs, out{to: agent.session, msg: goneDown(clientID)})
+	}
+	if client.session != 0 {
+		outs = append(outs, out{to: client.session, msg: goneDown(agentID)})
 	}
 	c.dropIfUnwanted(agent)
 	return outs

@@ -217,6 +217,18 @@ func TestOnlyTheClientGivesALinkUp(t *testing.T) {
 	expect(t, "client unwants", c.unwant(2, agentA.id), "2: peer a gone", "1: peer c gone")
 }
 
+func TestALinkThatIsCutIsGoneAtBothEndsAndNowhereElse(t *testing.T) {
+	c := linked()
+	c.join(3, clientD)
+	must(c.want(3, agentA))
+	expect(t, "an agent cuts", c.cut(agentA.id, clientC.id))
+	expect(t, "c is cut off", c.cut(clientC.id, agentA.id), "1: peer c gone", "2: peer a gone")
+	expect(t, "once", c.cut(clientC.id, agentA.id))
+	expect(t, "a moves", must(c.setSelf(1, &meshv1.Self{Endpoints: []string{"192.0.2.1:1"}})), "3: peer a here at 192.0.2.1:1")
+	c.leave(3, false, time.Unix(0, 0))
+	expect(t, "d is lost, and cut off", c.cut(clientD.id, agentA.id), "1: peer d gone")
+}
+
 func TestLostNodesAreForgottenAfterFifteenMinutes(t *testing.T) {
 	c := linked()
 	t0 := time.Unix(0, 0)

@@ -3,14 +3,14 @@
 //
 // The rules are those of a pure state machine ([core]): addresses are the
 // coordinator's to give; a key belongs to one node; a client is linked to an
-// agent only if the agent's workspace is its user's, and nothing else is ever
-// linked; both ends hear of each other at the same moment; a stream that
+// agent only if the agent's workspace is its user's or shared with them, and
+// nothing else is ever linked; both ends hear of each other at the same moment; a stream that
 // breaks makes a node lost, not gone. Around it, a [Hub] has the streams, the
 // store, and a lock.
 //
 // Make a Hub with [New], give its Connect method to a gRPC server, run Run
-// beside it, and call AgentDeleted, TokenRevoked
-// and UserRevoked when access ends.
+// beside it, call AgentDeleted, TokenRevoked and UserRevoked when access ends, and
+// Recheck when it may have.
 package mesh
 
 import (
@@ -27,7 +27,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
-	"github.com/aditmesh/adit/pkg/meshaddr"
+
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	"github.com/aditmesh/adit/pkg/rpc"
 )
@@ -64,6 +64,7 @@ type Store interface {
 	LeaveClient(ctx context.Context, id uuid.UUID) error
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
 	LiveToken(ctx context.Context, id uuid.UUID) (store.LiveToken, error)
+	GrantOf(ctx context.Context, userID, workspaceID uuid.UUID) (string, error)
 	UserByID(ctx context.Context, id uuid.UUID) (store.User, error)
 	NodeKeyKnown(ctx context.Context, publicKey [32]byte) (bool, error)
 	DeleteStaleClients(ctx context.Context, before time.Time, keep []uuid.UUID) (int64, error)
@@ -97,6 +98,9 @@ type Hub struct {
 	reports  *reports
 	sessions map[sessionID]*session
 	lastID   sessionID
+	// epoch grows when access may have changed: what was asked of the store
+	// before that says nothing any more.
+	epoch uint64
 }
 
 // session is one stream, from before its hello is looked at: what is revoked
@@ -184,7 +188,7 @@ func (h *Hub) AgentsDeleted(ids []uuid.UUID) {
 
 // What the owners of revoked sessions are told.
 const (
-	workspaceDeleted = "the workspace was deleted"
+	workspaceDeleted = "the workspace was deleted, or it has another owner and another token"
 	tokenRevoked     = "the token was revoked or has expired; sign in again"
 	userRevoked      = "what the account may do has changed, or it is no more; sign in again"
 )
@@ -393,32 +397,4 @@ func (h *Hub) onUp(ctx context.Context, id sessionID, who auth.Identity, up *mes
 		return errors.New("hello came twice")
 	}
 	return nil // or a message of a later version
-}
-
-// onWant links a client to an agent, if it may. Whether an agent does not
-// exist, is somebody else's, or is asked for by an agent: the answer is one.
-func (h *Hub) onWant(ctx context.Context, id sessionID, who auth.Identity, peer string) error {
-	agentID, err := uuid.Parse(peer)
-	if err != nil {
-		return fmt.Errorf("want of %.60q, which is no node id", peer)
-	}
-	a, err := h.cfg.Store.LiveAgent(ctx, agentID)
-	allowed := err == nil && auth.Allowed(who, auth.Connect, auth.Object{
-		Type: auth.Workspace, Instance: true, Owner: a.OwnerID, Organization: a.OrganizationID,
-	})
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case err != nil && !errors.Is(err, store.ErrNotFound):
-		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_UNAVAILABLE, peer, "the database is away; ask again in a moment")}})
-	case !allowed:
-		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_PEER_NOT_FOUND, peer, "no such peer, or not yours to reach")}})
-	default:
-		outs, err := h.core.want(id, member{
-			id: a.ID, user: a.OwnerID, agent: true, name: agentName(a.AgentName, a.WorkspaceName, a.OwnerName), addr: meshaddr.FromID(a.ID),
-		})
-		h.deliver(outs)
-		return err
-	}
-	return nil
 }

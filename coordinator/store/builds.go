@@ -111,15 +111,10 @@ func (s *Store) CreateBuild(ctx context.Context, workspaceID uuid.UUID, decide f
 		if err != nil {
 			return err
 		}
-		made, err = insertBuild(ctx, q, workspaceID, n)
-		if err != nil {
+		if made, err = moveWorkspace(ctx, q, st, n); err != nil || n.Transition != Start {
 			return err
 		}
-		var held uuid.UUID
-		if st.Holder != nil {
-			held = st.Holder.JobID
-		}
-		return q.MoveWorkspace(ctx, db.MoveWorkspaceParams{ID: workspaceID, Phase: string(n.Phase), StateHeldBy: nullable(held)})
+		return q.UseWorkspace(ctx, workspaceID) // a person asked for it
 	})
 	if err != nil {
 		return Build{}, fmt.Errorf("store: build of workspace %s: %w", workspaceID, kind(err))
@@ -127,13 +122,31 @@ func (s *Store) CreateBuild(ctx context.Context, workspaceID uuid.UUID, decide f
 	return made, nil
 }
 
+// moveWorkspace starts a build of a workspace that is locked.
+func moveWorkspace(ctx context.Context, q *db.Queries, st WorkspaceState, n NewBuild) (Build, error) {
+	made, err := insertBuild(ctx, q, st.ID, n)
+	if err != nil {
+		return Build{}, err
+	}
+	var held uuid.UUID
+	if st.Holder != nil {
+		held = st.Holder.JobID
+	}
+	return made, q.MoveWorkspace(ctx, db.MoveWorkspaceParams{ID: st.ID, Phase: string(n.Phase), StateHeldBy: nullable(held)})
+}
+
 // CreateBuiltWorkspace makes a workspace from a template with its first build;
-// ErrConflict if the owner has one of that name.
+// ErrConflict if the owner has one of that name, an *OverQuota if they have no room
+// for it.
 func (s *Store) CreateBuiltWorkspace(ctx context.Context, ownerID, templateID uuid.UUID, name string, n NewBuild) (Workspace, Build, error) {
 	var id uuid.UUID
 	var made Build
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
-		if _, err := q.LockTemplate(ctx, templateID); err != nil { // it must not go meanwhile
+		t, err := q.LockTemplate(ctx, templateID) // it must not go meanwhile
+		if err != nil {
+			return err
+		}
+		if err := spend(ctx, q, ownerID, t.Cost); err != nil {
 			return err
 		}
 		w, err := q.InsertWorkspace(ctx, db.InsertWorkspaceParams{

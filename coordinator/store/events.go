@@ -24,12 +24,16 @@ const (
 	EventUser            = "user"
 	EventToken           = "token"
 	EventProvisionerKey  = "provisioner_key"
+	EventShare           = "share"
+	// EventMembership is of a user, in a group or an organization.
+	EventMembership = "membership"
 )
 
 // EventKinds are all there are.
 func EventKinds() []string {
 	return []string{
 		EventWorkspace, EventBuild, EventAgent, EventMetadata, EventNode, EventTemplate, EventTemplateVersion, EventUser, EventToken, EventProvisionerKey,
+		EventShare, EventMembership,
 	}
 }
 

@@ -27,6 +27,7 @@ type Node struct {
 // AgentNode is an agent on the mesh, with what it is called.
 type AgentNode struct {
 	Node
+	WorkspaceID                         uuid.UUID
 	AgentName, WorkspaceName, OwnerName string
 }
 
@@ -59,8 +60,8 @@ func (s *Store) JoinAgent(ctx context.Context, id uuid.UUID, publicKey, discoKey
 		})
 	})
 	return AgentNode{
-		Node:      Node{ID: a.ID, UserID: a.OwnerID, Agent: true, Address: meshaddr.FromID(id)},
-		AgentName: a.Name, WorkspaceName: a.WorkspaceName, OwnerName: a.OwnerName,
+		Node:        Node{ID: a.ID, UserID: a.OwnerID, Agent: true, Address: meshaddr.FromID(id)},
+		WorkspaceID: a.WorkspaceID, AgentName: a.Name, WorkspaceName: a.WorkspaceName, OwnerName: a.OwnerName,
 	}, err
 }
 

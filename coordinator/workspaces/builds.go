@@ -158,7 +158,7 @@ func (s *Service) usableVersion(ctx context.Context, templateID, versionID uuid.
 }
 
 // Rename gives a workspace another name. A build under way is in its way: that
-// knows the workspace by its name.
+// knows the workspace by its name. A *[NameTaken] is one that the owner has.
 func (s *Service) Rename(ctx context.Context, workspaceID uuid.UUID, name string) error {
 	err := s.store.RenameWorkspace(ctx, workspaceID, name, func(now store.WorkspaceState) error {
 		if now.External {
@@ -169,7 +169,7 @@ func (s *Service) Rename(ctx context.Context, workspaceID uuid.UUID, name string
 	if err == nil {
 		s.changes.notify(workspaceID)
 	}
-	return err
+	return nameTaken(err, name)
 }
 
 // Builds lists a workspace's last 200 builds, newest first.

@@ -3,7 +3,8 @@
 // and logs that come back.
 //
 // What moves a job, its build and its workspace is one pure function, [step];
-// what is due without anybody asking is another, [due]. Each step is one
+// what is due without anybody asking is another, [due], and for workspaces
+// [upkeep]. Each step is one
 // transaction, and what it has to tell others is only ever a hint: whatever a
 // coordinator that was killed did not say follows again from what is stored, at
 // the next look or when the provisioner returns. So there is nothing to recover.
@@ -96,6 +97,9 @@ func New(cfg Config) *Service {
 
 // Run does what is due, until ctx is done.
 func (s *Service) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { s.keep(ctx) })
+	defer wg.Wait()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	var here time.Time // when this coordinator was first there, by the database's clock

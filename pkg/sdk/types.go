@@ -27,14 +27,19 @@ type Workspace struct {
 	// forwarded and VPN traffic.
 	LastActiveAt *time.Time `json:"last_active_at" doc:"When somebody last used it, within two minutes; null if nobody has"`
 	Agents       []Agent    `json:"agents"`
+	Favourite    bool       `json:"favourite,omitempty" doc:"You put it among your favourites"`
+	// Shared is how far the owner lets the caller in; empty for the owner.
+	Shared string `json:"shared,omitempty" doc:"Level at which it is shared with you; empty if it is yours"`
 
 	Phase      string      `json:"phase" enum:"pending,starting,running,stopping,stopped,deleting,deleted,failed"`
 	Conditions []Condition `json:"conditions" doc:"What is true of it beside its phase"`
 	// The rest is empty for external workspaces.
-	Template        string `json:"template,omitempty"`
-	TemplateVersion int    `json:"template_version,omitempty" doc:"Of the latest build"`
-	Outdated        bool   `json:"outdated,omitempty" doc:"The template has another active version"`
-	LatestBuild     *Build `json:"latest_build,omitempty"`
+	Template        string    `json:"template,omitempty"`
+	TemplateVersion int       `json:"template_version,omitempty" doc:"Of the latest build"`
+	Outdated        bool      `json:"outdated,omitempty" doc:"The template has another active version"`
+	LatestBuild     *Build    `json:"latest_build,omitempty"`
+	Schedule        *Schedule `json:"schedule,omitempty"`
+	Warnings        []string  `json:"warnings,omitempty" doc:"What is about to happen to it, for people"`
 }
 
 // Agent is the program that runs in a workspace. Its node id on the mesh is

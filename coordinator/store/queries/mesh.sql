@@ -2,7 +2,7 @@
 -- One statement, for they come by the thousand. An agent that comes back with
 -- the keys it had writes nothing.
 with live as (
-    select a.id, a.name, a.version, w.owner_id, w.name as workspace_name, u.username as owner_name
+    select a.id, a.name, a.version, a.workspace_id, w.owner_id, w.name as workspace_name, u.username as owner_name
     from agents a
     join workspaces w on w.id = a.workspace_id
     join users u on u.id = w.owner_id
@@ -19,7 +19,7 @@ with live as (
 ), versioned as (
     update agents set version = @version from live where agents.id = live.id and live.version <> @version
 )
-select id, name, owner_id, workspace_name, owner_name from live;
+select id, name, workspace_id, owner_id, workspace_name, owner_name from live;
 
 -- name: InsertClientNode :one
 insert into nodes (id, user_id, address, public_key, disco_key, resume_hash)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const eventsAfter = `-- name: EventsAfter :many
@@ -97,7 +98,7 @@ func (q *Queries) PruneEvents(ctx context.Context, arg PruneEventsParams) (int64
 }
 
 const workspacesByIDs = `-- name: WorkspacesByIDs :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = any($1::uuid[])
 `
 
@@ -114,6 +115,13 @@ type WorkspacesByIDsRow struct {
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
 	LastActiveAt   *time.Time
+	Autostart      string
+	AutostartSetAt time.Time
+	Ttl            pgtype.Int4
+	ExtendedUntil  *time.Time
+	UsedAt         time.Time
+	DormantAt      *time.Time
+	UpkeepProblem  string
 	OwnerName      string
 }
 
@@ -139,6 +147,13 @@ func (q *Queries) WorkspacesByIDs(ctx context.Context, ids []uuid.UUID) ([]Works
 			&i.StateHeldBy,
 			&i.OrganizationID,
 			&i.LastActiveAt,
+			&i.Autostart,
+			&i.AutostartSetAt,
+			&i.Ttl,
+			&i.ExtendedUntil,
+			&i.UsedAt,
+			&i.DormantAt,
+			&i.UpkeepProblem,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err

@@ -159,7 +159,7 @@ func (q *Queries) InsertClientNode(ctx context.Context, arg InsertClientNodePara
 
 const joinAgent = `-- name: JoinAgent :one
 with live as (
-    select a.id, a.name, a.version, w.owner_id, w.name as workspace_name, u.username as owner_name
+    select a.id, a.name, a.version, a.workspace_id, w.owner_id, w.name as workspace_name, u.username as owner_name
     from agents a
     join workspaces w on w.id = a.workspace_id
     join users u on u.id = w.owner_id
@@ -176,7 +176,7 @@ with live as (
 ), versioned as (
     update agents set version = $5 from live where agents.id = live.id and live.version <> $5
 )
-select id, name, owner_id, workspace_name, owner_name from live
+select id, name, workspace_id, owner_id, workspace_name, owner_name from live
 `
 
 type JoinAgentParams struct {
@@ -190,6 +190,7 @@ type JoinAgentParams struct {
 type JoinAgentRow struct {
 	ID            uuid.UUID
 	Name          string
+	WorkspaceID   uuid.UUID
 	OwnerID       uuid.UUID
 	WorkspaceName string
 	OwnerName     string
@@ -209,6 +210,7 @@ func (q *Queries) JoinAgent(ctx context.Context, arg JoinAgentParams) (JoinAgent
 	err := row.Scan(
 		&i.ID,
 		&i.Name,
+		&i.WorkspaceID,
 		&i.OwnerID,
 		&i.WorkspaceName,
 		&i.OwnerName,

@@ -138,6 +138,11 @@ type Event struct {
 	Data        []byte
 }
 
+type Favourite struct {
+	UserID      uuid.UUID
+	WorkspaceID uuid.UUID
+}
+
 type Group struct {
 	ID             uuid.UUID
 	OrganizationID uuid.UUID
@@ -238,6 +243,13 @@ type ProvisionerKey struct {
 	OrganizationID uuid.UUID
 }
 
+type Quota struct {
+	ID      uuid.UUID
+	UserID  uuid.NullUUID
+	GroupID uuid.NullUUID
+	Budget  int32
+}
+
 type Template struct {
 	ID              uuid.UUID
 	Name            string
@@ -246,6 +258,13 @@ type Template struct {
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 	OrganizationID  uuid.UUID
+	DefaultTtl      int32
+	MaxTtl          int32
+	ActivityBump    int32
+	Autostart       bool
+	DormantAfter    int32
+	DeleteAfter     int32
+	Cost            int32
 }
 
 type TemplateVersion struct {
@@ -329,6 +348,30 @@ type Workspace struct {
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
 	LastActiveAt   *time.Time
+	Autostart      string
+	AutostartSetAt time.Time
+	Ttl            pgtype.Int4
+	ExtendedUntil  *time.Time
+	UsedAt         time.Time
+	DormantAt      *time.Time
+	UpkeepProblem  string
+}
+
+type WorkspaceOffer struct {
+	ID        uuid.UUID
+	UserID    uuid.UUID
+	OfferedBy uuid.UUID
+	CreatedAt time.Time
+}
+
+type WorkspaceShare struct {
+	ID          uuid.UUID
+	WorkspaceID uuid.UUID
+	UserID      uuid.NullUUID
+	GroupID     uuid.NullUUID
+	Level       string
+	CreatedBy   uuid.UUID
+	CreatedAt   time.Time
 }
 
 type WorkspaceState struct {
@@ -341,4 +384,31 @@ type WorkspaceState struct {
 	Sealed      []byte
 	Aside       bool
 	CreatedAt   time.Time
+}
+
+type WorkspaceUpkeep struct {
+	ID                uuid.UUID
+	OwnerID           uuid.UUID
+	TemplateID        uuid.NullUUID
+	Phase             string
+	Held              bool
+	Autostart         string
+	AutostartSetAt    time.Time
+	Ttl               pgtype.Int4
+	ExtendedUntil     *time.Time
+	UsedAt            time.Time
+	LastActiveAt      *time.Time
+	DormantAt         *time.Time
+	UpkeepProblem     string
+	Transition        string
+	BuiltAt           time.Time
+	FinishedAt        *time.Time
+	TemplateVersionID uuid.UUID
+	DefaultTtl        int32
+	MaxTtl            int32
+	ActivityBump      int32
+	MayAutostart      bool
+	DormantAfter      int32
+	DeleteAfter       int32
+	Cost              int32
 }

@@ -61,7 +61,7 @@ func (q *Queries) DeleteTemplate(ctx context.Context, id uuid.UUID) error {
 const insertTemplate = `-- name: InsertTemplate :one
 insert into templates (name, created_by, organization_id) values ($1, $2, $3)
 on conflict (lower(name)) where deleted_at is null do update set name = templates.name
-returning id, name, created_by, active_version_id, created_at, deleted_at, organization_id
+returning id, name, created_by, active_version_id, created_at, deleted_at, organization_id, default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost
 `
 
 type InsertTemplateParams struct {
@@ -81,6 +81,13 @@ func (q *Queries) InsertTemplate(ctx context.Context, arg InsertTemplateParams) 
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.OrganizationID,
+		&i.DefaultTtl,
+		&i.MaxTtl,
+		&i.ActivityBump,
+		&i.Autostart,
+		&i.DormantAfter,
+		&i.DeleteAfter,
+		&i.Cost,
 	)
 	return i, err
 }
@@ -163,7 +170,7 @@ func (q *Queries) InsertVersionJob(ctx context.Context, arg InsertVersionJobPara
 }
 
 const lockTemplate = `-- name: LockTemplate :one
-select id, name, created_by, active_version_id, created_at, deleted_at, organization_id from templates where id = $1 and deleted_at is null for no key update
+select id, name, created_by, active_version_id, created_at, deleted_at, organization_id, default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost from templates where id = $1 and deleted_at is null for no key update
 `
 
 func (q *Queries) LockTemplate(ctx context.Context, id uuid.UUID) (Template, error) {
@@ -177,6 +184,13 @@ func (q *Queries) LockTemplate(ctx context.Context, id uuid.UUID) (Template, err
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.OrganizationID,
+		&i.DefaultTtl,
+		&i.MaxTtl,
+		&i.ActivityBump,
+		&i.Autostart,
+		&i.DormantAfter,
+		&i.DeleteAfter,
+		&i.Cost,
 	)
 	return i, err
 }
@@ -197,7 +211,7 @@ func (q *Queries) SetVersionFound(ctx context.Context, arg SetVersionFoundParams
 }
 
 const templateByName = `-- name: TemplateByName :one
-select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, u.username as creator, coalesce(v.number, 0)::int as active_number,
+select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.default_ttl, t.max_ttl, t.activity_bump, t.autostart, t.dormant_after, t.delete_after, t.cost, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
 join users u on u.id = t.created_by
@@ -213,6 +227,13 @@ type TemplateByNameRow struct {
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 	OrganizationID  uuid.UUID
+	DefaultTtl      int32
+	MaxTtl          int32
+	ActivityBump    int32
+	Autostart       bool
+	DormantAfter    int32
+	DeleteAfter     int32
+	Cost            int32
 	Creator         string
 	ActiveNumber    int32
 	Workspaces      int64
@@ -229,6 +250,13 @@ func (q *Queries) TemplateByName(ctx context.Context, name string) (TemplateByNa
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.OrganizationID,
+		&i.DefaultTtl,
+		&i.MaxTtl,
+		&i.ActivityBump,
+		&i.Autostart,
+		&i.DormantAfter,
+		&i.DeleteAfter,
+		&i.Cost,
 		&i.Creator,
 		&i.ActiveNumber,
 		&i.Workspaces,
@@ -387,7 +415,7 @@ func (q *Queries) TemplateVersions(ctx context.Context, templateID uuid.UUID) ([
 }
 
 const templates = `-- name: Templates :many
-select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, u.username as creator, coalesce(v.number, 0)::int as active_number,
+select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.default_ttl, t.max_ttl, t.activity_bump, t.autostart, t.dormant_after, t.delete_after, t.cost, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
 join users u on u.id = t.created_by
@@ -404,6 +432,13 @@ type TemplatesRow struct {
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 	OrganizationID  uuid.UUID
+	DefaultTtl      int32
+	MaxTtl          int32
+	ActivityBump    int32
+	Autostart       bool
+	DormantAfter    int32
+	DeleteAfter     int32
+	Cost            int32
 	Creator         string
 	ActiveNumber    int32
 	Workspaces      int64
@@ -426,6 +461,13 @@ func (q *Queries) Templates(ctx context.Context) ([]TemplatesRow, error) {
 			&i.CreatedAt,
 			&i.DeletedAt,
 			&i.OrganizationID,
+			&i.DefaultTtl,
+			&i.MaxTtl,
+			&i.ActivityBump,
+			&i.Autostart,
+			&i.DormantAfter,
+			&i.DeleteAfter,
+			&i.Cost,
 			&i.Creator,
 			&i.ActiveNumber,
 			&i.Workspaces,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const agentsOfWorkspaces = `-- name: AgentsOfWorkspaces :many
@@ -54,7 +55,7 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 }
 
 const allWorkspaces = `-- name: AllWorkspaces :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null
 order by u.username, w.name
 `
@@ -72,6 +73,13 @@ type AllWorkspacesRow struct {
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
 	LastActiveAt   *time.Time
+	Autostart      string
+	AutostartSetAt time.Time
+	Ttl            pgtype.Int4
+	ExtendedUntil  *time.Time
+	UsedAt         time.Time
+	DormantAt      *time.Time
+	UpkeepProblem  string
 	OwnerName      string
 }
 
@@ -97,6 +105,13 @@ func (q *Queries) AllWorkspaces(ctx context.Context) ([]AllWorkspacesRow, error)
 			&i.StateHeldBy,
 			&i.OrganizationID,
 			&i.LastActiveAt,
+			&i.Autostart,
+			&i.AutostartSetAt,
+			&i.Ttl,
+			&i.ExtendedUntil,
+			&i.UsedAt,
+			&i.DormantAt,
+			&i.UpkeepProblem,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err
@@ -193,7 +208,7 @@ select u.id, $1::text, $2::boolean, $3::uuid, $4::text,
 from users u left join templates t on t.id = $3::uuid
 where u.id = $6 and u.deleted_at is null
 for key share of u
-returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at
+returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem
 `
 
 type InsertWorkspaceParams struct {
@@ -228,6 +243,13 @@ func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams
 		&i.StateHeldBy,
 		&i.OrganizationID,
 		&i.LastActiveAt,
+		&i.Autostart,
+		&i.AutostartSetAt,
+		&i.Ttl,
+		&i.ExtendedUntil,
+		&i.UsedAt,
+		&i.DormantAt,
+		&i.UpkeepProblem,
 	)
 	return i, err
 }
@@ -292,7 +314,7 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 }
 
 const lockFreeWorkspace = `-- name: LockFreeWorkspace :one
-select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at from workspaces where id = $1 for no key update skip locked
+select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem from workspaces where id = $1 for no key update skip locked
 `
 
 func (q *Queries) LockFreeWorkspace(ctx context.Context, id uuid.UUID) (Workspace, error) {
@@ -311,6 +333,13 @@ func (q *Queries) LockFreeWorkspace(ctx context.Context, id uuid.UUID) (Workspac
 		&i.StateHeldBy,
 		&i.OrganizationID,
 		&i.LastActiveAt,
+		&i.Autostart,
+		&i.AutostartSetAt,
+		&i.Ttl,
+		&i.ExtendedUntil,
+		&i.UsedAt,
+		&i.DormantAt,
+		&i.UpkeepProblem,
 	)
 	return i, err
 }
@@ -325,7 +354,7 @@ func (q *Queries) LockOutAgents(ctx context.Context, workspaceID uuid.UUID) erro
 }
 
 const lockWorkspace = `-- name: LockWorkspace :one
-select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at from workspaces where id = $1 for no key update
+select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem from workspaces where id = $1 for no key update
 `
 
 func (q *Queries) LockWorkspace(ctx context.Context, id uuid.UUID) (Workspace, error) {
@@ -344,6 +373,13 @@ func (q *Queries) LockWorkspace(ctx context.Context, id uuid.UUID) (Workspace, e
 		&i.StateHeldBy,
 		&i.OrganizationID,
 		&i.LastActiveAt,
+		&i.Autostart,
+		&i.AutostartSetAt,
+		&i.Ttl,
+		&i.ExtendedUntil,
+		&i.UsedAt,
+		&i.DormantAt,
+		&i.UpkeepProblem,
 	)
 	return i, err
 }
@@ -434,7 +470,7 @@ func (q *Queries) UpsertAgent(ctx context.Context, arg UpsertAgentParams) error 
 }
 
 const workspaceByID = `-- name: WorkspaceByID :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = $1
 `
 
@@ -451,6 +487,13 @@ type WorkspaceByIDRow struct {
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
 	LastActiveAt   *time.Time
+	Autostart      string
+	AutostartSetAt time.Time
+	Ttl            pgtype.Int4
+	ExtendedUntil  *time.Time
+	UsedAt         time.Time
+	DormantAt      *time.Time
+	UpkeepProblem  string
 	OwnerName      string
 }
 
@@ -470,13 +513,20 @@ func (q *Queries) WorkspaceByID(ctx context.Context, id uuid.UUID) (WorkspaceByI
 		&i.StateHeldBy,
 		&i.OrganizationID,
 		&i.LastActiveAt,
+		&i.Autostart,
+		&i.AutostartSetAt,
+		&i.Ttl,
+		&i.ExtendedUntil,
+		&i.UsedAt,
+		&i.DormantAt,
+		&i.UpkeepProblem,
 		&i.OwnerName,
 	)
 	return i, err
 }
 
 const workspaceByName = `-- name: WorkspaceByName :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and lower(u.username) = lower($1) and lower(w.name) = lower($2)
 `
 
@@ -498,6 +548,13 @@ type WorkspaceByNameRow struct {
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
 	LastActiveAt   *time.Time
+	Autostart      string
+	AutostartSetAt time.Time
+	Ttl            pgtype.Int4
+	ExtendedUntil  *time.Time
+	UsedAt         time.Time
+	DormantAt      *time.Time
+	UpkeepProblem  string
 	OwnerName      string
 }
 
@@ -517,13 +574,20 @@ func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams
 		&i.StateHeldBy,
 		&i.OrganizationID,
 		&i.LastActiveAt,
+		&i.Autostart,
+		&i.AutostartSetAt,
+		&i.Ttl,
+		&i.ExtendedUntil,
+		&i.UsedAt,
+		&i.DormantAt,
+		&i.UpkeepProblem,
 		&i.OwnerName,
 	)
 	return i, err
 }
 
 const workspacesOfOwner = `-- name: WorkspacesOfOwner :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.owner_id = $1
 order by w.name
 `
@@ -541,6 +605,13 @@ type WorkspacesOfOwnerRow struct {
 	StateHeldBy    uuid.NullUUID
 	OrganizationID uuid.UUID
 	LastActiveAt   *time.Time
+	Autostart      string
+	AutostartSetAt time.Time
+	Ttl            pgtype.Int4
+	ExtendedUntil  *time.Time
+	UsedAt         time.Time
+	DormantAt      *time.Time
+	UpkeepProblem  string
 	OwnerName      string
 }
 
@@ -566,6 +637,13 @@ func (q *Queries) WorkspacesOfOwner(ctx context.Context, ownerID uuid.UUID) ([]W
 			&i.StateHeldBy,
 			&i.OrganizationID,
 			&i.LastActiveAt,
+			&i.Autostart,
+			&i.AutostartSetAt,
+			&i.Ttl,
+			&i.ExtendedUntil,
+			&i.UsedAt,
+			&i.DormantAt,
+			&i.UpkeepProblem,
 			&i.OwnerName,
 		); err != nil {
 			return nil, err

@@ -1,0 +1,71 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/mesh"
+	"github.com/aditmesh/adit/coordinator/store"
+)
+
+// recheckAgain is how long after it failed access is looked at again.
+const recheckAgain = time.Second
+
+// followAccess ends links that may not be any more, until ctx is done: shares,
+// memberships and owners change on any coordinator, and each has its own links.
+func (s *Server) followAccess(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := s.recheckAsToldOf(ctx)
+		if ctx.Err() == nil {
+			s.cfg.Logger.Warn("access that ended may not have ended its links; all will be looked at", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(recheckAgain):
+		}
+	}
+}
+
+// recheckAsToldOf looks at all links, and then at those that events are about.
+func (s *Server) recheckAsToldOf(ctx context.Context) error {
+	after, err := s.store.NewestEvent(ctx)
+	if err != nil {
+		return err
+	}
+	which := mesh.Access{All: true}
+	for {
+		if err := s.hub.Recheck(ctx, which); err != nil {
+			return err
+		}
+		for which = (mesh.Access{}); len(which.Users)+len(which.Workspaces) == 0; {
+			list, err := s.events.Next(ctx, after)
+			if errors.Is(err, store.ErrGone) {
+				return nil // from the start, then
+			}
+			if err != nil {
+				return err
+			}
+			after = list[len(list)-1].Version
+			which = accessChanged(list)
+		}
+	}
+}
+
+// accessChanged says whose access events change.
+func accessChanged(list []store.Event) mesh.Access {
+	a := mesh.Access{Users: make(map[uuid.UUID]bool), Workspaces: make(map[uuid.UUID]bool)}
+	for _, e := range list {
+		switch {
+		case e.Kind == store.EventShare && e.Action != store.Created:
+			a.Workspaces[e.WorkspaceID] = true
+		case e.Kind == store.EventMembership && e.Action != store.Created, e.Kind == store.EventUser && e.Action != store.Created:
+			a.Users[e.SubjectID] = true
+		case e.Kind == store.EventWorkspace && e.Action == store.Deleted: // or it has another owner
+			a.Workspaces[e.WorkspaceID] = true
+		}
+	}
+	return a
+}

@@ -1,0 +1,96 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// Each level lets its holder do what is said of it, and no more.
+func TestWhatEachLevelOfSharingLetsOthersDo(t *testing.T) {
+	d := deploy(t)
+	ctx := t.Context()
+	alice, bob := d.add(t, "alice", store.RoleMember), d.add(t, "bob", store.RoleMember)
+	makeWorkspace(t, alice, "dev")
+	tries := map[string]func() error{
+		"read":   func() error { _, err := bob.Workspace(ctx, "alice", "dev"); return err },
+		"rename": func() error { _, err := bob.RenameWorkspace(ctx, "alice", "dev", "dev"); return err },
+		"share":  func() error { return bob.ShareWithUser(ctx, "alice", "dev", "bob", sdk.ShareAdmin) },
+		"shares": func() error { _, err := bob.Shares(ctx, "alice", "dev"); return err },
+		"delete": func() error { return bob.DeleteWorkspace(ctx, "alice", "dev") },
+	}
+	expect := func(level string, want map[string]int) {
+		t.Helper()
+		for name, try := range tries {
+			if got := status(try()); got != want[name] {
+				t.Errorf("level %q: %s is answered with %d, want %d", level, name, got, want[name])
+			}
+		}
+	}
+	expect("", map[string]int{"read": 404, "rename": 404, "share": 404, "shares": 404, "delete": 404})
+	for level, rename := range map[string]int{sdk.ShareApps: 403, sdk.ShareConnect: 403, sdk.ShareAdmin: 0} {
+		if err := alice.ShareWithUser(ctx, "me", "dev", "bob", level); err != nil {
+			t.Fatal(err)
+		}
+		expect(level, map[string]int{"rename": rename, "share": 403, "shares": 403, "delete": 403})
+		w, err := bob.Workspace(ctx, "alice", "dev")
+		if err != nil || w.Shared != level {
+			t.Errorf("bob sees %+v, %v, shared at %q", w, err, level)
+		}
+		list, err := bob.SharedWorkspaces(ctx)
+		if err != nil || len(list) != 1 || list[0].Owner != "alice" || list[0].Shared != level {
+			t.Errorf("shared with bob: %+v, %v", list, err)
+		}
+	}
+	if list, err := bob.Workspaces(ctx, "me"); err != nil || len(list) != 0 {
+		t.Errorf("bob's own: %+v, %v", list, err)
+	}
+	if list, err := alice.Shares(ctx, "me", "dev"); err != nil || len(list) != 1 || list[0].User != "bob" || list[0].By != "alice" {
+		t.Errorf("shares: %+v, %v", list, err)
+	}
+	if err := alice.UnshareWithUser(ctx, "me", "dev", "bob"); err != nil {
+		t.Fatal(err)
+	}
+	expect("taken back", map[string]int{"read": 404, "rename": 404, "share": 404, "shares": 404, "delete": 404})
+	if err := alice.UnshareWithUser(ctx, "me", "dev", "bob"); !errors.Is(err, sdk.ErrNotFound) {
+		t.Errorf("taken back twice: %v, want ErrNotFound", err)
+	}
+	if err := alice.ShareWithUser(ctx, "me", "dev", "carol", sdk.ShareApps); status(err) != http.StatusUnprocessableEntity {
+		t.Errorf("shared with nobody: %v, want 422", err)
+	}
+	if err := alice.ShareWithUser(ctx, "me", "dev", "bob", "everything"); status(err) != http.StatusUnprocessableEntity {
+		t.Errorf("shared at no level: %v, want 422", err)
+	}
+}
+
+// Whoever is let in follows what becomes of the workspace.
+func TestSharedWorkspacesAreWatched(t *testing.T) {
+	d := deploy(t)
+	ctx := t.Context()
+	alice, bob := d.add(t, "alice", store.RoleMember), d.add(t, "bob", store.RoleMember)
+	made := makeWorkspace(t, alice, "dev")
+	if err := alice.ShareWithUser(ctx, "me", "dev", "bob", sdk.ShareApps); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan sdk.Change, 10)
+	watching := sdk.Watching{Topic: sdk.WatchWorkspaces, WorkspaceID: made.ID}
+	done := make(chan error, 1)
+	go func() {
+		done <- bob.Watch(ctx, watching, func() error {
+			_, err := alice.RenameWorkspace(ctx, "me", "dev", "dev2")
+			return err
+		}, func(c sdk.Change) error {
+			seen <- c
+			return sdk.ErrEnough
+		})
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if c := <-seen; c.Workspace == nil || c.Workspace.Name != "dev2" {
+		t.Errorf("bob saw %+v, want the new name", c)
+	}
+}

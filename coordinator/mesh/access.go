@@ -1,0 +1,135 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/meshaddr"
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+)
+
+// onWant links a client to an agent, if it may. Whether an agent does not
+// exist, is somebody else's, or is asked for by an agent: the answer is one.
+func (h *Hub) onWant(ctx context.Context, id sessionID, who auth.Identity, peer string) error {
+	agentID, err := uuid.Parse(peer)
+	if err != nil {
+		return fmt.Errorf("want of %.60q, which is no node id", peer)
+	}
+	for {
+		h.mu.Lock()
+		epoch := h.epoch
+		h.mu.Unlock()
+		a, allowed, err := h.mayReach(ctx, who, agentID)
+		h.mu.Lock()
+		if h.epoch == epoch || !allowed {
+			defer h.mu.Unlock()
+			return h.answerWant(id, peer, a, allowed, err)
+		}
+		h.mu.Unlock() // access may have changed since it was looked at
+	}
+}
+
+// answerWant links a client that may reach an agent, and says so if it may not.
+// h.mu is held.
+func (h *Hub) answerWant(id sessionID, peer string, a store.MeshAgent, allowed bool, err error) error {
+	switch {
+	case err != nil:
+		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_UNAVAILABLE, peer, "the database is away; ask again in a moment")}})
+	case !allowed:
+		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_PEER_NOT_FOUND, peer, "no such peer, or not yours to reach")}})
+	default:
+		outs, err := h.core.want(id, member{
+			id: a.ID, user: a.OwnerID, agent: true, workspace: a.WorkspaceID, name: agentName(a.AgentName, a.WorkspaceName, a.OwnerName), addr: meshaddr.FromID(a.ID),
+		})
+		h.deliver(outs)
+		return err
+	}
+	return nil
+}
+
+// mayReach reports whether somebody may reach an agent, by what they are now and
+// not by what they were when their stream began. An error is the database's.
+func (h *Hub) mayReach(ctx context.Context, who auth.Identity, agentID uuid.UUID) (store.MeshAgent, bool, error) {
+	if who.Kind != auth.User {
+		return store.MeshAgent{}, false, nil
+	}
+	a, err := h.cfg.Store.LiveAgent(ctx, agentID)
+	if errors.Is(err, store.ErrNotFound) {
+		return a, false, nil
+	}
+	if err != nil {
+		return a, false, err
+	}
+	t, err := h.cfg.Store.LiveToken(ctx, who.TokenID)
+	if errors.Is(err, store.ErrNotFound) {
+		return a, false, nil
+	}
+	if err != nil {
+		return a, false, err
+	}
+	on := auth.Object{Type: auth.Workspace, Instance: true, Owner: a.OwnerID, Organization: a.OrganizationID}
+	if a.OwnerID != t.UserID {
+		level, err := h.cfg.Store.GrantOf(ctx, t.UserID, a.WorkspaceID)
+		if err != nil {
+			return a, false, err
+		}
+		on.Grant = auth.Grant(level)
+	}
+	return a, auth.Allowed(auth.OfToken(t), auth.Connect, on), nil
+}
+
+// Access says whose links are to be looked at again: those of some users, and
+// those to some workspaces.
+type Access struct {
+	All               bool
+	Users, Workspaces map[uuid.UUID]bool
+}
+
+// Recheck ends the links of clients that may not reach their agents any more,
+// also those of clients that are lost, for their tunnels live on. An error says
+// that the database could not tell of some, which are to be looked at again.
+func (h *Hub) Recheck(ctx context.Context, which Access) error {
+	var failed error
+	for _, l := range h.suspects(which) {
+		_, allowed, err := h.mayReach(ctx, auth.Identity{Kind: auth.User, TokenID: l.token}, l.agent)
+		if err != nil {
+			failed = fmt.Errorf("mesh: recheck access: %w", err)
+		}
+		if err != nil || allowed {
+			continue
+		}
+		h.mu.Lock()
+		h.deliver(h.core.cut(l.client, l.agent))
+		h.mu.Unlock()
+		h.log.Info("a client may not reach an agent any more", "client", l.client, "agent", l.agent)
+	}
+	return failed
+}
+
+// suspect is a link that may have to end.
+type suspect struct{ client, agent, token uuid.UUID }
+
+// suspects lists links to look at again. What is about to be linked is looked at
+// again, too.
+func (h *Hub) suspects(which Access) []suspect {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epoch++
+	var list []suspect
+	for _, n := range h.core.nodes {
+		if n.agent {
+			continue
+		}
+		for _, l := range n.links {
+			if which.All || which.Users[n.user] || which.Workspaces[l.agent.workspace] {
+				list = append(list, suspect{n.id, l.agent.id, n.token})
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,42 @@
+-- name: UpkeepCandidates :many
+select * from workspace_upkeep u
+where not u.held and (
+    u.phase = 'stopped' and u.autostart <> '' and u.may_autostart and u.dormant_at is null
+    or u.phase = 'running' and (coalesce(u.ttl, u.default_ttl) > 0 or u.max_ttl > 0)
+    or (u.dormant_after > 0 or u.dormant_at is not null) and u.phase in ('running', 'stopped', 'failed')
+);
+
+-- name: UpkeepOf :many
+select * from workspace_upkeep where id = any(@ids::uuid[]);
+
+-- name: UseWorkspace :exec
+update workspaces set used_at = now(), dormant_at = null, extended_until = null, upkeep_problem = '' where id = $1;
+
+-- name: ForgetExtension :exec
+update workspaces set extended_until = null, upkeep_problem = '' where id = $1;
+
+-- name: WakeWorkspace :execrows
+update workspaces set used_at = now(), dormant_at = null, version = version + 1 where id = $1 and deleted_at is null;
+
+-- name: MarkDormant :exec
+update workspaces set dormant_at = @at, version = version + 1 where id = @id;
+
+-- name: SetAutostart :execrows
+update workspaces set autostart = @autostart, autostart_set_at = now(), version = version + 1 where id = @id and deleted_at is null;
+
+-- name: SetTTL :execrows
+update workspaces set ttl = @ttl, version = version + 1 where id = @id and deleted_at is null;
+
+-- name: ExtendWorkspace :execrows
+update workspaces set extended_until = @until, version = version + 1 where id = @id and deleted_at is null and phase = 'running';
+
+-- name: SetUpkeepProblem :exec
+update workspaces set upkeep_problem = @problem where id = @id and upkeep_problem <> @problem;
+
+-- name: TemplateLimits :one
+select default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost from templates where id = $1;
+
+-- name: SetTemplateLimits :execrows
+update templates set default_ttl = @default_ttl, max_ttl = @max_ttl, activity_bump = @activity_bump, autostart = @autostart,
+    dormant_after = @dormant_after, delete_after = @delete_after, cost = @cost
+where id = @id and deleted_at is null;

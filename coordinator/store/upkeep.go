@@ -1,0 +1,199 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/aditmesh/adit/coordinator/store/internal/db"
+)
+
+// Limits are what a template says of its workspaces. Zero is never, for ever, or
+// no limit.
+type Limits struct {
+	// DefaultTTL is how long a workspace runs after its start unless its owner says
+	// otherwise, and MaxTTL how long at most, however much it is used.
+	DefaultTTL, MaxTTL time.Duration
+	// ActivityBump is how long use puts the stop off.
+	ActivityBump time.Duration
+	NoAutostart  bool
+	// DormantAfter is how long a workspace may go unused before it is stopped and
+	// marked, and DeleteAfter how long after that it is deleted.
+	DormantAfter, DeleteAfter time.Duration
+	// Cost is what each workspace takes of its owner's quota.
+	Cost int
+}
+
+// Upkeep is what decides on the starts and stops of a workspace that nobody asks
+// for.
+type Upkeep struct {
+	ID, OwnerID, TemplateID, VersionID uuid.UUID
+	Phase                              Phase
+	// Held is that a provisioner may have a newer state.
+	Held           bool
+	Autostart      string
+	AutostartSetAt time.Time
+	// TTL is nil for what the template says.
+	TTL           *time.Duration
+	ExtendedUntil *time.Time
+	// UsedAt is when a person last made, started or woke it, and LastActiveAt when
+	// somebody last used it; nil is never.
+	UsedAt       time.Time
+	LastActiveAt *time.Time
+	DormantAt    *time.Time // nil unless it is
+	// Problem is why what was due could not be done.
+	Problem string
+	// Transition, BuiltAt and FinishedAt are the last build's.
+	Transition Transition
+	BuiltAt    time.Time
+	FinishedAt *time.Time
+	Limits     Limits
+}
+
+func upkeepFrom(u db.WorkspaceUpkeep) Upkeep {
+	out := Upkeep{
+		ID: u.ID, OwnerID: u.OwnerID, TemplateID: u.TemplateID.UUID, VersionID: u.TemplateVersionID, Phase: Phase(u.Phase), Held: u.Held,
+		Autostart: u.Autostart, AutostartSetAt: u.AutostartSetAt, ExtendedUntil: u.ExtendedUntil,
+		UsedAt: u.UsedAt, LastActiveAt: u.LastActiveAt, DormantAt: u.DormantAt, Problem: u.UpkeepProblem,
+		Transition: Transition(u.Transition), BuiltAt: u.BuiltAt, FinishedAt: u.FinishedAt,
+		Limits: limitsFrom(db.TemplateLimitsRow{
+			DefaultTtl: u.DefaultTtl, MaxTtl: u.MaxTtl, ActivityBump: u.ActivityBump, Autostart: u.MayAutostart,
+			DormantAfter: u.DormantAfter, DeleteAfter: u.DeleteAfter, Cost: u.Cost,
+		}),
+	}
+	if u.Ttl.Valid {
+		d := time.Duration(u.Ttl.Int32) * time.Second
+		out.TTL = &d
+	}
+	return out
+}
+
+func limitsFrom(r db.TemplateLimitsRow) Limits {
+	return Limits{
+		DefaultTTL: inSeconds(r.DefaultTtl), MaxTTL: inSeconds(r.MaxTtl), ActivityBump: inSeconds(r.ActivityBump), NoAutostart: !r.Autostart,
+		DormantAfter: inSeconds(r.DormantAfter), DeleteAfter: inSeconds(r.DeleteAfter), Cost: int(r.Cost),
+	}
+}
+
+func inSeconds(n int32) time.Duration { return time.Duration(n) * time.Second }
+
+func toSeconds(d time.Duration) int32 { return int32(d / time.Second) }
+
+// Upkeep lists the workspaces that may need something without anybody asking,
+// with the database's clock.
+func (s *Store) Upkeep(ctx context.Context) ([]Upkeep, time.Time, error) {
+	now, err := one(ctx, "clock", s.q.Now)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	rows, err := one(ctx, "upkeep of workspaces", s.q.UpkeepCandidates)
+	list := make([]Upkeep, 0, len(rows))
+	for _, u := range rows {
+		list = append(list, upkeepFrom(u))
+	}
+	return list, now, err
+}
+
+// UpkeepOf returns the same of some workspaces that templates make.
+func (s *Store) UpkeepOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Upkeep, error) {
+	rows, err := one(ctx, "upkeep of workspaces", func(ctx context.Context) ([]db.WorkspaceUpkeep, error) { return s.q.UpkeepOf(ctx, ids) })
+	of := make(map[uuid.UUID]Upkeep, len(rows))
+	for _, u := range rows {
+		of[u.ID] = upkeepFrom(u)
+	}
+	return of, err
+}
+
+// CreateDueBuild is CreateBuild for what nobody asked for: decide sees what makes
+// it due, too, as it is now, so that of several coordinators one does it. A nil
+// build marks the workspace dormant at a time instead.
+func (s *Store) CreateDueBuild(ctx context.Context, id uuid.UUID, at time.Time, decide func(WorkspaceState, Upkeep) (*NewBuild, error)) error {
+	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
+		st, err := lockWorkspace(ctx, q, id)
+		if err != nil {
+			return err
+		}
+		rows, err := q.UpkeepOf(ctx, []uuid.UUID{id})
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return ErrNotFound
+		}
+		n, err := decide(st, upkeepFrom(rows[0]))
+		if err != nil {
+			return err
+		}
+		if n == nil {
+			return q.MarkDormant(ctx, db.MarkDormantParams{ID: id, At: &at})
+		}
+		if _, err := moveWorkspace(ctx, q, st, *n); err != nil {
+			return err
+		}
+		return q.ForgetExtension(ctx, id)
+	})
+	if err != nil {
+		return fmt.Errorf("store: upkeep of workspace %s: %w", id, kind(err))
+	}
+	return nil
+}
+
+// SetUpkeepProblem notes why what was due could not be done.
+func (s *Store) SetUpkeepProblem(ctx context.Context, id uuid.UUID, problem string) error {
+	return do(ctx, "problem of workspace "+id.String(), func(ctx context.Context) error {
+		return s.q.SetUpkeepProblem(ctx, db.SetUpkeepProblemParams{ID: id, Problem: problem})
+	})
+}
+
+// SetAutostart sets when a workspace starts by itself; empty is never.
+func (s *Store) SetAutostart(ctx context.Context, id uuid.UUID, schedule string) error {
+	return affected(ctx, "autostart of workspace "+id.String(), func(ctx context.Context) (int64, error) {
+		return s.q.SetAutostart(ctx, db.SetAutostartParams{ID: id, Autostart: schedule})
+	})
+}
+
+// SetTTL sets how long a workspace runs after its start; nil is what the template
+// says, and zero for ever.
+func (s *Store) SetTTL(ctx context.Context, id uuid.UUID, ttl *time.Duration) error {
+	var p db.SetTTLParams
+	p.ID = id
+	if ttl != nil {
+		p.Ttl = pgtype.Int4{Int32: toSeconds(*ttl), Valid: true}
+	}
+	return affected(ctx, "autostop of workspace "+id.String(), func(ctx context.Context) (int64, error) { return s.q.SetTTL(ctx, p) })
+}
+
+// ExtendWorkspace has a running workspace not stop before a time; ErrNotFound if
+// it is not running.
+func (s *Store) ExtendWorkspace(ctx context.Context, id uuid.UUID, until time.Time) error {
+	return affected(ctx, "extend workspace "+id.String(), func(ctx context.Context) (int64, error) {
+		return s.q.ExtendWorkspace(ctx, db.ExtendWorkspaceParams{ID: id, Until: &until})
+	})
+}
+
+// WakeWorkspace ends that a workspace is dormant: it counts as used now.
+func (s *Store) WakeWorkspace(ctx context.Context, id uuid.UUID) error {
+	return affected(ctx, "wake workspace "+id.String(), func(ctx context.Context) (int64, error) { return s.q.WakeWorkspace(ctx, id) })
+}
+
+// TemplateLimits returns what a template says of its workspaces.
+func (s *Store) TemplateLimits(ctx context.Context, templateID uuid.UUID) (Limits, error) {
+	r, err := one(ctx, "limits of template "+templateID.String(), func(ctx context.Context) (db.TemplateLimitsRow, error) {
+		return s.q.TemplateLimits(ctx, templateID)
+	})
+	return limitsFrom(r), err
+}
+
+// SetTemplateLimits sets what a template says of its workspaces, from now on and
+// also of those that are there.
+func (s *Store) SetTemplateLimits(ctx context.Context, templateID uuid.UUID, l Limits) error {
+	return affected(ctx, "limits of template "+templateID.String(), func(ctx context.Context) (int64, error) {
+		return s.q.SetTemplateLimits(ctx, db.SetTemplateLimitsParams{
+			ID: templateID, DefaultTtl: toSeconds(l.DefaultTTL), MaxTtl: toSeconds(l.MaxTTL), ActivityBump: toSeconds(l.ActivityBump),
+			Autostart: !l.NoAutostart, DormantAfter: toSeconds(l.DormantAfter), DeleteAfter: toSeconds(l.DeleteAfter), Cost: int32(l.Cost),
+		})
+	})
+}

@@ -1,0 +1,156 @@
+package workspaces
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/store"
+	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+)
+
+// stopped is a workspace that was started and stopped.
+func (l *lab) stopped(p *provisioner, name string) store.Workspace {
+	l.t.Helper()
+	w := l.workspace(l.template(p), name)
+	must(l.t, p.finish(p.job().GetRef(), provisionerv1.Result_SUCCEEDED, ""))
+	l.phase(w.ID, store.PhaseRunning)
+	_, err := l.move(w.ID, store.Stop)
+	must(l.t, err)
+	must(l.t, p.finish(p.job().GetRef(), provisionerv1.Result_SUCCEEDED, ""))
+	l.phase(w.ID, store.PhaseStopped)
+	return w
+}
+
+// one returns what a workspace's upkeep is decided by.
+func (l *lab) one(w uuid.UUID) store.Upkeep {
+	l.t.Helper()
+	of, err := l.st.UpkeepOf(l.t.Context(), []uuid.UUID{w})
+	must(l.t, err)
+	return of[w]
+}
+
+func pointer[T any](v T) *T { return &v }
+
+// However many coordinators see that something is due, one does it.
+func TestOfSeveralCoordinatorsOneStartsAndOneStops(t *testing.T) {
+	l := newLab(t, Config{})
+	p := l.join("p", "built-in")
+	w := l.stopped(p, "dev")
+	must(t, l.SetSchedule(t.Context(), w, pointer("daily 08:30"), pointer(2*time.Hour)))
+
+	all := func(now time.Time) {
+		list, _, err := l.st.Upkeep(t.Context())
+		must(t, err)
+		var wg sync.WaitGroup
+		for range 4 {
+			other := New(Config{Store: l.st, Keys: l.keys})
+			wg.Go(func() { other.keepAll(t.Context(), list, now, now.Add(-time.Hour)) })
+		}
+		wg.Wait()
+	}
+	s, err := ParseSchedule("daily 08:30")
+	must(t, err)
+	all(time.Now())
+	l.phase(w.ID, store.PhaseStopped)
+	morning := s.After(time.Now())
+	all(morning)
+	ref := p.job().GetRef()
+	all(morning.Add(time.Minute))
+	must(t, p.finish(ref, provisionerv1.Result_SUCCEEDED, ""))
+	l.phase(w.ID, store.PhaseRunning)
+	if b, err := l.LastBuild(t.Context(), w.ID); err != nil || b.Number != 3 || b.Reason != reasonAutostart {
+		t.Fatalf("the last build is %+v, %v; want the third, an autostart", b, err)
+	}
+
+	started := *l.one(w.ID).FinishedAt
+	all(started.Add(time.Hour))
+	l.phase(w.ID, store.PhaseRunning)
+	must(t, l.Extend(t.Context(), w.ID, 3*time.Hour))
+	all(started.Add(150 * time.Minute))
+	l.phase(w.ID, store.PhaseRunning)
+	all(started.Add(4 * time.Hour))
+	must(t, p.finish(p.job().GetRef(), provisionerv1.Result_SUCCEEDED, ""))
+	l.phase(w.ID, store.PhaseStopped)
+	if b, err := l.LastBuild(t.Context(), w.ID); err != nil || b.Number != 4 || b.Reason != reasonAutostop {
+		t.Errorf("the last build is %+v, %v; want the fourth, an autostop", b, err)
+	}
+}
+
+func TestWhatATemplateDoesNotAllowIsRefused(t *testing.T) {
+	l := newLab(t, Config{})
+	w := l.stopped(l.join("p", "built-in"), "dev")
+	must(t, l.st.SetTemplateLimits(t.Context(), w.TemplateID, store.Limits{MaxTTL: 8 * time.Hour, NoAutostart: true}))
+	for name, c := range map[string]struct {
+		start *string
+		ttl   *time.Duration
+	}{
+		"autostart":        {start: pointer("daily 08:30")},
+		"for ever":         {ttl: pointer(time.Duration(0))},
+		"longer":           {ttl: pointer(9 * time.Hour)},
+		"for a moment":     {ttl: pointer(time.Minute)},
+		"no such schedule": {start: pointer("whenever")},
+	} {
+		var bad *BadInput
+		if err := l.SetSchedule(t.Context(), w, c.start, c.ttl); !errors.As(err, &bad) {
+			t.Errorf("%s: %v, want a refusal", name, err)
+		}
+	}
+	must(t, l.SetSchedule(t.Context(), w, pointer(""), pointer(8*time.Hour)))
+	if u := l.one(w.ID); u.TTL == nil || *u.TTL != 8*time.Hour {
+		t.Errorf("it runs for %v, want 8 h", u.TTL)
+	}
+	must(t, l.SetSchedule(t.Context(), w, nil, pointer(time.Duration(-1))))
+	if u := l.one(w.ID); u.TTL != nil {
+		t.Errorf("it runs for %v, want what the template says", *u.TTL)
+	}
+	var bad *BadInput
+	if err := l.Extend(t.Context(), w.ID, time.Hour); !errors.As(err, &bad) {
+		t.Errorf("a stopped one is extended: %v, want a refusal", err)
+	}
+}
+
+// Use through an agent's report counts, and dormancy ends with a start.
+func TestDormancyOnARealDatabase(t *testing.T) {
+	l := newLab(t, Config{})
+	p := l.join("p", "built-in")
+	w := l.stopped(p, "dev")
+	must(t, l.st.SetTemplateLimits(t.Context(), w.TemplateID, store.Limits{DormantAfter: 24 * time.Hour, DeleteAfter: 24 * time.Hour}))
+	pass := func(d time.Duration) {
+		list, now, err := l.st.Upkeep(t.Context())
+		must(t, err)
+		l.keepAll(t.Context(), list, now.Add(d), now)
+	}
+	pass(23 * time.Hour)
+	if u := l.one(w.ID); u.DormantAt != nil {
+		t.Fatalf("dormant after 23 hours: %+v", u)
+	}
+	pass(25 * time.Hour)
+	if u := l.one(w.ID); u.DormantAt == nil {
+		t.Fatalf("not dormant after 25 hours: %+v", u)
+	}
+	must(t, l.st.WakeWorkspace(t.Context(), w.ID))
+	pass(50 * time.Hour)
+	if u := l.one(w.ID); u.DormantAt == nil {
+		t.Fatalf("woken, and not dormant after 50 hours: %+v", u)
+	}
+	_, err := l.move(w.ID, store.Start)
+	must(t, err)
+	must(t, p.finish(p.job().GetRef(), provisionerv1.Result_SUCCEEDED, ""))
+	l.phase(w.ID, store.PhaseRunning)
+	if u := l.one(w.ID); u.DormantAt != nil {
+		t.Fatalf("started, and dormant: %+v", u)
+	}
+	pass(30 * time.Hour) // marked
+	pass(30 * time.Hour) // stopped
+	must(t, p.finish(p.job().GetRef(), provisionerv1.Result_SUCCEEDED, ""))
+	l.phase(w.ID, store.PhaseStopped)
+	pass(60 * time.Hour)
+	must(t, p.finish(p.job().GetRef(), provisionerv1.Result_SUCCEEDED, ""))
+	if _, err := l.st.WorkspaceByID(t.Context(), w.ID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("forgotten, and still there: %v", err)
+	}
+}
