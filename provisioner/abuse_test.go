@@ -62,6 +62,79 @@ func TestTenThousandResources(t *testing.T) {
 	}
 }
 
+// A thousand stand for ten thousand, which take two minutes.
+func TestAThousandResourcesAreBuilt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
+	c := newCoordinator(t)
+	start(t, c.config(t.TempDir()))
+	const many = `resource "terraform_data" "x" { count = 1000 }`
+	c.order("b", many, nil)
+	if n := len(c.succeed("b").GetResources()); n != 1000 {
+		t.Errorf("the build made %d resources", n)
+	}
+	c.note(func() { c.states["d"] = c.states["b"] })
+	c.order("d", many, func(j *provisionerv1.Job) { j.GetBuild().Transition = provisionerv1.Transition_DELETE })
+	c.succeed("d")
+	if n := resourcesIn(t, c.state("d")); n != 0 {
+		t.Errorf("%d resources are left", n)
+	}
+}
+
+func TestTwoAgentsOfOneNameAreRefused(t *testing.T) {
+	c := newCoordinator(t)
+	cfg := c.config(t.TempDir())
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Terraform.Adit = self
+	start(t, cfg)
+	const twins = `
+terraform {
+  required_providers {
+    adit = { source = "adit/adit" }
+  }
+}
+resource "adit_agent" "a" { name = "main" }
+resource "adit_agent" "b" { name = "main" }
+`
+	c.order("i", twins, anImport)
+	c.order("b", twins, nil)
+	for _, id := range []string{"i", "b"} {
+		if why := c.fail(id); !strings.Contains(why, `two agents named "main"`) {
+			t.Errorf("error of %s is %q", id, why)
+		}
+	}
+	if c.state("b") != "" {
+		t.Error("something was made")
+	}
+	c.order("next", two, nil)
+	c.succeed("next")
+}
+
+// Installed after the provisioner was started, or never.
+func TestTerraformThatIsMissingOrTooOld(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "terraform")
+	c := newCoordinator(t)
+	cfg := c.config(t.TempDir())
+	cfg.Terraform.Path = program
+	start(t, cfg)
+	c.order("missing", two, nil)
+	if why := c.fail("missing"); !strings.Contains(why, program) {
+		t.Errorf("without a Terraform: %q", why)
+	}
+	old := "#!/bin/sh\necho '{\"terraform_version\": \"1.4.6\"}'\n"
+	if err := os.WriteFile(program, []byte(old), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.order("old", two, nil)
+	if why := c.fail("old"); !strings.Contains(why, "version 1.4.6") || !strings.Contains(why, "1.9 or newer") {
+		t.Errorf("with an old one: %q", why)
+	}
+}
+
 func TestAProviderThatCrashes(t *testing.T) {
 	c := newCoordinator(t)
 	cfg := c.config(t.TempDir())

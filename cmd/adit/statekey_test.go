@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,21 +9,8 @@ import (
 
 // Rotated twice before the server is started again, and nothing is lost.
 func TestStateKeyIsRotated(t *testing.T) {
-	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("there is no Terraform: ", err)
-	}
-	d := newDeployment(t)
-	d.laptop = d.lab.Host("laptop")
-	d.startServer()
-	d.login()
-	dir, file := filepath.Join(d.dir, "template"), filepath.Join(d.dir, "data", "state.key")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "main.tf"), []byte("resource \"terraform_data\" \"disk\" {}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d.must("templates", "push", "disk", "-d", dir)
+	d := deployWithTemplate(t, "disk", `resource "terraform_data" "disk" {}`)
+	file := filepath.Join(d.dir, "data", "state.key")
 	d.must("create", "dev", "--template", "disk")
 	state, old := d.must("state", "pull", "dev"), read(t, file)
 

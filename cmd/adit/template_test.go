@@ -38,19 +38,7 @@ resource "adit_script" "bye" {
 
 // A workspace's life, from the template that the binary carries to its end.
 func TestWorkspaceFromATemplate(t *testing.T) {
-	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("there is no Terraform: ", err)
-	}
-	d := newDeployment(t)
-	d.laptop = d.lab.Host("laptop")
-	d.startServer()
-	d.login()
-	dir := filepath.Join(d.dir, "template")
-	d.must("templates", "init", "process", dir)
-	if err := os.WriteFile(filepath.Join(dir, "slow.tf"), []byte(slowStart), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d.must("templates", "push", "process", "-d", dir)
+	d := deployWithTemplate(t, "process", slowStart)
 
 	if _, err := d.adit("create", "dev", "--template", "process"); err == nil || !strings.Contains(err.Error(), "--parameter greeting=STRING") {
 		t.Errorf("a parameter is missing: %v", err)
@@ -105,20 +93,11 @@ func TestWorkspaceFromATemplate(t *testing.T) {
 
 // A build that would take two hours: who made it leaves, and later ends it.
 func TestABuildIsLeftAndCanceled(t *testing.T) {
-	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("there is no Terraform: ", err)
-	}
-	d := newDeployment(t)
-	d.laptop = d.lab.Host("laptop")
-	d.startServer()
-	d.login()
-	dir := filepath.Join(d.dir, "template")
-	d.must("templates", "init", "process", dir)
-	slow := "resource \"terraform_data\" \"slow\" {\n  provisioner \"local-exec\" {\n    command = \"exec sleep 7200\"\n  }\n}\n"
-	if err := os.WriteFile(filepath.Join(dir, "slow.tf"), []byte(slow), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d.must("templates", "push", "process", "-d", dir)
+	d := deployWithTemplate(t, "process", `
+resource "terraform_data" "slow" {
+  provisioner "local-exec" { command = "exec sleep 7200" }
+}
+`)
 	create := d.start(d.laptop, "create.log", "create", "dev", "--template", "process")
 	create.waitFor("terraform_data.slow")
 	create.stop()
@@ -135,6 +114,31 @@ func TestABuildIsLeftAndCanceled(t *testing.T) {
 	})
 	t.Logf("canceled after %v", time.Since(began).Round(100*time.Millisecond))
 	d.must("delete", "-y", "dev")
+}
+
+// deployWithTemplate starts a server, signs in on the laptop, and pushes a template
+// with what is added to it: the one that the binary carries if that is its name,
+// else one with nothing more.
+func deployWithTemplate(t *testing.T, name, added string) *deployment {
+	t.Helper()
+	if _, err := exec.LookPath("terraform"); err != nil {
+		t.Skip("there is no Terraform: ", err)
+	}
+	d := newDeployment(t)
+	d.laptop = d.lab.Host("laptop")
+	d.startServer()
+	d.login()
+	dir := filepath.Join(d.dir, "template")
+	if name == "process" {
+		d.must("templates", "init", name, dir)
+	} else if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "added.tf"), []byte(added), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.must("templates", "push", name, "-d", dir)
+	return d
 }
 
 // must runs a command line on the laptop that must succeed, and returns what it
