@@ -119,7 +119,7 @@ func TestTerraformThatIsMissingOrTooOld(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "terraform")
 	c := newCoordinator(t)
 	cfg := c.config(t.TempDir())
-	cfg.Terraform.Path = program
+	cfg.Terraform.Exec = program
 	start(t, cfg)
 	c.order("missing", two, nil)
 	if why := c.fail("missing"); !strings.Contains(why, program) {
