@@ -11,11 +11,11 @@ const (
 	// maxGarbage is how much may lie about before it is collected. Go's own rule
 	// is as much as lives: right for a small heap, but with ten thousand nodes on
 	// their streams hundreds of megabytes for nothing.
-	maxGarbage = 32 << 20
+	maxGarbage = 20 << 20
 
 	// The bounds of what boundGarbage asks for, in percent of what lives. At less
 	// than the least the collector would do little else.
-	minGCPercent, maxGCPercent = 8, 100
+	minGCPercent, maxGCPercent = 5, 100
 
 	// lookForGarbage is how often what lives is looked at.
 	lookForGarbage = time.Second

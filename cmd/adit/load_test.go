@@ -418,7 +418,7 @@ func TestGarbageIsBoundedWhereMuchLives(t *testing.T) {
 	for _, c := range []struct {
 		live uint64
 		want int
-	}{{0, 100}, {10 << 20, 100}, {32 << 20, 100}, {128 << 20, 25}, {320 << 20, 10}, {64 << 30, 8}} {
+	}{{0, 100}, {10 << 20, 100}, {20 << 20, 100}, {80 << 20, 25}, {200 << 20, 10}, {64 << 30, 5}} {
 		if got := gcPercent(c.live); got != c.want {
 			t.Errorf("with %d MiB alive: %d %%, want %d %%", c.live>>20, got, c.want)
 		}
