@@ -97,7 +97,7 @@ func command(shell, text string) (*exec.Cmd, func(), error) {
 		return exec.Command(shell, "-c", text), func() {}, nil // of PowerShell, too
 	}
 	if runtime.GOOS == "windows" {
-		return nil, nil, errors.New(`Windows runs no script by a first line "#!"; leave it out, and PowerShell runs it`)
+		return nil, nil, errors.New(`scripts with a first line "#!" do not run on Windows; leave it out, and PowerShell runs them`)
 	}
 	name, err := writeProgram(text)
 	if err != nil {
