@@ -23,6 +23,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/api"
 	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/connectrpc"
 	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -142,12 +143,25 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	for _, p := range []string{"/api/", "/healthz", "/readyz"} {
 		mux.Handle(p, web)
 	}
+	for path, h := range connectrpc.Handlers(web) {
+		mux.Handle(path, h)
+	}
 	mux.HandleFunc("GET /{$}", s.front)
 	s.web = &http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: mux, Protocols: protocols(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug), // what strangers send is no event
 	}
 	return s, nil
+}
+
+// protocols are what is spoken without TLS: gRPC needs HTTP/2 from the start. With
+// TLS it is what the listener offers, and WebSockets need HTTP/1.1 there.
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 // only authenticates those of some kinds.

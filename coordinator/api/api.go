@@ -1,5 +1,6 @@
 // Package api is the coordinator's HTTP API: everything under /api/v1, its
-// OpenAPI document at /api/openapi.json, and the health endpoints.
+// OpenAPI document at /api/openapi.json, which /api/docs shows to people, and the
+// health endpoints.
 //
 // Every operation but buildinfo, login and the first user needs an API token.
 // Access is denied by default: what is not one's own is answered as if it did
@@ -8,8 +9,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -20,7 +19,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/auth"
@@ -79,24 +77,21 @@ type API struct {
 func New(cfg Config) http.Handler {
 	a := &API{Config: cfg}
 	r := chi.NewRouter()
-	r.Use(middleware.Recoverer, secure, from)
+	r.Use(secure, recovered(cfg.Logger), from)
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	r.Get("/readyz", a.ready)
-	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, http.StatusNotFound, "the API has no such path; see /api/openapi.json")
-	})
-	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, http.StatusMethodNotAllowed, r.Method+" is not what this path is for; see /api/openapi.json")
-	})
+	r.NotFound(noSuchPath)
+	r.MethodNotAllowed(noSuchMethod(r))
 
 	conf := huma.DefaultConfig("adit", cfg.Version)
-	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "/api/openapi", "", "/api/schemas"
-	conf.CreateHooks = nil // no $schema links in bodies
+	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "", "", "" // ours, once it is complete
+	conf.CreateHooks = nil                                         // no $schema links in bodies
+	conf.Transformers = []huma.Transformer{asProblem}
 	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		userScheme: {Type: "http", Scheme: "bearer"}, agentScheme: {Type: "http", Scheme: "bearer"},
 	}
 	h := humachi.New(r, conf)
-	h.UseMiddleware(bound, a.identify(h))
+	h.UseMiddleware(bound, a.identify(), tags, a.once)
 	a.registerUsers(h)
 	a.registerTokens(h)
 	a.registerWorkspaces(h)
@@ -106,6 +101,8 @@ func New(cfg Config) http.Handler {
 	a.registerProvisioners(h)
 	a.registerAgents(h)
 	a.registerWatches(h)
+	describeAll(h.OpenAPI())
+	serveDocs(r, h.OpenAPI())
 	return r
 }
 
@@ -147,15 +144,14 @@ type identityKey struct{}
 
 // identify lets a request pass if its operation is open or its token is of the
 // kind it asks for. Whose that is it puts into the context.
-func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
+func (a *API) identify() func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		security := ctx.Operation().Security
-		if len(security) == 0 {
+		if len(ctx.Operation().Security) == 0 {
 			next(ctx)
 			return
 		}
 		want := auth.User
-		if _, ok := security[0][agentScheme]; ok {
+		if needs(ctx.Operation(), agentScheme) {
 			want = auth.Agent
 		}
 		who, err := a.Auth.Authenticate(ctx.Context(), bearer(ctx.Header("Authorization")))
@@ -163,12 +159,7 @@ func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
 			err = auth.ErrUnauthenticated
 		}
 		if err != nil {
-			p := a.problem(err)
-			if p.GetStatus() == http.StatusUnauthorized {
-				ctx.SetHeader("WWW-Authenticate", "Bearer")
-			}
-			// The connection is gone if this fails.
-			_ = huma.WriteErr(h, ctx, p.GetStatus(), p.Error())
+			writeError(ctx, a.problem(err))
 			return
 		}
 		known := huma.WithValue(ctx, identityKey{}, who)
@@ -197,75 +188,18 @@ const (
 	agentScheme = "agent-token"
 )
 
+// needs reports whether an operation asks for a token of a scheme.
+func needs(op *huma.Operation, scheme string) bool {
+	for _, s := range op.Security {
+		if _, ok := s[scheme]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // signedIn marks an operation as one that needs a token of a user.
 func signedIn() []map[string][]string { return []map[string][]string{{userScheme: {}}} }
 
 // asAgent marks an operation as one that needs a token of an agent.
 func asAgent() []map[string][]string { return []map[string][]string{{agentScheme: {}}} }
-
-// problem turns an error into what the caller gets to know of it.
-func (a *API) problem(err error) huma.StatusError {
-	if p := refusal(err); p != nil {
-		return p
-	}
-	switch {
-	case errors.Is(err, auth.ErrUnauthenticated):
-		return huma.Error401Unauthorized(auth.ErrUnauthenticated.Error())
-	case errors.Is(err, auth.ErrTooMany):
-		return huma.Error429TooManyRequests(auth.ErrTooMany.Error())
-	case errors.Is(err, auth.ErrPassword):
-		return huma.Error422UnprocessableEntity(auth.ErrPassword.Error())
-	case errors.Is(err, store.ErrNotFound):
-		return huma.Error404NotFound("not found")
-	case errors.Is(err, store.ErrConflict):
-		return huma.Error409Conflict("already exists")
-	case errors.Is(err, context.Canceled): // nobody waits for the answer
-		return huma.Error503ServiceUnavailable("the request was given up")
-	default:
-		a.Logger.Error("request failed", "err", err)
-		return huma.Error503ServiceUnavailable("the coordinator cannot do that right now; try again")
-	}
-}
-
-// refusal returns what the caller is told of an error that says what is in the
-// way of a request; nil if it says no such thing.
-func refusal(err error) huma.StatusError {
-	var bad *workspaces.BadInput
-	var underway *workspaces.Underway
-	var held *workspaces.StateHeld
-	var descent *workspaces.NoDescent
-	var used *store.TemplateInUse
-	switch {
-	case errors.As(err, &bad):
-		return huma.Error422UnprocessableEntity(bad.Error())
-	case errors.As(err, &underway):
-		return huma.Error409Conflict(underway.Error())
-	case errors.As(err, &held):
-		return huma.Error409Conflict(held.Error())
-	case errors.As(err, &descent):
-		return huma.Error409Conflict(descent.Error())
-	case errors.As(err, &used):
-		return huma.Error409Conflict(used.Error())
-	}
-	return nil
-}
-
-// Refuse answers an upgrade whose token was refused; for pkg/rpc.
-func Refuse(log *slog.Logger) func(http.ResponseWriter, error) {
-	return func(w http.ResponseWriter, err error) {
-		status, detail := http.StatusUnauthorized, auth.ErrUnauthenticated.Error()
-		if !errors.Is(err, auth.ErrUnauthenticated) {
-			log.Warn("cannot tell who a node is", "err", err)
-			status, detail = http.StatusServiceUnavailable, "the database is away; try again"
-		}
-		writeProblem(w, status, detail)
-	}
-}
-
-// writeProblem answers outside of the operations as they do.
-func writeProblem(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	// The connection is gone if this fails.
-	_ = json.NewEncoder(w).Encode(huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
-}

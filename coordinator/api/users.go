@@ -120,7 +120,7 @@ func (a *API) registerTokens(h huma.API) {
 	}, a.revokeToken)
 }
 
-func (a *API) listTokens(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Token]], error) {
+func (a *API) listTokens(ctx context.Context, in *Query) (*body[sdk.List[sdk.Token]], error) {
 	tokens, err := a.Store.Tokens(ctx, caller(ctx).UserID)
 	if err != nil {
 		return nil, a.problem(err)
@@ -129,7 +129,10 @@ func (a *API) listTokens(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.T
 	for _, t := range tokens {
 		items = append(items, tokenJSON(t))
 	}
-	return &body[sdk.List[sdk.Token]]{sdk.List[sdk.Token]{Items: items}}, nil
+	if items, err = named(items, in.Q, func(t sdk.Token) string { return t.Name }); err != nil {
+		return nil, err
+	}
+	return slice(items, "tokens", in.Q, in.Page, func(t sdk.Token) string { return sortable(t.CreatedAt) + "/" + t.ID })
 }
 
 func (a *API) createToken(ctx context.Context, in *body[sdk.CreateToken]) (*body[sdk.CreatedToken], error) {

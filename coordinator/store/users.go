@@ -147,8 +147,8 @@ func (s *Store) UserByID(ctx context.Context, id uuid.UUID) (User, error) {
 
 // CreateToken makes an API token; a nil expiry is never.
 func (s *Store) CreateToken(ctx context.Context, userID uuid.UUID, name string, secretHash []byte, expires *time.Time) (Token, error) {
-	t, err := one(ctx, "create token", func(ctx context.Context) (db.ApiToken, error) {
-		return s.q.InsertToken(ctx, db.InsertTokenParams{UserID: userID, Name: name, SecretHash: secretHash, ExpiresAt: expires})
+	t, err := oneTx(ctx, s, "create token", func(ctx context.Context, q *db.Queries) (db.ApiToken, error) {
+		return q.InsertToken(ctx, db.InsertTokenParams{UserID: userID, Name: name, SecretHash: secretHash, ExpiresAt: expires})
 	})
 	return tokenFrom(t), err
 }
