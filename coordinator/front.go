@@ -38,7 +38,7 @@ func NewFront(l net.Listener, m *metrics.Metrics, log *slog.Logger) *Front {
 	}
 	f.web = &http.Server{
 		Handler:           request.Handler(http.HandlerFunc(f.serve), log, begun, done),
-		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Protocols: protocols(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what strangers send is no event
 	}
 	go func() { f.served <- f.web.Serve(l) }() // ends with Close

@@ -24,6 +24,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/api"
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/breaker"
+	"github.com/aditmesh/adit/coordinator/connectrpc"
 	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/health"
 	"github.com/aditmesh/adit/coordinator/identity"
@@ -204,10 +205,23 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		mux.Handle(p, web)
 	}
 	mux.Handle("GET "+health.EchoPath, health.Echo())
+	for path, h := range connectrpc.Handlers(web) {
+		mux.Handle(path, h)
+	}
 	mux.HandleFunc("GET /{$}", s.front)
 	s.handler = mux
 	s.metrics.Watch(metrics.Sources{Store: st, Mesh: s.hub.Counts, Breakers: s.breakers, Provisioners: s.workspaces.Connected})
 	return s, nil
+}
+
+// protocols are what is spoken without TLS: gRPC needs HTTP/2 from the start. With
+// TLS it is what the listener offers, and WebSockets need HTTP/1.1 there.
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 // only authenticates those of some kinds.

@@ -42,7 +42,7 @@ func (a *app) loadtestConfig(ctx context.Context, nodes, concurrency int) (loadt
 	if err != nil {
 		return loadtest.Config{}, err
 	}
-	c = c.Over(loadtest.Transport())
+	c = c.WithTransport(loadtest.Transport())
 	if err := loadtest.Allowed(ctx, c); err != nil {
 		return loadtest.Config{}, err
 	}

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -17,10 +19,11 @@ import (
 // come from templates, and one for what the caller likes.
 func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Workspace, error) {
 	var built, ids []uuid.UUID
+	used := make(map[uuid.UUID]bool) // templates
 	for _, w := range list {
 		ids = append(ids, w.ID)
 		if !w.External {
-			built = append(built, w.ID)
+			built, used[w.TemplateID] = append(built, w.ID), true
 		}
 	}
 	favourites, err := a.Store.FavouritesAmong(ctx, caller(ctx).UserID, ids)
@@ -28,7 +31,8 @@ func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Work
 		return nil, err
 	}
 	var upkeep map[uuid.UUID]store.Upkeep
-	builds, templates := make(map[uuid.UUID]store.Build), make(map[uuid.UUID]store.Template)
+	var builds map[uuid.UUID]store.Build
+	var templates map[uuid.UUID]store.Template
 	if len(built) > 0 {
 		if builds, err = a.Store.LastBuilds(ctx, built); err != nil {
 			return nil, err
@@ -36,12 +40,8 @@ func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Work
 		if upkeep, err = a.Store.UpkeepOf(ctx, built); err != nil {
 			return nil, err
 		}
-		all, err := a.Workspaces.Templates(ctx)
-		if err != nil {
+		if templates, err = a.Store.TemplatesByID(ctx, slices.Collect(maps.Keys(used))); err != nil {
 			return nil, err
-		}
-		for _, t := range all {
-			templates[t.ID] = t
 		}
 	}
 	out := make([]sdk.Workspace, 0, len(list))

@@ -15,11 +15,11 @@ type failure struct {
 }
 
 func failed(cause error) huma.StatusError {
-	return &failure{huma.NewError(http.StatusServiceUnavailable, "the coordinator cannot do that right now; try again"), cause}
+	return &failure{plain(http.StatusServiceUnavailable, "the coordinator cannot do that right now; try again"), cause}
 }
 
 // ContentType is how huma learns the media type, whatever was asked for.
-func (f *failure) ContentType(string) string { return "application/problem+json" }
+func (f *failure) ContentType(string) string { return problemJSON }
 
 // logFailure logs what failed, where the request is known.
 func (a *API) logFailure(ctx context.Context, p huma.StatusError) {

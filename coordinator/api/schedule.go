@@ -39,7 +39,7 @@ func (a *API) registerSchedules(h huma.API) {
 func (a *API) setSchedule(ctx context.Context, in *struct {
 	WorkspacePath
 	Body sdk.SetSchedule
-}) (*body[sdk.Workspace], error) {
+}) (*tagged[sdk.Workspace], error) {
 	w, err := a.find(ctx, auth.Update, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (a *API) setSchedule(ctx context.Context, in *struct {
 func (a *API) extendWorkspace(ctx context.Context, in *struct {
 	WorkspacePath
 	Body sdk.Extend
-}) (*body[sdk.Workspace], error) {
+}) (*tagged[sdk.Workspace], error) {
 	w, err := a.made(ctx, auth.Operate, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (a *API) extendWorkspace(ctx context.Context, in *struct {
 	return a.getWorkspace(ctx, &in.WorkspacePath)
 }
 
-func (a *API) wakeWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Workspace], error) {
+func (a *API) wakeWorkspace(ctx context.Context, in *WorkspacePath) (*tagged[sdk.Workspace], error) {
 	w, err := a.made(ctx, auth.Operate, in.Owner, in.Name)
 	if err != nil {
 		return nil, err

@@ -42,6 +42,9 @@ type APIResult struct {
 	Errors     map[string]int    `json:"errors"`
 }
 
+// listPage is how many workspaces a list is asked for: what a screen shows.
+const listPage = 50
+
 // operation is one kind of request, and how many of a hundred are such.
 type operation struct {
 	kind, name string
@@ -77,8 +80,13 @@ func operations() []operation {
 			return err
 		}},
 		{"list", "list workspaces", 15, func(ctx context.Context, v *visitor) error {
-			_, err := v.client.Workspaces(ctx, "me")
-			return err
+			left := listPage
+			for _, err := range v.client.EachWorkspace(ctx, "me", sdk.ListOptions{PageSize: listPage}) {
+				if left--; err != nil || left == 0 {
+					return err
+				}
+			}
+			return nil
 		}},
 		{"write", "create workspace", 10, func(ctx context.Context, v *visitor) error {
 			name := v.fresher()

@@ -156,6 +156,18 @@ type GroupMember struct {
 	Managed bool
 }
 
+type IdempotencyKey struct {
+	UserID    uuid.UUID
+	KeyHash   []byte
+	Claim     uuid.UUID
+	ClaimedAt time.Time
+	Digest    []byte
+	Done      bool
+	Status    pgtype.Int4
+	Answer    []byte
+	CreatedAt time.Time
+}
+
 type Job struct {
 	ID                uuid.UUID
 	TemplateVersionID uuid.NullUUID
@@ -258,6 +270,7 @@ type Template struct {
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 	OrganizationID  uuid.UUID
+	Version         int64
 	DefaultTtl      int32
 	MaxTtl          int32
 	ActivityBump    int32
