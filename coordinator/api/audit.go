@@ -38,11 +38,11 @@ type AuditQuery struct {
 	Actor   string    `query:"actor" maxLength:"64" doc:"User name of who it was"`
 	Action  string    `query:"action" maxLength:"64" pattern:"^[a-z._-]*$" doc:"workspace.created, say, or workspace for all of that kind"`
 	Object  string    `query:"object" maxLength:"64" doc:"Name or id of what it was done to"`
-	Outcome string    `query:"outcome" enum:"done,refused"`
-	Since   time.Time `query:"since"`
-	Until   time.Time `query:"until"`
+	Outcome string    `query:"outcome" enum:"done,refused" doc:"Only what was done, or refused"`
+	Since   time.Time `query:"since" doc:"Not before"`
+	Until   time.Time `query:"until" doc:"Before"`
 	Cursor  string    `query:"cursor" pattern:"^[0-9]{1,18}$" doc:"next_cursor of the page before"`
-	Limit   int       `query:"limit" minimum:"1" maximum:"500" default:"100"`
+	Limit   int       `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"How many entries at most"`
 }
 
 func (a *API) listAudit(ctx context.Context, in *AuditQuery) (*body[sdk.AuditPage], error) {

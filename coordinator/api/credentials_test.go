@@ -27,11 +27,13 @@ import (
 // is open, or that shows to all what belongs to somebody, has to say so here.
 
 // openOperations need no token.
-var openOperations = []string{"buildinfo", "login", "create-first-user", "agent-binary", "agent-digest"}
+var openOperations = []string{
+	"buildinfo", "login", "create-first-user", "agent-binary", "agent-digest", "agent-identity", "login-device", "login-device-token", "sign-in-methods",
+}
 
 // sharedOperations answer everybody who has signed in, though their paths name
 // something that somebody made.
-var sharedOperations = []string{"get-template", "list-versions", "get-version"}
+var sharedOperations = []string{"get-template", "get-template-limits", "list-versions", "get-version", "list-members"}
 
 // call is one operation with values for what it takes.
 type call struct {
@@ -50,7 +52,7 @@ func (doc document) calls(id string) []call {
 			c := call{method: strings.ToUpper(method), path: path, op: doc.Paths[path][method], params: make(map[string]string)}
 			for _, p := range c.op.Parameters {
 				switch {
-				case p.Name == "id":
+				case p.Name == "id" && p.Schema.Type == "string":
 					c.params[p.Name] = id
 				case p.In == "path":
 					c.params[p.Name] = fmt.Sprint(p.Example)

@@ -15,6 +15,7 @@ func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 // by name. Others follow from their types.
 var exampleOf = map[string]any{
 	"username": "alice", "owner": "alice", "created_by": "alice", "initiator": "alice", "client": "alice",
+	"user": "alice", "organization": "default", "group": "ops",
 	"email": "alice@example.com", "password": "correct horse battery staple", "role": "member",
 	"name": "dev", "template": "process", "agent": "main", "workspace": "dev",
 	"number": 1, "limit": 100, "q": "name:dev", "cursor": "", "after": 0,

@@ -144,13 +144,14 @@ func failures(op *huma.Operation) []int {
 	if _, ok := op.Responses[strconv.Itoa(op.DefaultStatus)].Content["text/event-stream"]; ok {
 		list = append(list, http.StatusGone)
 	}
-	return append(list, http.StatusTooManyRequests)
+	return append(append(list, op.Errors...), http.StatusTooManyRequests)
 }
 
 // parameterDocs says what those parameters are that many operations share.
 var parameterDocs = map[string]string{
 	"owner": "User name of the owner; me is the caller", "name": "Its name", "number": "Its number, as people see it",
-	"agent": "Name of the agent", "id": "Its id", "os": "As Go names it: linux", "arch": "As Go names it: amd64",
+	"agent": "Name of the agent", "id": "Its id", "user": "User name; me is the caller", "organization": "Name of the organization", "group": "Name of the group",
+	"os": "As Go names it: linux", "arch": "As Go names it: amd64",
 }
 
 // operations are those of a path, in a fixed order.

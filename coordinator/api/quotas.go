@@ -14,7 +14,7 @@ import (
 
 // QuotaPath names whose a quota is.
 type QuotaPath struct {
-	Kind string `path:"kind" enum:"users,groups"`
+	Kind string `path:"kind" enum:"users,groups" doc:"Whose quota it is"`
 	Of   string `path:"of" maxLength:"64" doc:"Name of the user, or of a group of the default organization"`
 }
 

@@ -89,7 +89,7 @@ func (a *API) registerSignIn(h huma.API) {
 	huma.Register(h, huma.Operation{
 		OperationID: "login-device-token", Method: http.MethodPost, Path: "/api/v1/login/device/token",
 		Summary: "The token of whoever let one in; 202 until somebody has", MaxBodyBytes: maxBody,
-		Middlewares: huma.Middlewares{limitedBy(a.limits.waits)},
+		Middlewares: huma.Middlewares{limitedBy(a.limits.waits)}, Errors: []int{http.StatusNotFound},
 	}, a.loginDeviceToken)
 }
 

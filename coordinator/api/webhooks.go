@@ -116,7 +116,7 @@ const deliveryPage = 100
 
 func (a *API) listDeliveries(ctx context.Context, in *struct {
 	WebhookPath
-	Status string `query:"status" enum:"pending,delivered,dead"`
+	Status string `query:"status" enum:"pending,delivered,dead" doc:"Only those"`
 	Cursor string `query:"cursor" pattern:"^[0-9]{1,18}$" doc:"next_cursor of the page before"`
 }) (*body[sdk.DeliveryPage], error) {
 	w, err := a.webhook(ctx, auth.Read, in.Name)
