@@ -1,10 +1,10 @@
 package coordinator
 
 import (
+	"errors"
 	"testing"
 	"time"
 
-	"github.com/aditmesh/adit/coordinator/store"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
@@ -36,8 +36,8 @@ func peerIs(state meshv1.Peer_State) func(*meshv1.Down) bool {
 	return func(d *meshv1.Down) bool { return d.GetPeer() != nil && d.GetPeer().GetState() == state }
 }
 
-// A share that is taken back ends the links that stood on it, at both ends and at
-// once.
+// Whatever a link stood on, when it is withdrawn the link ends: at once, and also
+// at the agent, which a client could otherwise go on talking to.
 func TestAccessThatIsWithdrawnEndsItsLinks(t *testing.T) {
 	d := deploy(t, nil)
 	ctx := t.Context()
@@ -45,43 +45,92 @@ func TestAccessThatIsWithdrawnEndsItsLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := d.server.store.CreateUser(ctx, store.NewUser{Username: "bob", Email: "bob@example.com", PasswordHash: "x", Role: store.RoleMember})
-	if err != nil {
+	token := d.token(t, "bob")
+	if _, err := d.alice.CreateGroup(ctx, sdk.CreateGroup{Name: "team"}); err != nil {
 		t.Fatal(err)
 	}
-	token, _, err := d.server.auth.IssueToken(ctx, u.ID, "test", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	agent, bob := d.join(t, made.AgentToken), d.join(t, token)
+	agent := d.join(t, made.AgentToken)
 	want := &meshv1.Up{Msg: &meshv1.Up_Want{Want: &meshv1.Want{Peer: made.Agents[0].ID}}}
-	if err := bob.Send(want); err != nil {
-		t.Fatal(err)
+	refused := func(d *meshv1.Down) bool { return d.GetError().GetCode() == meshv1.Error_PEER_NOT_FOUND }
+	withUser := func() error { return d.alice.ShareWithUser(ctx, "me", "dev", "bob", sdk.ShareConnect) }
+	withGroup := func() error {
+		return errors.Join(d.alice.ShareWithGroup(ctx, "me", "dev", "team", sdk.ShareAdmin), d.alice.AddToGroup(ctx, "default", "team", "bob"))
 	}
-	until(t, bob, "refusal", func(d *meshv1.Down) bool { return d.GetError().GetCode() == meshv1.Error_PEER_NOT_FOUND })
+	for _, c := range []struct {
+		name            string
+		share, withdraw func() error
+	}{
+		{"the share is taken back", withUser, func() error { return d.alice.UnshareWithUser(ctx, "me", "dev", "bob") }},
+		{"its level is lowered", withUser, func() error { return d.alice.ShareWithUser(ctx, "me", "dev", "bob", sdk.ShareApps) }},
+		{"he leaves the group", withGroup, func() error { return d.alice.RemoveFromGroup(ctx, "default", "team", "bob") }},
+		{"the group is deleted", withGroup, func() error { return d.alice.DeleteGroup(ctx, "default", "team") }},
+		{"he leaves the organization", withUser, func() error { return d.alice.RemoveMember(ctx, "default", "bob") }},
+	} {
+		bob := d.join(t, token)
+		if err := bob.Send(want); err != nil {
+			t.Fatal(err)
+		}
+		until(t, bob, "refusal before "+c.name, refused)
+		if err := c.share(); err != nil {
+			t.Fatal(err)
+		}
+		if err := bob.Send(want); err != nil {
+			t.Fatal(err)
+		}
+		until(t, bob, "agent", peerIs(meshv1.Peer_HERE))
+		until(t, agent, "client", peerIs(meshv1.Peer_HERE))
 
-	if err := d.alice.ShareWithUser(ctx, "me", "dev", "bob", sdk.ShareConnect); err != nil {
-		t.Fatal(err)
+		began := time.Now()
+		if err := c.withdraw(); err != nil {
+			t.Fatal(err)
+		}
+		until(t, agent, "client's end when "+c.name, peerIs(meshv1.Peer_GONE))
+		took := time.Since(began)
+		t.Logf("%s: the agent was told after %v", c.name, took)
+		if took > 2*time.Second { // the bus would look by itself after 3
+			t.Errorf("%s: the link ended after %v", c.name, took)
+		}
 	}
-	if err := bob.Send(want); err != nil {
-		t.Fatal(err)
-	}
-	until(t, bob, "agent", peerIs(meshv1.Peer_HERE))
-	until(t, agent, "client", peerIs(meshv1.Peer_HERE))
+}
 
-	began := time.Now()
-	if err := d.alice.UnshareWithUser(ctx, "me", "dev", "bob"); err != nil {
+// What the old owner had open to a workspace ends with its transfer, and the agent
+// that they started, too. The new owner's next link is another story.
+func TestTransferEndsWhatTheOldOwnerHasOpen(t *testing.T) {
+	d := deploy(t, nil)
+	ctx := t.Context()
+	made, err := d.alice.CreateWorkspace(ctx, sdk.CreateWorkspace{Name: "dev", External: true})
+	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, agent, "client's end", peerIs(meshv1.Peer_GONE))
-	until(t, bob, "agent's end", peerIs(meshv1.Peer_GONE))
-	took := time.Since(began)
-	t.Logf("both ends of the link were told %v after the share was asked back", took)
-	if took > 2*time.Second { // the bus would look by itself after 3
-		t.Errorf("the link ended after %v", took)
-	}
-	if err := bob.Send(want); err != nil {
+	bob := sdk.New(d.url, d.token(t, "bob"))
+	agent, alice := d.join(t, made.AgentToken), d.join(t, d.alice.Token())
+	want := &meshv1.Up{Msg: &meshv1.Up_Want{Want: &meshv1.Want{Peer: made.Agents[0].ID}}}
+	if err := alice.Send(want); err != nil {
 		t.Fatal(err)
 	}
-	until(t, bob, "refusal", func(d *meshv1.Down) bool { return d.GetError().GetCode() == meshv1.Error_PEER_NOT_FOUND })
+	until(t, alice, "agent", peerIs(meshv1.Peer_HERE))
+	if err := d.alice.OfferWorkspace(ctx, "me", "dev", "bob"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := bob.AcceptOffer(ctx, made.ID, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, alice, "agent's end", peerIs(meshv1.Peer_GONE))
+	if e := streamEnd(agent); e.GetCode() != meshv1.Error_REVOKED {
+		t.Errorf("the old agent's stream ended with %v, want REVOKED", e)
+	}
+	if err := alice.Send(want); err != nil {
+		t.Fatal(err)
+	}
+	until(t, alice, "refusal", func(d *meshv1.Down) bool { return d.GetError().GetCode() == meshv1.Error_PEER_NOT_FOUND })
+	d.join(t, got.AgentToken)
+	client := d.join(t, bob.Token())
+	if err := client.Send(want); err != nil {
+		t.Fatal(err)
+	}
+	until(t, client, "agent", peerIs(meshv1.Peer_HERE))
+	if w, err := bob.Workspace(ctx, "me", "dev"); err != nil || len(w.Agents) != 1 {
+		t.Errorf("bob's workspace: %+v, %v", w, err)
+	}
 }
