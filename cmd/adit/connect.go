@@ -136,7 +136,8 @@ func (a *app) progress(text string) (stop func()) {
 	}
 }
 
-// completeWorkspace completes a workspace's name from one's own.
+// completeWorkspace completes a workspace's name from one's own and from those
+// that others share.
 func (a *app) completeWorkspace(cmd *cobra.Command, argv []string, _ string) ([]string, cobra.ShellCompDirective) {
 	c, err := a.client()
 	if err != nil || len(argv) > 0 {
@@ -149,6 +150,13 @@ func (a *app) completeWorkspace(cmd *cobra.Command, argv []string, _ string) ([]
 	var names []string
 	for _, w := range list {
 		names = append(names, w.Name)
+	}
+	shared, err := c.SharedWorkspaces(cmd.Context())
+	if err != nil {
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+	for _, w := range shared {
+		names = append(names, w.Owner+"/"+w.Name)
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -77,6 +77,9 @@ func newQuotasSetCmd(a *app) *cobra.Command {
 		Use: "set BUDGET", Short: "Set the quota of a user, or of each member of a group", Args: args(cobra.ExactArgs(1)),
 		Example: "  adit quotas set --group team 10",
 		RunE: func(cmd *cobra.Command, argv []string) error {
+			if err := with.check(); err != nil {
+				return err
+			}
 			n, err := strconv.Atoi(argv[0])
 			if err != nil || n < 0 {
 				return usagef("budget %q: want a number, 0 for no workspace that costs", argv[0])
@@ -100,6 +103,9 @@ func newQuotasDeleteCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "delete", Short: "End a quota", Args: args(cobra.NoArgs), Example: "  adit quotas delete --user bob",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := with.check(); err != nil {
+				return err
+			}
 			c, err := a.client()
 			if err != nil {
 				return err

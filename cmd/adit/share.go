@@ -17,8 +17,14 @@ type sharedWith struct{ user, group string }
 func (s *sharedWith) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.user, "user", "", "user name")
 	cmd.Flags().StringVar(&s.group, "group", "", "name of a group")
-	cmd.MarkFlagsMutuallyExclusive("user", "group")
-	cmd.MarkFlagsOneRequired("user", "group")
+}
+
+// check is a usage error unless one of the two is named.
+func (s *sharedWith) check() error {
+	if (s.user == "") == (s.group == "") {
+		return usagef("name whom: --user NAME or --group NAME")
+	}
+	return nil
 }
 
 func (s *sharedWith) String() string {
@@ -45,6 +51,9 @@ They name it OWNER/WS. Sharing once more changes the level.`,
   adit list --shared                           # what others share with you`,
 		Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeWorkspace,
 		RunE: func(cmd *cobra.Command, argv []string) error {
+			if err := with.check(); err != nil {
+				return err
+			}
 			if levels := []string{sdk.ShareApps, sdk.ShareConnect, sdk.ShareAdmin}; !slices.Contains(levels, level) {
 				return usagef("--level %q: want apps, connect or admin", level)
 			}
@@ -71,6 +80,9 @@ func newUnshareCmd(a *app) *cobra.Command {
 		Use: "unshare WS", Short: "Let somebody, or a group, into a workspace no longer; what they have open ends",
 		Example: "  adit unshare dev --user bob", Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeWorkspace,
 		RunE: func(cmd *cobra.Command, argv []string) error {
+			if err := with.check(); err != nil {
+				return err
+			}
 			return a.onShare(cmd.Context(), argv[0], func(ctx context.Context, c *sdk.Client, w sdk.Workspace) error {
 				unshare, name := c.UnshareWithUser, with.user
 				if with.group != "" {

@@ -38,6 +38,9 @@ func newTransferOfferCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if to == "" {
+				return usagef("name whom to offer it to: --to USER")
+			}
 			if err := c.OfferWorkspace(cmd.Context(), name.Owner, name.Name, to); err != nil {
 				return fmt.Errorf("offer workspace %s: %w", name, err)
 			}
@@ -45,8 +48,6 @@ func newTransferOfferCmd(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&to, "to", "", "user name")
-	// A flag that exists can be required.
-	_ = cmd.MarkFlagRequired("to")
 	return cmd
 }
 

@@ -57,7 +57,6 @@ func newListCmd(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "everybody's, for owners of the deployment")
 	cmd.Flags().BoolVar(&shared, "shared", false, "those that others share with you")
-	cmd.MarkFlagsMutuallyExclusive("all", "shared")
 	return cmd
 }
 
@@ -65,6 +64,8 @@ func newListCmd(a *app) *cobra.Command {
 // or those that others share.
 func listed(ctx context.Context, c *sdk.Client, all, shared bool) ([]sdk.Workspace, error) {
 	switch {
+	case all && shared:
+		return nil, usagef("--all and --shared are two lists; ask for one")
 	case shared:
 		return c.SharedWorkspaces(ctx)
 	case all:

@@ -25,7 +25,17 @@ func (a *API) allow(ctx context.Context, action auth.Action, on auth.Object) err
 	if auth.Allowed(unscoped, action, on) {
 		return huma.Error403Forbidden("this token's scopes do not hold " + string(on.Type) + ":" + string(action))
 	}
+	if on.Grant != auth.NoGrant {
+		return huma.Error403Forbidden("the workspace is shared with you at level " + string(on.Grant) + ", which does not let you do that (" +
+			string(on.Type) + ":" + string(action) + "); ask its owner")
+	}
 	return huma.Error403Forbidden(auth.Holders(action, on.Type) + " may do that (" + string(on.Type) + ":" + string(action) + ")")
+}
+
+// allowOwn is allow on what is the caller's own of a type: their token has to be
+// for it.
+func (a *API) allowOwn(ctx context.Context, action auth.Action, of auth.Resource) error {
+	return a.allow(ctx, action, auth.Object{Type: of, Owner: caller(ctx).UserID})
 }
 
 // allowAny is allow on all things of a type.

@@ -46,6 +46,9 @@ func (a *API) registerQuotas(h huma.API) {
 }
 
 func (a *API) myQuota(ctx context.Context, _ *struct{}) (*body[sdk.Usage], error) {
+	if err := a.allowOwn(ctx, auth.Read, auth.Account); err != nil {
+		return nil, err
+	}
 	u, err := a.Store.UsageOf(ctx, caller(ctx).UserID)
 	if err != nil {
 		return nil, a.problem(err)
@@ -114,6 +117,9 @@ func (a *API) favour(ctx context.Context, in *WorkspacePath, is bool) error {
 	w, err := a.find(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
 		return err
+	}
+	if err := a.allowOwn(ctx, auth.Update, auth.Account); err != nil {
+		return err // favourites are the caller's, not the workspace's
 	}
 	if err := a.Store.SetFavourite(ctx, caller(ctx).UserID, w.ID, is); err != nil {
 		return a.problem(err)

@@ -66,6 +66,9 @@ func (a *API) registerShares(h huma.API) {
 }
 
 func (a *API) listShared(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Workspace]], error) {
+	if err := a.allowOwn(ctx, auth.Read, auth.Workspace); err != nil {
+		return nil, err
+	}
 	who := caller(ctx)
 	list, levels, err := a.Store.SharedWith(ctx, who.UserID)
 	if err != nil {

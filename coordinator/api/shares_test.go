@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/aditmesh/adit/coordinator/store"
@@ -36,6 +37,9 @@ func TestWhatEachLevelOfSharingLetsOthersDo(t *testing.T) {
 			t.Fatal(err)
 		}
 		expect(level, map[string]int{"rename": rename, "share": 403, "shares": 403, "delete": 403})
+		if err := tries["share"](); !strings.Contains(err.Error(), "shared with you at level "+level) {
+			t.Errorf("level %q: the refusal says %v", level, err)
+		}
 		w, err := bob.Workspace(ctx, "alice", "dev")
 		if err != nil || w.Shared != level {
 			t.Errorf("bob sees %+v, %v, shared at %q", w, err, level)
@@ -92,5 +96,34 @@ func TestSharedWorkspacesAreWatched(t *testing.T) {
 	}
 	if c := <-seen; c.Workspace == nil || c.Workspace.Name != "dev2" {
 		t.Errorf("bob saw %+v, want the new name", c)
+	}
+}
+
+// A token does with what is shared, offered and counted what its scopes hold.
+func TestScopesHoldForWhatIsOnesOwnToSee(t *testing.T) {
+	d := deploy(t)
+	ctx := t.Context()
+	alice, bob := d.add(t, "alice", store.RoleMember), d.add(t, "bob", store.RoleMember)
+	made := makeWorkspace(t, alice, "dev")
+	if err := alice.ShareWithUser(ctx, "me", "dev", "bob", sdk.ShareAdmin); err != nil {
+		t.Fatal(err)
+	}
+	token, err := bob.CreateToken(ctx, sdk.CreateToken{Name: "narrow", Scopes: []string{"template:read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	narrow := d.client(token.Text)
+	for name, try := range map[string]func() error{
+		"list shared": func() error { _, err := narrow.SharedWorkspaces(ctx); return err },
+		"offers":      func() error { _, err := narrow.Offers(ctx); return err },
+		"decline":     func() error { return narrow.DeclineOffer(ctx, made.ID) },
+		"usage":       func() error { _, err := narrow.Usage(ctx); return err },
+	} {
+		if got := status(try()); got != http.StatusForbidden {
+			t.Errorf("%s is answered with %d, want 403", name, got)
+		}
+	}
+	if _, err := narrow.Workspace(ctx, "alice", "dev"); !errors.Is(err, sdk.ErrNotFound) {
+		t.Errorf("shared, and out of scope: %v, want ErrNotFound", err)
 	}
 }

@@ -80,6 +80,9 @@ func (a *API) cancelOffer(ctx context.Context, in *WorkspacePath) (*struct{}, er
 }
 
 func (a *API) listOffers(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Offer]], error) {
+	if err := a.allowOwn(ctx, auth.Read, auth.Workspace); err != nil {
+		return nil, err
+	}
 	list, err := a.Store.Offers(ctx, caller(ctx).UserID)
 	if err != nil {
 		return nil, a.problem(err)
@@ -140,6 +143,9 @@ func (a *API) declineOffer(ctx context.Context, in *OfferPath) (*struct{}, error
 	id, err := uuid.Parse(in.ID)
 	if err != nil {
 		return nil, a.problem(store.ErrNotFound)
+	}
+	if err := a.allowOwn(ctx, auth.Create, auth.Workspace); err != nil {
+		return nil, err
 	}
 	if err := a.Store.DeclineOffer(ctx, id, caller(ctx).UserID); err != nil {
 		return nil, a.problem(err)

@@ -113,7 +113,57 @@ func TestWhatATemplateDoesNotAllowIsRefused(t *testing.T) {
 	}
 }
 
-// Use through an agent's report counts, and dormancy ends with a start.
+// Agents report what people do. That one of two people goes, or one of two agents
+// is idle, stops nothing while the other is used.
+func TestWhatAgentsReportPutsTheStopOff(t *testing.T) {
+	l := newLab(t, Config{})
+	p := l.join("p", "built-in")
+	template := l.template(p)
+	must(t, l.st.SetTemplateLimits(t.Context(), template, store.Limits{DefaultTTL: time.Hour, ActivityBump: time.Hour}))
+	w := l.workspace(template, "dev")
+	ref := p.job().GetRef()
+	must(t, p.planned(ref, "one", "two"))
+	must(t, p.finish(ref, provisionerv1.Result_SUCCEEDED, ""))
+	l.phase(w.ID, store.PhaseRunning)
+	w, err := l.st.WorkspaceByID(t.Context(), w.ID)
+	must(t, err)
+	report := func(active ...time.Duration) {
+		var stats []store.Stats
+		for i, a := range w.Agents {
+			stats = append(stats, store.Stats{AgentID: a.ID, Length: time.Minute, Active: active[i], SSH: 1})
+		}
+		must(t, l.st.RecordStats(t.Context(), stats))
+	}
+	stopsAt := func() time.Time {
+		at, _ := deadline(l.one(w.ID))
+		return at
+	}
+	started := *l.one(w.ID).FinishedAt
+	report(0, 0) // open sessions in which nobody types
+	if got := stopsAt(); !got.Equal(started.Add(time.Hour)) {
+		t.Errorf("it stops at %s, want an hour after %s", got, started)
+	}
+	report(time.Minute, time.Minute)
+	first := stopsAt()
+	report(0, time.Second)
+	second := stopsAt()
+	if !first.After(started.Add(time.Hour)) || !second.After(first) {
+		t.Errorf("used by two it stops at %s, by one at %s; want each later than %s", first, second, started.Add(time.Hour))
+	}
+	report(0, 0)
+	if got := stopsAt(); !got.Equal(second) {
+		t.Errorf("used by nobody it stops at %s, want %s still", got, second)
+	}
+	list, now, err := l.st.Upkeep(t.Context())
+	must(t, err)
+	l.keepAll(t.Context(), list, second.Add(-time.Second), now.Add(-time.Hour))
+	l.phase(w.ID, store.PhaseRunning)
+	l.keepAll(t.Context(), list, second, now.Add(-time.Hour))
+	must(t, p.finish(p.job().GetRef(), provisionerv1.Result_SUCCEEDED, ""))
+	l.phase(w.ID, store.PhaseStopped)
+}
+
+// Dormancy ends with a start, and with waking.
 func TestDormancyOnARealDatabase(t *testing.T) {
 	l := newLab(t, Config{})
 	p := l.join("p", "built-in")
