@@ -2,7 +2,9 @@ package coordinator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,8 +16,9 @@ import (
 // recheckAgain is how long after it failed access is looked at again.
 const recheckAgain = time.Second
 
-// followAccess ends links that may not be any more, until ctx is done: shares,
-// memberships and owners change on any coordinator, and each has its own links.
+// followAccess ends links that may not be any more, and tells peers what agents are
+// called, until ctx is done: shares, memberships, owners and names change on any
+// coordinator, and each has its own links.
 func (s *Server) followAccess(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := s.recheckAsToldOf(ctx)
@@ -40,7 +43,8 @@ func (s *Server) recheckAsToldOf(ctx context.Context) error {
 		if err := s.hub.Recheck(ctx, which); err != nil {
 			return err
 		}
-		for which = (mesh.Access{}); len(which.Users)+len(which.Workspaces) == 0; {
+		var names map[uuid.UUID]string
+		for which = (mesh.Access{}); len(which.Users)+len(which.Workspaces)+len(names) == 0; {
 			list, err := s.events.Next(ctx, after)
 			if errors.Is(err, store.ErrGone) {
 				return nil // from the start, then
@@ -49,13 +53,20 @@ func (s *Server) recheckAsToldOf(ctx context.Context) error {
 				return err
 			}
 			after = list[len(list)-1].Version
-			which = accessChanged(list)
+			if which, names, err = accessChanged(list); err != nil {
+				return err
+			}
+		}
+		if err := s.hub.Renamed(ctx, names); err != nil {
+			return err
 		}
 	}
 }
 
-// accessChanged says whose access events change.
-func accessChanged(list []store.Event) mesh.Access {
+// accessChanged says whose access events change, and what workspaces are called
+// after them.
+func accessChanged(list []store.Event) (mesh.Access, map[uuid.UUID]string, error) {
+	names := make(map[uuid.UUID]string)
 	a := mesh.Access{Users: make(map[uuid.UUID]bool), Workspaces: make(map[uuid.UUID]bool)}
 	for _, e := range list {
 		switch {
@@ -65,7 +76,13 @@ func accessChanged(list []store.Event) mesh.Access {
 			a.Users[e.SubjectID] = true
 		case e.Kind == store.EventWorkspace && e.Action == store.Deleted: // or it has another owner
 			a.Workspaces[e.WorkspaceID] = true
+		case e.Kind == store.EventWorkspace && e.Action == store.Changed:
+			var now struct{ Name string }
+			if err := json.Unmarshal(e.Data, &now); err != nil {
+				return a, nil, fmt.Errorf("event %d: %w", e.Version, err)
+			}
+			names[e.WorkspaceID] = now.Name
 		}
 	}
-	return a
+	return a, names, nil
 }

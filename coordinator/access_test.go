@@ -134,3 +134,26 @@ func TestTransferEndsWhatTheOldOwnerHasOpen(t *testing.T) {
 		t.Errorf("bob's workspace: %+v, %v", w, err)
 	}
 }
+
+// Who is linked to a workspace's agent learns what it is called now.
+func TestANewNameReachesThoseWhoAreLinked(t *testing.T) {
+	d := deploy(t, nil)
+	ctx := t.Context()
+	made, err := d.alice.CreateWorkspace(ctx, sdk.CreateWorkspace{Name: "dev", External: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.join(t, made.AgentToken)
+	client := d.join(t, d.alice.Token())
+	if err := client.Send(&meshv1.Up{Msg: &meshv1.Up_Want{Want: &meshv1.Want{Peer: made.Agents[0].ID}}}); err != nil {
+		t.Fatal(err)
+	}
+	called := func(name string) func(*meshv1.Down) bool {
+		return func(d *meshv1.Down) bool { return d.GetPeer().GetName() == name }
+	}
+	until(t, client, "agent", called("main.dev.alice"))
+	if _, err := d.alice.RenameWorkspace(ctx, "me", "dev", "box"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, client, "new name", called("main.box.alice"))
+}

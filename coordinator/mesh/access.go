@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -94,6 +95,9 @@ type Access struct {
 // also those of clients that are lost, for their tunnels live on. An error says
 // that the database could not tell of some, which are to be looked at again.
 func (h *Hub) Recheck(ctx context.Context, which Access) error {
+	if !which.All && len(which.Users)+len(which.Workspaces) == 0 {
+		return nil
+	}
 	var failed error
 	for _, l := range h.suspects(which) {
 		_, allowed, err := h.mayReach(ctx, auth.Identity{Kind: auth.User, TokenID: l.token}, l.agent)
@@ -109,6 +113,39 @@ func (h *Hub) Recheck(ctx context.Context, which Access) error {
 		h.log.Info("a client may not reach an agent any more", "client", l.client, "agent", l.agent)
 	}
 	return failed
+}
+
+// Renamed tells the peers of agents what those are called now. Names are by
+// workspace.
+func (h *Hub) Renamed(ctx context.Context, names map[uuid.UUID]string) error {
+	var failed error
+	for _, id := range h.misnamed(names) {
+		a, err := h.cfg.Store.LiveAgent(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			failed = fmt.Errorf("mesh: new name of an agent: %w", err)
+			continue
+		}
+		h.mu.Lock()
+		h.deliver(h.core.rename(id, agentName(a)))
+		h.mu.Unlock()
+	}
+	return failed
+}
+
+// misnamed lists the agents of workspaces that are called otherwise now.
+func (h *Hub) misnamed(names map[uuid.UUID]string) []uuid.UUID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []uuid.UUID
+	for id, n := range h.core.nodes {
+		if name, ok := names[n.workspace]; ok && n.agent && !strings.Contains(n.name, "."+name+".") {
+			list = append(list, id)
+		}
+	}
+	return list
 }
 
 // suspect is a link that may have to end.

@@ -401,6 +401,16 @@ func (c *core) cut(clientID, agentID uuid.UUID) []out {
 	return outs
 }
 
+// rename gives a node another name and tells its peers.
+func (c *core) rename(id uuid.UUID, name string) []out {
+	n := c.nodes[id]
+	if n == nil || n.name == name {
+		return nil
+	}
+	n.name = name
+	return c.tellAbout(n)
+}
+
 // ready notes that a node has programmed a peer, and tells the peer, who may
 // then start a handshake.
 func (c *core) ready(s sessionID, peer uuid.UUID) []out {
