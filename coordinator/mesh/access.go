@@ -129,7 +129,7 @@ func (h *Hub) Renamed(ctx context.Context, names map[uuid.UUID]string) error {
 			continue
 		}
 		h.mu.Lock()
-		h.deliver(h.core.rename(id, agentName(a)))
+		h.deliver(h.core.rename(id, agentName(a.AgentName, a.WorkspaceName, a.OwnerName)))
 		h.mu.Unlock()
 	}
 	return failed
