@@ -55,17 +55,22 @@ backup-test:
 	$(GO) test -count=1 -timeout 10m -run '^TestABackupBringsADeploymentBack$$' -v ./cmd/adit
 
 PROTOS   := meshv1/mesh.proto provisionerv1/provisioner.proto
+CONNECT  := aditv1/adit.proto
 PROTOGEN := $(CURDIR)/bin/tools
 SQLC     := $(GO) tool -modfile=tools/go.mod sqlc
 
 $(PROTOGEN)/protoc-gen-go: go.mod
-	$(GO) build -o $(PROTOGEN)/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	$(GO) build -o $(PROTOGEN)/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc \
+		connectrpc.com/connect/cmd/protoc-gen-connect-go
 
 # protoc-to writes the generated protocol code below the folder $(1).
 define protoc-to
 PATH="$(PROTOGEN):$$PATH" protoc -I pkg/proto \
 	--go_out=$(1) --go_opt=paths=source_relative \
 	--go-grpc_out=$(1) --go-grpc_opt=paths=source_relative $(PROTOS)
+PATH="$(PROTOGEN):$$PATH" protoc -I pkg/proto \
+	--go_out=$(1) --go_opt=paths=source_relative \
+	--connect-go_out=$(1) --connect-go_opt=paths=source_relative $(CONNECT)
 endef
 
 generate: $(PROTOGEN)/protoc-gen-go

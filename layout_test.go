@@ -5,6 +5,7 @@ package adit_test
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io"
@@ -118,5 +119,37 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 		if len(p.GoFiles) > 0 && !documented && !generated {
 			t.Errorf("%s has no package comment", p.ImportPath)
 		}
+	}
+}
+
+// The command line speaks to the coordinator through pkg/sdk alone: what it can do,
+// other programs can.
+func TestCommandsUseTheSDKAlone(t *testing.T) {
+	files, err := filepath.Glob("cmd/adit/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	makes := map[string]bool{"Get": true, "Post": true, "Head": true, "NewRequest": true, "NewRequestWithContext": true, "DefaultClient": true}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if pkg, ok := n.X.(*ast.Ident); ok && pkg.Name == "http" && makes[n.Sel.Name] {
+					t.Errorf("%s uses http.%s; ask pkg/sdk", file, n.Sel.Name)
+				}
+			case *ast.BasicLit:
+				if n.Kind == token.STRING && strings.Contains(n.Value, "/api/v1") {
+					t.Errorf("%s writes %s; pkg/sdk knows the paths", file, n.Value)
+				}
+			}
+			return true
+		})
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/api"
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/breaker"
+	"github.com/aditmesh/adit/coordinator/connectrpc"
 	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/health"
 	"github.com/aditmesh/adit/coordinator/identity"
@@ -202,6 +203,9 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	mux.Handle("/rpc/v1/provisioner", s.provisionerRPC)
 	for _, p := range []string{"/api/", "/signin", "/signin/", "/healthz", "/readyz"} {
 		mux.Handle(p, web)
+	}
+	for path, h := range connectrpc.Handlers(web) {
+		mux.Handle(path, h)
 	}
 	mux.Handle("GET "+health.EchoPath, health.Echo())
 	mux.HandleFunc("GET /{$}", s.front)

@@ -91,7 +91,7 @@ func TestNobodysWorkspaces(t *testing.T) {
 		}
 		<-made // made first or refused, either is well
 	}
-	if left, err := d.store.AllWorkspaces(t.Context()); err != nil || len(left) != 0 {
+	if left, err := d.store.Workspaces(t.Context(), store.WorkspaceQuery{Max: 10}); err != nil || len(left) != 0 {
 		t.Errorf("nobody's: %+v, %v", left, err)
 	}
 }

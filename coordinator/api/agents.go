@@ -36,16 +36,16 @@ func (a *API) registerAgents(h huma.API) {
 	}, a.addAgentLines)
 	huma.Register(h, huma.Operation{
 		OperationID: "agent-logs", Method: http.MethodGet, Path: "/api/v1/workspaces/{owner}/{name}/agents/{agent}/logs",
-		Summary: "The log of an agent's scripts, a JSON object a line", Security: signedIn(), Metadata: map[string]any{endless: true},
+		Summary: "The log of an agent's scripts, a JSON object a line", Security: signedIn(), Metadata: map[string]any{endless: true, media: ndjson},
 	}, a.agentLogs)
 	programs := newPrograms(a.Programs)
 	huma.Register(h, huma.Operation{
 		OperationID: "agent-binary", Method: http.MethodGet, Path: agent + "/binary/{os}/{arch}",
-		Summary: "The program that an agent runs; its SHA-256 is in the header Adit-Sha256", Metadata: map[string]any{endless: true},
+		Summary: "The program that an agent runs; its SHA-256 is in the header Adit-Sha256", Metadata: map[string]any{endless: true, media: "application/octet-stream"},
 	}, programs.binary)
 	huma.Register(h, huma.Operation{
 		OperationID: "agent-digest", Method: http.MethodGet, Path: agent + "/binary/{os}/{arch}/sha256",
-		Summary: "The SHA-256 of the program that an agent runs, in hex",
+		Summary: "The SHA-256 of the program that an agent runs, in hex", Metadata: map[string]any{media: "text/plain"},
 	}, programs.digestText)
 }
 

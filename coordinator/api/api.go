@@ -1,5 +1,6 @@
 // Package api is the coordinator's HTTP API: everything under /api/v1, its
-// OpenAPI document at /api/openapi.json, and the health endpoints.
+// OpenAPI document at /api/openapi.json, which /api/docs shows to people, and the
+// health endpoints.
 //
 // Every operation but buildinfo, login, the first user and what agents start with
 // needs a token.
@@ -9,8 +10,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -107,26 +106,22 @@ func New(cfg Config) http.Handler {
 	if len(cfg.TrustedProxies) > 0 {
 		address = middleware.ClientIPFromXFF(cfg.TrustedProxies...)
 	}
-	r.Use(middleware.Recoverer, secure, address, routed, from)
+	r.Use(secure, recovered(cfg.Logger), address, routed, from)
 	a.servePages(r)
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	r.Get("/readyz", a.ready)
-	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, http.StatusNotFound, "the API has no such path; see /api/openapi.json")
-	})
-	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, http.StatusMethodNotAllowed, r.Method+" is not what this path is for; see /api/openapi.json")
-	})
+	r.NotFound(noSuchPath)
+	r.MethodNotAllowed(noSuchMethod(r))
 
 	conf := huma.DefaultConfig("adit", cfg.Version)
-	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "/api/openapi", "", "/api/schemas"
-	conf.CreateHooks = nil // no $schema links in bodies
-	conf.Transformers = append(conf.Transformers, a.tellFailure)
+	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "", "", "" // ours, once it is complete
+	conf.CreateHooks = nil                                         // no $schema links in bodies
+	conf.Transformers = []huma.Transformer{a.tellFailure, asProblem}
 	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		userScheme: {Type: "http", Scheme: "bearer"}, agentScheme: {Type: "http", Scheme: "bearer"},
 	}
 	h := humachi.New(r, conf)
-	h.UseMiddleware(bound, a.identify(h), a.noteRefusals())
+	h.UseMiddleware(bound, a.identify(), a.noteRefusals(), tags, a.once)
 	a.registerSignIn(h)
 	a.registerUsers(h)
 	a.registerTokens(h)
@@ -144,6 +139,8 @@ func New(cfg Config) http.Handler {
 	a.registerIdentity(h)
 	a.registerAudit(h)
 	a.registerWebhooks(h)
+	describeAll(h.OpenAPI())
+	serveDocs(r, h.OpenAPI())
 	return r
 }
 
@@ -186,15 +183,14 @@ type identityKey struct{}
 
 // identify lets a request pass if its operation is open or its token is of the
 // kind it asks for. Whose that is it puts into the context.
-func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
+func (a *API) identify() func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		security := ctx.Operation().Security
-		if len(security) == 0 {
+		if len(ctx.Operation().Security) == 0 {
 			next(ctx)
 			return
 		}
 		want := auth.User
-		if _, ok := security[0][agentScheme]; ok {
+		if needs(ctx.Operation(), agentScheme) {
 			want = auth.Agent
 		}
 		token, err := a.credential(ctx)
@@ -213,13 +209,7 @@ func (a *API) identify(h huma.API) func(huma.Context, func(huma.Context)) {
 			_, err = a.Auth.Authenticate(bounded, token)
 		}
 		if err != nil {
-			p := a.problem(err)
-			a.logFailure(ctx.Context(), p)
-			if p.GetStatus() == http.StatusUnauthorized {
-				ctx.SetHeader("WWW-Authenticate", "Bearer")
-			}
-			// The connection is gone if this fails.
-			_ = huma.WriteErr(h, ctx, p.GetStatus(), p.Error())
+			a.writeError(ctx, a.problem(err))
 			return
 		}
 		known := huma.WithValue(ctx, identityKey{}, who)
@@ -248,90 +238,18 @@ const (
 	agentScheme = "agent-token"
 )
 
+// needs reports whether an operation asks for a token of a scheme.
+func needs(op *huma.Operation, scheme string) bool {
+	for _, s := range op.Security {
+		if _, ok := s[scheme]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // signedIn marks an operation as one that needs a token of a user.
 func signedIn() []map[string][]string { return []map[string][]string{{userScheme: {}}} }
 
 // asAgent marks an operation as one that needs a token of an agent.
 func asAgent() []map[string][]string { return []map[string][]string{{agentScheme: {}}} }
-
-// problem turns an error into what the caller gets to know of it.
-func (a *API) problem(err error) huma.StatusError {
-	if p := refusal(err); p != nil {
-		return p
-	}
-	switch {
-	case errors.Is(err, auth.ErrSuspended):
-		return huma.Error403Forbidden(auth.ErrSuspended.Error())
-	case errors.Is(err, store.ErrLastOwner):
-		return huma.Error409Conflict(store.ErrLastOwner.Error() + "; make somebody else an owner first")
-	case errors.Is(err, store.ErrBusy):
-		return huma.Error409Conflict("somebody else changed it at the same moment; try again")
-	case errors.Is(err, auth.ErrUnauthenticated):
-		return huma.Error401Unauthorized(auth.ErrUnauthenticated.Error())
-	case errors.Is(err, auth.ErrTooMany):
-		return huma.Error429TooManyRequests(auth.ErrTooMany.Error())
-	case errors.Is(err, auth.ErrPassword):
-		return huma.Error422UnprocessableEntity(auth.ErrPassword.Error())
-	case errors.Is(err, store.ErrNotFound):
-		return huma.Error404NotFound("not found")
-	case errors.Is(err, store.ErrConflict):
-		return huma.Error409Conflict("already exists")
-	case errors.Is(err, context.Canceled): // nobody waits for the answer
-		return huma.Error503ServiceUnavailable("the request was given up")
-	default:
-		return failed(err)
-	}
-}
-
-// refusal returns what the caller is told of an error that says what is in the
-// way of a request; nil if it says no such thing.
-func refusal(err error) huma.StatusError {
-	var p huma.StatusError
-	if errors.As(err, &p) {
-		return p
-	}
-	var left *store.WorkspacesLeft
-	var inUse *store.OrganizationInUse
-	var bad *workspaces.BadInput
-	var underway *workspaces.Underway
-	var held *workspaces.StateHeld
-	var descent *workspaces.NoDescent
-	var used *store.TemplateInUse
-	switch {
-	case errors.As(err, &bad):
-		return huma.Error422UnprocessableEntity(bad.Error())
-	case errors.As(err, &underway):
-		return huma.Error409Conflict(underway.Error())
-	case errors.As(err, &held):
-		return huma.Error409Conflict(held.Error())
-	case errors.As(err, &descent):
-		return huma.Error409Conflict(descent.Error())
-	case errors.As(err, &left):
-		return huma.Error409Conflict(left.Error())
-	case errors.As(err, &inUse):
-		return huma.Error409Conflict(inUse.Error())
-	case errors.As(err, &used):
-		return huma.Error409Conflict(used.Error())
-	}
-	return nil
-}
-
-// Refuse answers an upgrade whose token was refused; for pkg/rpc.
-func Refuse(log *slog.Logger) func(http.ResponseWriter, error) {
-	return func(w http.ResponseWriter, err error) {
-		status, detail := http.StatusUnauthorized, auth.ErrUnauthenticated.Error()
-		if !errors.Is(err, auth.ErrUnauthenticated) {
-			log.Warn("cannot tell who a node is", "err", err)
-			status, detail = http.StatusServiceUnavailable, "the database is away; try again"
-		}
-		writeProblem(w, status, detail)
-	}
-}
-
-// writeProblem answers outside of the operations as they do.
-func writeProblem(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	// The connection is gone if this fails.
-	_ = json.NewEncoder(w).Encode(huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
-}

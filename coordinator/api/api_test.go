@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -36,6 +35,7 @@ func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &server)) }
 // deployment is the API on a database of its own.
 type deployment struct {
 	url     *url.URL
+	handler http.Handler
 	store   *store.Store
 	auth    *auth.Authenticator
 	revoked *revocations
@@ -106,7 +106,8 @@ func deploy(t *testing.T, configure ...func(*Config)) *deployment {
 	for _, c := range configure {
 		c(&conf)
 	}
-	web := httptest.NewServer(New(conf))
+	d.handler = New(conf)
+	web := httptest.NewServer(d.handler)
 	t.Cleanup(web.Close)
 	if d.url, err = url.Parse(web.URL); err != nil {
 		t.Fatal(err)
@@ -163,83 +164,6 @@ func status(err error) int {
 		return e.Status
 	}
 	return 0
-}
-
-// Default deny: whoever adds an operation must say that it is open, here too.
-func TestEveryOperationButTheOpenOnesNeedsAToken(t *testing.T) {
-	open := map[string]bool{"buildinfo": true, "login": true, "create-first-user": true, "agent-binary": true, "agent-digest": true,
-		"agent-identity": true, "login-device": true, "login-device-token": true, "sign-in-methods": true}
-	d := deploy(t)
-	_, raw := d.send(t, http.MethodGet, "/api/openapi.json", "", nil)
-	var doc struct {
-		OpenAPI string
-		Paths   map[string]map[string]struct {
-			OperationID string
-			Responses   map[string]any
-		}
-	}
-	if err := json.Unmarshal([]byte(raw), &doc); err != nil {
-		t.Fatal(err)
-	}
-	if !strings.HasPrefix(doc.OpenAPI, "3.1") {
-		t.Errorf("OpenAPI %q, want 3.1", doc.OpenAPI)
-	}
-	tried := 0
-	for path, operations := range doc.Paths {
-		path = strings.NewReplacer("{owner}", "me", "{name}", "dev", "{id}", uuid.NewString(),
-			"{number}", "1", "{agent}", "main", "{user}", "me", "{organization}", "default", "{group}", "dev").Replace(path)
-		for method, op := range operations {
-			if open[op.OperationID] {
-				continue
-			}
-			tried++
-			resp, body := d.send(t, strings.ToUpper(method), path, "", nil)
-			if resp.StatusCode != http.StatusUnauthorized {
-				t.Errorf("%s (%s %s) without a token: %d %s", op.OperationID, method, path, resp.StatusCode, body)
-			}
-			if resp.Header.Get("WWW-Authenticate") != "Bearer" {
-				t.Errorf("%s: no WWW-Authenticate", op.OperationID)
-			}
-		}
-	}
-	if tried < 9 {
-		t.Errorf("tried %d operations; is the document complete?", tried)
-	}
-}
-
-func TestBadTokensAre401(t *testing.T) {
-	d := deploy(t)
-	alice := d.add(t, "alice", store.RoleMember)
-	created, err := alice.CreateWorkspace(t.Context(), sdk.CreateWorkspace{Name: "dev", External: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	soon := time.Now().Add(-time.Second)
-	me, err := alice.Me(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	expired, _, err := d.auth.IssueToken(t.Context(), uuid.MustParse(me.ID), "expired", &soon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, header := range map[string]string{
-		"none":           "",
-		"garbage":        "Bearer xyzzy",
-		"agent's":        "Bearer " + created.AgentToken,
-		"expired":        "Bearer " + expired,
-		"wrong secret":   "Bearer " + alice.Token() + "x",
-		"no scheme":      alice.Token(),
-		"another scheme": "Basic " + alice.Token(),
-		"no token":       "Bearer ",
-	} {
-		if resp, body := d.send(t, http.MethodGet, "/api/v1/users/me", header, nil); resp.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %d %s, want 401", name, resp.StatusCode, body)
-		}
-	}
-	if resp, body := d.send(t, http.MethodGet, "/api/v1/users/me", "bearer "+alice.Token(), nil); resp.StatusCode != http.StatusOK {
-		t.Errorf("scheme in lower case: %d %s, want 200", resp.StatusCode, body)
-	}
 }
 
 func TestErrorsAreProblems(t *testing.T) {

@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -43,7 +45,7 @@ func (a *API) registerBuilds(h huma.API) {
 	}, a.cancelBuild)
 	huma.Register(h, huma.Operation{
 		OperationID: "build-logs", Method: http.MethodGet, Path: builds + "/{number}/logs",
-		Summary: "The log of a build, a JSON object a line", Security: signedIn(), Metadata: map[string]any{endless: true},
+		Summary: "The log of a build, a JSON object a line", Security: signedIn(), Metadata: map[string]any{endless: true, media: ndjson},
 	}, a.buildLogs)
 }
 
@@ -62,13 +64,14 @@ func (a *API) made(ctx context.Context, action auth.Action, owner, name string) 
 
 func (a *API) renameWorkspace(ctx context.Context, in *struct {
 	WorkspacePath
+	IfMatch
 	Body sdk.Rename
-}) (*body[sdk.Workspace], error) {
+}) (*tagged[sdk.Workspace], error) {
 	w, err := a.find(ctx, auth.Update, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Workspaces.Rename(ctx, w.ID, in.Body.Name); err != nil {
+	if err := a.Workspaces.Rename(ctx, w.ID, in.Body.Name, in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
 	return a.getWorkspace(ctx, &WorkspacePath{Owner: in.Owner, Name: in.Body.Name})
@@ -76,6 +79,7 @@ func (a *API) renameWorkspace(ctx context.Context, in *struct {
 
 func (a *API) createBuild(ctx context.Context, in *struct {
 	WorkspacePath
+	IfMatch
 	Body sdk.NewBuild
 }) (*body[sdk.Build], error) {
 	action := auth.Operate
@@ -91,7 +95,7 @@ func (a *API) createBuild(ctx context.Context, in *struct {
 	}
 	m := workspaces.Move{
 		WorkspaceID: w.ID, Transition: store.Transition(in.Body.Transition), Update: in.Body.Version == sdk.ActiveVersion,
-		Parameters: in.Body.Parameters, InitiatorID: caller(ctx).UserID, Reason: in.Body.Reason,
+		Parameters: in.Body.Parameters, InitiatorID: caller(ctx).UserID, Reason: in.Body.Reason, At: in.versions(),
 	}
 	if in.Body.Version > 0 {
 		if m.VersionID, err = a.versionID(ctx, w.TemplateID, in.Body.Version); err != nil {
@@ -107,16 +111,14 @@ func (a *API) createBuild(ctx context.Context, in *struct {
 
 // versionID finds a version by number, as people name it.
 func (a *API) versionID(ctx context.Context, templateID uuid.UUID, number int) (uuid.UUID, error) {
-	list, err := a.Workspaces.TemplateVersions(ctx, templateID)
+	v, err := a.Workspaces.TemplateVersionByNumber(ctx, templateID, number)
+	if errors.Is(err, store.ErrNotFound) {
+		return uuid.Nil, huma.Error422UnprocessableEntity(fmt.Sprintf("the template has no version %d", number))
+	}
 	if err != nil {
 		return uuid.Nil, a.problem(err)
 	}
-	for _, v := range list {
-		if v.Number == number {
-			return v.ID, nil
-		}
-	}
-	return uuid.Nil, huma.Error422UnprocessableEntity(fmt.Sprintf("the template has no version %d", number))
+	return v.ID, nil
 }
 
 func (a *API) answerBuild(b store.Build) (*body[sdk.Build], error) {
@@ -127,24 +129,60 @@ func (a *API) answerBuild(b store.Build) (*body[sdk.Build], error) {
 	return &body[sdk.Build]{out}, nil
 }
 
-func (a *API) listBuilds(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.Build]], error) {
+func (a *API) listBuilds(ctx context.Context, in *struct {
+	WorkspacePath
+	Query
+}) (*body[sdk.List[sdk.Build]], error) {
 	w, err := a.find(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	list, err := a.Workspaces.Builds(ctx, w.ID)
+	const list = "builds"
+	filter := w.ID.String() + in.Q
+	q, err := in.numbered(list, filter, "status", "transition")
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.Workspaces.Builds(ctx, w.ID, q)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	items := make([]sdk.Build, 0, len(list))
-	for _, b := range list {
+	found, next := cut(found, in.Page, func(last store.Build) string { return cursor(list, filter, strconv.Itoa(last.Number)) })
+	items := make([]sdk.Build, 0, len(found))
+	for _, b := range found {
 		item, err := buildJSON(b)
 		if err != nil {
 			return nil, a.problem(err)
 		}
 		items = append(items, item)
 	}
-	return &body[sdk.List[sdk.Build]]{sdk.List[sdk.Build]{Items: items}}, nil
+	return listBody(items, next), nil
+}
+
+// numbered reads a query of what is numbered, the newest first.
+func (in Query) numbered(list, filter string, keys ...string) (store.BuildQuery, error) {
+	q := store.BuildQuery{Max: in.Limit + 1}
+	terms, err := parseFilter(in.Q, keys...)
+	if err == nil {
+		err = oneOf(terms, "status", "queued", "running", "succeeded", "failed", "canceled")
+	}
+	if err == nil {
+		err = oneOf(terms, "transition", "start", "stop", "delete")
+	}
+	if err != nil {
+		return q, err
+	}
+	q.Status, q.Transition = store.JobStatus(terms["status"]), store.Transition(terms["transition"])
+	after, err := in.after(list, filter, 1)
+	if err != nil || after == nil {
+		return q, err
+	}
+	n, err := strconv.ParseInt(after[0], 10, 32)
+	if err != nil || n < 1 {
+		return q, badCursor()
+	}
+	q.Before = int(n)
+	return q, nil
 }
 
 // build finds a build of a workspace that the caller may do something with.

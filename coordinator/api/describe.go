@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -17,23 +19,21 @@ import (
 // come from templates.
 func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Workspace, error) {
 	var built []uuid.UUID
+	used := make(map[uuid.UUID]bool) // templates
 	for _, w := range list {
 		if !w.External {
-			built = append(built, w.ID)
+			built, used[w.TemplateID] = append(built, w.ID), true
 		}
 	}
-	builds, templates := make(map[uuid.UUID]store.Build), make(map[uuid.UUID]store.Template)
+	var builds map[uuid.UUID]store.Build
+	var templates map[uuid.UUID]store.Template
 	if len(built) > 0 {
 		var err error
 		if builds, err = a.Store.LastBuilds(ctx, built); err != nil {
 			return nil, err
 		}
-		all, err := a.Workspaces.Templates(ctx)
-		if err != nil {
+		if templates, err = a.Store.TemplatesByID(ctx, slices.Collect(maps.Keys(used))); err != nil {
 			return nil, err
-		}
-		for _, t := range all {
-			templates[t.ID] = t
 		}
 	}
 	out := make([]sdk.Workspace, 0, len(list))

@@ -15,7 +15,7 @@ type failure struct {
 }
 
 func failed(cause error) huma.StatusError {
-	return &failure{huma.NewError(http.StatusServiceUnavailable, "the coordinator cannot do that right now; try again"), cause}
+	return &failure{plain(http.StatusServiceUnavailable, "the coordinator cannot do that right now; try again"), cause}
 }
 
 // ContentType is how huma learns the media type, whatever was asked for.

@@ -30,7 +30,7 @@ func (a *API) registerProvisioners(h huma.API) {
 	}, a.deleteProvisionerKey)
 }
 
-func (a *API) listProvisioners(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Provisioner]], error) {
+func (a *API) listProvisioners(ctx context.Context, in *Query) (*body[sdk.List[sdk.Provisioner]], error) {
 	if err := a.allowAny(ctx, auth.List, auth.Provisioners); err != nil {
 		return nil, err
 	}
@@ -45,10 +45,13 @@ func (a *API) listProvisioners(ctx context.Context, _ *struct{}) (*body[sdk.List
 			Tags: p.Tags, Slots: p.Slots, Running: p.Running, Connected: p.Connected, ConnectedAt: p.ConnectedAt, LastSeenAt: p.LastSeenAt,
 		})
 	}
-	return &body[sdk.List[sdk.Provisioner]]{sdk.List[sdk.Provisioner]{Items: items}}, nil
+	if items, err = named(items, in.Q, func(p sdk.Provisioner) string { return p.Name }); err != nil {
+		return nil, err
+	}
+	return slice(items, "provisioners", in.Q, in.Page, func(p sdk.Provisioner) string { return p.Name + "/" + p.ID })
 }
 
-func (a *API) listProvisionerKeys(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.ProvisionerKey]], error) {
+func (a *API) listProvisionerKeys(ctx context.Context, in *Query) (*body[sdk.List[sdk.ProvisionerKey]], error) {
 	if err := a.allowAny(ctx, auth.List, auth.Provisioners); err != nil {
 		return nil, err
 	}
@@ -60,7 +63,11 @@ func (a *API) listProvisionerKeys(ctx context.Context, _ *struct{}) (*body[sdk.L
 	for _, k := range list {
 		items = append(items, keyJSON(k))
 	}
-	return &body[sdk.List[sdk.ProvisionerKey]]{sdk.List[sdk.ProvisionerKey]{Items: items}}, nil
+	name := func(k sdk.ProvisionerKey) string { return k.Name }
+	if items, err = named(items, in.Q, name); err != nil {
+		return nil, err
+	}
+	return slice(items, "provisioner-keys", in.Q, in.Page, name)
 }
 
 func (a *API) createProvisionerKey(ctx context.Context, in *body[sdk.CreateProvisionerKey]) (*body[sdk.CreatedProvisionerKey], error) {

@@ -18,5 +18,5 @@ func routed(next http.Handler) http.Handler {
 
 // Unavailable answers a request that comes too early.
 func Unavailable(w http.ResponseWriter, detail string) {
-	writeProblem(w, http.StatusServiceUnavailable, detail)
+	plain(http.StatusServiceUnavailable, detail).write(w)
 }

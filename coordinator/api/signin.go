@@ -43,7 +43,7 @@ type limits struct{ signIns, waits *httprate.RateLimiter }
 
 func newLimits() limits {
 	refuse := httprate.WithLimitHandler(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, http.StatusTooManyRequests, "too many sign-ins from your address; wait a minute")
+		plain(http.StatusTooManyRequests, "too many sign-ins from your address; wait a minute").write(w)
 	})
 	return limits{httprate.NewRateLimiter(signInsMax, time.Minute, refuse), httprate.NewRateLimiter(waitsMax, time.Minute, refuse)}
 }

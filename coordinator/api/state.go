@@ -18,7 +18,7 @@ const maxState = workspaces.MaxState/3*4 + maxBody
 func (a *API) registerState(h huma.API) {
 	const state = "/api/v1/workspaces/{owner}/{name}/state"
 	huma.Register(h, huma.Operation{
-		OperationID: "pull-state", Method: http.MethodGet, Path: state, Summary: "The Terraform state of a workspace", Security: signedIn(),
+		OperationID: "pull-state", Method: http.MethodGet, Path: state, Summary: "The Terraform state of a workspace", Security: signedIn(), Metadata: map[string]any{media: "application/json"},
 	}, a.pullState)
 	huma.Register(h, huma.Operation{
 		OperationID: "push-state", Method: http.MethodPut, Path: state, Summary: "Replace the Terraform state of a workspace",

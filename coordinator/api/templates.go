@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -67,7 +68,7 @@ func (a *API) registerTemplates(h huma.API) {
 		OperationID: "get-version", Method: http.MethodGet, Path: versions + "/{number}", Summary: "Show a version of a template", Security: signedIn(),
 	}, a.getVersion)
 	huma.Register(h, huma.Operation{
-		OperationID: "pull-template", Method: http.MethodGet, Path: versions + "/{number}/archive", Summary: "The files of a version: a gzipped tar", Security: signedIn(),
+		OperationID: "pull-template", Method: http.MethodGet, Path: versions + "/{number}/archive", Summary: "The files of a version: a gzipped tar", Security: signedIn(), Metadata: map[string]any{media: "application/gzip"},
 	}, a.pullTemplate)
 	huma.Register(h, huma.Operation{
 		OperationID: "activate-version", Method: http.MethodPost, Path: versions + "/{number}/activate",
@@ -79,11 +80,11 @@ func (a *API) registerTemplates(h huma.API) {
 	}, a.cancelVersion)
 	huma.Register(h, huma.Operation{
 		OperationID: "version-logs", Method: http.MethodGet, Path: versions + "/{number}/logs",
-		Summary: "The log of a version's import, a JSON object a line", Security: signedIn(), Metadata: map[string]any{endless: true},
+		Summary: "The log of a version's import, a JSON object a line", Security: signedIn(), Metadata: map[string]any{endless: true, media: ndjson},
 	}, a.versionLogs)
 }
 
-func (a *API) listTemplates(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Template]], error) {
+func (a *API) listTemplates(ctx context.Context, in *Query) (*body[sdk.List[sdk.Template]], error) {
 	list, err := a.Workspaces.Templates(ctx)
 	if err != nil {
 		return nil, a.problem(err)
@@ -94,7 +95,11 @@ func (a *API) listTemplates(ctx context.Context, _ *struct{}) (*body[sdk.List[sd
 			items = append(items, templateJSON(t))
 		}
 	}
-	return &body[sdk.List[sdk.Template]]{sdk.List[sdk.Template]{Items: items}}, nil
+	name := func(t sdk.Template) string { return t.Name }
+	if items, err = named(items, in.Q, name); err != nil {
+		return nil, err
+	}
+	return slice(items, "templates", in.Q, in.Page, name)
 }
 
 // template finds a template, by name, that the caller may do something with.
@@ -109,7 +114,7 @@ func (a *API) template(ctx context.Context, action auth.Action, name string) (st
 	return t, a.allow(ctx, action, templateObject(t))
 }
 
-func (a *API) getTemplate(ctx context.Context, in *TemplatePath) (*body[sdk.Template], error) {
+func (a *API) getTemplate(ctx context.Context, in *TemplatePath) (*tagged[sdk.Template], error) {
 	t, err := a.template(ctx, auth.Read, in.Name)
 	if err != nil {
 		return nil, err
@@ -126,7 +131,7 @@ func (a *API) getTemplate(ctx context.Context, in *TemplatePath) (*body[sdk.Temp
 		}
 		out.Active = &active
 	}
-	return &body[sdk.Template]{out}, nil
+	return &tagged[sdk.Template]{version(t.Revision), out}, nil
 }
 
 func (a *API) deleteTemplate(ctx context.Context, in *TemplatePath) (*struct{}, error) {
@@ -222,24 +227,34 @@ func checkTexts(maps ...map[string]string) error {
 	return nil
 }
 
-func (a *API) listVersions(ctx context.Context, in *TemplatePath) (*body[sdk.List[sdk.TemplateVersion]], error) {
+func (a *API) listVersions(ctx context.Context, in *struct {
+	TemplatePath
+	Query
+}) (*body[sdk.List[sdk.TemplateVersion]], error) {
 	t, err := a.template(ctx, auth.Read, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	list, err := a.Workspaces.TemplateVersions(ctx, t.ID)
+	const list = "versions"
+	filter := t.ID.String() + in.Q
+	q, err := in.numbered(list, filter, "status")
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.Workspaces.TemplateVersions(ctx, t.ID, q)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	items := make([]sdk.TemplateVersion, 0, len(list))
-	for _, v := range list {
+	found, next := cut(found, in.Page, func(last store.TemplateVersion) string { return cursor(list, filter, strconv.Itoa(last.Number)) })
+	items := make([]sdk.TemplateVersion, 0, len(found))
+	for _, v := range found {
 		item, err := versionJSON(v, t)
 		if err != nil {
 			return nil, a.problem(err)
 		}
 		items = append(items, item)
 	}
-	return &body[sdk.List[sdk.TemplateVersion]]{sdk.List[sdk.TemplateVersion]{Items: items}}, nil
+	return listBody(items, next), nil
 }
 
 // version finds a version, by its number, of a template that the caller may do
@@ -249,16 +264,11 @@ func (a *API) version(ctx context.Context, action auth.Action, in *VersionPath) 
 	if err != nil {
 		return t, store.TemplateVersion{}, err
 	}
-	list, err := a.Workspaces.TemplateVersions(ctx, t.ID)
+	v, err := a.Workspaces.TemplateVersionByNumber(ctx, t.ID, in.Number)
 	if err != nil {
-		return t, store.TemplateVersion{}, a.problem(err)
+		return t, v, a.problem(err)
 	}
-	for _, v := range list {
-		if v.Number == in.Number {
-			return t, v, nil
-		}
-	}
-	return t, store.TemplateVersion{}, a.problem(store.ErrNotFound)
+	return t, v, nil
 }
 
 // source finds a version whose files the caller may read.
@@ -290,15 +300,18 @@ func (a *API) pullTemplate(ctx context.Context, in *VersionPath) (*raw, error) {
 	return &raw{ContentType: "application/gzip", Body: files}, nil
 }
 
-func (a *API) activateVersion(ctx context.Context, in *VersionPath) (*struct{}, error) {
-	_, v, err := a.version(ctx, auth.Update, in)
+func (a *API) activateVersion(ctx context.Context, in *struct {
+	VersionPath
+	IfMatch
+}) (*struct{}, error) {
+	_, v, err := a.version(ctx, auth.Update, &in.VersionPath)
 	if err != nil {
 		return nil, err
 	}
 	if v.Found == nil {
 		return nil, huma.Error409Conflict("the import of that version has not succeeded")
 	}
-	if err := a.Workspaces.ActivateVersion(ctx, v.ID); err != nil {
+	if err := a.Workspaces.ActivateVersion(ctx, v, in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil

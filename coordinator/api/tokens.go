@@ -29,6 +29,7 @@ func (a *API) registerTokens(h huma.API) {
 
 func (a *API) listTokens(ctx context.Context, in *struct {
 	User string `query:"user" default:"me" maxLength:"64" doc:"Whose"`
+	Query
 }) (*body[sdk.List[sdk.Token]], error) {
 	who := caller(ctx).UserID
 	if in.User != self {
@@ -49,7 +50,10 @@ func (a *API) listTokens(ctx context.Context, in *struct {
 	for _, t := range tokens {
 		items = append(items, tokenJSON(t))
 	}
-	return &body[sdk.List[sdk.Token]]{sdk.List[sdk.Token]{Items: items}}, nil
+	if items, err = named(items, in.Q, func(t sdk.Token) string { return t.Name }); err != nil {
+		return nil, err
+	}
+	return slice(items, "tokens", who.String()+in.Q, in.Page, func(t sdk.Token) string { return sortable(t.CreatedAt) + "/" + t.ID })
 }
 
 func (a *API) createToken(ctx context.Context, in *body[sdk.CreateToken]) (*body[sdk.CreatedToken], error) {

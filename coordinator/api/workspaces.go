@@ -46,28 +46,61 @@ func (a *API) registerWorkspaces(h huma.API) {
 	}, a.deleteWorkspace)
 }
 
-func (a *API) listWorkspaces(ctx context.Context, in *struct {
+// WorkspaceList says which workspaces are wanted.
+type WorkspaceList struct {
 	Owner string `query:"owner" enum:"me,all" default:"me" doc:"Whose; all is for the deployment's owners"`
-}) (*body[sdk.List[sdk.Workspace]], error) {
-	who := caller(ctx)
-	var list []store.Workspace
-	var err error
-	if in.Owner == "all" {
-		if err := a.allowAny(ctx, auth.List, auth.Workspace); err != nil {
-			return nil, err
-		}
-		list, err = a.Store.AllWorkspaces(ctx)
-	} else {
-		list, err = a.Store.Workspaces(ctx, who.UserID)
+	Query
+}
+
+func (a *API) listWorkspaces(ctx context.Context, in *WorkspaceList) (*body[sdk.List[sdk.Workspace]], error) {
+	q, err := workspaceQuery(in.Q)
+	if err != nil {
+		return nil, err
 	}
+	const list = "workspaces"
+	filter := in.Owner + "\x00" + in.Q
+	after, err := in.after(list, filter, 2)
+	if err != nil {
+		return nil, err
+	}
+	if after != nil {
+		q.AfterOwner, q.AfterName = after[0], after[1]
+	}
+	q.Max = in.Limit + 1
+	if q.Owner == self || q.Owner == "" && in.Owner == self {
+		q.Owner, q.OwnerID = "", caller(ctx).UserID
+	} else if err := a.allowAny(ctx, auth.List, auth.Workspace); err != nil {
+		return nil, err
+	}
+	found, err := a.Store.Workspaces(ctx, q)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	items, err := a.describe(ctx, list...)
+	found, next := cut(found, in.Page, func(last store.Workspace) string { return cursor(list, filter, last.OwnerName, last.Name) })
+	items, err := a.describe(ctx, found...)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.List[sdk.Workspace]]{sdk.List[sdk.Workspace]{Items: items}}, nil
+	return listBody(items, next), nil
+}
+
+// workspaceQuery is what a query says of workspaces.
+func workspaceQuery(text string) (store.WorkspaceQuery, error) {
+	terms, err := parseFilter(text, "name", "owner", "status", "template", "external")
+	if err == nil {
+		err = oneOf(terms, "status", "pending", "starting", "running", "stopping", "stopped", "deleting", "failed")
+	}
+	if err == nil {
+		err = oneOf(terms, "external", "true", "false")
+	}
+	q := store.WorkspaceQuery{
+		Owner: terms["owner"], Name: terms["name"], Template: terms["template"], Phase: store.Phase(terms["status"]),
+	}
+	if v, ok := terms["external"]; ok {
+		external := v == "true"
+		q.External = &external
+	}
+	return q, err
 }
 
 func (a *API) createWorkspace(ctx context.Context, in *body[sdk.CreateWorkspace]) (*body[sdk.CreatedWorkspace], error) {
@@ -174,7 +207,7 @@ type WorkspacePath struct {
 	Name  string `path:"name" maxLength:"64"`
 }
 
-func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Workspace], error) {
+func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*tagged[sdk.Workspace], error) {
 	w, err := a.find(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
@@ -186,10 +219,13 @@ func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Wo
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.Workspace]{described[0]}, nil
+	return &tagged[sdk.Workspace]{version(w.Version), described[0]}, nil
 }
 
-func (a *API) listConnections(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.Connection]], error) {
+func (a *API) listConnections(ctx context.Context, in *struct {
+	WorkspacePath
+	Page
+}) (*body[sdk.List[sdk.Connection]], error) {
 	w, err := a.find(ctx, auth.Read, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
@@ -203,7 +239,7 @@ func (a *API) listConnections(ctx context.Context, in *WorkspacePath) (*body[sdk
 			})
 		}
 	}
-	return &body[sdk.List[sdk.Connection]]{sdk.List[sdk.Connection]{Items: items}}, nil
+	return slice(items, "connections", w.ID.String(), in.Page, func(c sdk.Connection) string { return c.Agent + "/" + c.ClientNodeID })
 }
 
 func viewJSON(v *mesh.View) *sdk.PathView {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -82,6 +83,7 @@ type WorkspaceState struct {
 	Name           string
 	External       bool
 	Phase          Phase
+	Version        int64
 	// Last is the newest build; nil if there is none.
 	Last *Build
 	// Holder is the provisioner that may have a newer state than ours, while
@@ -99,12 +101,15 @@ type Holder struct {
 }
 
 // CreateBuild starts a build, if decide, which sees the workspace as it is,
-// says which.
-func (s *Store) CreateBuild(ctx context.Context, workspaceID uuid.UUID, decide func(WorkspaceState) (NewBuild, error)) (Build, error) {
+// says which; ErrChanged unless the workspace is at one of the versions.
+func (s *Store) CreateBuild(ctx context.Context, workspaceID uuid.UUID, at Versions, decide func(WorkspaceState) (NewBuild, error)) (Build, error) {
 	var made Build
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
 		st, err := lockWorkspace(ctx, q, workspaceID)
 		if err != nil {
+			return err
+		}
+		if err := at.check(st.Version); err != nil {
 			return err
 		}
 		n, err := decide(st)
@@ -186,7 +191,7 @@ func lockAnyWorkspace(ctx context.Context, q *db.Queries, id uuid.UUID) (Workspa
 	if err != nil {
 		return WorkspaceState{}, err
 	}
-	st := WorkspaceState{ID: w.ID, TemplateID: w.TemplateID.UUID, Name: w.Name, External: w.External, Phase: Phase(w.Phase)}
+	st := WorkspaceState{ID: w.ID, TemplateID: w.TemplateID.UUID, Name: w.Name, External: w.External, Phase: Phase(w.Phase), Version: w.Version}
 	r, err := q.LastBuild(ctx, id)
 	switch {
 	case err == nil:
@@ -209,11 +214,15 @@ func lockAnyWorkspace(ctx context.Context, q *db.Queries, id uuid.UUID) (Workspa
 }
 
 // RenameWorkspace gives a workspace another name, if decide agrees;
-// ErrConflict if the owner has one of that name.
-func (s *Store) RenameWorkspace(ctx context.Context, id uuid.UUID, name string, decide func(WorkspaceState) error) error {
+// ErrConflict if the owner has one of that name, ErrChanged unless the workspace
+// is at one of the versions.
+func (s *Store) RenameWorkspace(ctx context.Context, id uuid.UUID, name string, at Versions, decide func(WorkspaceState) error) error {
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
 		st, err := lockWorkspace(ctx, q, id)
 		if err != nil {
+			return err
+		}
+		if err := at.check(st.Version); err != nil {
 			return err
 		}
 		if err := decide(st); err != nil {
@@ -238,10 +247,30 @@ func (s *Store) LastBuild(ctx context.Context, workspaceID uuid.UUID) (Build, er
 	return buildFrom(r), nil
 }
 
-// Builds lists a workspace's last 200 builds, newest first.
-func (s *Store) Builds(ctx context.Context, workspaceID uuid.UUID) ([]Build, error) {
+// BuildQuery says which builds, or versions, a list has. Zero fields let all pass.
+type BuildQuery struct {
+	Status     JobStatus
+	Transition Transition
+	// Before is the number of the last one that is known; zero is none.
+	Before int
+	// Max is how many there may be.
+	Max int
+}
+
+// before is Before as a query has it.
+func (b BuildQuery) before() int32 {
+	if b.Before == 0 {
+		return math.MaxInt32
+	}
+	return int32(b.Before)
+}
+
+// Builds lists a workspace's builds, newest first.
+func (s *Store) Builds(ctx context.Context, workspaceID uuid.UUID, b BuildQuery) ([]Build, error) {
 	rows, err := one(ctx, "builds of workspace "+workspaceID.String(), func(ctx context.Context) ([]db.BuildsOfWorkspaceRow, error) {
-		return s.q.BuildsOfWorkspace(ctx, workspaceID)
+		return s.q.BuildsOfWorkspace(ctx, db.BuildsOfWorkspaceParams{
+			WorkspaceID: workspaceID, Before: b.before(), Status: string(b.Status), Transition: string(b.Transition), Max: int32(b.Max),
+		})
 	})
 	list := make([]Build, 0, len(rows))
 	for _, r := range rows {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // jsonMap writes a map as Postgres keeps it.
@@ -30,3 +31,11 @@ func mapFrom(b []byte) map[string]string {
 
 // nullable returns an id as a column that may be null: the zero id is.
 func nullable(id uuid.UUID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: id != uuid.Nil} }
+
+// optional returns a truth value as a column or parameter that may be null: nil is.
+func optional(b *bool) pgtype.Bool {
+	if b == nil {
+		return pgtype.Bool{}
+	}
+	return pgtype.Bool{Bool: *b, Valid: true}
+}

@@ -38,8 +38,8 @@ func keyFrom(k db.ProvisionerKey) ProvisionerKey {
 
 // CreateProvisionerKey makes a key; ErrConflict if the name is taken.
 func (s *Store) CreateProvisionerKey(ctx context.Context, name string, secretHash []byte, tags map[string]string, creator, organizationID uuid.UUID) (ProvisionerKey, error) {
-	k, err := one(ctx, "create provisioner key "+name, func(ctx context.Context) (db.ProvisionerKey, error) {
-		return s.q.InsertProvisionerKey(ctx, db.InsertProvisionerKeyParams{
+	k, err := oneTx(ctx, s, "create provisioner key "+name, func(ctx context.Context, q *db.Queries) (db.ProvisionerKey, error) {
+		return q.InsertProvisionerKey(ctx, db.InsertProvisionerKeyParams{
 			Name: name, SecretHash: secretHash, Tags: jsonMap(tags), CreatedBy: nullable(creator), OrganizationID: organizationID,
 		})
 	})

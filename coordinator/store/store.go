@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,6 +37,8 @@ var (
 	ErrConflict = errors.New("already exists")
 	ErrKeyInUse = errors.New("public key belongs to another node")
 	ErrTooOld   = errors.New("server is too old")
+	// ErrChanged is that what was to be changed is not as the caller saw it.
+	ErrChanged = errors.New("changed meanwhile")
 	// ErrBusy is that somebody else is at it; a moment later they will be done.
 	ErrBusy = errors.New("somebody else is at it")
 	// ErrGone is that what was asked for is kept no longer.
@@ -183,7 +186,11 @@ func (s *Store) txWithin(ctx context.Context, limit time.Duration, f func(contex
 		// is dropped with whatever was left of the transaction.
 		_ = tx.Rollback(context.WithoutCancel(ctx))
 	}()
-	if err := f(ctx, s.q.WithTx(tx)); err != nil {
+	q := s.q.WithTx(tx)
+	if err := mark(ctx, q); err != nil {
+		return err
+	}
+	if err := f(ctx, q); err != nil {
 		return err
 	}
 	return tx.Commit(ctx)
@@ -219,6 +226,18 @@ func one[T any](ctx context.Context, what string, query func(context.Context) (T
 	return row, nil
 }
 
+// oneTx is one in a transaction, which statements that make something for a claim
+// need.
+func oneTx[T any](ctx context.Context, s *Store, what string, query func(context.Context, *db.Queries) (T, error)) (T, error) {
+	return one(ctx, what, func(ctx context.Context) (row T, err error) {
+		err = s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
+			row, err = query(ctx, q)
+			return err
+		})
+		return row, err
+	})
+}
+
 // do runs a statement under the time limit of a call.
 func do(ctx context.Context, what string, statement func(context.Context) error) error {
 	_, err := one(ctx, what, func(ctx context.Context) (struct{}, error) { return struct{}{}, statement(ctx) })
@@ -232,4 +251,15 @@ func affected(ctx context.Context, what string, statement func(context.Context) 
 		return fmt.Errorf("store: %s: %w", what, ErrNotFound)
 	}
 	return err
+}
+
+// Versions are those that what is to be changed may be at; nil is any.
+type Versions []int64
+
+// check returns ErrChanged unless now is one of them.
+func (v Versions) check(now int64) error {
+	if v != nil && !slices.Contains(v, now) {
+		return ErrChanged
+	}
+	return nil
 }

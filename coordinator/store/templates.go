@@ -19,7 +19,9 @@ type Template struct {
 	ActiveVersionID uuid.UUID // zero until the first import succeeded
 	ActiveNumber    int       // zero likewise
 	Workspaces      int       // that are not deleted
-	CreatedAt       time.Time
+	// Revision grows with every change of which version is active.
+	Revision  int64
+	CreatedAt time.Time
 }
 
 // TemplateVersion is the files of a template as they were pushed once.
@@ -111,20 +113,45 @@ func (s *Store) TemplateByName(ctx context.Context, name string) (Template, erro
 func templateFrom(r db.TemplateByNameRow) Template {
 	return Template{
 		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, Creator: r.Creator, ActiveVersionID: r.ActiveVersionID.UUID,
-		ActiveNumber: int(r.ActiveNumber), Workspaces: int(r.Workspaces), CreatedAt: r.CreatedAt,
+		ActiveNumber: int(r.ActiveNumber), Workspaces: int(r.Workspaces), Revision: r.Version, CreatedAt: r.CreatedAt,
 	}
 }
 
-// TemplateVersions lists a template's versions, newest first.
-func (s *Store) TemplateVersions(ctx context.Context, templateID uuid.UUID) ([]TemplateVersion, error) {
+// TemplatesByID finds templates, deleted ones too, without the number of their
+// workspaces.
+func (s *Store) TemplatesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Template, error) {
+	rows, err := one(ctx, "templates by id", func(ctx context.Context) ([]db.TemplatesByIDRow, error) { return s.q.TemplatesByID(ctx, ids) })
+	found := make(map[uuid.UUID]Template, len(rows))
+	for _, r := range rows {
+		found[r.ID] = Template{ID: r.ID, Name: r.Name, ActiveNumber: int(r.ActiveNumber)}
+	}
+	return found, err
+}
+
+// TemplateVersions lists a template's versions, newest first. There are no
+// transitions to choose by.
+func (s *Store) TemplateVersions(ctx context.Context, templateID uuid.UUID, b BuildQuery) ([]TemplateVersion, error) {
 	rows, err := one(ctx, "versions of template "+templateID.String(), func(ctx context.Context) ([]db.TemplateVersionsRow, error) {
-		return s.q.TemplateVersions(ctx, templateID)
+		return s.q.TemplateVersions(ctx, db.TemplateVersionsParams{
+			TemplateID: templateID, Before: b.before(), Status: string(b.Status), Max: int32(b.Max),
+		})
 	})
 	list := make([]TemplateVersion, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, versionFrom(db.TemplateVersionRow(r)))
 	}
 	return list, err
+}
+
+// TemplateVersionByNumber finds a version of a template.
+func (s *Store) TemplateVersionByNumber(ctx context.Context, templateID uuid.UUID, number int) (TemplateVersion, error) {
+	r, err := one(ctx, fmt.Sprintf("version %d of template %s", number, templateID), func(ctx context.Context) (db.TemplateVersionByNumberRow, error) {
+		return s.q.TemplateVersionByNumber(ctx, db.TemplateVersionByNumberParams{TemplateID: templateID, Number: int32(number)})
+	})
+	if err != nil {
+		return TemplateVersion{}, err
+	}
+	return versionFrom(db.TemplateVersionRow(r)), nil
 }
 
 // TemplateVersion finds a version.
@@ -154,11 +181,27 @@ func (s *Store) VersionArchive(ctx context.Context, id uuid.UUID) ([]byte, error
 }
 
 // ActivateVersion makes a version the active one of its template; ErrNotFound
-// unless its import succeeded.
-func (s *Store) ActivateVersion(ctx context.Context, id uuid.UUID) error {
-	return affected(ctx, "activate template version "+id.String(), func(ctx context.Context) (int64, error) {
-		return s.q.ActivateVersion(ctx, id)
+// unless its import succeeded, ErrChanged unless the template is at one of the
+// versions.
+func (s *Store) ActivateVersion(ctx context.Context, templateID, id uuid.UUID, at Versions) error {
+	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
+		t, err := q.LockTemplate(ctx, templateID)
+		if err != nil {
+			return err
+		}
+		if err := at.check(t.Version); err != nil {
+			return err
+		}
+		n, err := q.ActivateVersion(ctx, id)
+		if err == nil && n == 0 {
+			err = ErrNotFound
+		}
+		return err
 	})
+	if err != nil {
+		return fmt.Errorf("store: activate template version %s: %w", id, kind(err))
+	}
+	return nil
 }
 
 // TemplateInUse says how many workspaces keep a template from being deleted.

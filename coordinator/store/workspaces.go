@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -119,30 +120,47 @@ func (s *Store) CreateWorkspace(ctx context.Context, n NewWorkspace) (Workspace,
 	}, nil
 }
 
-// Workspaces lists an owner's workspaces by name.
-func (s *Store) Workspaces(ctx context.Context, ownerID uuid.UUID) ([]Workspace, error) {
-	rows, err := one(ctx, "workspaces of "+ownerID.String(), func(ctx context.Context) ([]db.WorkspacesOfOwnerRow, error) {
-		return s.q.WorkspacesOfOwner(ctx, ownerID)
+// WorkspaceQuery says which workspaces a list has. Zero fields let all pass.
+type WorkspaceQuery struct {
+	// OwnerID is whose they are; zero is everybody's, or those of the user called
+	// Owner.
+	OwnerID uuid.UUID
+	Owner   string
+	// Name is a part of the workspace's name, and Template the name of its template.
+	Name, Template string
+	Phase          Phase
+	External       *bool
+	// AfterOwner and AfterName are the names of the last one that is known.
+	AfterOwner, AfterName string
+	// Max is how many there may be.
+	Max int
+}
+
+// Workspaces lists workspaces by owner and name.
+func (s *Store) Workspaces(ctx context.Context, w WorkspaceQuery) ([]Workspace, error) {
+	afterOwner, afterName := strings.ToLower(w.AfterOwner), strings.ToLower(w.AfterName)
+	list, err := one(ctx, "list workspaces", func(ctx context.Context) (list []Workspace, err error) {
+		if w.OwnerID != uuid.Nil {
+			rows, err := s.q.WorkspacesOfOwner(ctx, db.WorkspacesOfOwnerParams{
+				OwnerID: w.OwnerID, AfterName: afterName, Name: w.Name, Phase: string(w.Phase), External: optional(w.External),
+				Template: w.Template, Max: int32(w.Max),
+			})
+			for _, r := range rows {
+				list = append(list, workspaceFrom(db.WorkspaceByNameRow(r)))
+			}
+			return list, err
+		}
+		rows, err := s.q.AllWorkspaces(ctx, db.AllWorkspacesParams{
+			AfterOwner: afterOwner, AfterName: afterName, Owner: w.Owner, Name: w.Name, Phase: string(w.Phase), External: optional(w.External),
+			Template: w.Template, Max: int32(w.Max),
+		})
+		for _, r := range rows {
+			list = append(list, workspaceFrom(db.WorkspaceByNameRow(r)))
+		}
+		return list, err
 	})
 	if err != nil {
 		return nil, err
-	}
-	list := make([]Workspace, 0, len(rows))
-	for _, r := range rows {
-		list = append(list, workspaceFrom(db.WorkspaceByNameRow(r)))
-	}
-	return s.withAgents(ctx, list)
-}
-
-// AllWorkspaces lists everybody's workspaces, by owner and name.
-func (s *Store) AllWorkspaces(ctx context.Context) ([]Workspace, error) {
-	rows, err := one(ctx, "all workspaces", s.q.AllWorkspaces)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]Workspace, 0, len(rows))
-	for _, r := range rows {
-		list = append(list, workspaceFrom(db.WorkspaceByNameRow(r)))
 	}
 	return s.withAgents(ctx, list)
 }

@@ -62,12 +62,15 @@ type Move struct {
 	Parameters  map[string]string
 	InitiatorID uuid.UUID
 	Reason      string
+	// At is which versions the workspace may be at; nil is any.
+	At store.Versions
 }
 
 // Build starts, stops or deletes a workspace: it queues a build. Of several at
 // once one wins; the others get an *[Underway] that names it. A *[StateHeld] is
 // a lost provisioner in the way. A build that failed is tried again by asking
-// for the same once more.
+// for the same once more. store.ErrChanged is that the workspace is not as the
+// caller saw it.
 func (s *Service) Build(ctx context.Context, m Move) (store.Build, error) {
 	w, err := s.store.WorkspaceByID(ctx, m.WorkspaceID)
 	if err != nil {
@@ -93,7 +96,7 @@ func (s *Service) Build(ctx context.Context, m Move) (store.Build, error) {
 	if err != nil {
 		return store.Build{}, err
 	}
-	b, err := s.store.CreateBuild(ctx, w.ID, func(now store.WorkspaceState) (store.NewBuild, error) {
+	b, err := s.store.CreateBuild(ctx, w.ID, m.At, func(now store.WorkspaceState) (store.NewBuild, error) {
 		if err := free(now); err != nil {
 			return store.NewBuild{}, err
 		}
@@ -158,9 +161,10 @@ func (s *Service) usableVersion(ctx context.Context, templateID, versionID uuid.
 }
 
 // Rename gives a workspace another name. A build under way is in its way: that
-// knows the workspace by its name.
-func (s *Service) Rename(ctx context.Context, workspaceID uuid.UUID, name string) error {
-	err := s.store.RenameWorkspace(ctx, workspaceID, name, func(now store.WorkspaceState) error {
+// knows the workspace by its name. store.ErrChanged unless the workspace is at one
+// of the versions.
+func (s *Service) Rename(ctx context.Context, workspaceID uuid.UUID, name string, at store.Versions) error {
+	err := s.store.RenameWorkspace(ctx, workspaceID, name, at, func(now store.WorkspaceState) error {
 		if now.External {
 			return nil
 		}
@@ -172,9 +176,9 @@ func (s *Service) Rename(ctx context.Context, workspaceID uuid.UUID, name string
 	return err
 }
 
-// Builds lists a workspace's last 200 builds, newest first.
-func (s *Service) Builds(ctx context.Context, workspaceID uuid.UUID) ([]store.Build, error) {
-	return s.store.Builds(ctx, workspaceID)
+// Builds lists a workspace's builds, newest first.
+func (s *Service) Builds(ctx context.Context, workspaceID uuid.UUID, q store.BuildQuery) ([]store.Build, error) {
+	return s.store.Builds(ctx, workspaceID, q)
 }
 
 // BuildByNumber finds a build of a workspace.

@@ -149,7 +149,7 @@ func TestRenameAgainstStart(t *testing.T) {
 	w := l.settled(p, tmpl, "old")
 	var renamed error
 	var wg sync.WaitGroup
-	wg.Go(func() { renamed = l.Rename(t.Context(), w.ID, "new") })
+	wg.Go(func() { renamed = l.Rename(t.Context(), w.ID, "new", nil) })
 	_, err := l.move(w.ID, store.Start)
 	wg.Wait()
 	must(t, err) // a rename is over at once and is in nobody's way
@@ -163,7 +163,7 @@ func TestRenameAgainstStart(t *testing.T) {
 	if got := p.job().GetBuild().GetWorkspaceName(); got != want {
 		t.Errorf("the build is of %s, want %s", got, want)
 	}
-	if err := l.Rename(t.Context(), w.ID, "newer"); !errors.As(err, new(*Underway)) {
+	if err := l.Rename(t.Context(), w.ID, "newer", nil); !errors.As(err, new(*Underway)) {
 		t.Errorf("rename during a build: %v, want *Underway", err)
 	}
 }

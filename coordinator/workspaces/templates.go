@@ -68,8 +68,13 @@ func (s *Service) Template(ctx context.Context, name string) (store.Template, er
 }
 
 // TemplateVersions lists a template's versions, newest first.
-func (s *Service) TemplateVersions(ctx context.Context, templateID uuid.UUID) ([]store.TemplateVersion, error) {
-	return s.store.TemplateVersions(ctx, templateID)
+func (s *Service) TemplateVersions(ctx context.Context, templateID uuid.UUID, q store.BuildQuery) ([]store.TemplateVersion, error) {
+	return s.store.TemplateVersions(ctx, templateID, q)
+}
+
+// TemplateVersionByNumber finds a version as people name it.
+func (s *Service) TemplateVersionByNumber(ctx context.Context, templateID uuid.UUID, number int) (store.TemplateVersion, error) {
+	return s.store.TemplateVersionByNumber(ctx, templateID, number)
 }
 
 // TemplateVersion finds a version.
@@ -83,9 +88,9 @@ func (s *Service) TemplateArchive(ctx context.Context, versionID uuid.UUID) ([]b
 }
 
 // ActivateVersion makes a version the active one; store.ErrNotFound unless its
-// import succeeded.
-func (s *Service) ActivateVersion(ctx context.Context, versionID uuid.UUID) error {
-	return s.store.ActivateVersion(ctx, versionID)
+// import succeeded, store.ErrChanged unless the template is at one of the versions.
+func (s *Service) ActivateVersion(ctx context.Context, v store.TemplateVersion, at store.Versions) error {
+	return s.store.ActivateVersion(ctx, v.TemplateID, v.ID, at)
 }
 
 // DeleteTemplate deletes a template that no workspace is made from; else the

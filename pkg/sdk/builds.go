@@ -120,13 +120,6 @@ func (c *Client) CreateBuild(ctx context.Context, owner, name string, req NewBui
 	return b, err
 }
 
-// Builds lists a workspace's builds, the newest first.
-func (c *Client) Builds(ctx context.Context, owner, name string) ([]Build, error) {
-	var l List[Build]
-	err := c.do(ctx, http.MethodGet, &l, nil, "workspaces", owner, name, "builds")
-	return l.Items, err
-}
-
 // Build returns one build.
 func (c *Client) Build(ctx context.Context, owner, name string, number int) (b Build, err error) {
 	err = c.do(ctx, http.MethodGet, &b, nil, "workspaces", owner, name, "builds", strconv.Itoa(number))

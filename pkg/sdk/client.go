@@ -24,6 +24,8 @@ var (
 	ErrUnauthorized = errors.New("not signed in")
 	ErrNotFound     = errors.New("not found")
 	ErrConflict     = errors.New("conflict")
+	// ErrChanged is that the thing is not as the caller saw it.
+	ErrChanged = errors.New("changed meanwhile")
 )
 
 // maxResponse bounds what is read of one answer: the largest are states and
@@ -38,15 +40,21 @@ const timeout = 30 * time.Second
 
 // Error is an RFC 9457 problem.
 type Error struct {
-	Status int    `json:"status"`
-	Title  string `json:"title"`
-	Detail string `json:"detail"`
-	Errors []struct {
-		Message  string `json:"message"`
-		Location string `json:"location"`
-	} `json:"errors"`
+	Type   string `json:"type" doc:"A URI that stands for the code" example:"urn:adit:problem:not-found"`
+	Code   string `json:"code" doc:"What the problem is, for programs; it stays as it is" example:"not-found"`
+	Status int    `json:"status" doc:"Of the answer" example:"404"`
+	Title  string `json:"title" example:"Not Found"`
+	Detail string `json:"detail" doc:"What the problem is, for people" example:"not found"`
+	// Errors are what is wrong with the fields of a request.
+	Errors []FieldError `json:"errors,omitempty"`
 	// RequestID is what the coordinator's log calls the request.
 	RequestID string `json:"request_id,omitempty"`
+}
+
+// FieldError is what is wrong with one field of a request.
+type FieldError struct {
+	Message  string `json:"message" example:"expected string"`
+	Location string `json:"location" doc:"Where: body.name, query.q, path.number" example:"body.name"`
 }
 
 func (e *Error) Error() string {
@@ -83,6 +91,8 @@ func (e *Error) Is(target error) bool {
 		return target == ErrNotFound
 	case http.StatusConflict:
 		return target == ErrConflict
+	case http.StatusPreconditionFailed:
+		return target == ErrChanged
 	}
 	return false
 }
@@ -103,6 +113,29 @@ func New(base *url.URL, token string) *Client {
 		// where it does not belong.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// WithTransport returns a client that sends its requests by way of t.
+func (c *Client) WithTransport(t http.RoundTripper) *Client {
+	via, h := *c, *c.http
+	h.Transport = t
+	via.http = &h
+	return &via
+}
+
+// Call makes a call that has no method of its own: in is sent as JSON unless it is
+// nil, to a path below /api/v1 whose first element may carry a query, and the
+// answer is read into out unless that is nil. It returns the answer's headers.
+func (c *Client) Call(ctx context.Context, method string, in, out any, path ...string) (http.Header, error) {
+	var header http.Header
+	raw, err := c.ask(context.WithValue(ctx, headerKey{}, &header), method, in, path...)
+	if err != nil || out == nil || len(raw) == 0 {
+		return header, err
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return header, fmt.Errorf("answer of %s is no adit coordinator's: %w", c.base.Redacted(), err)
+	}
+	return header, nil
 }
 
 // URL returns where the coordinator is.
@@ -140,24 +173,10 @@ func (c *Client) Me(ctx context.Context) (u User, err error) {
 	return u, err
 }
 
-// Workspaces lists one's own workspaces or, for owner "all", everybody's.
-func (c *Client) Workspaces(ctx context.Context, owner string) ([]Workspace, error) {
-	var l List[Workspace]
-	err := c.do(ctx, http.MethodGet, &l, nil, "workspaces?owner="+url.QueryEscape(owner))
-	return l.Items, err
-}
-
 // Workspace returns one workspace; the owner may be "me".
 func (c *Client) Workspace(ctx context.Context, owner, name string) (w Workspace, err error) {
 	err = c.do(ctx, http.MethodGet, &w, nil, "workspaces", owner, name)
 	return w, err
-}
-
-// Connections lists who is linked to a workspace's agents, and by which path.
-func (c *Client) Connections(ctx context.Context, owner, name string) ([]Connection, error) {
-	var l List[Connection]
-	err := c.do(ctx, http.MethodGet, &l, nil, "workspaces", owner, name, "connections")
-	return l.Items, err
 }
 
 // CreateWorkspace makes a workspace.
@@ -169,13 +188,6 @@ func (c *Client) CreateWorkspace(ctx context.Context, req CreateWorkspace) (w Cr
 // DeleteWorkspace deletes a workspace and ends its agents' access.
 func (c *Client) DeleteWorkspace(ctx context.Context, owner, name string) error {
 	return c.do(ctx, http.MethodDelete, nil, nil, "workspaces", owner, name)
-}
-
-// Tokens lists one's API tokens.
-func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
-	var l List[Token]
-	err := c.do(ctx, http.MethodGet, &l, nil, "tokens")
-	return l.Items, err
 }
 
 // CreateToken makes an API token.
@@ -221,6 +233,7 @@ func (c *Client) ask(ctx context.Context, method string, in any, path ...string)
 	if err := c.refused(resp); err != nil {
 		return nil, err
 	}
+	noteTag(resp)
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
 		return nil, fmt.Errorf("answer from the coordinator: %w", err)
@@ -261,6 +274,7 @@ func (c *Client) request(ctx context.Context, method string, in any, path ...str
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
+	setConditions(req)
 	return req, nil
 }
 

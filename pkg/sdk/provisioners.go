@@ -43,20 +43,6 @@ type CreatedProvisionerKey struct {
 	Text string `json:"key"`
 }
 
-// Provisioners lists those that were connected lately.
-func (c *Client) Provisioners(ctx context.Context) ([]Provisioner, error) {
-	var l List[Provisioner]
-	err := c.do(ctx, http.MethodGet, &l, nil, "provisioners")
-	return l.Items, err
-}
-
-// ProvisionerKeys lists the keys.
-func (c *Client) ProvisionerKeys(ctx context.Context) ([]ProvisionerKey, error) {
-	var l List[ProvisionerKey]
-	err := c.do(ctx, http.MethodGet, &l, nil, "provisioner-keys")
-	return l.Items, err
-}
-
 // CreateProvisionerKey makes a key.
 func (c *Client) CreateProvisionerKey(ctx context.Context, req CreateProvisionerKey) (k CreatedProvisionerKey, err error) {
 	err = c.do(ctx, http.MethodPost, &k, req, "provisioner-keys")

@@ -91,13 +91,6 @@ type PushVersion struct {
 	Organization string `json:"organization,omitempty" maxLength:"64"`
 }
 
-// Templates lists the templates by name.
-func (c *Client) Templates(ctx context.Context) ([]Template, error) {
-	var l List[Template]
-	err := c.do(ctx, http.MethodGet, &l, nil, "templates")
-	return l.Items, err
-}
-
 // Template returns one template.
 func (c *Client) Template(ctx context.Context, name string) (t Template, err error) {
 	err = c.do(ctx, http.MethodGet, &t, nil, "templates", name)
@@ -108,13 +101,6 @@ func (c *Client) Template(ctx context.Context, name string) (t Template, err err
 func (c *Client) PushTemplate(ctx context.Context, name string, req PushVersion) (v TemplateVersion, err error) {
 	err = c.do(ctx, http.MethodPost, &v, req, "templates", name, "versions")
 	return v, err
-}
-
-// TemplateVersions lists a template's versions, the newest first.
-func (c *Client) TemplateVersions(ctx context.Context, name string) ([]TemplateVersion, error) {
-	var l List[TemplateVersion]
-	err := c.do(ctx, http.MethodGet, &l, nil, "templates", name, "versions")
-	return l.Items, err
 }
 
 // TemplateVersion returns one version.

@@ -129,11 +129,6 @@ type BuildInfo struct {
 	HasUsers bool `json:"has_users"`
 }
 
-// List is one page of a collection.
-type List[T any] struct {
-	Items []T `json:"items"`
-}
-
 // Connection is a client linked to an agent, and the path between the two as
 // each end sees it.
 type Connection struct {

@@ -24,8 +24,10 @@ from builds b
 join jobs j on j.build_id = b.id
 join users u on u.id = b.initiator_id
 join template_versions v on v.id = b.template_version_id
-where b.workspace_id = $1
-order by b.number desc limit 200;
+where b.workspace_id = @workspace_id and b.number < @before::int
+and (@status::text = '' or j.status = @status)
+and (@transition::text = '' or b.transition = @transition)
+order by b.number desc limit @max;
 
 -- name: BuildByNumber :one
 select sqlc.embed(b), sqlc.embed(j), u.username as initiator, v.number as version_number

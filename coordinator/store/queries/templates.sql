@@ -21,6 +21,11 @@ left join template_versions v on v.id = t.active_version_id
 where t.deleted_at is null
 order by lower(t.name);
 
+-- name: TemplatesByID :many
+select t.id, t.name, coalesce(v.number, 0)::int as active_number
+from templates t left join template_versions v on v.id = t.active_version_id
+where t.id = any(@ids::uuid[]);
+
 -- name: TemplateByName :one
 select t.*, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
@@ -36,8 +41,18 @@ from template_versions v
 join templates t on t.id = v.template_id
 join users u on u.id = v.created_by
 join jobs j on j.template_version_id = v.id
-where v.template_id = $1
-order by v.number desc;
+where v.template_id = @template_id and v.number < @before::int
+and (@status::text = '' or j.status = @status)
+order by v.number desc limit @max;
+
+-- name: TemplateVersionByNumber :one
+select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
+    u.username as creator, t.name as template_name, sqlc.embed(j)
+from template_versions v
+join templates t on t.id = v.template_id
+join users u on u.id = v.created_by
+join jobs j on j.template_version_id = v.id
+where v.template_id = $1 and v.number = $2;
 
 -- name: TemplateVersion :one
 select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
@@ -64,12 +79,12 @@ update templates set deleted_at = now() where id = $1;
 update template_versions set found = $2, lock_file = $3 where id = $1;
 
 -- name: ActivateImported :exec
-update templates t set active_version_id = v.id
+update templates t set active_version_id = v.id, version = t.version + 1
 from template_versions v
 where v.id = @id and v.activate and t.id = v.template_id
 and v.number > coalesce((select a.number from template_versions a where a.id = t.active_version_id), 0);
 
 -- name: ActivateVersion :execrows
-update templates t set active_version_id = v.id
+update templates t set active_version_id = v.id, version = t.version + 1
 from template_versions v
 where v.id = @id and t.id = v.template_id and v.found is not null and t.deleted_at is null;

@@ -12,15 +12,33 @@ insert into agents (workspace_id, name, token_hash)
 values ($1, $2, $3)
 returning *;
 
+-- Two queries, not one with an optional owner: each has its own plan.
+
 -- name: WorkspacesOfOwner :many
 select w.*, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
-where w.deleted_at is null and w.owner_id = $1
-order by w.name;
+where w.deleted_at is null and w.owner_id = @owner_id and lower(w.name) > @after_name::text
+and (@name::text = '' or strpos(lower(w.name), lower(@name)) > 0)
+and (@phase::text = '' or w.phase = @phase)
+and (sqlc.narg('external')::boolean is null or w.external = sqlc.narg('external'))
+and (@template::text = '' or w.template_id in (select t.id from templates t where lower(t.name) = lower(@template) and t.deleted_at is null))
+order by lower(w.name) limit @max;
 
+-- Owner by owner, so that a page is read from two indexes and not sorted out of all.
 -- name: AllWorkspaces :many
-select w.*, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
-where w.deleted_at is null
-order by u.username, w.name;
+select w.*, u.username as owner_name
+from users u cross join lateral (
+    select * from workspaces v
+    where v.owner_id = u.id and v.deleted_at is null
+    and (lower(u.username) > @after_owner::text or lower(v.name) > @after_name::text)
+    and (@name::text = '' or strpos(lower(v.name), lower(@name)) > 0)
+    and (@phase::text = '' or v.phase = @phase)
+    and (sqlc.narg('external')::boolean is null or v.external = sqlc.narg('external'))
+    and (@template::text = '' or v.template_id in (select t.id from templates t where lower(t.name) = lower(@template) and t.deleted_at is null))
+    order by lower(v.name) limit @max
+) w
+where lower(u.username) >= @after_owner
+and (@owner::text = '' or lower(u.username) = lower(@owner))
+order by lower(u.username), lower(w.name) limit @max;
 
 -- name: WorkspaceByName :one
 select w.*, u.username as owner_name from workspaces w join users u on u.id = w.owner_id

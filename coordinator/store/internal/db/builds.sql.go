@@ -160,9 +160,19 @@ from builds b
 join jobs j on j.build_id = b.id
 join users u on u.id = b.initiator_id
 join template_versions v on v.id = b.template_version_id
-where b.workspace_id = $1
-order by b.number desc limit 200
+where b.workspace_id = $1 and b.number < $2::int
+and ($3::text = '' or j.status = $3)
+and ($4::text = '' or b.transition = $4)
+order by b.number desc limit $5
 `
+
+type BuildsOfWorkspaceParams struct {
+	WorkspaceID uuid.UUID
+	Before      int32
+	Status      string
+	Transition  string
+	Max         int32
+}
 
 type BuildsOfWorkspaceRow struct {
 	Build         Build
@@ -171,8 +181,14 @@ type BuildsOfWorkspaceRow struct {
 	VersionNumber int32
 }
 
-func (q *Queries) BuildsOfWorkspace(ctx context.Context, workspaceID uuid.UUID) ([]BuildsOfWorkspaceRow, error) {
-	rows, err := q.db.Query(ctx, buildsOfWorkspace, workspaceID)
+func (q *Queries) BuildsOfWorkspace(ctx context.Context, arg BuildsOfWorkspaceParams) ([]BuildsOfWorkspaceRow, error) {
+	rows, err := q.db.Query(ctx, buildsOfWorkspace,
+		arg.WorkspaceID,
+		arg.Before,
+		arg.Status,
+		arg.Transition,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}

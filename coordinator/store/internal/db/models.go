@@ -151,6 +151,18 @@ type GroupMember struct {
 	Managed bool
 }
 
+type IdempotencyKey struct {
+	UserID    uuid.UUID
+	KeyHash   []byte
+	Claim     uuid.UUID
+	ClaimedAt time.Time
+	Digest    []byte
+	Done      bool
+	Status    pgtype.Int4
+	Answer    []byte
+	CreatedAt time.Time
+}
+
 type Job struct {
 	ID                uuid.UUID
 	TemplateVersionID uuid.NullUUID
@@ -244,6 +256,7 @@ type Template struct {
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 	OrganizationID  uuid.UUID
+	Version         int64
 }
 
 type TemplateVersion struct {

@@ -13,7 +13,7 @@ import (
 )
 
 const activateImported = `-- name: ActivateImported :exec
-update templates t set active_version_id = v.id
+update templates t set active_version_id = v.id, version = t.version + 1
 from template_versions v
 where v.id = $1 and v.activate and t.id = v.template_id
 and v.number > coalesce((select a.number from template_versions a where a.id = t.active_version_id), 0)
@@ -25,7 +25,7 @@ func (q *Queries) ActivateImported(ctx context.Context, id uuid.UUID) error {
 }
 
 const activateVersion = `-- name: ActivateVersion :execrows
-update templates t set active_version_id = v.id
+update templates t set active_version_id = v.id, version = t.version + 1
 from template_versions v
 where v.id = $1 and t.id = v.template_id and v.found is not null and t.deleted_at is null
 `
@@ -61,7 +61,7 @@ func (q *Queries) DeleteTemplate(ctx context.Context, id uuid.UUID) error {
 const insertTemplate = `-- name: InsertTemplate :one
 insert into templates (name, created_by, organization_id) values ($1, $2, $3)
 on conflict (lower(name)) where deleted_at is null do update set name = templates.name
-returning id, name, created_by, active_version_id, created_at, deleted_at, organization_id
+returning id, name, created_by, active_version_id, created_at, deleted_at, organization_id, version
 `
 
 type InsertTemplateParams struct {
@@ -81,6 +81,7 @@ func (q *Queries) InsertTemplate(ctx context.Context, arg InsertTemplateParams) 
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.OrganizationID,
+		&i.Version,
 	)
 	return i, err
 }
@@ -161,7 +162,7 @@ func (q *Queries) InsertVersionJob(ctx context.Context, arg InsertVersionJobPara
 }
 
 const lockTemplate = `-- name: LockTemplate :one
-select id, name, created_by, active_version_id, created_at, deleted_at, organization_id from templates where id = $1 and deleted_at is null for no key update
+select id, name, created_by, active_version_id, created_at, deleted_at, organization_id, version from templates where id = $1 and deleted_at is null for no key update
 `
 
 func (q *Queries) LockTemplate(ctx context.Context, id uuid.UUID) (Template, error) {
@@ -175,6 +176,7 @@ func (q *Queries) LockTemplate(ctx context.Context, id uuid.UUID) (Template, err
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.OrganizationID,
+		&i.Version,
 	)
 	return i, err
 }
@@ -195,7 +197,7 @@ func (q *Queries) SetVersionFound(ctx context.Context, arg SetVersionFoundParams
 }
 
 const templateByName = `-- name: TemplateByName :one
-select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, u.username as creator, coalesce(v.number, 0)::int as active_number,
+select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.version, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
 join users u on u.id = t.created_by
@@ -211,6 +213,7 @@ type TemplateByNameRow struct {
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 	OrganizationID  uuid.UUID
+	Version         int64
 	Creator         string
 	ActiveNumber    int32
 	Workspaces      int64
@@ -227,6 +230,7 @@ func (q *Queries) TemplateByName(ctx context.Context, name string) (TemplateByNa
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.OrganizationID,
+		&i.Version,
 		&i.Creator,
 		&i.ActiveNumber,
 		&i.Workspaces,
@@ -300,6 +304,77 @@ func (q *Queries) TemplateVersion(ctx context.Context, id uuid.UUID) (TemplateVe
 	return i, err
 }
 
+const templateVersionByNumber = `-- name: TemplateVersionByNumber :one
+select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
+    u.username as creator, t.name as template_name, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at
+from template_versions v
+join templates t on t.id = v.template_id
+join users u on u.id = v.created_by
+join jobs j on j.template_version_id = v.id
+where v.template_id = $1 and v.number = $2
+`
+
+type TemplateVersionByNumberParams struct {
+	TemplateID uuid.UUID
+	Number     int32
+}
+
+type TemplateVersionByNumberRow struct {
+	ID           uuid.UUID
+	TemplateID   uuid.UUID
+	Number       int32
+	Message      string
+	Digest       []byte
+	Tags         []byte
+	Variables    []byte
+	Found        []byte
+	LockFile     []byte
+	CreatedBy    uuid.UUID
+	CreatedAt    time.Time
+	Creator      string
+	TemplateName string
+	Job          Job
+}
+
+func (q *Queries) TemplateVersionByNumber(ctx context.Context, arg TemplateVersionByNumberParams) (TemplateVersionByNumberRow, error) {
+	row := q.db.QueryRow(ctx, templateVersionByNumber, arg.TemplateID, arg.Number)
+	var i TemplateVersionByNumberRow
+	err := row.Scan(
+		&i.ID,
+		&i.TemplateID,
+		&i.Number,
+		&i.Message,
+		&i.Digest,
+		&i.Tags,
+		&i.Variables,
+		&i.Found,
+		&i.LockFile,
+		&i.CreatedBy,
+		&i.CreatedAt,
+		&i.Creator,
+		&i.TemplateName,
+		&i.Job.ID,
+		&i.Job.TemplateVersionID,
+		&i.Job.BuildID,
+		&i.Job.Tags,
+		&i.Job.Status,
+		&i.Job.Attempt,
+		&i.Job.ProvisionerID,
+		&i.Job.HeartbeatAt,
+		&i.Job.BeganAt,
+		&i.Job.CancelRequestedAt,
+		&i.Job.CancelForcedAt,
+		&i.Job.Error,
+		&i.Job.Problems,
+		&i.Job.LogBytes,
+		&i.Job.LogSeq,
+		&i.Job.CreatedAt,
+		&i.Job.StartedAt,
+		&i.Job.FinishedAt,
+	)
+	return i, err
+}
+
 const templateVersions = `-- name: TemplateVersions :many
 select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
     u.username as creator, t.name as template_name, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at
@@ -307,9 +382,17 @@ from template_versions v
 join templates t on t.id = v.template_id
 join users u on u.id = v.created_by
 join jobs j on j.template_version_id = v.id
-where v.template_id = $1
-order by v.number desc
+where v.template_id = $1 and v.number < $2::int
+and ($3::text = '' or j.status = $3)
+order by v.number desc limit $4
 `
+
+type TemplateVersionsParams struct {
+	TemplateID uuid.UUID
+	Before     int32
+	Status     string
+	Max        int32
+}
 
 type TemplateVersionsRow struct {
 	ID           uuid.UUID
@@ -328,8 +411,13 @@ type TemplateVersionsRow struct {
 	Job          Job
 }
 
-func (q *Queries) TemplateVersions(ctx context.Context, templateID uuid.UUID) ([]TemplateVersionsRow, error) {
-	rows, err := q.db.Query(ctx, templateVersions, templateID)
+func (q *Queries) TemplateVersions(ctx context.Context, arg TemplateVersionsParams) ([]TemplateVersionsRow, error) {
+	rows, err := q.db.Query(ctx, templateVersions,
+		arg.TemplateID,
+		arg.Before,
+		arg.Status,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -381,7 +469,7 @@ func (q *Queries) TemplateVersions(ctx context.Context, templateID uuid.UUID) ([
 }
 
 const templates = `-- name: Templates :many
-select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, u.username as creator, coalesce(v.number, 0)::int as active_number,
+select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.version, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
 join users u on u.id = t.created_by
@@ -398,6 +486,7 @@ type TemplatesRow struct {
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 	OrganizationID  uuid.UUID
+	Version         int64
 	Creator         string
 	ActiveNumber    int32
 	Workspaces      int64
@@ -420,10 +509,43 @@ func (q *Queries) Templates(ctx context.Context) ([]TemplatesRow, error) {
 			&i.CreatedAt,
 			&i.DeletedAt,
 			&i.OrganizationID,
+			&i.Version,
 			&i.Creator,
 			&i.ActiveNumber,
 			&i.Workspaces,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const templatesByID = `-- name: TemplatesByID :many
+select t.id, t.name, coalesce(v.number, 0)::int as active_number
+from templates t left join template_versions v on v.id = t.active_version_id
+where t.id = any($1::uuid[])
+`
+
+type TemplatesByIDRow struct {
+	ID           uuid.UUID
+	Name         string
+	ActiveNumber int32
+}
+
+func (q *Queries) TemplatesByID(ctx context.Context, ids []uuid.UUID) ([]TemplatesByIDRow, error) {
+	rows, err := q.db.Query(ctx, templatesByID, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TemplatesByIDRow
+	for rows.Next() {
+		var i TemplatesByIDRow
+		if err := rows.Scan(&i.ID, &i.Name, &i.ActiveNumber); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

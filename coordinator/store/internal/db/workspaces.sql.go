@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const agentsOfWorkspaces = `-- name: AgentsOfWorkspaces :many
@@ -54,10 +55,32 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 }
 
 const allWorkspaces = `-- name: AllWorkspaces :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
-where w.deleted_at is null
-order by u.username, w.name
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name
+from users u cross join lateral (
+    select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at from workspaces v
+    where v.owner_id = u.id and v.deleted_at is null
+    and (lower(u.username) > $1::text or lower(v.name) > $2::text)
+    and ($3::text = '' or strpos(lower(v.name), lower($3)) > 0)
+    and ($4::text = '' or v.phase = $4)
+    and ($5::boolean is null or v.external = $5)
+    and ($6::text = '' or v.template_id in (select t.id from templates t where lower(t.name) = lower($6) and t.deleted_at is null))
+    order by lower(v.name) limit $7
+) w
+where lower(u.username) >= $1
+and ($8::text = '' or lower(u.username) = lower($8))
+order by lower(u.username), lower(w.name) limit $7
 `
+
+type AllWorkspacesParams struct {
+	AfterOwner string
+	AfterName  string
+	Name       string
+	Phase      string
+	External   pgtype.Bool
+	Template   string
+	Max        int32
+	Owner      string
+}
 
 type AllWorkspacesRow struct {
 	ID             uuid.UUID
@@ -75,8 +98,18 @@ type AllWorkspacesRow struct {
 	OwnerName      string
 }
 
-func (q *Queries) AllWorkspaces(ctx context.Context) ([]AllWorkspacesRow, error) {
-	rows, err := q.db.Query(ctx, allWorkspaces)
+// Owner by owner, so that a page is read from two indexes and not sorted out of all.
+func (q *Queries) AllWorkspaces(ctx context.Context, arg AllWorkspacesParams) ([]AllWorkspacesRow, error) {
+	rows, err := q.db.Query(ctx, allWorkspaces,
+		arg.AfterOwner,
+		arg.AfterName,
+		arg.Name,
+		arg.Phase,
+		arg.External,
+		arg.Template,
+		arg.Max,
+		arg.Owner,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -523,10 +556,25 @@ func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams
 }
 
 const workspacesOfOwner = `-- name: WorkspacesOfOwner :many
+
 select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
-where w.deleted_at is null and w.owner_id = $1
-order by w.name
+where w.deleted_at is null and w.owner_id = $1 and lower(w.name) > $2::text
+and ($3::text = '' or strpos(lower(w.name), lower($3)) > 0)
+and ($4::text = '' or w.phase = $4)
+and ($5::boolean is null or w.external = $5)
+and ($6::text = '' or w.template_id in (select t.id from templates t where lower(t.name) = lower($6) and t.deleted_at is null))
+order by lower(w.name) limit $7
 `
+
+type WorkspacesOfOwnerParams struct {
+	OwnerID   uuid.UUID
+	AfterName string
+	Name      string
+	Phase     string
+	External  pgtype.Bool
+	Template  string
+	Max       int32
+}
 
 type WorkspacesOfOwnerRow struct {
 	ID             uuid.UUID
@@ -544,8 +592,17 @@ type WorkspacesOfOwnerRow struct {
 	OwnerName      string
 }
 
-func (q *Queries) WorkspacesOfOwner(ctx context.Context, ownerID uuid.UUID) ([]WorkspacesOfOwnerRow, error) {
-	rows, err := q.db.Query(ctx, workspacesOfOwner, ownerID)
+// Two queries, not one with an optional owner: each has its own plan.
+func (q *Queries) WorkspacesOfOwner(ctx context.Context, arg WorkspacesOfOwnerParams) ([]WorkspacesOfOwnerRow, error) {
+	rows, err := q.db.Query(ctx, workspacesOfOwner,
+		arg.OwnerID,
+		arg.AfterName,
+		arg.Name,
+		arg.Phase,
+		arg.External,
+		arg.Template,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,100 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/aditmesh/adit/coordinator/store"
+)
+
+// An entity tag is "VERSION.HASH", or "HASH" for what has no version. The hash is
+// of all that was answered: it tells a reader whether there is anything new. The
+// version is of what people change: whoever updates is told when somebody else has
+// done so since they looked, and not when only an agent has come or gone.
+
+// tagged is an answer with the version of what it shows.
+type tagged[T any] struct {
+	ETag string `header:"ETag" doc:"Stands for what is answered; for If-None-Match and If-Match"`
+	Body T
+}
+
+// version is a version as operations hand it to [tags].
+func version(n int64) string { return strconv.FormatInt(n, 10) }
+
+// tags gives answers to reads their tags, and leaves out those that the reader
+// has already.
+func tags(ctx huma.Context, next func(huma.Context)) {
+	if op := ctx.Operation(); op.Method != http.MethodGet || op.Metadata[endless] != nil {
+		next(ctx)
+		return
+	}
+	a := newAnswer(ctx)
+	next(a)
+	if a.status == http.StatusOK {
+		sum := sha256.Sum256(a.body.Bytes())
+		tag := hex.EncodeToString(sum[:12])
+		if v := a.header.Get("ETag"); v != "" {
+			tag = v + "." + tag
+		}
+		tag = `"` + tag + `"`
+		a.header.Set("ETag", tag)
+		if hasTag(ctx.Header("If-None-Match"), tag) {
+			a.status = http.StatusNotModified
+			a.header.Del("Content-Type")
+			a.body.Reset()
+		}
+	}
+	a.send()
+}
+
+// hasTag reports whether a list of tags has one, weak ones included: proxies that
+// compress make them so.
+func hasTag(list, tag string) bool {
+	for _, t := range splitTags(list) {
+		if t == "*" || strings.TrimPrefix(t, "W/") == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// splitTags takes a header with tags apart. Ours have no commas.
+func splitTags(list string) []string {
+	var tags []string
+	for t := range strings.SplitSeq(list, ",") {
+		if t = strings.TrimSpace(t); t != "" {
+			tags = append(tags, t)
+		}
+	}
+	return tags
+}
+
+// IfMatch is what an update wants what it changes to be like. Operations embed it;
+// exported, or the library does not see it.
+type IfMatch struct {
+	IfMatch string `header:"If-Match" maxLength:"1024" doc:"ETag of what was read: the update is refused with 412 if it was changed since" example:"\"7.8f14e45fceea167a5a36dedd\""`
+}
+
+// versions are those that the header allows; nil if there is none, or any will do.
+func (m IfMatch) versions() store.Versions {
+	list := splitTags(m.IfMatch)
+	if len(list) == 0 {
+		return nil
+	}
+	allowed := store.Versions{}
+	for _, t := range list {
+		if t == "*" {
+			return nil
+		}
+		text, _, ok := strings.Cut(strings.Trim(t, `"`), ".")
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil && ok && strings.HasPrefix(t, `"`) { // else it is none of ours, or weak
+			allowed = append(allowed, n)
+		}
+	}
+	return allowed
+}
