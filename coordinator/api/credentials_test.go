@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/store"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -32,7 +33,7 @@ var openOperations = []string{"buildinfo", "login", "create-first-user", "agent-
 
 // sharedOperations answer everybody who has signed in, though their paths name
 // something that somebody made.
-var sharedOperations = []string{"get-template", "list-versions", "get-version"}
+var sharedOperations = []string{"get-template", "list-versions", "get-version", "list-members"}
 
 // call is one operation with values for what it takes.
 type call struct {
@@ -51,7 +52,7 @@ func (doc document) calls(id string) []call {
 			c := call{method: strings.ToUpper(method), path: path, op: doc.Paths[path][method], params: make(map[string]string)}
 			for _, p := range c.op.Parameters {
 				switch {
-				case p.Name == "id":
+				case p.Name == "id" && p.Schema.Type == "string":
 					c.params[p.Name] = id
 				case p.In == "path":
 					c.params[p.Name] = fmt.Sprint(p.Example)
@@ -135,7 +136,13 @@ type inhabited struct {
 
 func inhabit(t *testing.T) *inhabited {
 	t.Helper()
-	d := deploy(t)
+	// Instances are proven with the certificates that are published; Google's keys
+	// are asked for where nobody is.
+	clouds, err := identity.New(identity.Config{GoogleKeys: "http://127.0.0.1:1/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := deploy(t, func(c *Config) { c.Identity = clouds })
 	in := &inhabited{deployment: d, root: d.add(t, "root", store.RoleOwner), alice: d.add(t, "alice", store.RoleMember)}
 	_, in.doc = d.document(t)
 	p := d.provision(t)
