@@ -38,7 +38,8 @@ func NewFront(l net.Listener, m *metrics.Metrics, log *slog.Logger) *Front {
 	}
 	f.web = &http.Server{
 		Handler:           request.Handler(http.HandlerFunc(f.serve), log, begun, done),
-		Protocols: protocols(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Protocols:         protocols(),
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what strangers send is no event
 	}
 	go func() { f.served <- f.web.Serve(l) }() // ends with Close
@@ -136,4 +137,14 @@ func (s *Server) RunBehind(ctx context.Context, f *Front, ready func()) error {
 		return fmt.Errorf("coordinator: serve: %w", err)
 	}
 	return nil
+}
+
+// protocols are what is spoken without TLS: gRPC needs HTTP/2 from the start. With
+// TLS it is what the listener offers, and WebSockets need HTTP/1.1 there.
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }

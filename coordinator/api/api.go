@@ -213,9 +213,7 @@ func (a *API) identify() func(huma.Context, func(huma.Context)) {
 			_, err = a.Auth.Authenticate(bounded, token)
 		}
 		if err != nil {
-			p := a.problem(err)
-			a.logFailure(ctx.Context(), p)
-			writeError(ctx, p)
+			a.writeError(ctx, a.problem(err))
 			return
 		}
 		known := huma.WithValue(ctx, identityKey{}, who)

@@ -19,7 +19,6 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/events"
-	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
@@ -97,16 +96,12 @@ func deploy(t *testing.T, configure ...func(*Config)) *deployment {
 	var run sync.WaitGroup
 	run.Go(func() { bus.Run(ctx) })
 	t.Cleanup(func() { cancel(); run.Wait() })
-	clouds, err := identity.New(identity.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	conf := Config{
 		Health: func(context.Context) sdk.Health {
 			return sdk.Health{Status: sdk.HealthWarning, Findings: []sdk.Finding{{Code: "made-up", Severity: sdk.HealthWarning}}}
 		},
-		Identity: clouds, Support: func(context.Context) []sdk.SupportFile { return []sdk.SupportFile{{Name: "a"}} },
-		Store: st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Events: bus, Closing: d.closing, Version: "test", Logger: log,
+		Support: func(context.Context) []sdk.SupportFile { return []sdk.SupportFile{{Name: "a"}} },
+		Store:   st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Events: bus, Closing: d.closing, Version: "test", Logger: log,
 	}
 	for _, c := range configure {
 		c(&conf)

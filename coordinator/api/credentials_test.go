@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/store"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -136,7 +137,13 @@ type inhabited struct {
 
 func inhabit(t *testing.T) *inhabited {
 	t.Helper()
-	d := deploy(t)
+	// Instances are proven with the certificates that are published; Google's keys
+	// are asked for where nobody is.
+	clouds, err := identity.New(identity.Config{GoogleKeys: "http://127.0.0.1:1/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := deploy(t, func(c *Config) { c.Identity = clouds })
 	in := &inhabited{deployment: d, root: d.add(t, "root", store.RoleOwner), alice: d.add(t, "alice", store.RoleMember)}
 	_, in.doc = d.document(t)
 	p := d.provision(t)

@@ -15,9 +15,8 @@ func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 // by name. Others follow from their types.
 var exampleOf = map[string]any{
 	"username": "alice", "owner": "alice", "created_by": "alice", "initiator": "alice", "client": "alice",
-	"user": "alice", "organization": "default", "group": "ops",
 	"email": "alice@example.com", "password": "correct horse battery staple", "role": "member",
-	"name": "dev", "template": "process", "agent": "main", "workspace": "dev",
+	"name": "dev", "user": "root", "organization": "default", "group": "dev", "template": "process", "agent": "main", "workspace": "dev",
 	"number": 1, "limit": 100, "q": "name:dev", "cursor": "", "after": 0,
 	"address": "fdad:17:ad17::1", "version": "v1.0.0", "terraform_version": "1.9.8", "os": "linux", "arch": "amd64",
 	"agent_command": "adit agent --url https://adit.example.com --token adit_agent_…", "agent_token": "adit_agent_…",

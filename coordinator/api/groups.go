@@ -73,7 +73,7 @@ func (a *API) group(ctx context.Context, action auth.Action, in *GroupPath) (sto
 	return o, g, a.allow(ctx, action, groupObject(g))
 }
 
-func (a *API) listGroups(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Group]], error) {
+func (a *API) listGroups(ctx context.Context, in *Query) (*body[sdk.List[sdk.Group]], error) {
 	list, err := a.Store.Groups(ctx)
 	if err != nil {
 		return nil, a.problem(err)
@@ -84,7 +84,10 @@ func (a *API) listGroups(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.G
 			items = append(items, groupJSON(g))
 		}
 	}
-	return &body[sdk.List[sdk.Group]]{sdk.List[sdk.Group]{Items: items}}, nil
+	if items, err = named(items, in.Q, func(g sdk.Group) string { return g.Name }); err != nil {
+		return nil, err
+	}
+	return slice(items, "groups", in.Q, in.Page, func(g sdk.Group) string { return g.Organization + "/" + g.Name })
 }
 
 func (a *API) createGroup(ctx context.Context, in *body[sdk.CreateGroup]) (*body[sdk.Group], error) {

@@ -57,30 +57,30 @@ func (a *API) once(ctx huma.Context, next func(huma.Context)) {
 	}
 	if !goodKey(key) {
 		why := fmt.Sprintf("want 1 to %d printable ASCII characters", maxKey)
-		writeError(ctx, coded(http.StatusUnprocessableEntity, "bad-idempotency-key", "Idempotency-Key: "+why).at("header."+idempotencyKey, why))
+		a.writeError(ctx, coded(http.StatusUnprocessableEntity, "bad-idempotency-key", "Idempotency-Key: "+why).at("header."+idempotencyKey, why))
 		return
 	}
 	request, err := readBody(ctx)
 	if err != nil {
-		writeError(ctx, a.problem(err))
+		a.writeError(ctx, a.problem(err))
 		return
 	}
 	user := caller(ctx.Context()).UserID
 	hash := sha256.Sum256([]byte(key))
 	claim, before, err := a.Store.ClaimKey(ctx.Context(), user, hash[:], requestDigest(key, ctx, request))
 	if err != nil {
-		writeError(ctx, a.problem(keyProblem(err)))
+		a.writeError(ctx, a.problem(keyProblem(err)))
 		return
 	}
 	seal, err := sealer(key, user[:])
 	if err != nil {
-		writeError(ctx, a.problem(err))
+		a.writeError(ctx, a.problem(err))
 		return
 	}
 	if before != nil {
 		text, err := seal.Open(nil, nil, before.Sealed, nil)
 		if err != nil {
-			writeError(ctx, a.problem(fmt.Errorf("open a kept answer: %w", err)))
+			a.writeError(ctx, a.problem(fmt.Errorf("open a kept answer: %w", err)))
 			return
 		}
 		ctx.SetHeader("Content-Type", "application/json")

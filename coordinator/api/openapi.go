@@ -124,7 +124,7 @@ func failures(op *huma.Operation) []int {
 			list = append(list, http.StatusConflict)
 		}
 	} else if op.Method == http.MethodPost {
-		list = append(list, http.StatusUnauthorized, http.StatusConflict)
+		list = append(list, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
 	}
 	if needs(op, userScheme) {
 		list = append(list, http.StatusForbidden)
@@ -150,8 +150,8 @@ func failures(op *huma.Operation) []int {
 // parameterDocs says what those parameters are that many operations share.
 var parameterDocs = map[string]string{
 	"owner": "User name of the owner; me is the caller", "name": "Its name", "number": "Its number, as people see it",
-	"agent": "Name of the agent", "id": "Its id", "user": "User name; me is the caller", "organization": "Name of the organization", "group": "Name of the group",
-	"os": "As Go names it: linux", "arch": "As Go names it: amd64",
+	"agent": "Name of the agent", "user": "User name; me is the caller", "organization": "Name of the organization", "group": "Name of the group", "id": "Its id", "status": "Only those with this status", "outcome": "Only those with this outcome", "since": "Only what was then or later",
+	"until": "Only what was before", "limit": "How many items a page has at most", "os": "As Go names it: linux", "arch": "As Go names it: amd64",
 }
 
 // operations are those of a path, in a fixed order.

@@ -79,7 +79,7 @@ func (a *API) organization(ctx context.Context, name string) (store.Organization
 	return store.Organization{}, a.problem(store.ErrNotFound)
 }
 
-func (a *API) listOrganizations(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Organization]], error) {
+func (a *API) listOrganizations(ctx context.Context, in *Query) (*body[sdk.List[sdk.Organization]], error) {
 	list, err := a.Store.Organizations(ctx)
 	if err != nil {
 		return nil, a.problem(err)
@@ -90,7 +90,10 @@ func (a *API) listOrganizations(ctx context.Context, _ *struct{}) (*body[sdk.Lis
 			items = append(items, organizationJSON(o))
 		}
 	}
-	return &body[sdk.List[sdk.Organization]]{sdk.List[sdk.Organization]{Items: items}}, nil
+	if items, err = named(items, in.Q, func(o sdk.Organization) string { return o.Name }); err != nil {
+		return nil, err
+	}
+	return slice(items, "organizations", in.Q, in.Page, func(o sdk.Organization) string { return o.Name })
 }
 
 func (a *API) createOrganization(ctx context.Context, in *body[sdk.NameOrganization]) (*body[sdk.Organization], error) {
@@ -144,7 +147,10 @@ func (a *API) deleteOrganization(ctx context.Context, in *OrganizationPath) (*st
 	return nil, nil
 }
 
-func (a *API) listMembers(ctx context.Context, in *OrganizationPath) (*body[sdk.List[sdk.Member]], error) {
+func (a *API) listMembers(ctx context.Context, in *struct {
+	OrganizationPath
+	Query
+}) (*body[sdk.List[sdk.Member]], error) {
 	o, err := a.organization(ctx, in.Organization)
 	if err != nil {
 		return nil, err
@@ -160,7 +166,10 @@ func (a *API) listMembers(ctx context.Context, in *OrganizationPath) (*body[sdk.
 	for _, m := range list {
 		items = append(items, sdk.Member{Username: m.Username, Role: string(m.Role), Since: m.Since})
 	}
-	return &body[sdk.List[sdk.Member]]{sdk.List[sdk.Member]{Items: items}}, nil
+	if items, err = named(items, in.Q, func(m sdk.Member) string { return m.Username }); err != nil {
+		return nil, err
+	}
+	return slice(items, "members", o.ID.String()+in.Q, in.Page, func(m sdk.Member) string { return m.Username })
 }
 
 // member finds a user, who may be in an organization, and what they are in it;

@@ -97,14 +97,14 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 
 // problem turns an error into what the caller gets to know of it.
 func (a *API) problem(err error) huma.StatusError {
-	var known huma.StatusError
-	if errors.As(err, &known) {
-		return known
-	}
 	if p := refusal(err); p != nil {
 		return p
 	}
 	switch {
+	case errors.Is(err, auth.ErrSuspended):
+		return coded(http.StatusForbidden, "suspended", auth.ErrSuspended.Error())
+	case errors.Is(err, store.ErrLastOwner):
+		return coded(http.StatusConflict, "last-owner", store.ErrLastOwner.Error()+"; make somebody else an owner first")
 	case errors.Is(err, auth.ErrUnauthenticated):
 		return plain(http.StatusUnauthorized, auth.ErrUnauthenticated.Error())
 	case errors.Is(err, auth.ErrTooMany):
@@ -118,11 +118,7 @@ func (a *API) problem(err error) huma.StatusError {
 	case errors.Is(err, store.ErrChanged):
 		return plain(http.StatusPreconditionFailed, "it was changed since; look again")
 	case errors.Is(err, store.ErrBusy):
-		return coded(http.StatusConflict, "busy", "somebody else is at it; ask again in a moment")
-	case errors.Is(err, auth.ErrSuspended):
-		return coded(http.StatusForbidden, "suspended", auth.ErrSuspended.Error())
-	case errors.Is(err, store.ErrLastOwner):
-		return coded(http.StatusConflict, "last-owner", store.ErrLastOwner.Error()+"; make somebody else an owner first")
+		return coded(http.StatusConflict, "busy", "somebody else changed it at the same moment; try again")
 	case errors.Is(err, context.Canceled): // nobody waits for the answer
 		return plain(http.StatusServiceUnavailable, "the request was given up")
 	default:
@@ -133,20 +129,20 @@ func (a *API) problem(err error) huma.StatusError {
 // refusal returns what the caller is told of an error that says what is in the
 // way of a request; nil if it says no such thing.
 func refusal(err error) huma.StatusError {
+	var known huma.StatusError
+	if errors.As(err, &known) {
+		return known
+	}
+	var left *store.WorkspacesLeft
+	var inUse *store.OrganizationInUse
 	var bad *workspaces.BadInput
 	var underway *workspaces.Underway
 	var held *workspaces.StateHeld
 	var descent *workspaces.NoDescent
 	var used *store.TemplateInUse
-	var left *store.WorkspacesLeft
-	var inUse *store.OrganizationInUse
 	var over *store.OverQuota
 	var named *workspaces.NameTaken
 	switch {
-	case errors.As(err, &left):
-		return coded(http.StatusConflict, "workspaces-left", left.Error())
-	case errors.As(err, &inUse):
-		return coded(http.StatusConflict, "organization-in-use", inUse.Error())
 	case errors.As(err, &over):
 		return coded(http.StatusConflict, "over-quota", over.Error())
 	case errors.As(err, &named):
@@ -159,6 +155,10 @@ func refusal(err error) huma.StatusError {
 		return coded(http.StatusConflict, "state-held", held.Error())
 	case errors.As(err, &descent):
 		return coded(http.StatusConflict, "state-no-descent", descent.Error())
+	case errors.As(err, &left):
+		return coded(http.StatusConflict, "workspaces-left", left.Error())
+	case errors.As(err, &inUse):
+		return coded(http.StatusConflict, "organization-in-use", inUse.Error())
 	case errors.As(err, &used):
 		return coded(http.StatusConflict, "template-in-use", used.Error())
 	}
@@ -174,10 +174,8 @@ func (p *problem) write(w http.ResponseWriter) {
 }
 
 // writeError answers an operation from its middleware.
-func writeError(ctx huma.Context, err huma.StatusError) {
-	if f, ok := err.(*failure); ok {
-		err = f.StatusError
-	}
+func (a *API) writeError(ctx huma.Context, err huma.StatusError) {
+	a.logFailure(ctx.Context(), err)
 	p, ok := err.(*problem)
 	if !ok {
 		p = plain(err.GetStatus(), err.Error())

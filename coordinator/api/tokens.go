@@ -53,7 +53,7 @@ func (a *API) listTokens(ctx context.Context, in *struct {
 	if items, err = named(items, in.Q, func(t sdk.Token) string { return t.Name }); err != nil {
 		return nil, err
 	}
-	return slice(items, "tokens", in.User+" "+in.Q, in.Page, func(t sdk.Token) string { return sortable(t.CreatedAt) + "/" + t.ID })
+	return slice(items, "tokens", who.String()+in.Q, in.Page, func(t sdk.Token) string { return sortable(t.CreatedAt) + "/" + t.ID })
 }
 
 func (a *API) createToken(ctx context.Context, in *body[sdk.CreateToken]) (*body[sdk.CreatedToken], error) {

@@ -128,7 +128,7 @@ func (a *API) user(ctx context.Context, name string) (store.User, error) {
 	return u, a.allow(ctx, auth.Read, accountObject(u))
 }
 
-func (a *API) listUsers(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.User]], error) {
+func (a *API) listUsers(ctx context.Context, in *Query) (*body[sdk.List[sdk.User]], error) {
 	list, err := a.Store.Users(ctx)
 	if err != nil {
 		return nil, a.problem(err)
@@ -139,7 +139,10 @@ func (a *API) listUsers(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Us
 			items = append(items, userJSON(u))
 		}
 	}
-	return &body[sdk.List[sdk.User]]{sdk.List[sdk.User]{Items: items}}, nil
+	if items, err = named(items, in.Q, func(u sdk.User) string { return u.Username }); err != nil {
+		return nil, err
+	}
+	return slice(items, "users", in.Q, in.Page, func(u sdk.User) string { return u.Username })
 }
 
 func (a *API) createUser(ctx context.Context, in *body[sdk.CreateUser]) (*body[sdk.User], error) {

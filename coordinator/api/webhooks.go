@@ -47,7 +47,7 @@ type WebhookPath struct {
 	Name string `path:"name" maxLength:"64"`
 }
 
-func (a *API) listWebhooks(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Webhook]], error) {
+func (a *API) listWebhooks(ctx context.Context, in *Query) (*body[sdk.List[sdk.Webhook]], error) {
 	if err := a.allowAny(ctx, auth.List, auth.Webhook); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,10 @@ func (a *API) listWebhooks(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk
 	for _, w := range list {
 		items = append(items, webhookJSON(w))
 	}
-	return &body[sdk.List[sdk.Webhook]]{sdk.List[sdk.Webhook]{Items: items}}, nil
+	if items, err = named(items, in.Q, func(w sdk.Webhook) string { return w.Name }); err != nil {
+		return nil, err
+	}
+	return slice(items, "webhooks", in.Q, in.Page, func(w sdk.Webhook) string { return w.Name })
 }
 
 func (a *API) createWebhook(ctx context.Context, in *body[sdk.CreateWebhook]) (*body[sdk.CreatedWebhook], error) {

@@ -67,8 +67,8 @@ func (s *Store) CreateToken(ctx context.Context, n NewToken) (Token, error) {
 	if n.Scopes == nil {
 		n.Scopes = []string{}
 	}
-	t, err := one(ctx, "create token", func(ctx context.Context) (db.ApiToken, error) {
-		return s.q.InsertToken(ctx, db.InsertTokenParams{
+	t, err := oneTx(ctx, s, "create token", func(ctx context.Context, q *db.Queries) (db.ApiToken, error) {
+		return q.InsertToken(ctx, db.InsertTokenParams{
 			UserID: n.UserID, Name: n.Name, SecretHash: n.SecretHash, ExpiresAt: n.ExpiresAt, Scopes: n.Scopes, Kind: string(n.Kind),
 		})
 	})

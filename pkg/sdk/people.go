@@ -78,9 +78,7 @@ type CreateGroup struct {
 
 // Users lists the users that one may see.
 func (c *Client) Users(ctx context.Context) ([]User, error) {
-	var l List[User]
-	err := c.do(ctx, http.MethodGet, &l, nil, "users")
-	return l.Items, err
+	return collect(each[User](ctx, c, ListOptions{}, nil, "users"))
 }
 
 // User returns one user; "me" is oneself.
@@ -113,16 +111,12 @@ func (c *Client) DeleteUser(ctx context.Context, name string) error {
 
 // UserTokens lists somebody's API tokens.
 func (c *Client) UserTokens(ctx context.Context, name string) ([]Token, error) {
-	var l List[Token]
-	err := c.do(ctx, http.MethodGet, &l, nil, "tokens?user="+url.QueryEscape(name))
-	return l.Items, err
+	return collect(each[Token](ctx, c, ListOptions{}, url.Values{"user": {name}}, "tokens"))
 }
 
 // Organizations lists the organizations that one may see.
 func (c *Client) Organizations(ctx context.Context) ([]Organization, error) {
-	var l List[Organization]
-	err := c.do(ctx, http.MethodGet, &l, nil, "organizations")
-	return l.Items, err
+	return collect(each[Organization](ctx, c, ListOptions{}, nil, "organizations"))
 }
 
 // CreateOrganization makes an organization, whose owner one is.
@@ -144,9 +138,7 @@ func (c *Client) DeleteOrganization(ctx context.Context, name string) error {
 
 // Members lists the members of an organization.
 func (c *Client) Members(ctx context.Context, organization string) ([]Member, error) {
-	var l List[Member]
-	err := c.do(ctx, http.MethodGet, &l, nil, "organizations", organization, "members")
-	return l.Items, err
+	return collect(each[Member](ctx, c, ListOptions{}, nil, "organizations", organization, "members"))
 }
 
 // SetMember makes a user a member of an organization, with a role in it.
@@ -161,9 +153,7 @@ func (c *Client) RemoveMember(ctx context.Context, organization, user string) er
 
 // Groups lists the groups that one may see.
 func (c *Client) Groups(ctx context.Context) ([]Group, error) {
-	var l List[Group]
-	err := c.do(ctx, http.MethodGet, &l, nil, "groups")
-	return l.Items, err
+	return collect(each[Group](ctx, c, ListOptions{}, nil, "groups"))
 }
 
 // Group returns a group with its members.

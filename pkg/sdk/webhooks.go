@@ -62,9 +62,7 @@ type DeliveryPage struct {
 
 // Webhooks lists the webhooks.
 func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
-	var l struct{ Items []Webhook }
-	err := c.do(ctx, http.MethodGet, &l, nil, "webhooks")
-	return l.Items, err
+	return collect(each[Webhook](ctx, c, ListOptions{}, nil, "webhooks"))
 }
 
 // CreateWebhook makes a webhook.
