@@ -217,16 +217,6 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// protocols are what is spoken without TLS: gRPC needs HTTP/2 from the start. With
-// TLS it is what the listener offers, and WebSockets need HTTP/1.1 there.
-func protocols() *http.Protocols {
-	p := new(http.Protocols)
-	p.SetHTTP1(true)
-	p.SetHTTP2(true)
-	p.SetUnencryptedHTTP2(true)
-	return p
-}
-
 // only authenticates those of some kinds.
 func only(authn *auth.Authenticator, kinds ...auth.Kind) func(context.Context, string) (any, error) {
 	return func(ctx context.Context, token string) (any, error) {
