@@ -204,9 +204,6 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	for _, p := range []string{"/api/", "/signin", "/signin/", "/healthz", "/readyz"} {
 		mux.Handle(p, web)
 	}
-	for path, h := range connectrpc.Handlers(web) {
-		mux.Handle(path, h)
-	}
 	mux.Handle("GET "+health.EchoPath, health.Echo())
 	for path, h := range connectrpc.Handlers(web) {
 		mux.Handle(path, h)
