@@ -151,15 +151,18 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
+	if cfg.Breakers == nil {
+		cfg.Breakers = breaker.NewRegistry(cfg.Logger)
+	}
+	if cfg.Identity.Transport == nil {
+		cfg.Identity.Transport = cfg.Breakers.Transport(breaker.Cloud, http.DefaultTransport)
+	}
 	clouds, err := identity.New(cfg.Identity)
 	if err != nil {
 		st.Close()
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
 	authn := auth.New(st)
-	if cfg.Breakers == nil {
-		cfg.Breakers = breaker.NewRegistry(cfg.Logger)
-	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New(cfg.Version)
 	}

@@ -69,7 +69,7 @@ func describeOne(op *huma.Operation, path string, problems *huma.Schema, e examp
 		op.Parameters = append(op.Parameters, &huma.Param{
 			Name: idempotencyKey, In: "header", Example: "6a2f41a3-c54c-fce8-32d2-0324e1c32e22",
 			Description: "Any text that is new for each thing to make: whoever asks again with it, for a day, gets the same answer, and nothing is made twice",
-			Schema:      &huma.Schema{Type: "string", MinLength: ptr(1), MaxLength: ptr(maxKey)},
+			Schema:      &huma.Schema{Type: "string", MinLength: new(1), MaxLength: new(maxKey)},
 		})
 	}
 	for _, p := range op.Parameters {
@@ -159,5 +159,3 @@ func operations(item *huma.PathItem) []*huma.Operation {
 	all := []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete, item.Head, item.Options, item.Trace}
 	return slices.DeleteFunc(all, func(op *huma.Operation) bool { return op == nil })
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -35,11 +35,12 @@ const (
 	Relay   Kind = "relay"
 	Webhook Kind = "webhook"
 	Agent   Kind = "agent" // behind the proxy
+	Cloud   Kind = "cloud" // whose keys prove instances
 	Self    Kind = "self"  // the coordinator's own access URL
 )
 
 // Kinds lists all kinds.
-func Kinds() []Kind { return []Kind{SignIn, Relay, Webhook, Agent, Self} }
+func Kinds() []Kind { return []Kind{SignIn, Relay, Webhook, Agent, Cloud, Self} }
 
 const (
 	// failuresInRow trips a breaker: one more than a connection that broke, its

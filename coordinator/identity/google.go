@@ -17,8 +17,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 )
 
 const (
@@ -112,13 +110,11 @@ func decode(part string, into any) error {
 	return json.Unmarshal(raw, into)
 }
 
-// keySet has Google's keys, and asks for them when it has to. A breaker keeps it
-// from waiting for an answer again and again while there is none.
+// keySet has Google's keys, and asks for them when it has to.
 type keySet struct {
-	url     string
-	now     func() time.Time
-	client  *http.Client
-	breaker *gobreaker.CircuitBreaker[map[string]*rsa.PublicKey]
+	url    string
+	now    func() time.Time
+	client *http.Client
 
 	mu    sync.Mutex // guards what follows; held while keys are asked for, by one for all
 	keys  map[string]*rsa.PublicKey
@@ -126,11 +122,8 @@ type keySet struct {
 	tried time.Time // when they were last asked for
 }
 
-func newKeySet(url string, now func() time.Time) *keySet {
-	return &keySet{
-		url: url, now: now, client: &http.Client{Timeout: askTimeout},
-		breaker: gobreaker.NewCircuitBreaker[map[string]*rsa.PublicKey](gobreaker.Settings{Name: "google-keys"}),
-	}
+func newKeySet(url string, now func() time.Time, via http.RoundTripper) *keySet {
+	return &keySet{url: url, now: now, client: &http.Client{Timeout: askTimeout, Transport: via}}
 }
 
 // key returns a key. Old ones are used while new ones cannot be had.
@@ -150,7 +143,7 @@ func (s *keySet) key(ctx context.Context, id string) (*rsa.PublicKey, error) {
 		return known, nil
 	}
 	s.tried = now
-	keys, err := s.breaker.Execute(func() (map[string]*rsa.PublicKey, error) { return s.ask(ctx) })
+	keys, err := s.ask(ctx)
 	switch {
 	case err == nil:
 		s.keys, s.asked = keys, now

@@ -24,6 +24,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -84,6 +85,9 @@ type Config struct {
 	AzureRoots, AzureIntermediates *x509.CertPool
 	// GoogleKeys is where Google's keys are; empty is where they really are.
 	GoogleKeys string
+	// Transport is what keys are asked for by: a breaker, so that nobody waits again
+	// and again for an answer that does not come. Nil is http.DefaultTransport.
+	Transport http.RoundTripper
 	// Now is the time; nil is the clock's.
 	Now func() time.Time
 }
@@ -122,7 +126,7 @@ func New(cfg Config) (*Verifier, error) {
 			}
 		}
 	}
-	return &Verifier{cfg: cfg, keys: newKeySet(cfg.GoogleKeys, cfg.Now)}, nil
+	return &Verifier{cfg: cfg, keys: newKeySet(cfg.GoogleKeys, cfg.Now, cfg.Transport)}, nil
 }
 
 // certificates reads published ones.

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/smallstep/pkcs7"
+
+	"github.com/aditmesh/adit/coordinator/breaker"
 )
 
 // signer is a key with a certificate of the test's own.
@@ -271,7 +273,8 @@ func TestGoogleKeysAreKeptAndAskedForInTurn(t *testing.T) {
 	served := map[string]*rsa.PrivateKey{"k1": key}
 	keys := serveKeys(t, served)
 	now := time.Now()
-	v := verifier(t, Config{GoogleKeys: keys.URL, Now: func() time.Time { return now }})
+	via := breaker.NewRegistry(nil).Transport(breaker.Cloud, http.DefaultTransport)
+	v := verifier(t, Config{GoogleKeys: keys.URL, Transport: via, Now: func() time.Time { return now }})
 	verify := func(kid string) error {
 		text := token(t, key, map[string]any{"alg": "RS256", "kid": kid}, googleClaims(now))
 		_, err := v.Verify(t.Context(), Proof{Kind: Google, Signature: text}, "https://adit.example.com")
