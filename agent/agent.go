@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	gossh "golang.org/x/crypto/ssh"
+
 	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/agent/speed"
@@ -48,10 +50,6 @@ type Config struct {
 // Run joins the mesh and serves until ctx ends, which is no error. It waits
 // for a coordinator that cannot be reached yet.
 func Run(ctx context.Context, cfg Config) error {
-	hostKey, err := ssh.HostKey(cfg.Token)
-	if err != nil {
-		return fmt.Errorf("agent: %w", err)
-	}
 	out := newOutgoing()
 	node, err := tunnel.Start(ctx, tunnel.Config{
 		URL: cfg.URL, Token: cfg.Token, Logger: cfg.Logger, Version: cfg.Version, Persist: true, Path: cfg.Path, Report: out.take,
@@ -73,6 +71,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return errors.Join(err, node.Close())
 	}
+	hostKey, err := hostKey(m, cfg.Token)
+	if err != nil {
+		return errors.Join(fmt.Errorf("agent: %w", err), node.Close())
+	}
 	account := ssh.CurrentAccount()
 	home := place{account: account, dir: directory(m.Directory, account.Home), env: sessionEnv(os.Environ(), m)}
 	scripts := home.scripts(m, coordinator, cfg.Logger)
@@ -91,6 +93,18 @@ func Run(ctx context.Context, cfg Config) error {
 	watching.Wait() // the last report goes out before the node says bye
 	scripts.Stop()
 	return errors.Join(err, node.Close())
+}
+
+// hostKey is the one that the coordinator wants, and vouches for.
+func hostKey(m sdk.Manifest, token string) (gossh.Signer, error) {
+	seed := m.HostKeySeed
+	if len(seed) == 0 {
+		var err error
+		if seed, err = ssh.TokenSeed(token); err != nil {
+			return nil, err
+		}
+	}
+	return ssh.HostKey(seed)
 }
 
 // roundTrips are those to the clients whose packets come directly.

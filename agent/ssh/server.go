@@ -98,17 +98,25 @@ func (s *Server) Close() error {
 	return err
 }
 
-// HostKey derives a host key from the agent's token, so that a workspace keeps
-// its key when its agent restarts, on another host too, without a file; and so
-// that only those who hold the token can have it.
-func HostKey(token string) (ssh.Signer, error) {
-	seed, err := hkdf.Key(sha256.New, []byte(token), nil, "adit ssh host key v1", ed25519.SeedSize)
-	if err != nil {
-		return nil, fmt.Errorf("ssh: derive host key: %w", err)
+// HostKey returns the host key of a seed of 32 bytes.
+func HostKey(seed []byte) (ssh.Signer, error) {
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("ssh: a host key's seed has %d bytes, not %d", ed25519.SeedSize, len(seed))
 	}
 	signer, err := ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(seed))
 	if err != nil {
-		return nil, fmt.Errorf("ssh: derive host key: %w", err)
+		return nil, fmt.Errorf("ssh: host key: %w", err)
 	}
 	return signer, nil
+}
+
+// TokenSeed derives a host key's seed from the agent's token, for a coordinator
+// that gives none: the key stays when the agent restarts, on another host too,
+// and only those who hold the token can have it. The next build makes another.
+func TokenSeed(token string) ([]byte, error) {
+	seed, err := hkdf.Key(sha256.New, []byte(token), nil, "adit ssh host key v1", ed25519.SeedSize)
+	if err != nil {
+		return nil, fmt.Errorf("ssh: derive a host key's seed: %w", err)
+	}
+	return seed, nil
 }

@@ -41,10 +41,7 @@ func serveWith(t *testing.T, cfg Config) *served {
 	if _, err := exec.LookPath("ssh"); err != nil {
 		t.Skip("no OpenSSH client on this machine")
 	}
-	key, err := HostKey("token")
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testHostKey(t)
 	home := t.TempDir()
 	cfg.HostKey, cfg.Env = key, []string{"PATH=" + os.Getenv("PATH")}
 	cfg.Account = Account{Name: "tester", Home: home, Shell: "/bin/sh"}
@@ -63,6 +60,15 @@ func serveWith(t *testing.T, cfg Config) *served {
 	})
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return &served{t: t, port: port, home: home}
+}
+
+func testHostKey(t *testing.T) ssh.Signer {
+	t.Helper()
+	key, err := HostKey(bytes.Repeat([]byte{1}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // options are what ssh and scp have in common.
@@ -485,10 +491,17 @@ func checkEcho(t *testing.T, c net.Conn) {
 	}
 }
 
-func TestHostKeyComesFromTheTokenAlone(t *testing.T) {
-	a1, err1 := HostKey("a")
-	a2, err2 := HostKey("a")
-	b, err3 := HostKey("b")
+func TestHostKeyComesFromItsSeedAlone(t *testing.T) {
+	seed := func(token string) []byte {
+		s, err := TokenSeed(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	a1, err1 := HostKey(seed("a"))
+	a2, err2 := HostKey(seed("a"))
+	b, err3 := HostKey(seed("b"))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		t.Fatal(err)
 	}
@@ -498,13 +511,13 @@ func TestHostKeyComesFromTheTokenAlone(t *testing.T) {
 	if bytes.Equal(a1.PublicKey().Marshal(), b.PublicKey().Marshal()) {
 		t.Error("two tokens gave the same key")
 	}
+	if _, err := HostKey(seed("a")[:31]); err == nil {
+		t.Error("a seed that is too short made a key")
+	}
 }
 
 func TestMissingShellIsAClearError(t *testing.T) {
-	key, err := HostKey("token")
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testHostKey(t)
 	srv := New(Config{HostKey: key, Account: Account{Name: "x", Home: "/", Shell: "/no/such/shell"}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -66,16 +66,19 @@ rsync and editors reach workspaces by name. Everything else in the file stays.`,
 	return cmd
 }
 
-// sshBlock is the fenced part. Host keys are not checked: WireGuard proves who
-// is at the other end before SSH begins.
+// sshBlock is the fenced part. The ProxyCommand writes the workspace's host key,
+// which the coordinator vouches for, where OpenSSH then finds it: nobody is asked,
+// and another key is an error.
 func sshBlock(program, configDir string) string {
 	return strings.Join([]string{
 		sshFenceBegin,
 		"Host *.adit",
 		fmt.Sprintf("    ProxyCommand %s --config-dir %s ssh --stdio %%h", sshQuote(program), sshQuote(configDir)),
 		"    User adit",
-		"    StrictHostKeyChecking no",
-		"    UserKnownHostsFile /dev/null",
+		"    StrictHostKeyChecking yes",
+		fmt.Sprintf("    UserKnownHostsFile \"%s\"", strings.ReplaceAll(filepath.ToSlash(filepath.Join(configDir, knownHosts)), "%", "%%")),
+		"    UpdateHostKeys no",
+		"    CheckHostIP no",
 		"    LogLevel ERROR",
 		sshFenceEnd,
 		"",

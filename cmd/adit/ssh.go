@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -74,9 +75,9 @@ func newSSHCmd(a *app) *cobra.Command {
 			}
 			defer conn.Close()
 			if f.stdio {
-				return copyStdio(cmd.Context(), a, conn)
+				return stdioSSH(cmd.Context(), a, t, conn, argv[0])
 			}
-			return runSSH(cmd.Context(), a, conn, t.name, f, forwards, argv[1:])
+			return runSSH(cmd.Context(), a, conn, t, f, forwards, argv[1:])
 		},
 	}
 	a.pathFlags(cmd)
@@ -109,6 +110,26 @@ func (f sshFlags) waitFor(watched bool) (time.Duration, error) {
 	}
 }
 
+// stdioSSH carries OpenSSH's connection, once the agent speaks and its key is where
+// OpenSSH looks for it.
+func stdioSSH(ctx context.Context, a *app, t *target, conn net.Conn, called string) error {
+	first := bufio.NewReader(conn)
+	if _, err := first.Peek(1); err != nil {
+		return fmt.Errorf("connection to workspace %s: %w", t.name, err)
+	}
+	if err := t.knowHost(ctx, a, called); err != nil {
+		return err
+	}
+	greeting, err := first.Peek(first.Buffered())
+	if err == nil {
+		_, err = a.out.Write(greeting)
+	}
+	if err != nil {
+		return fmt.Errorf("connection to workspace %s: %w", t.name, err)
+	}
+	return copyStdio(ctx, a, conn)
+}
+
 // copyStdio joins standard input and output to conn. It ends when the far end
 // does; the near end's end is passed on.
 func copyStdio(ctx context.Context, a *app, conn net.Conn) error {
@@ -135,8 +156,9 @@ func copyStdio(ctx context.Context, a *app, conn net.Conn) error {
 }
 
 // runSSH speaks SSH on conn: forwards, and a command or a shell.
-func runSSH(ctx context.Context, a *app, conn net.Conn, name sdk.WorkspaceName, f sshFlags, forwards []forward, command []string) error {
-	client, err := sshClient(conn, name.String())
+func runSSH(ctx context.Context, a *app, conn net.Conn, t *target, f sshFlags, forwards []forward, command []string) error {
+	name := t.name
+	client, err := sshClient(conn, name.String(), t.checkHostKey(ctx, a))
 	if err != nil {
 		return fmt.Errorf("workspace %s: %w", name, err)
 	}
@@ -179,12 +201,12 @@ func runSSH(ctx context.Context, a *app, conn net.Conn, name sdk.WorkspaceName, 
 	return sshExit(err, name)
 }
 
-// sshClient makes an SSH client on conn. The host key is not checked: conn is
-// inside WireGuard, whose key the coordinator vouched for.
-func sshClient(conn net.Conn, name string) (*ssh.Client, error) {
+// sshClient makes an SSH client on conn. It needs no key of its own: conn is inside
+// WireGuard, whose key the coordinator vouched for.
+func sshClient(conn net.Conn, name string, check ssh.HostKeyCallback) (*ssh.Client, error) {
 	c, chans, reqs, err := ssh.NewClientConn(conn, name, &ssh.ClientConfig{
 		User:            "adit",
-		HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+		HostKeyCallback: check,
 		ClientVersion:   "SSH-2.0-adit",
 	})
 	if err != nil {

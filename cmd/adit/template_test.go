@@ -64,6 +64,8 @@ func TestWorkspaceFromATemplate(t *testing.T) {
 		return len(m) == 1 && m[0].Key == "disk" && m[0].Value != "" && m[0].Error == "" && m[0].At != nil
 	})
 
+	var started sdk.Workspace
+	d.json(&started, "show", "dev", "-o", "json")
 	d.must("stop", "dev")
 	if _, err := d.adit("ssh", "dev", "--", "true"); err == nil || !strings.Contains(err.Error(), "adit start dev") {
 		t.Errorf("ssh into a workspace that is stopped: %v", err)
@@ -72,6 +74,11 @@ func TestWorkspaceFromATemplate(t *testing.T) {
 		t.Errorf("the shutdown script said nothing: %s", out)
 	}
 	d.must("start", "dev", "--parameter", "greeting=again")
+	var rebuilt sdk.Workspace
+	d.json(&rebuilt, "show", "dev", "-o", "json")
+	if was, is := started.Agents[0].HostKey, rebuilt.Agents[0].HostKey; was == "" || is != was {
+		t.Errorf("the host key was %q, and is %q after another build", was, is)
+	}
 	if out := d.must("ssh", "dev", "--", "cat greeting"); out != "again\n" {
 		t.Errorf("started with another parameter: %q", out)
 	}

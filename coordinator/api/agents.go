@@ -49,7 +49,9 @@ func (a *API) registerAgents(h huma.API) {
 	}, programs.digestText)
 }
 
-func (a *API) manifest(ctx context.Context, _ *struct{}) (*body[sdk.Manifest], error) {
+func (a *API) manifest(ctx context.Context, in *struct {
+	HostKey bool `query:"host_key" doc:"The agent has the SSH host key that it is told"`
+}) (*body[sdk.Manifest], error) {
 	id := caller(ctx).AgentID
 	m, err := a.Workspaces.AgentManifest(ctx, id)
 	if err != nil {
@@ -59,7 +61,11 @@ func (a *API) manifest(ctx context.Context, _ *struct{}) (*body[sdk.Manifest], e
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.Manifest]{manifestJSON(m, last)}, nil
+	out := manifestJSON(m, last)
+	if out.HostKeySeed, err = a.Workspaces.AgentHostKey(ctx, m, in.HostKey); err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.Manifest]{out}, nil
 }
 
 func (a *API) reportScripts(ctx context.Context, in *body[sdk.ScriptsReport]) (*struct{}, error) {

@@ -107,7 +107,7 @@ func workspaceJSON(w store.Workspace) (sdk.Workspace, error) {
 			ID: a.ID.String(), Name: a.Name, NodeID: a.ID.String(), Address: meshaddr.FromID(a.ID),
 			State: string(a.State), Version: a.Version, FirstConnectedAt: a.FirstConnectedAt,
 			LastConnectedAt: a.LastConnectedAt, DisconnectedAt: a.DisconnectedAt,
-			Scripts: string(a.ScriptsState), LoginWaits: waits,
+			Scripts: string(a.ScriptsState), LoginWaits: waits, HostKey: a.HostKey,
 		})
 		if a.State != store.AgentConnected {
 			away = fmt.Sprintf("agent %s is %s", a.Name, a.State)

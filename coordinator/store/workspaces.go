@@ -67,6 +67,8 @@ type Agent struct {
 	// workspaces. ScriptsState is how its scripts are doing.
 	Manifest     []byte
 	ScriptsState ScriptsState
+	// HostKey is the public SSH key that it was told to have; empty if none.
+	HostKey string
 	// Nil where it has not happened, and DisconnectedAt while connected.
 	FirstConnectedAt, LastConnectedAt, DisconnectedAt *time.Time
 }
@@ -75,7 +77,7 @@ func agentFrom(a db.Agent) Agent {
 	return Agent{
 		ID: a.ID, WorkspaceID: a.WorkspaceID, Name: a.Name, TokenHash: a.TokenHash,
 		State: AgentState(a.State), Version: a.Version, CreatedAt: a.CreatedAt,
-		Manifest: a.Manifest, ScriptsState: ScriptsState(a.ScriptsState),
+		Manifest: a.Manifest, ScriptsState: ScriptsState(a.ScriptsState), HostKey: a.HostKey,
 		FirstConnectedAt: a.FirstConnectedAt, LastConnectedAt: a.LastConnectedAt, DisconnectedAt: a.DisconnectedAt,
 	}
 }

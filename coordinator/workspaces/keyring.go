@@ -22,6 +22,9 @@ import (
 // keySize is AES-256's.
 const keySize = 32
 
+// errUnsealed is that a secret of the deployment cannot be had.
+var errUnsealed = errors.New("workspaces: open a sealed secret")
+
 // Keyring seals states and opens them again. The first of its keys seals; the
 // others open what was sealed before a rotation.
 type Keyring struct {
@@ -145,25 +148,52 @@ func bound(s store.SealedState) []byte {
 
 // seal fills in what is kept of a state.
 func (k *Keyring) seal(s *store.SealedState, data []byte) {
-	aead := k.keys[k.current]
-	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(data)+aead.Overhead())
-	rand.Read(nonce)
-	s.ID, s.KeyID, s.Sealed = uuid.New(), k.current, aead.Seal(nonce, nonce, data, bound(*s))
+	s.ID, s.KeyID, s.Sealed = uuid.New(), k.current, k.sealFor(bound(*s), data)
 }
 
 // open returns a state's data.
 func (k *Keyring) open(s store.SealedState) ([]byte, error) {
-	aead := k.keys[s.KeyID]
-	if aead == nil {
-		return nil, fmt.Errorf("state %d of workspace %s is sealed with key %s, which the coordinator does not have; add it to the key file",
-			s.Serial, s.WorkspaceID, s.KeyID)
-	}
-	if len(s.Sealed) < aead.NonceSize() {
-		return nil, fmt.Errorf("state %d of workspace %s is cut short", s.Serial, s.WorkspaceID)
-	}
-	data, err := aead.Open(nil, s.Sealed[:aead.NonceSize()], s.Sealed[aead.NonceSize():], bound(s))
+	data, err := k.openFor(bound(s), s.KeyID, s.Sealed)
 	if err != nil {
-		return nil, fmt.Errorf("state %d of workspace %s was tampered with, or belongs to another: %w", s.Serial, s.WorkspaceID, err)
+		return nil, fmt.Errorf("state %d of workspace %s %w", s.Serial, s.WorkspaceID, err)
+	}
+	return data, nil
+}
+
+// sealSecret seals a secret of the deployment, for one purpose.
+func (k *Keyring) sealSecret(purpose string, data []byte) store.SealedSecret {
+	return store.SealedSecret{KeyID: k.current, Sealed: k.sealFor([]byte(purpose), data)}
+}
+
+// openSecret returns a secret of the deployment.
+func (k *Keyring) openSecret(purpose string, s store.SealedSecret) ([]byte, error) {
+	data, err := k.openFor([]byte(purpose), s.KeyID, s.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the secret of %s %w", errUnsealed, purpose, err)
+	}
+	return data, nil
+}
+
+// sealFor seals data with the first key; it opens for the same purpose only.
+func (k *Keyring) sealFor(purpose, data []byte) []byte {
+	aead := k.keys[k.current]
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(data)+aead.Overhead())
+	rand.Read(nonce)
+	return aead.Seal(nonce, nonce, data, purpose)
+}
+
+// openFor opens what sealFor has sealed. Its errors say what is wrong with it.
+func (k *Keyring) openFor(purpose []byte, keyID string, sealed []byte) ([]byte, error) {
+	aead := k.keys[keyID]
+	if aead == nil {
+		return nil, fmt.Errorf("is sealed with key %s, which the coordinator does not have; add it to the key file", keyID)
+	}
+	if len(sealed) < aead.NonceSize() {
+		return nil, errors.New("is cut short")
+	}
+	data, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], purpose)
+	if err != nil {
+		return nil, fmt.Errorf("was tampered with, or belongs to another: %w", err)
 	}
 	return data, nil
 }

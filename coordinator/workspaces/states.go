@@ -117,9 +117,12 @@ func (s *Service) saveState(ctx context.Context, job store.Job, workspaceID uuid
 }
 
 // Reseal seals every state that is sealed with an older key with the first one,
-// and returns how many there were. After it the older keys can be forgotten.
+// and what host keys derive from, and returns how many states there were. After it the older keys can be forgotten.
 func (s *Service) Reseal(ctx context.Context) (int, error) {
 	keys := s.cfg.Keys
+	if err := s.resealHostKeys(ctx); err != nil {
+		return 0, err
+	}
 	return s.store.Reseal(ctx, keys.current, func(old store.SealedState) ([]byte, error) {
 		data, err := keys.open(old)
 		if err != nil {

@@ -15,6 +15,9 @@ type Manifest struct {
 	Scripts                  []Script          `json:"scripts,omitempty"`
 	ConnectionTimeoutSeconds int               `json:"connection_timeout_seconds,omitempty"`
 	Metadata                 []Measure         `json:"metadata,omitempty" doc:"What it is to measure again and again"`
+	// HostKeySeed is what the agent's SSH host key is made of, and nobody else may
+	// know.
+	HostKeySeed []byte `json:"host_key_seed,omitempty" doc:"Seed of its Ed25519 host key; left out unless it is asked for"`
 	// LastLine is the last line of its scripts that is kept; numbering goes on
 	// from there.
 	LastLine int64 `json:"last_line"`
@@ -57,9 +60,10 @@ type AgentLines struct {
 	Lines []LogLine `json:"lines" maxItems:"256"`
 }
 
-// Manifest returns what the agent whose token the client has is to be.
+// Manifest returns what the agent whose token the client has is to be, which
+// promises to have the host key that it is told.
 func (c *Client) Manifest(ctx context.Context) (m Manifest, err error) {
-	err = c.do(ctx, http.MethodGet, &m, nil, "agent", "manifest")
+	err = c.do(ctx, http.MethodGet, &m, nil, "agent/manifest?host_key=true")
 	return m, err
 }
 

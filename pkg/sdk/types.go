@@ -56,6 +56,7 @@ type Agent struct {
 	DisconnectedAt   *time.Time `json:"disconnected_at"`
 	Scripts          string     `json:"scripts" enum:"none,running,succeeded,failed,timeout" doc:"How its startup scripts are doing"`
 	LoginWaits       bool       `json:"login_waits,omitempty" doc:"The template wants log-ins to wait until the scripts are done"`
+	HostKey          string     `json:"host_key,omitempty" doc:"The SSH key that it answers with, as authorized_keys has it; empty until it is known"`
 	// Metadata is left out of lists.
 	Metadata []AgentMetadata `json:"metadata,omitempty" doc:"What the template has the agent measure; not in lists"`
 }

@@ -29,6 +29,7 @@ type Agent struct {
 	ConnectionTimeout int32
 	Auth              string
 	InstanceID        string
+	HostKey           string
 }
 
 type AgentLog struct {
@@ -154,6 +155,12 @@ type GroupMember struct {
 	GroupID uuid.UUID
 	UserID  uuid.UUID
 	Managed bool
+}
+
+type HostKeyRoot struct {
+	One    bool
+	KeyID  string
+	Sealed []byte
 }
 
 type IdempotencyKey struct {

@@ -14,7 +14,7 @@ import (
 )
 
 const agentsOfWorkspaces = `-- name: AgentsOfWorkspaces :many
-select id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state, connection_timeout, auth, instance_id from agents where workspace_id = any($1::uuid[]) order by name
+select id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state, connection_timeout, auth, instance_id, host_key from agents where workspace_id = any($1::uuid[]) order by name
 `
 
 func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UUID) ([]Agent, error) {
@@ -43,6 +43,7 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 			&i.ConnectionTimeout,
 			&i.Auth,
 			&i.InstanceID,
+			&i.HostKey,
 		); err != nil {
 			return nil, err
 		}
@@ -200,7 +201,7 @@ func (q *Queries) DeleteWorkspace(ctx context.Context, id uuid.UUID) (int64, err
 const insertAgent = `-- name: InsertAgent :one
 insert into agents (workspace_id, name, token_hash)
 values ($1, $2, $3)
-returning id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state, connection_timeout, auth, instance_id
+returning id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state, connection_timeout, auth, instance_id, host_key
 `
 
 type InsertAgentParams struct {
@@ -229,6 +230,7 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (Agent
 		&i.ConnectionTimeout,
 		&i.Auth,
 		&i.InstanceID,
+		&i.HostKey,
 	)
 	return i, err
 }
@@ -287,7 +289,7 @@ func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams
 }
 
 const liveAgent = `-- name: LiveAgent :one
-select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, a.connection_timeout, a.auth, a.instance_id, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name
+select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, a.connection_timeout, a.auth, a.instance_id, a.host_key, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name
 from agents a
 join workspaces w on w.id = a.workspace_id
 join users u on u.id = w.owner_id
@@ -311,6 +313,7 @@ type LiveAgentRow struct {
 	ConnectionTimeout int32
 	Auth              string
 	InstanceID        string
+	HostKey           string
 	OwnerID           uuid.UUID
 	OrganizationID    uuid.UUID
 	WorkspaceName     string
@@ -337,6 +340,7 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 		&i.ConnectionTimeout,
 		&i.Auth,
 		&i.InstanceID,
+		&i.HostKey,
 		&i.OwnerID,
 		&i.OrganizationID,
 		&i.WorkspaceName,
