@@ -70,6 +70,7 @@ func (s *Stack) Write(bufs [][]byte, offset int) (int, error) {
 			continue
 		}
 		n, payload := run(bufs[at:], offset)
+		s.link.flights.arriving(bufs[at][offset:])
 		pkt := join(bufs[at:at+n], offset, payload)
 		s.link.deliver(pkt)
 		pkt.DecRef()

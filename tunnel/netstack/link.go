@@ -25,7 +25,8 @@ const (
 // segments and that verifies checksums: outgoing segments are as large as
 // superSize, and incoming ones may be.
 type link struct {
-	mtu uint32
+	mtu     uint32
+	flights *flights
 
 	// wake has a signal while there may be something to take. Closed is set by
 	// shut alone.
@@ -39,7 +40,7 @@ type link struct {
 }
 
 func newLink(mtu int) *link {
-	return &link{mtu: uint32(mtu), wake: make(chan struct{}, 1)}
+	return &link{mtu: uint32(mtu), flights: newFlights(), wake: make(chan struct{}, 1)}
 }
 
 // WritePackets queues what the stack sends. It never blocks: the stack holds
@@ -57,6 +58,7 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 			break
 		}
 		l.bytes += size
+		l.flights.leaving(pkt)
 		l.waiting = append(l.waiting, pkt.IncRef())
 		n++
 	}

@@ -14,11 +14,11 @@ const (
 	tcpMinLen = header.TCPMinimumSize
 
 	// Fields of the IPv6 and the TCP header, by their first byte.
-	ipLengthAt, ipNextAt, ipSrcAt = 4, 6, 8
-	seqAt, ackAt, dataAt, flagsAt = 4, 8, 12, 13
-	windowAt, checksumAt          = 14, 16
+	ipLengthAt, ipNextAt, ipSrcAt, ipDstAt = 4, 6, 8, 24
+	seqAt, ackAt, dataAt, flagsAt          = 4, 8, 12, 13
+	windowAt, checksumAt                   = 14, 16
 
-	flagFIN, flagPSH, flagACK, flagCWR = 0x01, 0x08, 0x10, 0x80
+	flagFIN, flagSYN, flagRST, flagPSH, flagACK, flagCWR = 0x01, 0x02, 0x04, 0x08, 0x10, 0x80
 )
 
 // splitter takes one packet of the stack apart into those that leave. TCP's

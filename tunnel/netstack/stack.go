@@ -89,8 +89,8 @@ func New(mtu int) (*Stack, error) {
 }
 
 // tune sets the TCP options that gVisor leaves off or small, and loss recovery by
-// RACK, which is on by default, off: with segments larger than a packet, transfers
-// over a long way slowed to a tenth more often with it.
+// RACK, which is on by default, off: what that does to a transfer after a time-out
+// is in TestTransfersSurviveAnOutage. It was so still in gVisor of September 2026.
 func (s *Stack) tune() error {
 	sack := tcpip.TCPSACKEnabled(true)
 	noRACK := tcpip.TCPRecovery(0)

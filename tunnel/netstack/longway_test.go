@@ -1,0 +1,226 @@
+package netstack
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.zx2c4.com/wireguard/tun"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+)
+
+// line is a long way in one direction. Packets wait for it in a queue, and those
+// that find it full are dropped, as is what drop says.
+type line struct {
+	delay, queue time.Duration
+	rate         int64 // bits a second
+	drop         func(packet []byte) bool
+	lost         atomic.Int64
+}
+
+// inTransit is a packet and when it arrives, with room for what a device wants
+// before it.
+type inTransit struct {
+	due  time.Time
+	data []byte
+}
+
+const lineRoom = 16
+
+func (l *line) carry(from, to tun.Device) {
+	const most = 1 << 15
+	way := make(chan inTransit, most)
+	go func() {
+		for p := range way {
+			time.Sleep(time.Until(p.due)) // the line's delay is what is simulated
+			_, _ = to.Write([][]byte{p.data}, lineRoom)
+		}
+	}()
+	defer close(way)
+	bufs, sizes := make([][]byte, batch), make([]int, batch)
+	for i := range bufs {
+		bufs[i] = make([]byte, superSize+lineRoom)
+	}
+	var free time.Time // when the line is
+	for {
+		n, err := from.Read(bufs, sizes, lineRoom)
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		if free.Before(now) {
+			free = now
+		}
+		for i := range n {
+			p := bufs[i][:lineRoom+sizes[i]]
+			if free.Sub(now) > l.queue || l.drop != nil && l.drop(p[lineRoom:]) {
+				l.lost.Add(1)
+				continue
+			}
+			const bits = 8
+			free = free.Add(time.Duration(int64(sizes[i]) * bits * int64(time.Second) / l.rate))
+			way <- inTransit{free.Add(l.delay), append([]byte(nil), p...)}
+		}
+	}
+}
+
+const (
+	longDelay = 30 * time.Millisecond
+	longRate  = 50_000_000
+)
+
+// bulk sends over a long way for as long as lasts, and returns what arrived in each
+// tenth of a second and the sending stack.
+func bulk(t *testing.T, recovery tcpip.TCPRecovery, up *line, lasts time.Duration) (tenths []int64, from *Stack) {
+	t.Helper()
+	stacks := [2]*Stack{}
+	for i, addr := range []netip.Addr{left, right} {
+		s, err := New(1280)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SetAddress(addr); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &recovery); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		stacks[i] = s
+	}
+	down := &line{delay: up.delay, queue: up.queue, rate: up.rate}
+	go up.carry(stacks[0], stacks[1])
+	go down.carry(stacks[1], stacks[0])
+	l, err := stacks[1].ListenTCP(9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var came atomic.Int64
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		for buf := make([]byte, 1<<16); ; {
+			n, err := c.Read(buf)
+			came.Add(int64(n))
+			if err != nil {
+				return
+			}
+		}
+	}()
+	c, err := stacks[0].DialTCP(testContext(t), netip.AddrPortFrom(right, 9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	go func() {
+		for buf := make([]byte, 1<<16); ; {
+			if _, err := c.Write(buf); err != nil {
+				return
+			}
+		}
+	}()
+	const step = 100 * time.Millisecond
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	for last := int64(0); len(tenths) < int(lasts/step); {
+		<-tick.C
+		now := came.Load()
+		tenths = append(tenths, now-last)
+		last = now
+	}
+	return tenths, stacks[0]
+}
+
+// mbits is what arrived between two times, in Mbit/s.
+func mbits(tenths []int64, from, to time.Duration) float64 {
+	const step = 100 * time.Millisecond
+	sum := int64(0)
+	for _, n := range tenths[from/step : to/step] {
+		sum += n
+	}
+	return float64(sum) * 8 / 1e6 / (to - from).Seconds()
+}
+
+// A connection finds what a long way carries without sending far more.
+func TestALongWayIsFilledWithoutFlooding(t *testing.T) {
+	up := &line{delay: longDelay, queue: 50 * time.Millisecond, rate: longRate}
+	tenths, s := bulk(t, 0, up, 5*time.Second)
+	rate, timeouts := mbits(tenths, 2*time.Second, 5*time.Second), s.stack.Stats().TCP.Timeouts.Value()
+	t.Logf("%.0f Mbit/s of %d after two seconds, %d packets lost, %d time-outs", rate, longRate/1_000_000, up.lost.Load(), timeouts)
+	const least = 0.6 * longRate / 1e6 // on a busy machine, too
+	if rate < least || timeouts > 0 {
+		t.Errorf("%.0f Mbit/s with %d time-outs, want at least %.0f and none", rate, timeouts, least)
+	}
+}
+
+// gVisor lowers the threshold of slow start to two packets when a second time-out
+// follows the first before anything is acknowledged, and what was 50 Mbit/s is two
+// for many seconds. With RACK, one time-out is enough: what is sent again after it
+// makes all that was sent before count as lost, which is a second loss in a window
+// of one packet. Hence RACK is off. A line of the log that shows as much with it as
+// without says that it could be on.
+func TestTransfersSurviveAnOutage(t *testing.T) {
+	const fails, heals, ends = 2 * time.Second, 2250 * time.Millisecond, 6 * time.Second
+	for _, of := range []struct {
+		name     string
+		recovery tcpip.TCPRecovery
+		must     bool
+	}{{"as it is", 0, true}, {"with RACK", tcpip.TCPRACKLossDetection, false}} {
+		t.Run(of.name, func(t *testing.T) {
+			began := time.Now()
+			up := &line{delay: longDelay, queue: 50 * time.Millisecond, rate: longRate, drop: func([]byte) bool {
+				at := time.Since(began)
+				return at > fails && at < heals
+			}}
+			tenths, s := bulk(t, of.recovery, up, ends)
+			rate, timeouts := mbits(tenths, ends-2*time.Second, ends), s.stack.Stats().TCP.Timeouts.Value()
+			t.Logf("%.1f Mbit/s before, %.1f after, %d time-outs", mbits(tenths, time.Second, fails), rate, timeouts)
+			if least := longRate / 1e6 / 4; of.must && timeouts == 1 && rate < least {
+				t.Errorf("%.1f Mbit/s two seconds after an outage, want at least %.1f", rate, least)
+			}
+		})
+	}
+}
+
+// A packet that is lost twice costs a time-out, and then the connection goes on. With
+// RACK, it stood still for good in one run of three.
+func TestTransfersSurviveALostRepetition(t *testing.T) {
+	const ends = 5 * time.Second
+	for _, of := range []struct {
+		name     string
+		recovery tcpip.TCPRecovery
+	}{{"as it is", 0}, {"with RACK", tcpip.TCPRACKLossDetection}} {
+		t.Run(of.name, func(t *testing.T) {
+			const victim, times = 4000, 2
+			var seq uint32
+			packets, dropped := 0, 0
+			up := &line{delay: longDelay, queue: 50 * time.Millisecond, rate: longRate, drop: func(p []byte) bool {
+				if p[ipNextAt] != uint8(tcp.ProtocolNumber) || len(p) < 1000 {
+					return false
+				}
+				packets++
+				at := binary.BigEndian.Uint32(p[ipv6Len+seqAt:])
+				if packets == victim {
+					seq = at
+				}
+				if seq == 0 || at != seq || dropped == times {
+					return false
+				}
+				dropped++
+				return true
+			}}
+			tenths, s := bulk(t, of.recovery, up, ends)
+			rate, timeouts := mbits(tenths, ends-2*time.Second, ends), s.stack.Stats().TCP.Timeouts.Value()
+			t.Logf("%.1f Mbit/s after it, %d time-outs, dropped %d times", rate, timeouts, dropped)
+			if least := longRate / 1e6 / 4; of.recovery == 0 && timeouts == 1 && rate < least {
+				t.Errorf("%.1f Mbit/s, want at least %.1f", rate, least)
+			}
+		})
+	}
+}
