@@ -124,6 +124,10 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
+	forwards, err := listenForwards(node, tally, cfg.Logger)
+	if err != nil {
+		return errors.Join(fmt.Errorf("agent: %w", err), tests.Close())
+	}
 	node.HandleTCP(func(ctx context.Context, p uint16) (func(net.Conn), error) {
 		join, err := port.Open(ctx, p)
 		if err != nil {
@@ -131,9 +135,10 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 		}
 		return func(peer net.Conn) { join(tally.Conn(stats.Forward, peer)) }, nil
 	})
-	served := make(chan error, 2)
+	served := make(chan error, 3)
 	go func() { served <- server.Serve(l) }()
 	go func() { served <- tests.Serve() }()
+	go func() { served <- forwards.Serve() }()
 	cfg.Logger.Info("agent ready", "name", node.Name(), "address", node.Address())
 
 	running := cap(served)
@@ -144,7 +149,7 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 	case err = <-served:
 		running--
 	}
-	closeErr := errors.Join(server.Close(), tests.Close())
+	closeErr := errors.Join(server.Close(), tests.Close(), forwards.Close())
 	for range running {
 		<-served
 	}

@@ -1,6 +1,10 @@
-// Package port lets peers reach what listens inside the workspace: a
-// connection to a mesh port that the agent itself does not serve is carried to
-// the same port on loopback.
+// Package port lets peers reach what listens inside the workspace, and what
+// listens there reach peers.
+//
+// A connection to a mesh port that the agent itself does not serve is carried to
+// the same port of the workspace: see [Open]. What a connection cannot do goes
+// through a [Server] on a port of its own, which a [Client] asks: unix sockets,
+// datagrams, and sockets that listen in the workspace and lead to the peer.
 package port
 
 import (
@@ -13,18 +17,35 @@ import (
 	"sync"
 )
 
-// Open connects to a port on loopback, IPv4 before IPv6, and returns what is to
-// serve the peer's connection. The error of a port that nobody listens on
-// matches the system's ECONNREFUSED.
+// Open connects to a port on loopback, IPv4 before IPv6, or else to where it
+// listens, and returns what is to serve the peer's connection. The error of a port
+// that nobody listens on matches the system's ECONNREFUSED.
 func Open(ctx context.Context, port uint16) (serve func(net.Conn), err error) {
+	local, err := Dial(ctx, port)
+	if err != nil {
+		return nil, err
+	}
+	return func(peer net.Conn) { Join(peer, local) }, nil
+}
+
+// Dial connects to a port of this machine, as Open does.
+func Dial(ctx context.Context, port uint16) (net.Conn, error) {
 	var dialer net.Dialer
 	var errs error
-	for _, host := range []string{"127.0.0.1", "::1"} {
-		local, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(int(port))))
-		if err == nil {
-			return func(peer net.Conn) { Join(peer, local) }, nil
-		}
+	try := func(host string) net.Conn {
+		c, err := dialer.DialContext(ctx, TCP, net.JoinHostPort(host, strconv.Itoa(int(port))))
 		errs = errors.Join(errs, err)
+		return c
+	}
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		if c := try(host); c != nil {
+			return c, nil
+		}
+	}
+	for _, at := range addressesOf(TCP, port) { // one address of the machine's alone
+		if c := try(at.Addr().String()); c != nil {
+			return c, nil
+		}
 	}
 	return nil, fmt.Errorf("port: connect to port %d: %w", port, errs)
 }
@@ -47,9 +68,5 @@ func copyHalf(dst, src net.Conn) {
 		src.Close()
 		return
 	}
-	if half, ok := dst.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite() // a broken dst shows in the other direction
-		return
-	}
-	dst.Close()
+	_ = closeWrite(dst) // a broken dst shows in the other direction
 }

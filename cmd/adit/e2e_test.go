@@ -63,6 +63,7 @@ func TestThroughTwoEasyNATs(t *testing.T) {
 	})
 	t.Run("OpenSSH and scp through ProxyCommand", func(t *testing.T) { openSSH(t, d) })
 	t.Run("port-forward", func(t *testing.T) { portForwarding(t, d) })
+	t.Run("port-forward of datagrams and unix sockets, both ways", func(t *testing.T) { everyForward(t, d) })
 	t.Run("status", func(t *testing.T) {
 		var s statusReport
 		d.json(&s, "status", "-o", "json")

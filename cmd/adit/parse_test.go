@@ -52,41 +52,6 @@ func FuzzParseForward(f *testing.F) {
 	})
 }
 
-func TestParsePort(t *testing.T) {
-	for spec, want := range map[string]portSpec{
-		"8080":                {"127.0.0.1:8080", 8080},
-		"8080:80":             {"127.0.0.1:8080", 80},
-		"0.0.0.0:8080:80":     {"0.0.0.0:8080", 80},
-		"localhost:8080":      {"localhost:8080", 8080},
-		"[::1]:8080:80":       {"[::1]:8080", 80},
-		"host.example:1:2":    {"host.example:1", 2},
-		"[2001:db8::1]:65535": {"[2001:db8::1]:65535", 65535},
-	} {
-		if got, err := parsePort(spec); err != nil || got != want {
-			t.Errorf("%q: %+v, %v, want %+v", spec, got, err, want)
-		}
-	}
-	for _, spec := range []string{"", ":", "0", "70000", "1:2:3:4", "a:b", "[::1", "1:"} {
-		if got, err := parsePort(spec); err == nil {
-			t.Errorf("%q: %+v", spec, got)
-		}
-	}
-}
-
-func FuzzParsePort(f *testing.F) {
-	f.Add("8080:80")
-	f.Add("[::1]:1")
-	f.Fuzz(func(t *testing.T, spec string) {
-		p, err := parsePort(spec)
-		if err != nil {
-			return
-		}
-		if _, port, err := net.SplitHostPort(p.listen); err != nil || !isPort(port) || p.remote == 0 {
-			t.Errorf("%q gives %+v: %v", spec, p, err)
-		}
-	})
-}
-
 func TestReadSOCKSConnect(t *testing.T) {
 	for want, request := range map[string]string{
 		"192.0.2.1:80":       "\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50",

@@ -2,115 +2,294 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"strconv"
-	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/aditmesh/adit/agent/port"
+)
+
+const (
+	// listTimeout is how long it may take to say what listens in a workspace, which
+	// only explains something.
+	listTimeout = 3 * time.Second
+
+	// explainEvery is how often it is asked for at most.
+	explainEvery = time.Second
+
+	// sessionRetry is how soon a forward is set up again whose agent went away.
+	sessionRetry = time.Second
 )
 
 func newPortForwardCmd(a *app) *cobra.Command {
-	var tcp []string
+	var flags portFlags
+	var reverse bool
 	cmd := &cobra.Command{
-		Use: "port-forward WS", Short: "Reach a workspace's ports on this machine",
-		Example: `  adit port-forward dev --tcp 8080:80       # localhost:8080 is port 80 of dev
-  adit port-forward dev --tcp 3000,0.0.0.0:5432:5432`,
+		Use: "port-forward WS", Short: "Reach a workspace's ports on this machine, or this machine's in the workspace",
+		Long: `Reach a workspace's ports on this machine, or with --reverse this machine's in
+the workspace. LISTEN is where connections are taken, TARGET where they lead to.
+
+Ports that the workspace's programs bind to localhost are reached, too.`,
+		Example: `  adit port-forward dev --tcp 8080:80                # localhost:8080 is port 80 of dev
+  adit port-forward dev --tcp 3000,0.0.0.0:5432:5432 --udp 5353:53
+  adit port-forward dev --tcp 8000-8010:9000-9010
+  adit port-forward dev --tcp 2375:/var/run/docker.sock
+  adit port-forward dev --unix /tmp/pg.sock:/run/postgresql/.s.PGSQL.5432
+  adit port-forward dev --reverse --tcp 9229         # port 9229 of dev is this machine's`,
 		Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeWorkspace,
 		RunE: func(cmd *cobra.Command, argv []string) error {
-			specs, err := parsePorts(tcp)
+			specs, err := flags.parse()
 			if err != nil {
 				return usageError{err}
 			}
-			return portForward(cmd.Context(), a, argv[0], specs)
+			return portForward(cmd.Context(), a, argv[0], specs, reverse)
 		},
 	}
 	a.pathFlags(cmd)
-	cmd.Flags().StringSliceVar(&tcp, "tcp", nil, "[BIND:]LOCAL[:REMOTE], a list or repeated")
+	const form = "[BIND:]LISTEN[:TARGET], ranges such as 8000-8010:9000-9010, a list or repeated"
+	cmd.Flags().StringSliceVar(&flags.tcp, "tcp", nil, form+"; either may be the path of a unix socket")
+	cmd.Flags().StringSliceVar(&flags.udp, "udp", nil, form)
+	cmd.Flags().StringSliceVar(&flags.unix, "unix", nil, "PATH:PATH of unix sockets, a list or repeated")
+	cmd.Flags().BoolVarP(&reverse, "reverse", "R", false, "listen in the workspace, and lead to this machine")
 	return cmd
 }
 
-// portSpec is one forwarded TCP port.
-type portSpec struct {
-	listen string // "host:port"
-	remote uint16
-}
-
-// parsePorts reads the values of --tcp.
-func parsePorts(specs []string) ([]portSpec, error) {
-	if len(specs) == 0 {
-		return nil, fmt.Errorf("name the ports with --tcp LOCAL:REMOTE")
-	}
-	var out []portSpec
-	for _, s := range specs {
-		p, err := parsePort(s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-// parsePort reads "[BIND:]LOCAL[:REMOTE]". A REMOTE that is left out is LOCAL.
-func parsePort(s string) (portSpec, error) {
-	bad := fmt.Errorf("--tcp %q: want [BIND:]LOCAL[:REMOTE]", s)
-	parts, err := splitColons(s)
-	if err != nil || len(parts) > 3 {
-		return portSpec{}, bad
-	}
-	bind := "127.0.0.1"
-	if len(parts) == 3 || len(parts) == 2 && !isPort(parts[0]) {
-		bind, parts = parts[0], parts[1:]
-	}
-	remote := parts[len(parts)-1]
-	if !isPort(parts[0]) || !isPort(remote) || strings.ContainsAny(bind, " \t\r\n") {
-		return portSpec{}, bad
-	}
-	n, _ := strconv.ParseUint(remote, 10, 16) // isPort
-	return portSpec{listen: net.JoinHostPort(bind, parts[0]), remote: uint16(n)}, nil
-}
-
-func portForward(ctx context.Context, a *app, name string, specs []portSpec) error {
+func portForward(ctx context.Context, a *app, name string, specs []portSpec, reverse bool) error {
 	ctx, cancel := context.WithCancel(ctx)
-	fs := &forwards{cancel: cancel}
-	defer fs.Close()
-	// Ports that are taken are told before anything is waited for.
-	for _, spec := range specs {
-		l, err := net.Listen("tcp", spec.listen)
-		if err != nil {
-			return fmt.Errorf("listen on %s: %w; choose another local port", spec.listen, err)
+	f := &portForwarder{app: a, forwards: forwards{cancel: cancel}, failed: make(chan error, len(specs)), log: a.logger(slog.LevelInfo)}
+	defer f.Close()
+	if !reverse {
+		// Ports that are taken are told before anything is waited for.
+		for _, spec := range specs {
+			if err := f.listen(ctx, spec); err != nil {
+				return err
+			}
 		}
-		fs.listeners = append(fs.listeners, l)
 	}
 	t, err := a.connect(ctx, name, connectTimeout)
 	if err != nil {
 		return err
 	}
 	defer t.node.Close()
-	defer fs.Close() // before the node
-	log := a.logger(slog.LevelInfo)
-	for i, l := range fs.listeners {
-		to := netip.AddrPortFrom(t.addr, specs[i].remote)
-		fmt.Fprintf(a.out, "Forwarding %s to port %d of %s\n", l.Addr(), specs[i].remote, t.name)
-		fs.wg.Go(func() {
-			fs.accept(l, func(conn net.Conn) {
-				far, err := t.node.DialTCP(ctx, to)
-				if err != nil {
-					log.Warn("connection refused by the workspace", "port", to.Port(), "err", err)
-					conn.Close()
-					return
-				}
-				joinConns(ctx, conn, far)
-			})
-		})
+	defer f.Close() // before the node
+	f.to(t)
+	if reverse {
+		for _, spec := range specs {
+			f.wg.Go(func() { f.reverse(ctx, spec) })
+		}
+	} else {
+		f.start(ctx)
 	}
 	select {
 	case <-ctx.Done():
 		return nil
+	case err := <-f.failed:
+		return err
 	case <-t.node.Done():
 		return fmt.Errorf("workspace %s: %w", t.name, t.node.Err())
+	}
+}
+
+// portForwarder is the forwards of one command.
+type portForwarder struct {
+	forwards
+	app    *app
+	log    *slog.Logger
+	target *target
+	agent  port.Client
+	// failed gets what cannot be forwarded at all.
+	failed chan error
+
+	streams   []portSpec        // those of the listeners, in their order
+	sockets   []*port.Datagrams // of udp, in its order
+	udp       []portSpec
+	addresses []net.Addr
+
+	mu        sync.Mutex // guards explained
+	explained time.Time
+}
+
+// Close ends all forwards and waits for them.
+func (f *portForwarder) Close() {
+	f.cancel()
+	for _, s := range f.sockets {
+		s.Close()
+	}
+	f.forwards.Close()
+}
+
+// listen takes the place of a spec on this machine.
+func (f *portForwarder) listen(ctx context.Context, spec portSpec) error {
+	if spec.udp {
+		socket, err := port.ListenUDP(ctx, spec.listen.address())
+		if err != nil {
+			return fmt.Errorf("%w; choose another local port", err)
+		}
+		f.sockets, f.udp, f.addresses = append(f.sockets, port.NewDatagrams(socket)), append(f.udp, spec), append(f.addresses, socket.LocalAddr())
+		return nil
+	}
+	l, err := port.Listen(ctx, spec.network(), spec.listen.address())
+	if err != nil {
+		return fmt.Errorf("%w; choose another local port", err)
+	}
+	f.listeners, f.streams = append(f.listeners, l), append(f.streams, spec)
+	return nil
+}
+
+// to says whose agent it is.
+func (f *portForwarder) to(t *target) {
+	f.target = t
+	at := netip.AddrPortFrom(t.addr, port.Port)
+	f.agent = port.Client{Dial: func(ctx context.Context, network string) (net.Conn, error) {
+		if network == port.UDP {
+			return t.node.DialUDP(ctx, at)
+		}
+		return t.node.DialTCP(ctx, at)
+	}}
+}
+
+// start begins to carry what comes to the listeners.
+func (f *portForwarder) start(ctx context.Context) {
+	for i, l := range f.listeners {
+		spec := f.streams[i]
+		fmt.Fprintf(f.app.out, "Forwarding %s to %s of %s\n", l.Addr(), spec.destination(), f.target.name)
+		f.wg.Go(func() { f.accept(l, func(conn net.Conn) { f.carry(ctx, spec, conn) }) })
+	}
+	for i, spec := range f.udp {
+		fmt.Fprintf(f.app.out, "Forwarding UDP %s to %s of %s\n", f.addresses[i], spec.destination(), f.target.name)
+		f.wg.Go(func() {
+			f.repeat(ctx, fmt.Sprintf("forward UDP %s", f.addresses[i]), func(ready func()) error {
+				return f.agent.ForwardUDP(ctx, f.sockets[i], spec.to.port, ready, func() { f.explain(ctx, spec, errors.New("refused")) })
+			})
+		})
+	}
+	f.wg.Go(func() { f.warn(ctx) })
+}
+
+// carry carries a connection to the workspace.
+func (f *portForwarder) carry(ctx context.Context, spec portSpec, conn net.Conn) {
+	var far net.Conn
+	var err error
+	if spec.to.path != "" {
+		far, err = f.agent.DialUnix(ctx, spec.to.path)
+	} else {
+		far, err = f.target.node.DialTCP(ctx, netip.AddrPortFrom(f.target.addr, spec.to.port))
+	}
+	if err != nil {
+		f.explain(ctx, spec, err)
+		conn.Close()
+		return
+	}
+	joinConns(ctx, conn, far)
+}
+
+// warn says of what is forwarded that nothing listens there yet.
+func (f *portForwarder) warn(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	list, err := f.agent.List(ctx)
+	if err != nil {
+		f.log.Debug("what listens in the workspace is not known", "err", err)
+		return
+	}
+	for _, spec := range append(f.streams[:len(f.streams):len(f.streams)], f.udp...) {
+		network := port.TCP
+		if spec.udp {
+			network = port.UDP
+		}
+		if spec.to.path == "" && !listens(list, network, spec.to.port) {
+			fmt.Fprintf(f.app.err, "Nothing listens on %s of %s yet; what does: %s\n", spec.destination(), f.target.name, printable(port.Tell(list, network)))
+		}
+	}
+}
+
+func listens(list []port.Listening, network string, number uint16) bool {
+	for _, l := range list {
+		if l.Network == network && l.Port == number {
+			return true
+		}
+	}
+	return false
+}
+
+// explain says why something was not reached, and at times what would be.
+func (f *portForwarder) explain(ctx context.Context, spec portSpec, why error) {
+	var refused *port.RefusedError
+	if errors.As(why, &refused) {
+		f.log.Warn("connection refused by the workspace", "err", refused.Text)
+		return
+	}
+	f.mu.Lock()
+	ask := time.Since(f.explained) >= explainEvery
+	if ask {
+		f.explained = time.Now()
+	}
+	f.mu.Unlock()
+	network := port.TCP
+	if spec.udp {
+		network = port.UDP
+	}
+	if ask && ctx.Err() == nil {
+		ctx, cancel := context.WithTimeout(ctx, listTimeout)
+		defer cancel()
+		if list, err := f.agent.List(ctx); err == nil && !listens(list, network, spec.to.port) {
+			f.log.Warn("connection refused by the workspace: nothing listens there", "port", spec.to.port, "listening", printable(port.Tell(list, network)))
+			return
+		}
+	}
+	f.log.Warn("connection refused by the workspace", "port", spec.to.port, "err", why)
+}
+
+// reverse has the workspace listen for as long as ctx lasts.
+func (f *portForwarder) reverse(ctx context.Context, spec portSpec) {
+	f.repeat(ctx, fmt.Sprintf("forward %s of %s", spec.listen.address(), f.target.name), func(ready func()) error {
+		return f.agent.Listen(ctx, port.Reverse{
+			Network: spec.network(), Address: spec.listen.address(),
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				if spec.to.path != "" {
+					return new(net.Dialer).DialContext(ctx, port.Unix, spec.to.path)
+				}
+				return port.Dial(ctx, spec.to.port)
+			},
+			DialUDP: func() (*net.UDPConn, error) { return port.DialUDP(spec.to.port) },
+			Ready: func(address string) {
+				ready()
+				udp := ""
+				if spec.udp {
+					udp = "UDP "
+				}
+				fmt.Fprintf(f.app.out, "Forwarding %s%s of %s to %s of this machine\n", udp, printable(address), f.target.name, spec.destination())
+			},
+			Failed: func(err error) {
+				f.log.Warn("a connection from the workspace leads nowhere", "to", spec.destination(), "err", err)
+			},
+		})
+	})
+}
+
+// repeat sets something up again whenever it ends. What the agent does not do the
+// first time it will not do later.
+func (f *portForwarder) repeat(ctx context.Context, what string, hold func(ready func()) error) {
+	for once := false; ; {
+		err := hold(func() { once = true })
+		if ctx.Err() != nil {
+			return
+		}
+		if !once {
+			f.failed <- fmt.Errorf("%s: %w", what, err)
+			return
+		}
+		f.log.Warn("a forward is set up again", "what", what, "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(sessionRetry):
+		}
 	}
 }
