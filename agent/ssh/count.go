@@ -21,6 +21,41 @@ func (s *Server) count(kind stats.Kind, ch ssh.Channel) ssh.Channel {
 	return &counted{Channel: ch, use: s.cfg.Tally.Begin(kind)}
 }
 
+// countReverse has a handler of -R open its channels on a connection that counts
+// them.
+func (s *Server) countReverse(h gssh.RequestHandler) gssh.RequestHandler {
+	return func(ctx gssh.Context, srv *gssh.Server, req *ssh.Request) (bool, []byte) {
+		return h(reverseContext{ctx, s.cfg.Tally}, srv, req)
+	}
+}
+
+type reverseContext struct {
+	gssh.Context
+	tally *stats.Tally
+}
+
+func (c reverseContext) Value(key any) any {
+	v := c.Context.Value(key)
+	if conn, ok := v.(*ssh.ServerConn); ok {
+		return &ssh.ServerConn{Conn: reverseConn{conn.Conn, c.tally}, Permissions: conn.Permissions}
+	}
+	return v
+}
+
+// reverseConn counts the channels that the server opens.
+type reverseConn struct {
+	ssh.Conn
+	tally *stats.Tally
+}
+
+func (c reverseConn) OpenChannel(name string, data []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	ch, reqs, err := c.Conn.OpenChannel(name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &counted{Channel: ch, use: c.tally.Reverse()}, reqs, nil
+}
+
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Channel.Read(p)
 	c.use.In(n)

@@ -1,6 +1,8 @@
 package ssh
 
 import (
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,7 +66,46 @@ func TestSessionsAreCountedByWhatGoesThroughThem(t *testing.T) {
 	if c := tally.Count(); c.Most[stats.Forward] != 1 || c.Most[stats.SSH] != 0 || c.Tx < uint64(len(version)) || !c.Active {
 		t.Errorf("a forwarded connection: %+v", c)
 	}
+
+	// A port of this machine, lent to the other end: what comes from there is an
+	// answer.
+	answers, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answers.Close()
+	go func() {
+		if c, err := answers.Accept(); err == nil {
+			io.WriteString(c, "answer\n")
+			c.Close()
+		}
+	}()
+	lent := freePort(t)
+	ask := "exec 3<>/dev/tcp/127.0.0.1/" + lent + "; cat <&3"
+	back := s.ssh("bash", "-c", "'"+ask+"'")
+	back.Args = append([]string{"ssh", "-R", lent + ":" + answers.Addr().String()}, back.Args[1:]...)
+	if out, err := back.Output(); err != nil || string(out) != "answer\n" {
+		t.Fatalf("through -R came %q, %v", out, err)
+	}
+	if c := tally.Count(); c.Most[stats.Forward] != 1 || c.Rx != uint64(len("answer\n")) || c.Active {
+		t.Errorf("a connection the other way: %+v", c)
+	}
 	if c := tally.Count(); c.Most != (stats.Count{}).Most {
 		t.Errorf("sessions that ended are still open: %+v", c)
 	}
+}
+
+// freePort returns a port that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }

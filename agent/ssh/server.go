@@ -73,8 +73,8 @@ func New(cfg Config) *Server {
 			"direct-tcpip": s.handleForward,
 		},
 		RequestHandlers: map[string]gssh.RequestHandler{
-			"tcpip-forward":        forward.HandleSSHRequest,
-			"cancel-tcpip-forward": forward.HandleSSHRequest,
+			"tcpip-forward":        s.countReverse(forward.HandleSSHRequest),
+			"cancel-tcpip-forward": s.countReverse(forward.HandleSSHRequest),
 		},
 		// Who may open a session may reach what its processes can anyway.
 		LocalPortForwardingCallback:   func(gssh.Context, string, uint32) bool { return true },

@@ -20,7 +20,8 @@ const (
 	// SFTP is a file transfer, also scp's.
 	SFTP
 	// Forward is a connection to a port of the workspace, through SSH or straight
-	// over the mesh, as from a VPN.
+	// over the mesh, as from a VPN; or one of the workspace's to a port of a client's
+	// machine, see Reverse.
 	Forward
 	kinds
 )
@@ -55,8 +56,9 @@ func (t *Tally) Count() Count {
 
 // Use is one session. Each has one End.
 type Use struct {
-	tally *Tally
-	kind  Kind
+	tally   *Tally
+	kind    Kind
+	reverse bool
 }
 
 // Begin counts a session.
@@ -67,7 +69,16 @@ func (t *Tally) Begin(k Kind) Use {
 		t.open[k]++
 		t.most[k] = max(t.most[k], t.open[k])
 	}
-	return Use{t, k}
+	return Use{tally: t, kind: k}
+}
+
+// Reverse counts a connection that the workspace opened to a port of a client's
+// machine, as a Forward. Its bytes prove nobody: a program asks, and a machine
+// answers.
+func (t *Tally) Reverse() Use {
+	u := t.Begin(Forward)
+	u.reverse = true
+	return u
 }
 
 // End is the session's.
@@ -83,7 +94,9 @@ func (u Use) End() {
 func (u Use) In(n int) {
 	if u.tally != nil && n > 0 {
 		u.tally.rx.Add(uint64(n))
-		u.tally.active.Store(true)
+		if !u.reverse {
+			u.tally.active.Store(true)
+		}
 	}
 }
 
@@ -92,7 +105,7 @@ func (u Use) In(n int) {
 func (u Use) Out(n int) {
 	if u.tally != nil && n > 0 {
 		u.tally.tx.Add(uint64(n))
-		if u.kind != SSH {
+		if u.kind != SSH && !u.reverse {
 			u.tally.active.Store(true)
 		}
 	}

@@ -23,6 +23,11 @@ func TestSomebodyIsThereOnlyIfTheyDoSomething(t *testing.T) {
 		"a file that is read":     {func(t *Tally) { t.Begin(SFTP).Out(1) }, true},
 		"an answer of a port":     {func(t *Tally) { t.Begin(Forward).Out(1) }, true},
 		"a request to a port":     {func(t *Tally) { t.Begin(Forward).In(1) }, true},
+		"a port the other way": {func(t *Tally) {
+			u := t.Reverse()
+			u.In(1)
+			u.Out(1)
+		}, false},
 	} {
 		var tally Tally
 		tt.use(&tally)
