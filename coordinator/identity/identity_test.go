@@ -1,87 +1,20 @@
 package identity
 
 import (
-	"crypto"
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/smallstep/pkcs7"
-
 	"github.com/aditmesh/adit/coordinator/breaker"
+	"github.com/aditmesh/adit/coordinator/identity/identitytest"
 )
-
-// signer is a key with a certificate of the test's own.
-type signer struct {
-	key  *rsa.PrivateKey
-	cert *x509.Certificate
-}
-
-// certify makes a signer; one without a parent certifies itself.
-func certify(t *testing.T, name string, parent *signer, hosts ...string) *signer {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<60))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: hosts,
-		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: len(hosts) == 0, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	s := &signer{key: key}
-	by := parent
-	if by == nil {
-		by = &signer{key, tmpl}
-	}
-	raw, err := x509.CreateCertificate(rand.Reader, tmpl, by.cert, &key.PublicKey, by.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.cert, err = x509.ParseCertificate(raw); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// sign signs as the metadata services of AWS (detached) and Azure do.
-func (s *signer) sign(t *testing.T, content string, detached bool) string {
-	t.Helper()
-	data, err := pkcs7.NewSignedData([]byte(content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	data.SetDigestAlgorithm(pkcs7.OIDDigestAlgorithmSHA256)
-	if err := data.AddSigner(s.cert, s.key, pkcs7.SignerInfoConfig{}); err != nil {
-		t.Fatal(err)
-	}
-	if detached {
-		data.Detach()
-	}
-	raw, err := data.Finish()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return base64.StdEncoding.EncodeToString(raw)
-}
 
 func verifier(t *testing.T, cfg Config) *Verifier {
 	t.Helper()
@@ -95,9 +28,9 @@ func verifier(t *testing.T, cfg Config) *Verifier {
 const document = `{"accountId": "123456789012", "instanceId" : "i-0123456789abcdef0", "region" : "us-east-1", "pendingTime": "2026-01-01T00:00:00Z"}`
 
 func TestAWSDocuments(t *testing.T) {
-	region, other := certify(t, "region", nil), certify(t, "other", nil)
-	v := verifier(t, Config{AWS: []*x509.Certificate{certify(t, "another region", nil).cert, region.cert}})
-	good := region.sign(t, document, true)
+	region, other := identitytest.Certify(t, "region", nil), identitytest.Certify(t, "other", nil)
+	v := verifier(t, Config{AWS: []*x509.Certificate{identitytest.Certify(t, "another region", nil).Cert, region.Cert}})
+	good := region.Sign(t, document, true)
 	lines := "-----BEGIN PKCS7-----\n" + good[:64] + "\n" + good[64:] + "\n-----END PKCS7-----\n"
 	for _, signature := range []string{good, lines} {
 		i, err := v.Verify(t.Context(), Proof{Kind: AWS, Document: document, Signature: signature}, "")
@@ -109,10 +42,10 @@ func TestAWSDocuments(t *testing.T) {
 	nobody := `{"instanceId": "me"}`
 	for name, p := range map[string]Proof{
 		"another instance's name":      {AWS, forged, good},
-		"signed by somebody else":      {AWS, document, other.sign(t, document, true)},
-		"no instance":                  {AWS, nobody, region.sign(t, nobody, true)},
-		"no document":                  {AWS, "", region.sign(t, "", true)},
-		"a document within":            {AWS, forged, region.sign(t, document, false)},
+		"signed by somebody else":      {AWS, document, other.Sign(t, document, true)},
+		"no instance":                  {AWS, nobody, region.Sign(t, nobody, true)},
+		"no document":                  {AWS, "", region.Sign(t, "", true)},
+		"a document within":            {AWS, forged, region.Sign(t, document, false)},
 		"no signature":                 {AWS, document, ""},
 		"no base64":                    {AWS, document, "%%%"},
 		"no PKCS #7":                   {AWS, document, base64.StdEncoding.EncodeToString([]byte("MII"))},
@@ -132,19 +65,19 @@ func attested(created time.Time) string {
 }
 
 func TestAzureAttestedData(t *testing.T) {
-	root := certify(t, "root", nil)
-	between := certify(t, "issuing", root)
-	vault := certify(t, "leaf", between, "metadata.azure.com")
+	root := identitytest.Certify(t, "root", nil)
+	between := identitytest.Certify(t, "issuing", root)
+	vault := identitytest.Certify(t, "leaf", between, "metadata.azure.com")
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
-	roots.AddCert(root.cert)
-	intermediates.AddCert(between.cert)
+	roots.AddCert(root.Cert)
+	intermediates.AddCert(between.Cert)
 	v := verifier(t, Config{AzureRoots: roots, AzureIntermediates: intermediates})
 
 	now := time.Now()
 	content := attested(now)
 	var once []byte
-	for _, s := range []*signer{vault, certify(t, "regional", between, "westeurope.metadata.azure.com")} {
-		i, err := v.Verify(t.Context(), Proof{Kind: Azure, Signature: s.sign(t, content, false)}, "")
+	for _, s := range []*identitytest.Signer{vault, identitytest.Certify(t, "regional", between, "westeurope.metadata.azure.com")} {
+		i, err := v.Verify(t.Context(), Proof{Kind: Azure, Signature: s.Sign(t, content, false)}, "")
 		if err != nil || i.ID != "dc18de58-292f-4794-9a5d-a4192bad0039" || len(i.Once) != 32 || i.Until.Before(now.Add(azureAge-time.Second)) {
 			t.Errorf("%+v, %v", i, err)
 		}
@@ -154,67 +87,19 @@ func TestAzureAttestedData(t *testing.T) {
 		once = i.Once
 	}
 	for name, signature := range map[string]string{
-		"of another host":              certify(t, "leaf", between, "example.com").sign(t, content, false),
-		"of a host like it":            certify(t, "leaf", between, "evilmetadata.azure.com").sign(t, content, false),
-		"of one that nobody certified": certify(t, "leaf", nil, "metadata.azure.com").sign(t, content, false),
-		"of long ago":                  vault.sign(t, attested(now.Add(-azureAge-time.Minute)), false),
-		"of later":                     vault.sign(t, attested(now.Add(time.Hour)), false),
-		"without a time":               vault.sign(t, `{"vmId":"dc18de58-292f-4794-9a5d-a4192bad0039"}`, false),
-		"without a machine":            vault.sign(t, strings.Replace(content, "vmId", "vm", 1), false),
-		"without its content":          vault.sign(t, content, true),
+		"of another host":              identitytest.Certify(t, "leaf", between, "example.com").Sign(t, content, false),
+		"of a host like it":            identitytest.Certify(t, "leaf", between, "evilmetadata.azure.com").Sign(t, content, false),
+		"of one that nobody certified": identitytest.Certify(t, "leaf", nil, "metadata.azure.com").Sign(t, content, false),
+		"of long ago":                  vault.Sign(t, attested(now.Add(-azureAge-time.Minute)), false),
+		"of later":                     vault.Sign(t, attested(now.Add(time.Hour)), false),
+		"without a time":               vault.Sign(t, `{"vmId":"dc18de58-292f-4794-9a5d-a4192bad0039"}`, false),
+		"without a machine":            vault.Sign(t, strings.Replace(content, "vmId", "vm", 1), false),
+		"without its content":          vault.Sign(t, content, true),
 	} {
 		if _, err := v.Verify(t.Context(), Proof{Kind: Azure, Signature: signature}, ""); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-// keyServer serves keys as Google does, until it is told not to.
-type keyServer struct {
-	*httptest.Server
-	asked atomic.Int32
-	down  atomic.Bool
-}
-
-func serveKeys(t *testing.T, keys map[string]*rsa.PrivateKey) *keyServer {
-	t.Helper()
-	s := new(keyServer)
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		s.asked.Add(1)
-		if s.down.Load() {
-			http.Error(w, "down", http.StatusBadGateway)
-			return
-		}
-		var list []map[string]string
-		for id, k := range keys {
-			list = append(list, map[string]string{
-				"kid": id, "kty": "RSA", "n": base64.RawURLEncoding.EncodeToString(k.N.Bytes()),
-				"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(k.E)).Bytes()),
-			})
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"keys": list})
-	}))
-	t.Cleanup(s.Close)
-	return s
-}
-
-// token signs a token of Google's.
-func token(t *testing.T, key *rsa.PrivateKey, head, claims map[string]any) string {
-	t.Helper()
-	part := func(v map[string]any) string {
-		raw, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return base64.RawURLEncoding.EncodeToString(raw)
-	}
-	signed := part(head) + "." + part(claims)
-	sum := sha256.Sum256([]byte(signed))
-	sig, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
 func googleClaims(at time.Time) map[string]any {
@@ -225,13 +110,13 @@ func googleClaims(at time.Time) map[string]any {
 }
 
 func TestGoogleTokens(t *testing.T) {
-	key, other := certify(t, "a", nil).key, certify(t, "b", nil).key
-	keys := serveKeys(t, map[string]*rsa.PrivateKey{"k1": key})
+	key, other := identitytest.Certify(t, "a", nil).Key, identitytest.Certify(t, "b", nil).Key
+	keys := identitytest.ServeKeys(t, map[string]*rsa.PrivateKey{"k1": key})
 	now := time.Now()
 	v := verifier(t, Config{GoogleKeys: keys.URL, Now: func() time.Time { return now }})
 	const here = "https://adit.example.com/"
 	head := map[string]any{"alg": "RS256", "kid": "k1"}
-	good := token(t, key, head, googleClaims(now))
+	good := identitytest.Token(t, key, head, googleClaims(now))
 	i, err := v.Verify(t.Context(), Proof{Kind: Google, Signature: good}, here)
 	if err != nil || i.ID != "4711" || len(i.Once) != 32 {
 		t.Errorf("%+v, %v", i, err)
@@ -242,16 +127,16 @@ func TestGoogleTokens(t *testing.T) {
 		return c
 	}
 	for name, text := range map[string]string{
-		"of another key":       token(t, other, head, googleClaims(now)),
-		"of no algorithm":      token(t, key, map[string]any{"alg": "none", "kid": "k1"}, googleClaims(now)),
-		"of another algorithm": token(t, key, map[string]any{"alg": "HS256", "kid": "k1"}, googleClaims(now)),
-		"of a key unknown":     token(t, key, map[string]any{"alg": "RS256", "kid": "k2"}, googleClaims(now)),
-		"for somebody else":    token(t, key, head, change("aud", "https://evil.example.com#n0nce")),
-		"by somebody else":     token(t, key, head, change("iss", "https://evil.example.com")),
-		"expired":              token(t, key, head, change("exp", now.Add(-time.Second).Unix())),
-		"of long ago":          token(t, key, head, googleClaims(now.Add(-googleAge-time.Minute))),
-		"of later":             token(t, key, head, googleClaims(now.Add(time.Hour))),
-		"of no instance":       token(t, key, head, change("google", nil)),
+		"of another key":       identitytest.Token(t, other, head, googleClaims(now)),
+		"of no algorithm":      identitytest.Token(t, key, map[string]any{"alg": "none", "kid": "k1"}, googleClaims(now)),
+		"of another algorithm": identitytest.Token(t, key, map[string]any{"alg": "HS256", "kid": "k1"}, googleClaims(now)),
+		"of a key unknown":     identitytest.Token(t, key, map[string]any{"alg": "RS256", "kid": "k2"}, googleClaims(now)),
+		"for somebody else":    identitytest.Token(t, key, head, change("aud", "https://evil.example.com#n0nce")),
+		"by somebody else":     identitytest.Token(t, key, head, change("iss", "https://evil.example.com")),
+		"expired":              identitytest.Token(t, key, head, change("exp", now.Add(-time.Second).Unix())),
+		"of long ago":          identitytest.Token(t, key, head, googleClaims(now.Add(-googleAge-time.Minute))),
+		"of later":             identitytest.Token(t, key, head, googleClaims(now.Add(time.Hour))),
+		"of no instance":       identitytest.Token(t, key, head, change("google", nil)),
 		"changed":              strings.Replace(good, ".", ".e30", 1),
 		"in two parts":         "e30.e30",
 		"empty":                "",
@@ -263,43 +148,43 @@ func TestGoogleTokens(t *testing.T) {
 	if _, err := v.Verify(t.Context(), Proof{Kind: Google, Signature: good}, ""); !errors.Is(err, ErrRefused) {
 		t.Errorf("a coordinator that does not know what it is called: %v", err)
 	}
-	if n := keys.asked.Load(); n != 1 { // also with a key that is not there: it was asked just before
+	if n := keys.Asked.Load(); n != 1 { // also with a key that is not there: it was asked just before
 		t.Errorf("keys were asked for %d times", n)
 	}
 }
 
 func TestGoogleKeysAreKeptAndAskedForInTurn(t *testing.T) {
-	key := certify(t, "a", nil).key
+	key := identitytest.Certify(t, "a", nil).Key
 	served := map[string]*rsa.PrivateKey{"k1": key}
-	keys := serveKeys(t, served)
+	keys := identitytest.ServeKeys(t, served)
 	now := time.Now()
 	via := breaker.NewRegistry(nil).Transport(breaker.Cloud, http.DefaultTransport)
 	v := verifier(t, Config{GoogleKeys: keys.URL, Transport: via, Now: func() time.Time { return now }})
 	verify := func(kid string) error {
-		text := token(t, key, map[string]any{"alg": "RS256", "kid": kid}, googleClaims(now))
+		text := identitytest.Token(t, key, map[string]any{"alg": "RS256", "kid": kid}, googleClaims(now))
 		_, err := v.Verify(t.Context(), Proof{Kind: Google, Signature: text}, "https://adit.example.com")
 		return err
 	}
-	keys.down.Store(true)
+	keys.Down.Store(true)
 	for range 20 { // the breaker opens
 		if err := verify("k1"); !errors.Is(err, ErrUnavailable) {
 			t.Fatalf("without keys: %v", err)
 		}
 	}
-	if n := keys.asked.Load(); n > 10 {
+	if n := keys.Asked.Load(); n > 10 {
 		t.Errorf("asked %d times while there was no answer", n)
 	}
 	v = verifier(t, Config{GoogleKeys: keys.URL, Now: func() time.Time { return now }})
-	keys.down.Store(false)
+	keys.Down.Store(false)
 	if err := verify("k1"); err != nil {
 		t.Fatal(err)
 	}
-	keys.down.Store(true)
+	keys.Down.Store(true)
 	now = now.Add(keysKept + time.Minute)
 	if err := verify("k1"); err != nil {
 		t.Errorf("old keys, while there are no new ones: %v", err)
 	}
-	keys.down.Store(false)
+	keys.Down.Store(false)
 	served["k2"] = key
 	now = now.Add(askAgain)
 	if err := verify("k2"); err != nil {
