@@ -53,7 +53,7 @@ chaos:
 
 backup-test:
 	@deploy/deps.sh test
-	$(GO) test -count=1 -timeout 10m -run '^TestABackupBringsADeploymentBack$$' -v ./cmd/adit
+	$(GO) test -count=1 -timeout 10m -run '^TestABackup' -v ./cmd/adit
 
 PROTOS   := meshv1/mesh.proto provisionerv1/provisioner.proto
 CONNECT  := aditv1/adit.proto

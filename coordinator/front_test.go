@@ -198,6 +198,53 @@ func TestAFailedRequestIsFoundInTheLog(t *testing.T) {
 	t.Errorf("no line says what failed:\n%s", log.String())
 }
 
+// So can what a stream caused, whose request is long over.
+func TestLinesOfAStreamHaveTheIDOfItsRequest(t *testing.T) {
+	var log syncBuffer
+	d := deploy(t, nil, func(c *Config) { c.Logger = requestLogger(&log) })
+	conn, err := rpc.Dial(t.Context(), rpc.DialConfig{
+		URL: d.url, Path: "/rpc/v1/node", Token: d.alice.Token(), HTTPClient: &http.Client{Transport: withID("find-me-456")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stream, err := meshv1.NewMeshClient(conn).Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&meshv1.Up{Msg: &meshv1.Up_Hello{Hello: hello('c')}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&meshv1.Up{Msg: &meshv1.Up_Want{Want: &meshv1.Want{Peer: "nobody"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if e := streamEnd(stream); e.GetCode() != meshv1.Error_BAD_MESSAGE {
+		t.Errorf("told %v", e)
+	}
+	for _, what := range []string{"node joined", "node broke the protocol"} {
+		found := false
+		for line := range strings.Lines(log.String()) {
+			found = found || strings.Contains(line, what) && strings.Contains(line, "request_id=find-me-456")
+		}
+		if !found {
+			t.Errorf("no line %q has the id:\n%s", what, log.String())
+		}
+	}
+}
+
+// withID is a transport that gives each request an id.
+type withID string
+
+func (id withID) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set(request.Header, string(id))
+	return http.DefaultTransport.RoundTrip(r)
+}
+
 // syncBuffer is a buffer that several may write to.
 type syncBuffer struct {
 	mu sync.Mutex

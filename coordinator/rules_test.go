@@ -1,7 +1,12 @@
 package coordinator
 
 import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -120,6 +125,67 @@ func TestRule2AnOwnerReachesTheirWorkspacesAndNobodyElseDoes(t *testing.T) {
 	// The first and only peer that the agent hears of is its owner's client.
 	if p, e := about(t, agent); e != nil || p.GetName() != "alice" {
 		t.Errorf("the agent hears of %v, %v", p, e)
+	}
+}
+
+// Whoever watches the mesh sees by which paths the packets of their workspaces travel,
+// as the ends say, until there is no link any more; whom it is shared with does not.
+func TestAWatchOfTheMeshTellsPathsOfLinks(t *testing.T) {
+	d := deploy(t, nil)
+	w := d.workspace(t, "dev")
+	agentID := w.Agents[0].ID
+	agent, _ := d.hello(t, w.AgentToken, hello('a'))
+	client, down := d.hello(t, d.alice.Token(), hello('c'))
+	clientID := down.GetWelcome().GetNodeId()
+	want(t, client, agentID)
+	about(t, agent)
+	say := func(s meshv1.Mesh_ConnectClient, v *meshv1.Verdict) {
+		t.Helper()
+		if err := s.Send(&meshv1.Up{Msg: &meshv1.Up_Verdict{Verdict: v}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relayed := &meshv1.Verdict{Peer: agentID, Path: "derp", Region: "fra", RttUs: 12_500, Mtu: 1280, Reason: "udp-blocked", Evidence: "silence", Fix: "open it"}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var told []string
+	err := d.alice.Watch(ctx, sdk.Watching{Topic: sdk.WatchMesh}, func() error {
+		say(client, relayed)
+		return nil
+	}, func(c sdk.Change) error {
+		if c.Kind != "link" {
+			return nil
+		}
+		if c.Data["agent"] != "main" || c.Data["agent_id"] != agentID || c.Data["client_node_id"] != clientID || c.WorkspaceID != w.ID {
+			t.Errorf("%+v", c)
+		}
+		path, _ := c.Data["by_client"].(map[string]any)
+		verdict, _ := path["verdict"].(map[string]any)
+		back, _ := c.Data["by_agent"].(map[string]any)
+		told = append(told, fmt.Sprint(c.Action, " ", path["path"], " ", path["region"], " ", path["rtt_ms"], " ", verdict["code"], " ", back["path"]))
+		switch len(told) {
+		case 1:
+			say(client, relayed) // again, as after an outage: nothing new
+			say(agent, &meshv1.Verdict{Peer: clientID, Path: "direct", RttUs: 900, Mtu: 1400})
+		case 2:
+			say(client, &meshv1.Verdict{Peer: agentID, Path: "direct", RttUs: 900, Mtu: 1400})
+		case 3:
+			if err := client.Send(&meshv1.Up{Msg: &meshv1.Up_Unwant{Unwant: &meshv1.Unwant{Peer: agentID}}}); err != nil {
+				t.Error(err)
+			}
+		default:
+			return sdk.ErrEnough
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if want := []string{
+		"created derp fra 12.5 udp-blocked <nil>", "changed derp fra 12.5 udp-blocked direct", "changed direct <nil> 0.9 <nil> direct",
+		"deleted <nil> <nil> <nil> <nil> <nil>",
+	}; !slices.Equal(told, want) {
+		t.Errorf("told\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
 	}
 }
 

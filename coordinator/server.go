@@ -30,6 +30,8 @@ import (
 	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/metrics"
+	"github.com/aditmesh/adit/coordinator/request"
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/support"
 	"github.com/aditmesh/adit/coordinator/workspaces"
@@ -63,8 +65,8 @@ type Config struct {
 	// AccessURL is where people and agents reach the coordinator; nil means by
 	// whatever name they came.
 	AccessURL *url.URL
-	// StateKeys seal the states of workspaces.
-	StateKeys *workspaces.Keyring
+	// StateKeys seal the states of workspaces, and what webhooks sign with.
+	StateKeys *seal.Keys
 	// JobLease is how long a job may go without a heartbeat of its provisioner,
 	// and CancelGrace how long Terraform may take to end once it is interrupted.
 	// Zero means 30 s and 2 min.
@@ -162,6 +164,9 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		st.Close()
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
+	if _, err := events.Reseal(ctx, st, cfg.StateKeys); err != nil {
+		cfg.Logger.ErrorContext(ctx, "secrets of webhooks stay as they are", "err", err)
+	}
 	authn := auth.New(st)
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New(cfg.Version)
@@ -173,15 +178,17 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.hub = mesh.New(mesh.Config{Store: st, Relays: cfg.Relays, NodeTimeout: cfg.NodeTimeout, Logger: cfg.Logger})
 	s.workspaces = workspaces.New(workspaces.Config{
 		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
-		Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, Logger: cfg.Logger,
+		JobOver: s.metrics.JobOver, Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, Logger: cfg.Logger,
 	})
 	s.webhooks = events.NewDeliverer(events.DelivererConfig{
-		Store: st, Bus: s.events, AllowPrivate: cfg.WebhookPrivate, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Bus: s.events, Keys: cfg.StateKeys, AllowPrivate: cfg.WebhookPrivate, Version: cfg.Version, Logger: cfg.Logger,
 		Guard: func(host string, call func() error) error {
 			return s.breakers.Breaker(breaker.Webhook, host).Do(ctx, func(context.Context) error { return call() })
 		},
 	})
-	conf := rpc.ServerConfig{Refuse: api.Refuse(cfg.Logger), Ping: cfg.NodePing, Timeout: cfg.NodeTimeout - cfg.NodePing}
+	conf := rpc.ServerConfig{
+		Refuse: api.Refuse(cfg.Logger), RemoteAddr: api.RemoteAddr, Context: acting, Ping: cfg.NodePing, Timeout: cfg.NodeTimeout - cfg.NodePing,
+	}
 	conf.Authenticate = only(authn, auth.User, auth.Agent)
 	s.nodeRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { meshv1.RegisterMeshServer(r, s.hub) })
 	conf.Authenticate = only(authn, auth.Provisioner)
@@ -195,15 +202,16 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	helps.Version, helps.Metrics, helps.Health = cfg.Version, s.metrics.Text, s.checker.Check
 	web := api.New(api.Config{
 		Health: s.checker.Check, Support: helps.Files,
-		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, WebhookPrivate: cfg.WebhookPrivate, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Keys: cfg.StateKeys, WebhookPrivate: cfg.WebhookPrivate, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 		Providers: cfg.Providers, MaxTokenLifetime: cfg.MaxTokenLifetime, TrustedProxies: cfg.TrustedProxies,
 	})
 	mux := http.NewServeMux()
 	for pattern, h := range cfg.Mounts {
 		mux.Handle(pattern, h)
 	}
-	mux.Handle("/rpc/v1/node", s.nodeRPC)
-	mux.Handle("/rpc/v1/provisioner", s.provisionerRPC)
+	address := api.ClientAddr(cfg.TrustedProxies)
+	mux.Handle("/rpc/v1/node", address(s.nodeRPC))
+	mux.Handle("/rpc/v1/provisioner", address(s.provisionerRPC))
 	for _, p := range []string{"/api/", "/signin", "/signin/", "/healthz", "/readyz"} {
 		mux.Handle(p, web)
 	}
@@ -228,12 +236,33 @@ func only(authn *auth.Authenticator, kinds ...auth.Kind) func(context.Context, s
 	}
 }
 
+// acting gives an RPC's context who calls, for the audit log, and the id of the
+// request that their stream began with, for all that is logged of it.
+func acting(ctx context.Context) context.Context {
+	v, _ := rpc.Identity(ctx)
+	who, ok := v.(auth.Identity)
+	if !ok {
+		return ctx
+	}
+	a := who.Actor()
+	a.Remote, a.RequestID = rpc.RemoteAddr(ctx), rpc.RequestID(ctx)
+	return store.WithActor(request.WithID(ctx, a.RequestID), a)
+}
+
 // ProvisionerToken returns the token of the provisioners of this process. It
 // is good for as long as the process lives.
 func (s *Server) ProvisionerToken() string { return s.auth.BuiltInToken() }
 
-// ResealStates seals all states with the first of the keys.
-func (s *Server) ResealStates(ctx context.Context) (int, error) { return s.workspaces.Reseal(ctx) }
+// Reseal seals all states, and what webhooks sign with, with the first of the keys.
+// It returns how many there were that had not been.
+func (s *Server) Reseal(ctx context.Context) (int, error) {
+	states, err := s.workspaces.Reseal(ctx)
+	if err != nil {
+		return states, err
+	}
+	secrets, err := events.Reseal(ctx, s.store, s.cfg.StateKeys)
+	return states + secrets, err
+}
 
 func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 	// The connection is gone if this fails.

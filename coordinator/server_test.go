@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aditmesh/adit/coordinator/workspaces"
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -37,9 +37,9 @@ type deployment struct {
 	served chan error
 }
 
-func stateKeys(t *testing.T) *workspaces.Keyring {
+func stateKeys(t *testing.T) *seal.Keys {
 	t.Helper()
-	keys, err := workspaces.ParseKeys(workspaces.NewKey())
+	keys, err := seal.Parse(seal.NewKey())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,9 +28,21 @@ type said struct {
 
 // verdictKey is what of a verdict is worth telling anew when it changes.
 type verdictKey struct {
-	path, reason string
-	mtu          uint32
+	path, region, reason string
+	mtu, rttUs           uint32
 }
+
+// same reports whether there is nothing worth telling in b: a round trip is, once
+// it is twice or half as long, and by no less than anyUs.
+func (a verdictKey) same(b verdictKey) bool {
+	low, high := min(a.rttUs, b.rttUs), max(a.rttUs, b.rttUs)
+	a.rttUs, b.rttUs = 0, 0
+	return a == b && (high/2 < low || high-low < anyUs)
+}
+
+// anyUs is how much longer or shorter a round trip is worth telling: what people
+// feel in a terminal.
+const anyUs = 10_000
 
 // speak tells the coordinator whatever changes, until ctx is done or the node
 // closes, which it ends with bye.
@@ -100,7 +112,7 @@ func (n *Node) news(s *said) (ups []*meshv1.Up, bye bool) {
 		return p == nil || p.state != peerHere // to be said anew when it is back
 	})
 	for _, v := range verdicts {
-		s.verdicts[v.Peer] = verdictKey{v.Path, v.Reason, v.Mtu}
+		s.verdicts[v.Peer] = verdictKey{v.Path, v.Region, v.Reason, v.Mtu, v.RttUs}
 		ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Verdict{Verdict: v}})
 	}
 	maps.DeleteFunc(s.verdicts, func(id string, _ verdictKey) bool { return n.peers[id] == nil })

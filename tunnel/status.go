@@ -3,6 +3,7 @@ package tunnel
 import (
 	"cmp"
 	"errors"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -137,11 +138,13 @@ func (n *Node) verdictReports(said map[string]verdictKey) []*meshv1.Verdict {
 		if v == nil {
 			v = &Verdict{}
 		}
-		if said[d.ID] == (verdictKey{d.Path.Kind, v.Code, uint32(d.Path.MTU)}) {
+		rtt := uint32(min(d.RTT.Microseconds(), math.MaxUint32))
+		before, told := said[d.ID]
+		if told && before.same(verdictKey{d.Path.Kind, d.Path.Region, v.Code, uint32(d.Path.MTU), rtt}) {
 			continue
 		}
 		reports = append(reports, &meshv1.Verdict{
-			Peer: d.ID, Path: d.Path.Kind, Mtu: uint32(d.Path.MTU),
+			Peer: d.ID, Path: d.Path.Kind, Region: d.Path.Region, RttUs: rtt, Mtu: uint32(d.Path.MTU),
 			Reason: v.Code, Evidence: v.Evidence, Fix: v.Fix,
 		})
 	}

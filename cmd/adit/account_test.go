@@ -56,6 +56,15 @@ func (c commandLine) fails(code int, says, stdin string, args ...string) {
 // serve runs "adit server" until the test ends and returns its URL.
 func serve(t *testing.T, more ...string) string {
 	t.Helper()
+	return serveBy(t, func(ctx context.Context, s streams, dir string) int {
+		return run(ctx, s, append([]string{"server", "--listen", "127.0.0.1:0", "--data-dir", dir, "--relay=false"}, more...))
+	})
+}
+
+// serveBy runs a server with a data directory until the test ends and returns its
+// URL.
+func serveBy(t *testing.T, server func(ctx context.Context, s streams, dir string) (exit int)) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "adit-account-test-")
 	if err != nil {
 		t.Fatal(err)
@@ -68,8 +77,7 @@ func serve(t *testing.T, more ...string) string {
 	read, out := io.Pipe()
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, streams{in: strings.NewReader(""), out: out, err: &errOut},
-			append([]string{"server", "--listen", "127.0.0.1:0", "--data-dir", dir, "--relay=false"}, more...))
+		ended <- server(ctx, streams{in: strings.NewReader(""), out: out, err: &errOut}, dir)
 		out.Close()
 	}()
 	t.Cleanup(func() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,4 +87,67 @@ func TestABackupBringsADeploymentBack(t *testing.T) {
 func (d *deployment) reaches() bool {
 	out, err := d.adit("ssh", "dev", "--", "echo", "here")
 	return err == nil && strings.TrimSpace(out) == "here"
+}
+
+// The same with a database that is somebody else's to run: into another one, beside
+// it.
+func TestABackupMovesToAnotherDatabase(t *testing.T) {
+	if _, err := exec.LookPath("terraform"); err != nil {
+		t.Skip("there is no Terraform: ", err)
+	}
+	l := newLoadLab(t)
+	must := func(name string, args ...string) string {
+		t.Helper()
+		cmd := l.command(args...)
+		if name != "adit" {
+			cmd = exec.CommandContext(t.Context(), name, args...)
+			cmd.Env = l.command().Env
+		}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	script := func(name string) string { return filepath.Join("..", "..", "deploy", name) }
+	l.stop()
+	l.start("--postgres-url", l.pg.URL(), "--provisioners", "1")
+	dir := filepath.Join(l.dir, "template")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "main.tf"), []byte("resource \"terraform_data\" \"disk\" {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must("adit", "templates", "push", "disk", "-d", dir)
+	must("adit", "create", "built", "--template", "disk")
+	state, list := must("adit", "state", "pull", "built"), must("adit", "list", "-o", "json")
+	backup := filepath.Join(l.dir, "backup.tar")
+	must(script("backup.sh"), "--data-dir", l.dir, "--postgres-url", l.pg.URL(), backup)
+	must("adit", "create", "lost", "--external") // since the backup
+	l.stop()
+
+	data := filepath.Join(l.dir, "data2")
+	refused := exec.CommandContext(t.Context(), script("restore.sh"), "--data-dir", data, "--postgres-url", l.pg.URL(), backup)
+	if out, err := refused.CombinedOutput(); err == nil || !strings.Contains(string(out), "name an empty one") {
+		t.Errorf("restored over a database that has tables: %v: %s", err, out)
+	}
+	if err := os.RemoveAll(data); err != nil {
+		t.Fatal(err)
+	}
+	must("psql", l.pg.URL(), "-qc", "create database moved")
+	moved, err := url.Parse(l.pg.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved.Path = "/moved"
+	must(script("restore.sh"), "--data-dir", data, "--postgres-url", moved.String(), backup)
+	l.start("--postgres-url", moved.String(), "--data-dir", data, "--provisioners", "1")
+	if now := must("adit", "list", "-o", "json"); now != list {
+		t.Errorf("workspaces are\n%s\nand were\n%s", now, list)
+	}
+	if now := must("adit", "state", "pull", "built"); now != state {
+		t.Errorf("the state is\n%s\nand was\n%s", now, state)
+	}
+	must("adit", "delete", "-y", "built")
 }

@@ -20,10 +20,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aditmesh/adit/coordinator"
 	"github.com/aditmesh/adit/coordinator/breaker"
 	"github.com/aditmesh/adit/coordinator/health"
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
-	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
@@ -82,7 +83,7 @@ func checkServer(ctx context.Context, a *app, f serverFlags) error {
 	for _, check := range []func(context.Context) []checkResult{
 		f.checkDataDir, f.checkStateKey, f.checkPostgres,
 		func(context.Context) []checkResult { return f.checkTLS(access) },
-		f.checkPorts, f.checkTerraform,
+		f.checkPorts, f.checkTerraform, f.checkSignIn,
 		func(ctx context.Context) []checkResult { return f.checkAccess(ctx, access) },
 	} {
 		bounded, cancel := context.WithTimeout(ctx, checkTimeout)
@@ -168,7 +169,7 @@ func (f serverFlags) checkDataDir(context.Context) []checkResult {
 func (f serverFlags) checkStateKey(context.Context) []checkResult {
 	const check = "state key"
 	if f.keysInEnv() {
-		if _, err := workspaces.ParseKeys(os.Getenv(stateKeyEnv)); err != nil {
+		if _, err := seal.Parse(os.Getenv(stateKeyEnv)); err != nil {
 			return []checkResult{bad(check, "correct it", "%s: %v", stateKeyEnv, err)}
 		}
 		return []checkResult{good(check, "in %s", stateKeyEnv)}
@@ -178,7 +179,7 @@ func (f serverFlags) checkStateKey(context.Context) []checkResult {
 		return []checkResult{doubtful(check, "if there is a backup of it, restore that first", "%s will be made; states sealed with another key cannot be read", f.keyFile())}
 	}
 	if err == nil {
-		_, err = workspaces.ParseKeys(string(text))
+		_, err = seal.Parse(string(text))
 	}
 	if err != nil {
 		return []checkResult{bad(check, "restore it from a backup", "%s: %v", f.keyFile(), err)}
@@ -303,6 +304,28 @@ func (f serverFlags) checkTerraform(ctx context.Context) []checkResult {
 		return []checkResult{bad(check, fix, "%s is version %s, which is too old", path, v.Version)}
 	}
 	return []checkResult{good(check, "%s, version %s", path, v.Version)}
+}
+
+// checkSignIn asks those whom people sign in with. The server starts without them,
+// and nobody gets in by them.
+func (f serverFlags) checkSignIn(ctx context.Context) []checkResult {
+	conf := coordinator.Config{Breakers: breaker.NewRegistry(nil)}
+	if err := f.signIn.configure(&conf); err != nil {
+		return []checkResult{bad("sign-in", "correct it", "%v", err)}
+	}
+	if len(conf.Providers) == 0 {
+		return []checkResult{good("sign-in", "by password alone")}
+	}
+	var list []checkResult
+	for _, p := range conf.Providers {
+		check := "sign-in by " + p.Name()
+		if err := p.Check(ctx); err != nil {
+			list = append(list, bad(check, "correct --"+p.Name()+"-… flags, or mend the way there", "%v", err))
+			continue
+		}
+		list = append(list, good(check, "%s answers as it should", p.Title()))
+	}
+	return list
 }
 
 // checkAccess looks where the access URL leads. Nobody need answer there yet.

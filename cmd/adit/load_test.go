@@ -32,7 +32,8 @@ type loadScale struct {
 	full                         bool // then the bar holds
 	agents, churnAgents, clients int
 	workspaces                   int
-	calm, idle, churn, asking    time.Duration
+	calm, idle, outage           time.Duration
+	churn, asking                time.Duration
 	rate, events                 float64
 	settle                       time.Duration
 }
@@ -40,12 +41,12 @@ type loadScale struct {
 func loadOf() loadScale {
 	s := loadScale{
 		agents: 300, churnAgents: 100, clients: 20, workspaces: 300,
-		calm: time.Second, idle: 2 * time.Second, churn: 3 * time.Second, asking: 3 * time.Second, rate: 50, events: 50, settle: patience,
+		calm: time.Second, idle: 2 * time.Second, outage: 5 * time.Second, churn: 3 * time.Second, asking: 3 * time.Second, rate: 50, events: 50, settle: patience,
 	}
 	if os.Getenv("LOAD") == "full" {
 		s = loadScale{
 			full: true, agents: 10_000, churnAgents: 9800, clients: 200, workspaces: 10_000,
-			calm: 12 * time.Second, idle: 30 * time.Second, churn: 30 * time.Second, asking: 60 * time.Second, rate: 100, events: 100, settle: 2 * time.Minute,
+			calm: 12 * time.Second, idle: 30 * time.Second, outage: 70 * time.Second, churn: 30 * time.Second, asking: 60 * time.Second, rate: 100, events: 100, settle: 2 * time.Minute,
 		}
 	}
 	if n, err := strconv.Atoi(os.Getenv("LOAD_AGENTS")); err == nil {
@@ -136,6 +137,13 @@ func (l *loadLab) start(args ...string) time.Duration {
 		}
 	}
 	return time.Since(began)
+}
+
+// kill ends the server as a crash does.
+func (l *loadLab) kill() {
+	_ = l.server.Process.Kill() // it may be gone
+	_ = l.server.Wait()
+	l.server = nil
 }
 
 // stop interrupts the server and waits for its end.
@@ -313,7 +321,7 @@ func TestLoad(t *testing.T) {
 // loadAgents: agents that do nothing cost little, and all come back.
 func loadAgents(t *testing.T, s loadScale, f *figures) {
 	l := newLoadLab(t)
-	hold := s.calm + s.idle + 5*time.Second
+	hold := s.calm + s.idle + s.outage
 	run := l.loadtest("agents", "--count", strconv.Itoa(s.agents), "--hold", hold.String(), "--settle", s.settle.String())
 	run.until(t, "holding agents")
 	// What joining left to do is not what holding costs, and Postgres counts what
@@ -330,12 +338,18 @@ func loadAgents(t *testing.T, s loadScale, f *figures) {
 	l.stop()
 	took := l.start("--postgres-url", l.pg.URL())
 	f.atMost(t, s, "start on an existing database", took.Seconds(), 2, "s")
+	run.until(t, "all agents are back")
+	l.kill()
+	took = l.start("--postgres-url", l.pg.URL())
+	f.atMost(t, s, "start after kill -9", took.Seconds(), 2, "s")
 	var r loadtest.AgentsResult
 	run.result(t, &r)
-	if r.Missing > 0 || len(r.Outages) != 1 {
-		t.Fatalf("%d agents are missing after %d outages, want none after one", r.Missing, len(r.Outages))
+	if r.Missing > 0 || len(r.Outages) != 2 {
+		t.Fatalf("%d agents are missing after %d outages, want none after two", r.Missing, len(r.Outages))
 	}
-	f.atMost(t, s, fmt.Sprintf("%d agents back after a restart", r.Outages[0].Agents), r.Outages[0].Seconds, 60, "s")
+	for i, how := range []string{"a restart", "kill -9"} {
+		f.atMost(t, s, fmt.Sprintf("%d agents back after %s", r.Outages[i].Agents, how), r.Outages[i].Seconds, 60, "s")
+	}
 	l.stop()
 	l.pg.Close()
 	took = l.start() // the same database, embedded

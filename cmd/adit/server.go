@@ -23,6 +23,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator"
 	"github.com/aditmesh/adit/coordinator/breaker"
+	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/metrics"
 	"github.com/aditmesh/adit/coordinator/support"
 	"github.com/aditmesh/adit/derp"
@@ -58,6 +59,9 @@ type serverFlags struct {
 	provisioners                                          uint
 	provisioner                                           provisionerFlags
 	signIn                                                signInFlags
+	// clouds are whose word on instances is taken; no flag sets others than the
+	// clouds themselves.
+	clouds identity.Config
 }
 
 func newServerCmd(a *app) *cobra.Command {
@@ -204,6 +208,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	conf.PostgresURL, conf.AccessURL, conf.StateKeys, conf.AgentBinaries = f.postgresURL, accessURL, keys, f.agentBinaries
 	conf.NodePing, conf.NodeTimeout, conf.JobLease, conf.CancelGrace = f.nodePing, f.nodeTimeout, f.jobLease, f.cancelGrace
 	conf.DrainDelay, conf.DataDir, conf.Metrics, conf.WebhookPrivate = f.drainDelay, f.dataDir, counts, f.webhookPrivate
+	conf.Identity = f.clouds
 	conf.Relays, conf.Version, conf.Logger = &meshv1.Relays{}, version, log
 	conf.Support = support.Sources{Settings: f.settings, Log: lastLines, Redactor: f.redactor()}
 	if cert != nil {
@@ -227,7 +232,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if server, err = coordinator.Open(ctx, conf); err != nil {
 		return err
 	}
-	useNewestKey(ctx, f, keys, server.ResealStates, log)
+	useNewestKey(ctx, f, keys, server.Reseal, log)
 	f.provisioner.dataDir = filepath.Join(f.dataDir, "provisioner")
 	stop, err := startProvisioners(ctx, int(f.provisioners), f.provisioner, l.Addr(), f.tlsCert != "", server.ProvisionerToken(), log)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/aditmesh/adit/coordinator/workspaces"
+	"github.com/aditmesh/adit/coordinator/seal"
 )
 
 // stateKeyEnv has the keys that seal states, for those who keep no secrets in
@@ -30,7 +30,7 @@ func newRotateStateKeyCmd(a *app, f *serverFlags) *cobra.Command {
 			if f.keysInEnv() {
 				return usagef("the keys are in %s; put a line of `openssl rand -base64 32` before them, and restart the server", stateKeyEnv)
 			}
-			if err := workspaces.Rotate(f.keyFile()); err != nil {
+			if err := seal.Rotate(f.keyFile()); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.out, "There is a new key in %s. Restart the server: it seals every state anew and removes the older keys.\n", f.keyFile())
@@ -41,7 +41,7 @@ func newRotateStateKeyCmd(a *app, f *serverFlags) *cobra.Command {
 
 // useNewestKey seals all states with the first key, and has the others forgotten
 // if they are in a file. Where that fails, the server does with all of them.
-func useNewestKey(ctx context.Context, f serverFlags, keys *workspaces.Keyring, reseal func(context.Context) (int, error), log *slog.Logger) {
+func useNewestKey(ctx context.Context, f serverFlags, keys *seal.Keys, reseal func(context.Context) (int, error), log *slog.Logger) {
 	if !keys.HasOlder() {
 		return
 	}
@@ -49,28 +49,28 @@ func useNewestKey(ctx context.Context, f serverFlags, keys *workspaces.Keyring, 
 	switch {
 	case err != nil:
 	case f.keysInEnv():
-		log.Info("states are sealed with the first key; the others can be removed", "states", n, "from", stateKeyEnv)
+		log.Info("states and secrets are sealed with the first key; the others can be removed", "sealed", n, "from", stateKeyEnv)
 	default:
 		if err = keys.ForgetOlder(f.keyFile()); err == nil {
-			log.Info("states are sealed with a new key, and the older ones removed", "states", n, "file", f.keyFile())
+			log.Info("states and secrets are sealed with a new key, and the older ones removed", "sealed", n, "file", f.keyFile())
 		}
 	}
 	if err != nil {
-		log.Error("states stay sealed with older keys, which are still needed", "err", err)
+		log.Error("states or secrets stay sealed with older keys, which are still needed", "err", err)
 	}
 }
 
 // stateKeys returns the keys that seal states: those of the environment, else of
 // the file that was named, else of one in the data directory.
-func stateKeys(f serverFlags) (*workspaces.Keyring, error) {
+func stateKeys(f serverFlags) (*seal.Keys, error) {
 	if f.keysInEnv() {
-		keys, err := workspaces.ParseKeys(os.Getenv(stateKeyEnv))
+		keys, err := seal.Parse(os.Getenv(stateKeyEnv))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", stateKeyEnv, err)
 		}
 		return keys, nil
 	}
-	return workspaces.LoadKeys(f.keyFile())
+	return seal.Load(f.keyFile())
 }
 
 // keysInEnv reports whether the environment has the keys, and no file.

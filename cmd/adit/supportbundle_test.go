@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aditmesh/adit/coordinator/workspaces"
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -51,7 +51,7 @@ func TestSupportBundleHasEverythingButSecrets(t *testing.T) {
 	for _, name := range []string{"ADIT_URL", "ADIT_TOKEN", "ADIT_LISTEN", "ADIT_DATA_DIR", "ADIT_POSTGRES_URL"} {
 		t.Setenv(name, "")
 	}
-	key := strings.TrimSpace(workspaces.NewKey())
+	key := strings.TrimSpace(seal.NewKey())
 	t.Setenv(stateKeyEnv, key)
 	t.Setenv("PGPASSWORD", "planted-pg-password")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "planted/aws+key==")

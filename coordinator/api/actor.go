@@ -13,27 +13,33 @@ import (
 // requestIDHeader is where whoever gives requests their ids has put it.
 const requestIDHeader = "X-Request-Id"
 
+// ClientAddr finds out where requests come from, also behind proxies whose
+// networks are trusted; RemoteAddr tells it of a request that passed by it.
+func ClientAddr(trusted []string) func(http.Handler) http.Handler {
+	if len(trusted) == 0 {
+		return middleware.ClientIPFromRemoteAddr
+	}
+	return middleware.ClientIPFromXFF(trusted...)
+}
+
+// RemoteAddr returns where a request comes from.
+func RemoteAddr(r *http.Request) string { return middleware.GetClientIP(r.Context()) }
+
 // from puts into a request's context where it comes from. Who it is from is
 // not known yet, and of some never.
 func from(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := middleware.GetClientIP(r.Context())
 		ctx := store.WithActor(r.Context(), store.Actor{
-			Kind: store.ActorNobody, Remote: host, RequestID: w.Header().Get(requestIDHeader),
+			Kind: store.ActorNobody, Remote: RemoteAddr(r), RequestID: w.Header().Get(requestIDHeader),
 		})
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-// actorKinds are what those with a token are called where changes are noted.
-var actorKinds = map[auth.Kind]store.ActorKind{
-	auth.User: store.ActorUser, auth.Agent: store.ActorAgent, auth.Provisioner: store.ActorProvisioner,
-}
-
 // acting returns the actor of a request whose token is somebody's.
 func acting(ctx huma.Context, who auth.Identity) store.Actor {
-	a := store.ActorFrom(ctx.Context())
+	a, request := who.Actor(), store.ActorFrom(ctx.Context())
 	a.Reading = ctx.Method() == http.MethodGet
-	a.Kind, a.UserID, a.AgentID, a.TokenID = actorKinds[who.Kind], who.UserID, who.AgentID, who.TokenID
+	a.Remote, a.RequestID = request.Remote, request.RequestID
 	return a
 }

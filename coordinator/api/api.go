@@ -20,7 +20,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/auth"
@@ -28,6 +27,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/request"
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -69,6 +69,8 @@ type Config struct {
 	// Identity checks which instance of a cloud an agent runs on; nil is that none
 	// is accepted.
 	Identity *identity.Verifier
+	// Keys seal the secrets of webhooks.
+	Keys *seal.Keys
 	// WebhookPrivate lets webhooks go to addresses that are not the internet's.
 	WebhookPrivate bool
 	// Closing, when it is closed, ends answers that would go on for long. Nil
@@ -102,11 +104,7 @@ type API struct {
 func New(cfg Config) http.Handler {
 	a := &API{Config: cfg, limits: newLimits()}
 	r := chi.NewRouter()
-	address := middleware.ClientIPFromRemoteAddr
-	if len(cfg.TrustedProxies) > 0 {
-		address = middleware.ClientIPFromXFF(cfg.TrustedProxies...)
-	}
-	r.Use(secure, recovered(cfg.Logger), address, routed, from)
+	r.Use(secure, recovered(cfg.Logger), ClientAddr(cfg.TrustedProxies), routed, from)
 	a.servePages(r)
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	r.Get("/readyz", a.ready)

@@ -20,6 +20,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/mesh"
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/postgres"
@@ -85,7 +86,7 @@ func deploy(t *testing.T, configure ...func(*Config)) *deployment {
 		t.Fatal(err)
 	}
 	t.Cleanup(st.Close)
-	keys, err := workspaces.ParseKeys(workspaces.NewKey())
+	keys, err := seal.Parse(seal.NewKey())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func deploy(t *testing.T, configure ...func(*Config)) *deployment {
 			return sdk.Health{Status: sdk.HealthWarning, Findings: []sdk.Finding{{Code: "made-up", Severity: sdk.HealthWarning}}}
 		},
 		Support: func(context.Context) []sdk.SupportFile { return []sdk.SupportFile{{Name: "a"}} },
-		Store:   st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Events: bus, Closing: d.closing, Version: "test", Logger: log,
+		Store:   st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Events: bus, Keys: keys, Closing: d.closing, Version: "test", Logger: log,
 	}
 	for _, c := range configure {
 		c(&conf)

@@ -31,7 +31,10 @@ var topics = []struct {
 	{sdk.WatchWorkspaces, "Watch workspaces, with their builds and agents", []string{store.EventWorkspace, store.EventBuild, store.EventAgent}},
 	{sdk.WatchBuilds, "Watch builds", []string{store.EventBuild}},
 	{sdk.WatchAgents, "Watch agents: whether they are connected, how their scripts are doing, and what they measure", []string{store.EventAgent, store.EventMetadata}},
-	{sdk.WatchMesh, "Watch the mesh: nodes that join and leave, and agents", []string{store.EventNode, store.EventAgent}},
+	{
+		sdk.WatchMesh, "Watch the mesh: nodes that join and leave, agents, and by which paths the packets of links travel",
+		[]string{store.EventNode, store.EventAgent, store.EventLink},
+	},
 }
 
 // WatchQuery says what is watched, and from where on.
@@ -176,6 +179,9 @@ func (a *API) changes(ctx context.Context, q WatchQuery, kinds []string, me, sha
 		}
 		if !slices.Contains(kinds, e.Kind) || !all && e.OwnerID != me && (shared == uuid.Nil || e.WorkspaceID != shared) || q.Workspace != "" && e.WorkspaceID.String() != q.Workspace {
 			continue
+		}
+		if e.Kind == store.EventLink && !all && e.OwnerID != me {
+			continue // who else is linked is the owner's to know
 		}
 		wanted = append(wanted, e)
 		if e.WorkspaceID != uuid.Nil && e.Action != store.Deleted {

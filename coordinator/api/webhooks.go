@@ -78,7 +78,9 @@ func (a *API) createWebhook(ctx context.Context, in *body[sdk.CreateWebhook]) (*
 	}
 	text, _ := secret.New()
 	text = secretPrefix + text
-	w, err := a.Store.CreateWebhook(ctx, in.Body.Name, in.Body.URL, []byte(text), kinds, caller(ctx).UserID)
+	w := store.Webhook{Name: in.Body.Name, URL: in.Body.URL, Kinds: kinds}
+	events.Seal(a.Keys, &w, text)
+	w, err := a.Store.CreateWebhook(ctx, w, caller(ctx).UserID)
 	if errors.Is(err, store.ErrTooMany) {
 		return nil, huma.Error409Conflict("there are as many webhooks as there may be; delete one")
 	}

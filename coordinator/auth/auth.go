@@ -53,10 +53,26 @@ type Identity struct {
 	Role          store.Role
 	Organizations map[uuid.UUID]store.Role
 	Scopes        Scopes
-	// KeyID is the provisioner key's, zero for provisioners built in, and Tags
-	// are what it gives to its provisioners.
-	KeyID uuid.UUID
-	Tags  map[string]string
+	// KeyID is the provisioner key's, zero for provisioners built in, KeyName what
+	// it is called, and Tags are what it gives to its provisioners.
+	KeyID   uuid.UUID
+	KeyName string
+	Tags    map[string]string
+}
+
+// actorKinds are what those with a token are called where changes are noted.
+var actorKinds = map[Kind]store.ActorKind{
+	User: store.ActorUser, Agent: store.ActorAgent, Provisioner: store.ActorProvisioner,
+}
+
+// Actor is who acts with a token, for the audit log. Where from is the caller's
+// to add.
+func (i Identity) Actor() store.Actor {
+	a := store.Actor{Kind: actorKinds[i.Kind], UserID: i.UserID, AgentID: i.AgentID, TokenID: i.TokenID, Name: i.KeyName}
+	if i.Kind == Provisioner {
+		a.TokenID = i.KeyID
+	}
+	return a
 }
 
 // Prefixes of tokens; they tell people, and scanners for leaked secrets, what
@@ -150,14 +166,14 @@ func (a *Authenticator) provisioner(ctx context.Context, rest string) (Identity,
 	if err != nil {
 		return Identity{}, err
 	}
-	k := store.ProvisionerKey{SecretHash: secret.Hash(a.builtIn)}
+	k := store.ProvisionerKey{Name: "built in", SecretHash: secret.Hash(a.builtIn)}
 	if id != uuid.Nil {
 		k, err = a.store.LiveProvisionerKey(ctx, id)
 	}
 	if err := judge(err, text, k.SecretHash); err != nil {
 		return Identity{}, err
 	}
-	return Identity{Kind: Provisioner, KeyID: k.ID, Tags: k.Tags}, nil
+	return Identity{Kind: Provisioner, KeyID: k.ID, KeyName: k.Name, Tags: k.Tags}, nil
 }
 
 // judge turns the outcome of a look-up and the secret given into an error.

@@ -81,6 +81,30 @@ func (g *GitHub) conf(redirect string) *oauth2.Config {
 	}
 }
 
+// Check asks GitHub about a token that is none, as the app alone may: it answers
+// that there is no such token, or that the app's id or secret is wrong.
+func (g *GitHub) Check(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.api.JoinPath("applications", g.cfg.ClientID, "token").String(),
+		strings.NewReader(`{"access_token":"none"}`))
+	if err != nil {
+		return fmt.Errorf("auth: GitHub: %w", err)
+	}
+	req.SetBasicAuth(g.cfg.ClientID, g.cfg.ClientSecret)
+	req.Header.Set("Accept", "application/vnd.github+json")
+	resp, err := g.cfg.Client.Do(req)
+	if err != nil {
+		return fmt.Errorf("auth: GitHub: %w", err)
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusOK:
+		return nil
+	case http.StatusUnauthorized:
+		return fmt.Errorf("auth: GitHub at %s does not know the app %s by this secret", g.cfg.URL.Redacted(), g.cfg.ClientID)
+	}
+	return fmt.Errorf("auth: GitHub at %s answers %s when it is asked about the app %s", g.api.Redacted(), resp.Status, g.cfg.ClientID)
+}
+
 // Begin returns where to send a browser.
 func (g *GitHub) Begin(_ context.Context, redirect string, f Flow) (string, error) {
 	return g.conf(redirect).AuthCodeURL(f.State, oauth2.S256ChallengeOption(f.Verifier)), nil

@@ -97,6 +97,19 @@ func (o *OIDC) ask(ctx context.Context, redirect string) (context.Context, *oidc
 	}, nil
 }
 
+// Check asks for the provider's description: it has to be reachable, and of the
+// issuer that was configured. What it thinks of the secret only a sign-in tells.
+func (o *OIDC) Check(ctx context.Context) error {
+	_, provider, _, err := o.ask(ctx, "")
+	if err != nil {
+		return err
+	}
+	if e := provider.Endpoint(); e.AuthURL == "" || e.TokenURL == "" {
+		return fmt.Errorf("auth: provider %s does not say where people sign in and where their tokens are", o.cfg.Issuer)
+	}
+	return nil
+}
+
 // Begin returns where to send a browser.
 func (o *OIDC) Begin(ctx context.Context, redirect string, f Flow) (string, error) {
 	_, _, conf, err := o.ask(ctx, redirect)

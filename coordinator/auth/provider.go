@@ -25,6 +25,9 @@ type Provider interface {
 	Finish(ctx context.Context, redirect, code string, f Flow) (Person, error)
 	// Rules say whom to let in.
 	Rules() Rules
+	// Check asks the provider whether what is known of it holds, and whether it
+	// knows us, as far as it tells without anybody signing in.
+	Check(ctx context.Context) error
 }
 
 // Flow is what ties the end of a sign-in to its beginning, in one browser: the

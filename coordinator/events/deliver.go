@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
@@ -66,6 +67,8 @@ type Deliveries interface {
 type DelivererConfig struct {
 	Store Deliveries
 	Bus   *Bus
+	// Keys open what deliveries are signed with.
+	Keys *seal.Keys
 	// AllowPrivate lets webhooks go to addresses that are not the internet's.
 	AllowPrivate bool
 	// Guard makes a call to a webhook's host, or returns an error without making
@@ -155,6 +158,12 @@ func (d *Deliverer) Run(ctx context.Context) {
 
 // serve delivers to one webhook until ctx is done.
 func (d *Deliverer) serve(ctx context.Context, w store.Webhook) {
+	secret, err := openSecret(d.cfg.Keys, w)
+	if err != nil {
+		d.log.Error("nothing is delivered to a webhook until the server is started with the key", "webhook", w.Name, "err", err)
+		<-ctx.Done()
+		return
+	}
 	seen := int64(-1)
 	for ctx.Err() == nil {
 		if seen < 0 { // before it is looked what there is to deliver
@@ -177,7 +186,7 @@ func (d *Deliverer) serve(ctx context.Context, w store.Webhook) {
 		default:
 			pause(ctx, time.Until(next.NextAt))
 			if ctx.Err() == nil {
-				d.deliver(ctx, w, next)
+				d.deliver(ctx, w, secret, next)
 			}
 		}
 	}
@@ -200,8 +209,8 @@ func (d *Deliverer) await(ctx context.Context, seen int64) int64 {
 }
 
 // deliver makes an attempt and notes what came of it.
-func (d *Deliverer) deliver(ctx context.Context, w store.Webhook, del store.Delivery) {
-	req, err := d.request(ctx, w, del)
+func (d *Deliverer) deliver(ctx context.Context, w store.Webhook, secret string, del store.Delivery) {
+	req, err := d.request(ctx, w, secret, del)
 	if err != nil {
 		d.tried(ctx, w, del, store.DeliveryDead, 0, err)
 		return
@@ -253,7 +262,7 @@ func backOff(first time.Duration, attempts int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-func (d *Deliverer) request(ctx context.Context, w store.Webhook, del store.Delivery) (*http.Request, error) {
+func (d *Deliverer) request(ctx context.Context, w store.Webhook, secret string, del store.Delivery) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(del.Payload))
 	if err != nil {
 		return nil, fmt.Errorf("webhook %s: %w", w.Name, err)
@@ -262,7 +271,7 @@ func (d *Deliverer) request(ctx context.Context, w store.Webhook, del store.Deli
 	req.Header.Set("User-Agent", "adit/"+d.cfg.Version)
 	req.Header.Set(sdk.EventHeader, del.Event)
 	req.Header.Set(sdk.DeliveryHeader, strconv.FormatInt(del.ID, 10))
-	req.Header.Set(sdk.SignatureHeader, sdk.SignWebhook(string(w.Secret), time.Now(), del.Payload))
+	req.Header.Set(sdk.SignatureHeader, sdk.SignWebhook(secret, time.Now(), del.Payload))
 	return req, nil
 }
 

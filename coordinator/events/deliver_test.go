@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
@@ -95,9 +97,21 @@ func (r *receiver) took(t *testing.T, n int) []int64 {
 	}
 }
 
+// hookKeys seal the secrets of all webhooks here.
+func hookKeys(t *testing.T) *seal.Keys {
+	t.Helper()
+	k, err := seal.Parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 func hook(t *testing.T, st *store.Store, url string, kinds ...string) store.Webhook {
 	t.Helper()
-	w, err := st.CreateWebhook(t.Context(), "h"+uuid.NewString()[:8], url, []byte(hookSecret), kinds, uuid.Nil)
+	w := store.Webhook{Name: "h" + uuid.NewString()[:8], URL: url, Kinds: kinds}
+	Seal(hookKeys(t), &w, hookSecret)
+	w, err := st.CreateWebhook(t.Context(), w, uuid.Nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +121,7 @@ func hook(t *testing.T, st *store.Store, url string, kinds ...string) store.Webh
 // delivering runs a deliverer until stop, or the end of the test.
 func delivering(t *testing.T, cfg DelivererConfig) (stop func()) {
 	t.Helper()
-	cfg.AllowPrivate, cfg.FirstWait = true, time.Millisecond
+	cfg.AllowPrivate, cfg.FirstWait, cfg.Keys = true, time.Millisecond, hookKeys(t)
 	d := NewDeliverer(cfg)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var run sync.WaitGroup
@@ -271,5 +285,61 @@ func TestWebhooksGoNowhereButTheInternet(t *testing.T) {
 	}
 	if r.attempts != 0 {
 		t.Error("it was reached")
+	}
+}
+
+func TestSecretsAreSealedAndSignAllTheSame(t *testing.T) {
+	st, owner := open(t)
+	r := receive(t, func(int) int { return http.StatusOK })
+	w := hook(t, st, r.url, store.EventToken)
+	old, err := st.CreateWebhook(t.Context(), store.Webhook{
+		ID: uuid.New(), Name: "old", URL: r.url, Kinds: []string{store.EventToken}, Secret: []byte(hookSecret), // from before they were sealed
+	}, uuid.Nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := func(by *seal.Keys) {
+		t.Helper()
+		list, err := st.Webhooks(t.Context())
+		if err != nil || len(list) != 2 {
+			t.Fatalf("%d webhooks, %v", len(list), err)
+		}
+		for _, w := range list {
+			if text, err := openSecret(by, w); bytes.Contains(w.Secret, []byte(hookSecret)) || w.KeyID != by.Current() || text != hookSecret || err != nil {
+				t.Errorf("%s is kept as %q with key %q, and opens as %q, %v", w.Name, w.Secret, w.KeyID, text, err)
+			}
+		}
+	}
+	if n, err := Reseal(t.Context(), st, hookKeys(t)); n != 1 || err != nil {
+		t.Errorf("sealed %d, %v, want the one from before", n, err)
+	}
+	sealed(hookKeys(t))
+	// Each is good for its own webhook alone.
+	w.Secret, w.ID = append([]byte(nil), w.Secret...), old.ID
+	if _, err := openSecret(hookKeys(t), w); err == nil {
+		t.Error("a secret opens as another webhook's")
+	}
+	tokens(t, st, owner, 1)
+	stop := delivering(t, DelivererConfig{Store: st, Bus: running(t, st, kept)})
+	r.took(t, 2) // which it does not if they are not signed with the secret
+	stop()
+
+	// After a rotation the new key alone is enough.
+	text := seal.NewKey()
+	both, err := seal.Parse(text + "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := Reseal(t.Context(), st, both); n != 2 || err != nil {
+		t.Errorf("sealed anew %d, %v, want both", n, err)
+	}
+	alone, err := seal.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed(alone)
+	// Without it nothing is posted, nor given up.
+	if _, err := Reseal(t.Context(), st, hookKeys(t)); !errors.Is(err, seal.ErrNoKey) {
+		t.Errorf("sealed anew without the key: %v", err)
 	}
 }

@@ -134,6 +134,8 @@ func (v *village) RecordLiveness(context.Context, []store.AgentLiveness) error {
 func (v *village) GiveUpOnAgents(context.Context) ([]uuid.UUID, error)         { return nil, nil }
 func (v *village) RecordMetadata(context.Context, []store.MetadataValue) error { return nil }
 func (v *village) RecordStats(context.Context, []store.Stats) error            { return nil }
+func (v *village) RecordLinks(context.Context, []store.Link) error             { return nil }
+func (v *village) DropLinks(context.Context, []store.LinkKey) error            { return nil }
 func (v *village) ConnectedAgents(context.Context) ([]uuid.UUID, error)        { return nil, nil }
 func (v *village) NodeKeyKnown(context.Context, [32]byte) (bool, error)        { return false, nil }
 func (v *village) DeleteStaleClients(context.Context, time.Time, []uuid.UUID) (int64, error) {
@@ -342,7 +344,7 @@ func queued(o *outbox) string {
 // the one that came after it.
 func TestOutboxKeepsGoneBeforeTheReturn(t *testing.T) {
 	c := linked()
-	o := newOutbox()
+	o := &outbox{sending: true} // and its sender is stuck
 	put := func(outs []out) {
 		for _, m := range outs {
 			if m.to == 1 { // the agent's
@@ -359,7 +361,7 @@ func TestOutboxKeepsGoneBeforeTheReturn(t *testing.T) {
 
 func TestOutboxHoldsTwoStatesOfAPeerAtMost(t *testing.T) {
 	c := linked()
-	o := newOutbox()
+	o := &outbox{sending: true} // and its sender is stuck
 	for range 1000 {
 		for _, m := range append(c.unwant(2, agentA.id), must(c.want(2, agentA))...) {
 			if m.to == 1 {

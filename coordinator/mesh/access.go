@@ -110,7 +110,7 @@ func (h *Hub) Recheck(ctx context.Context, which Access) error {
 		h.mu.Lock()
 		h.deliver(h.core.cut(l.client, l.agent))
 		h.mu.Unlock()
-		h.log.Info("a client may not reach an agent any more", "client", l.client, "agent", l.agent)
+		h.log.InfoContext(ctx, "a client may not reach an agent any more", "client", l.client, "agent", l.agent)
 	}
 	return failed
 }

@@ -25,19 +25,15 @@ func identity(ctx context.Context) (auth.Identity, bool) {
 
 // admit waits for hello and joins the node in the store. It returns the member
 // and its resume token, or what to refuse the stream with, or neither.
-func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.Up) (*member, string, *meshv1.Down) {
-	timer := time.NewTimer(helloTimeout)
-	defer timer.Stop()
-	var hello *meshv1.Hello
-	select {
-	case up, ok := <-ups:
-		if !ok {
-			return nil, "", nil
-		}
-		hello = up.GetHello()
-	case <-timer.C:
-		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", fmt.Sprintf("no hello within %v", helloTimeout))
+func (h *Hub) admit(ctx context.Context, who auth.Identity, s *session, stream meshv1.Mesh_ConnectServer) (*member, string, *meshv1.Down) {
+	timer := time.AfterFunc(helloTimeout, func() {
+		s.outbox.put(errorDown(meshv1.Error_BAD_MESSAGE, "", fmt.Sprintf("no hello within %v", helloTimeout)), true)
+	})
+	up, err := stream.Recv()
+	if !timer.Stop() || err != nil {
+		return nil, "", nil
 	}
+	hello := up.GetHello()
 	switch {
 	case hello == nil:
 		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "the first message must be hello")
@@ -55,7 +51,6 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.U
 	}
 	m := &member{key: [32]byte(hello.GetPublicKey()), disco: [32]byte(hello.GetDiscoKey())}
 	var resume string
-	var err error
 	// The way into the store is deep. A goroutine of its own gives its stack back;
 	// the stream's would keep it for as long as the node is here.
 	joined := make(chan struct{})
@@ -76,7 +71,7 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, ups <-chan *meshv1.U
 	case ctx.Err() != nil:
 		return nil, "", nil // it went away while it waited
 	default:
-		h.log.Warn("a node could not join", "err", err)
+		h.log.WarnContext(ctx, "a node could not join", "err", err)
 		return nil, "", errorDown(meshv1.Error_UNAVAILABLE, "", "the database is away; try again")
 	}
 }

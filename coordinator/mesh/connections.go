@@ -3,11 +3,11 @@ package mesh
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/store"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
 
@@ -23,37 +23,53 @@ type Connection struct {
 
 // View is what one end says of the path its packets take.
 type View struct {
-	Path string // "direct", "udp-relay", "derp", "derp-ws" or "none"
-	MTU  uint32 // in bytes, inside the tunnel
+	Path   string // "direct", "udp-relay", "derp", "derp-ws" or "none"
+	Region string // code of the relay's; "" without one
+	RTT    time.Duration
+	MTU    uint32 // in bytes, inside the tunnel
 	// Code is why the path is not direct, Evidence what shows it and Fix what
 	// would change it; empty when it is.
 	Code, Evidence, Fix string
 	At                  time.Time
 }
 
+// stored is a view as it is written and told of.
+func (v *View) stored() *store.PathView {
+	if v == nil {
+		return nil
+	}
+	out := &store.PathView{Path: v.Path, Region: v.Region, RTTMs: float64(v.RTT.Microseconds()) / 1000, MTU: v.MTU}
+	if v.Code != "" {
+		out.Verdict = &store.PathVerdict{Code: v.Code, Evidence: v.Evidence, Fix: v.Fix}
+	}
+	return out
+}
+
 // maxVerdictText bounds what a node may say in each field of a verdict.
 const maxVerdictText = 512
 
-// report notes what a node says of the path to a peer.
-func (c *core) report(s sessionID, peer uuid.UUID, v *meshv1.Verdict, now time.Time) {
+// report notes what a node says of the path to a peer, and returns the link if
+// there is one.
+func (c *core) report(s sessionID, peer uuid.UUID, v *meshv1.Verdict, now time.Time) *link {
 	n := c.sessions[s]
 	if n == nil || n.links[peer] == nil {
-		return
+		return nil
 	}
 	view := &View{
-		Path: clip(v.GetPath()), MTU: v.GetMtu(), Code: clip(v.GetReason()),
+		Path: clip(v.GetPath()), Region: clip(v.GetRegion()), RTT: time.Duration(v.GetRttUs()) * time.Microsecond, MTU: v.GetMtu(), Code: clip(v.GetReason()),
 		Evidence: clip(v.GetEvidence()), Fix: clip(v.GetFix()), At: now,
 	}
-	if l := n.links[peer]; n == l.client {
+	l := n.links[peer]
+	if n == l.client {
 		l.byClient = view
 	} else {
 		l.byAgent = view
 	}
+	return l
 }
 
-func clip(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), maxVerdictText)], "")
-}
+// clip makes what a node says short enough, and what Postgres keeps.
+func clip(s string) string { return printable(s[:min(len(s), maxVerdictText)]) }
 
 // connections lists the links of an agent, by the client's name.
 func (c *core) connections(agent uuid.UUID) []Connection {

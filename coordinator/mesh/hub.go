@@ -151,7 +151,7 @@ func (h *Hub) Run(ctx context.Context) {
 				continue // who was here before a restart may still return
 			}
 			if _, err := h.cfg.Store.DeleteStaleClients(ctx, now.Add(-clientKept), keep); err != nil {
-				h.log.Debug("stale clients stay for now", "err", err)
+				h.log.DebugContext(ctx, "stale clients stay for now", "err", err)
 			}
 		}
 	}
@@ -236,75 +236,52 @@ func (h *Hub) Connect(stream meshv1.Mesh_ConnectServer) error {
 	if !ok {
 		return errors.New("mesh: stream without an identity")
 	}
-	ups := make(chan *meshv1.Up)
-	go func() { // ends with the stream, which ends when Connect returns
-		defer close(ups)
-		for {
-			up, err := stream.Recv()
-			if err != nil {
-				return
-			}
-			select {
-			case ups <- up:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	s := h.open(who)
+	s := h.open(who, stream)
+	defer s.outbox.close()
 	bye := false
 	defer func() { h.exit(ctx, s, bye) }()
-	member, resume, refusal := h.admit(ctx, who, ups)
+	member, resume, refusal := h.admit(ctx, who, s, stream)
 	if refusal == nil && member != nil {
 		refusal = h.enter(s, *member, resume)
 	}
 	switch {
 	case refusal != nil:
-		return stream.Send(refusal)
+		s.outbox.put(refusal, true)
+		return nil
 	case member == nil:
 		return nil // it went away before it said hello
 	}
-	h.log.Info("node joined", "node", member.id, "name", member.name, "agent", member.agent, "from", rpc.RemoteAddr(ctx))
-	var err error
-	bye, err = h.serve(stream, s, *member, ups)
-	return err
+	h.log.InfoContext(ctx, "node joined", "node", member.id, "name", member.name, "agent", member.agent, "from", rpc.RemoteAddr(ctx))
+	bye = h.listen(stream, s, *member)
+	return nil
 }
 
-// serve carries messages both ways until the stream ends, one way or another.
-func (h *Hub) serve(stream meshv1.Mesh_ConnectServer, s *session, m member, ups <-chan *meshv1.Up) (bye bool, err error) {
+// listen takes what a node says until the stream ends, one way or another. What it
+// is told goes out by its outbox.
+func (h *Hub) listen(stream meshv1.Mesh_ConnectServer, s *session, m member) (bye bool) {
 	for {
-		select {
-		case <-s.outbox.wake:
-			msgs, last := s.outbox.take()
-			for _, msg := range msgs {
-				if err := stream.Send(msg); err != nil {
-					return false, err
-				}
-			}
-			if last {
-				return false, nil
-			}
-		case up, ok := <-ups:
-			if !ok {
-				return false, nil
-			}
-			if up.GetBye() != nil {
-				return true, nil
-			}
-			if err := h.onUp(stream.Context(), s.id, s.who, up); err != nil {
-				h.log.Warn("node broke the protocol", "node", m.id, "name", m.name, "err", err)
-				return false, stream.Send(errorDown(meshv1.Error_BAD_MESSAGE, "", err.Error()))
-			}
+		up, err := stream.Recv()
+		if err != nil {
+			return false
+		}
+		if up.GetBye() != nil {
+			return true
+		}
+		if err := h.onUp(stream.Context(), s.id, s.who, up); err != nil {
+			h.log.WarnContext(stream.Context(), "node broke the protocol", "node", m.id, "name", m.name, "err", err)
+			s.outbox.put(errorDown(meshv1.Error_BAD_MESSAGE, "", err.Error()), true)
+			return false
 		}
 	}
 }
 
 // open notes a stream. Each has one exit.
-func (h *Hub) open(who auth.Identity) *session {
+func (h *Hub) open(who auth.Identity, stream meshv1.Mesh_ConnectServer) *session {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lastID++
-	s := &session{id: h.lastID, outbox: newOutbox(), who: who}
+	hangUp := func() { rpc.StopReceiving(stream.Context()) }
+	s := &session{id: h.lastID, outbox: newOutbox(stream.Send, hangUp), who: who}
 	h.sessions[s.id] = s
 	return s
 }
@@ -343,10 +320,10 @@ func (h *Hub) exit(ctx context.Context, s *session, bye bool) {
 	if !left {
 		return // never entered, replaced or revoked
 	}
-	h.log.Info("node left", "node", m.id, "name", m.name, "bye", bye)
+	h.log.InfoContext(ctx, "node left", "node", m.id, "name", m.name, "bye", bye)
 	if bye && !m.agent {
 		if err := h.cfg.Store.LeaveClient(context.WithoutCancel(ctx), m.id); err != nil {
-			h.log.Debug("row of a client that left stays for a day", "err", err)
+			h.log.DebugContext(ctx, "row of a client that left stays for a day", "err", err)
 		}
 	}
 }
@@ -385,7 +362,9 @@ func (h *Hub) onUp(ctx context.Context, id sessionID, who auth.Identity, up *mes
 		}
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.core.report(id, peer, m.Verdict, time.Now())
+		if l := h.core.report(id, peer, m.Verdict, time.Now()); l != nil {
+			h.reports.said(l)
+		}
 	case *meshv1.Up_Report:
 		if who.Kind != auth.Agent {
 			return errors.New("a report of a node that is no agent")

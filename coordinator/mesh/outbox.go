@@ -12,17 +12,23 @@ import (
 // costs no more than three messages for each of its peers: that it is gone, and
 // then that it is back, with its policy. "Gone" is never skipped, for a node
 // must know that it starts anew with the peer.
+//
+// It sends by a goroutine that lives for as long as there is something to send:
+// of thousands of silent nodes each costs the one that reads.
 type outbox struct {
-	wake chan struct{} // has a value when there is something to send
+	send   func(*meshv1.Down) error
+	hangUp func() // called once the last message is sent
+	sender sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	order []string
-	msgs  map[string]*meshv1.Down
-	ended bool
+	mu      sync.Mutex // guards what follows
+	order   []string
+	msgs    map[string]*meshv1.Down
+	ended   bool // there was a last one
+	sending bool // there is a sender, or sending has failed for good
 }
 
-func newOutbox() *outbox {
-	return &outbox{wake: make(chan struct{}, 1)}
+func newOutbox(send func(*meshv1.Down) error, hangUp func()) *outbox {
+	return &outbox{send: send, hangUp: hangUp}
 }
 
 // put adds a message; with end it is the last.
@@ -44,10 +50,39 @@ func (o *outbox) put(m *meshv1.Down, end bool) {
 	}
 	o.msgs[k] = m
 	o.ended = end
-	select {
-	case o.wake <- struct{}{}:
-	default:
+	if !o.sending {
+		o.sending = true
+		o.sender.Go(o.sendAll)
 	}
+}
+
+// sendAll sends until nothing waits.
+func (o *outbox) sendAll() {
+	for {
+		msgs, last := o.take()
+		for _, m := range msgs {
+			if o.send(m) != nil {
+				return // the stream is over, and its reader sees it, too
+			}
+		}
+		if last {
+			o.hangUp()
+		}
+		if len(msgs) == 0 {
+			return
+		}
+	}
+}
+
+// close ends the outbox. What waits is sent if the last message is among it.
+// After close nothing is sent any more.
+func (o *outbox) close() {
+	o.mu.Lock()
+	if !o.ended {
+		o.ended, o.order, o.msgs = true, nil, nil
+	}
+	o.mu.Unlock()
+	o.sender.Wait()
 }
 
 // drop takes back what has not been sent. o.mu is held.
@@ -60,7 +95,8 @@ func (o *outbox) drop(subjects ...string) {
 	}
 }
 
-// take returns all that waits and whether that is the last.
+// take returns all that waits, and whether nothing will follow it. With nothing
+// to send the sender is done.
 func (o *outbox) take() (msgs []*meshv1.Down, last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -68,7 +104,8 @@ func (o *outbox) take() (msgs []*meshv1.Down, last bool) {
 		msgs = append(msgs, o.msgs[k])
 	}
 	o.order, o.msgs = nil, nil // an idle one keeps nothing
-	return msgs, o.ended
+	o.sending = len(msgs) > 0
+	return msgs, o.ended && o.sending
 }
 
 // subject names what a message is about.

@@ -37,6 +37,9 @@ const (
 type reports struct {
 	metadata map[metadataKey]store.MetadataValue
 	stats    map[uuid.UUID]store.Stats
+	// links are those of which an end has said something new, and written those
+	// that were written and have not been dropped.
+	links, written map[store.LinkKey]*link
 }
 
 type metadataKey struct {
@@ -45,7 +48,32 @@ type metadataKey struct {
 }
 
 func newReports() *reports {
-	return &reports{metadata: make(map[metadataKey]store.MetadataValue), stats: make(map[uuid.UUID]store.Stats)}
+	return &reports{metadata: make(map[metadataKey]store.MetadataValue), stats: make(map[uuid.UUID]store.Stats),
+		links: make(map[store.LinkKey]*link), written: make(map[store.LinkKey]*link)}
+}
+
+// said notes that an end of a link has said something of its path.
+func (r *reports) said(l *link) {
+	r.links[store.LinkKey{ClientID: l.client.id, AgentID: l.agent.id}] = l
+}
+
+// takeLinks returns the links to write and those to drop: there is no link that
+// was written any more, or another of the same two.
+func (r *reports) takeLinks() (write []store.Link, drop []store.LinkKey) {
+	for k, l := range r.links {
+		if l.client.links[k.AgentID] == l {
+			write = append(write, store.Link{LinkKey: k, ByClient: l.byClient.stored(), ByAgent: l.byAgent.stored()})
+			r.written[k] = l
+		}
+	}
+	for k, l := range r.written {
+		if l.client.links[k.AgentID] != l {
+			drop = append(drop, k)
+			delete(r.written, k)
+		}
+	}
+	clear(r.links)
+	return write, drop
 }
 
 // came takes a report of an agent's. One that no agent of ours sends is an error.
@@ -149,6 +177,20 @@ func (r *reports) putBack(metadata []store.MetadataValue, stats []store.Stats) {
 	}
 }
 
+// putBackLinks keeps what could not be written or dropped.
+func (r *reports) putBackLinks(write []store.Link, drop []store.LinkKey) {
+	for _, l := range write {
+		if r.links[l.LinkKey] == nil {
+			r.links[l.LinkKey] = r.written[l.LinkKey]
+		}
+	}
+	for _, k := range drop {
+		if r.written[k] == nil {
+			r.written[k] = &link{client: &node{}} // none of the client's, so that it goes next time
+		}
+	}
+}
+
 // printable makes text what Postgres keeps and a terminal shows as it is.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -163,6 +205,8 @@ func printable(s string) string {
 type reportStore interface {
 	RecordMetadata(ctx context.Context, batch []store.MetadataValue) error
 	RecordStats(ctx context.Context, batch []store.Stats) error
+	RecordLinks(ctx context.Context, batch []store.Link) error
+	DropLinks(ctx context.Context, batch []store.LinkKey) error
 }
 
 // recordReports writes what came in at each tick until ctx is done, and once more
@@ -199,5 +243,31 @@ func (h *Hub) recordReports(ctx context.Context, log *slog.Logger) {
 			h.reports.putBack(metadata, stats)
 			h.mu.Unlock()
 		}
+		h.recordLinks(write, log)
+	}
+}
+
+// recordLinks writes what ends of links have said since the last time, and drops
+// those that are no more.
+func (h *Hub) recordLinks(ctx context.Context, log *slog.Logger) {
+	h.mu.Lock()
+	write, drop := h.reports.takeLinks()
+	h.mu.Unlock()
+	var err error
+	if len(write) > 0 {
+		if err = h.cfg.Store.RecordLinks(ctx, write); err == nil {
+			write = nil
+		}
+	}
+	if len(drop) > 0 && err == nil {
+		if err = h.cfg.Store.DropLinks(ctx, drop); err == nil {
+			drop = nil
+		}
+	}
+	if err != nil {
+		log.Debug("paths of links have to wait", "err", err)
+		h.mu.Lock()
+		h.reports.putBackLinks(write, drop)
+		h.mu.Unlock()
 	}
 }

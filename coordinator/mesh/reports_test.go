@@ -81,3 +81,47 @@ func TestClientsReportNothing(t *testing.T) {
 	client.say(&meshv1.Up{Msg: &meshv1.Up_Report{Report: &meshv1.Report{}}})
 	client.untilError(meshv1.Error_BAD_MESSAGE)
 }
+
+// What ends of links say is written once they have said it, and dropped once the
+// link is no more, also by another of the same two, however often the database is
+// away in between.
+func TestLinksAreWrittenWhileTheyLast(t *testing.T) {
+	c, r := linked(), newReports()
+	say := func(path string) {
+		t.Helper()
+		l := c.report(2, agentA.id, &meshv1.Verdict{Path: path}, time.Now())
+		if l == nil {
+			t.Fatal("there is no link")
+		}
+		r.said(l)
+	}
+	expect := func(path string, dropped int) ([]store.Link, []store.LinkKey) {
+		t.Helper()
+		write, drop := r.takeLinks()
+		if len(drop) != dropped || path == "" && len(write) > 0 || path != "" && (len(write) != 1 || write[0].ByClient.Path != path) {
+			t.Errorf("to write %+v, to drop %v, want %q and %d", write, drop, path, dropped)
+		}
+		return write, drop
+	}
+	expect("", 0)
+	say("derp")
+	r.putBackLinks(expect("derp", 0))
+	say("direct")
+	r.putBackLinks(expect("direct", 0))
+	expect("direct", 0)
+	expect("", 0)
+
+	c.unwant(2, agentA.id)
+	must(c.want(2, agentA))
+	say("derp") // of a new link, by which the old one is overwritten
+	expect("derp", 0)
+	c.unwant(2, agentA.id)
+	r.putBackLinks(expect("", 1))
+	r.putBackLinks(expect("", 1))
+	must(c.want(2, agentA))
+	say("direct") // what was to be dropped is there again
+	expect("direct", 0)
+	c.revoke(agentA.id, "over")
+	expect("", 1)
+	expect("", 0)
+}

@@ -24,6 +24,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/request"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 )
 
 const (
@@ -38,6 +39,10 @@ const (
 // latencies are the buckets of requests, in seconds: fine around what is promised
 // for reads (50 ms) and writes (150 ms).
 var latencies = []float64{.002, .005, .01, .02, .035, .05, .075, .1, .15, .25, .5, 1, 2.5, 5, 10, 20}
+
+// durations are the buckets of jobs, in seconds: from a template that makes nothing
+// to machines that take half an hour to come up.
+var durations = []float64{.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600, 1200, 1800, 3600}
 
 // Store is what is asked of the store.
 type Store interface {
@@ -60,6 +65,9 @@ type Metrics struct {
 	requests *prometheus.HistogramVec
 	streams  *prometheus.CounterVec
 	inFlight prometheus.Gauge
+	jobs     *prometheus.CounterVec
+	took     *prometheus.HistogramVec
+	waited   *prometheus.HistogramVec
 }
 
 // New returns the metrics of the process alone.
@@ -76,11 +84,20 @@ func New(version string) *Metrics {
 			Name: "adit_http_requests_in_flight", Help: "Requests under way, streams included.",
 		}),
 	}
+	m.jobs = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "adit_jobs_finished_total", Help: "Jobs that ended at this coordinator, by what they did and what became of them.",
+	}, []string{"kind", "status"})
+	m.took = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "adit_job_seconds", Help: "How long provisioners took for jobs that ended, in the last attempt.", Buckets: durations,
+	}, []string{"kind", "status"})
+	m.waited = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "adit_job_wait_seconds", Help: "How long jobs that ended had waited for a provisioner.", Buckets: durations,
+	}, []string{"kind"})
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "adit_build_info", Help: "One, with the version as a label.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.streams, m.inFlight, info,
+	m.registry.MustRegister(m.requests, m.streams, m.inFlight, m.jobs, m.took, m.waited, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -100,6 +117,15 @@ func (m *Metrics) Observe(seen request.Seen) {
 		return
 	}
 	m.requests.WithLabelValues(seen.Method, route, strconv.Itoa(class(seen.Status))+"xx").Observe(seen.Took.Seconds())
+}
+
+// JobOver notes that a job ended.
+func (m *Metrics) JobOver(o workspaces.Over) {
+	m.jobs.WithLabelValues(o.Kind, string(o.Status)).Inc()
+	m.waited.WithLabelValues(o.Kind).Observe(o.Waited.Seconds())
+	if o.Took > 0 {
+		m.took.WithLabelValues(o.Kind, string(o.Status)).Observe(o.Took.Seconds())
+	}
 }
 
 func class(status int) int {

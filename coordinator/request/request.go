@@ -68,6 +68,12 @@ func ID(ctx context.Context) string {
 	return ""
 }
 
+// WithID returns a context of what belongs to a request that is over: the stream
+// that it became.
+func WithID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, key{}, &state{id: id})
+}
+
 // SetRoute says which pattern the request matched. Only the goroutine that
 // serves the request may call it.
 func SetRoute(ctx context.Context, pattern string) {

@@ -28,7 +28,10 @@ type Actor struct {
 	// UserID is the person, or the owner of the agent's workspace.
 	UserID  uuid.UUID `json:"user_id,omitzero"`
 	AgentID uuid.UUID `json:"agent_id,omitzero"`
+	// TokenID is the token's that they act by, or the provisioner key's.
 	TokenID uuid.UUID `json:"token_id,omitzero"`
+	// Name is what they are called who are no person.
+	Name string `json:"name,omitempty"`
 	// Remote is the address that a request came from, RequestID its id.
 	Remote    string `json:"remote,omitempty"`
 	RequestID string `json:"request_id,omitempty"`

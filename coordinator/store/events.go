@@ -25,6 +25,8 @@ const (
 	EventToken           = "token"
 	EventProvisionerKey  = "provisioner_key"
 	EventShare           = "share"
+	// EventLink is of a client and an agent of the workspace's.
+	EventLink = "link"
 	// EventMembership is of a user, in a group or an organization.
 	EventMembership = "membership"
 )
@@ -33,7 +35,7 @@ const (
 func EventKinds() []string {
 	return []string{
 		EventWorkspace, EventBuild, EventAgent, EventMetadata, EventNode, EventTemplate, EventTemplateVersion, EventUser, EventToken, EventProvisionerKey,
-		EventShare, EventMembership,
+		EventShare, EventMembership, EventLink,
 	}
 }
 

@@ -23,7 +23,10 @@ var ErrTooMany = errors.New("there are as many as there may be")
 type Webhook struct {
 	ID        uuid.UUID
 	Name, URL string
+	// Secret is what deliveries are signed with, sealed with the key of KeyID, which
+	// the store has not. Without an id it is from before secrets were sealed.
 	Secret    []byte
+	KeyID     string
 	Kinds     []string
 	CreatedAt time.Time
 	// Pending and Dead are how many deliveries wait, and how many were given up.
@@ -55,7 +58,7 @@ type Delivery struct {
 }
 
 func webhookFrom(w db.Webhook) Webhook {
-	return Webhook{ID: w.ID, Name: w.Name, URL: w.Url, Secret: w.Secret, Kinds: w.Kinds, CreatedAt: w.CreatedAt}
+	return Webhook{ID: w.ID, Name: w.Name, URL: w.Url, Secret: w.Secret, KeyID: w.KeyID, Kinds: w.Kinds, CreatedAt: w.CreatedAt}
 }
 
 func deliveryFrom(d db.WebhookDelivery) Delivery {
@@ -67,23 +70,48 @@ func deliveryFrom(d db.WebhookDelivery) Delivery {
 
 // CreateWebhook makes a webhook, which gets what happens from now on;
 // ErrConflict if the name is taken, ErrTooMany if there are too many.
-func (s *Store) CreateWebhook(ctx context.Context, name, url string, secret []byte, kinds []string, creator uuid.UUID) (Webhook, error) {
+func (s *Store) CreateWebhook(ctx context.Context, n Webhook, creator uuid.UUID) (Webhook, error) {
 	var made db.Webhook
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
-		n, err := q.CountWebhooks(ctx)
+		there, err := q.CountWebhooks(ctx)
 		if err != nil {
 			return err
 		}
-		if n >= maxWebhooks {
+		if there >= maxWebhooks {
 			return ErrTooMany
 		}
-		made, err = q.InsertWebhook(ctx, db.InsertWebhookParams{Name: name, Url: url, Secret: secret, Kinds: kinds, CreatedBy: nullable(creator)})
+		made, err = q.InsertWebhook(ctx, db.InsertWebhookParams{
+			ID: n.ID, Name: n.Name, Url: n.URL, Secret: n.Secret, KeyID: n.KeyID, Kinds: n.Kinds, CreatedBy: nullable(creator),
+		})
 		return err
 	})
 	if err != nil {
-		return Webhook{}, fmt.Errorf("store: create webhook %s: %w", name, kind(err))
+		return Webhook{}, fmt.Errorf("store: create webhook %s: %w", n.Name, kind(err))
 	}
 	return webhookFrom(made), nil
+}
+
+// ResealWebhooks gives each webhook whose secret is not sealed with the key of this
+// id to seal, and keeps what that returns. It returns how many there were.
+func (s *Store) ResealWebhooks(ctx context.Context, keyID string, seal func(Webhook) ([]byte, error)) (int, error) {
+	rows, err := one(ctx, "webhooks to reseal", func(ctx context.Context) ([]db.Webhook, error) {
+		return s.q.WebhooksSealedOtherwise(ctx, keyID)
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i, r := range rows {
+		sealed, err := seal(webhookFrom(r))
+		if err != nil {
+			return i, fmt.Errorf("store: reseal webhook %s: %w", r.Name, err)
+		}
+		if err := do(ctx, "reseal webhook "+r.Name, func(ctx context.Context) error {
+			return s.q.ResealWebhook(ctx, db.ResealWebhookParams{ID: r.ID, KeyID: keyID, Secret: sealed, OldKeyID: r.KeyID})
+		}); err != nil {
+			return i, err
+		}
+	}
+	return len(rows), nil
 }
 
 // Webhooks lists the webhooks by name.
@@ -92,7 +120,7 @@ func (s *Store) Webhooks(ctx context.Context) ([]Webhook, error) {
 	list := make([]Webhook, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, Webhook{
-			ID: r.ID, Name: r.Name, URL: r.Url, Secret: r.Secret, Kinds: r.Kinds, CreatedAt: r.CreatedAt, Pending: int(r.Pending), Dead: int(r.Dead),
+			ID: r.ID, Name: r.Name, URL: r.Url, Secret: r.Secret, KeyID: r.KeyID, Kinds: r.Kinds, CreatedAt: r.CreatedAt, Pending: int(r.Pending), Dead: int(r.Dead),
 		})
 	}
 	return list, err

@@ -104,13 +104,5 @@ func (s *Service) AgentManifest(ctx context.Context, agentID uuid.UUID) (Manifes
 
 // SetScriptsState notes how an agent's start scripts are doing.
 func (s *Service) SetScriptsState(ctx context.Context, agentID uuid.UUID, state store.ScriptsState) error {
-	a, err := s.store.LiveAgent(ctx, agentID)
-	if err != nil {
-		return err
-	}
-	if err := s.store.SetScriptsState(ctx, agentID, state); err != nil {
-		return err
-	}
-	s.changes.notify(a.WorkspaceID)
-	return nil
+	return s.store.SetScriptsState(ctx, agentID, state)
 }

@@ -113,7 +113,6 @@ func (s *Service) Build(ctx context.Context, m Move) (store.Build, error) {
 		return store.Build{}, err
 	}
 	s.act(lookForWork{})
-	s.changes.notify(w.ID)
 	return b, nil
 }
 
@@ -170,9 +169,6 @@ func (s *Service) Rename(ctx context.Context, workspaceID uuid.UUID, name string
 		}
 		return free(now)
 	})
-	if err == nil {
-		s.changes.notify(workspaceID)
-	}
 	return nameTaken(err, name)
 }
 

@@ -53,7 +53,7 @@ func (s *Service) running(ctx context.Context, ref *provisionerv1.JobRef) (store
 
 // answer turns an error into what a provisioner gets to know of it. Unavailable
 // is to be tried again, anything else is final.
-func (s *Service) answer(err error) error {
+func (s *Service) answer(ctx context.Context, err error) error {
 	var bad *BadInput
 	switch {
 	case err == nil:
@@ -69,7 +69,7 @@ func (s *Service) answer(err error) error {
 	case errors.Is(err, store.ErrNotFound):
 		return status.Error(codes.NotFound, "no such job")
 	default:
-		s.log.Warn("a provisioner's call failed", "err", err)
+		s.log.WarnContext(ctx, "a provisioner's call failed", "err", err)
 		return status.Error(codes.Unavailable, "the coordinator cannot do that right now; try again")
 	}
 }
@@ -93,19 +93,19 @@ func (s *Service) Archive(ref *provisionerv1.JobRef, stream provisionerv1.Provis
 	ctx := stream.Context()
 	j, err := s.running(ctx, ref)
 	if err != nil {
-		return s.answer(err)
+		return s.answer(ctx, err)
 	}
 	version := j.VersionID
 	if j.BuildID != uuid.Nil {
 		w, err := s.store.BuildWork(ctx, j.BuildID)
 		if err != nil {
-			return s.answer(err)
+			return s.answer(ctx, err)
 		}
 		version = w.Version.ID
 	}
 	data, err := s.store.VersionArchive(ctx, version)
 	if err != nil {
-		return s.answer(err)
+		return s.answer(ctx, err)
 	}
 	return sendChunks(stream, data)
 }
@@ -115,18 +115,18 @@ func (s *Service) LoadState(ref *provisionerv1.JobRef, stream provisionerv1.Prov
 	ctx := stream.Context()
 	j, err := s.running(ctx, ref)
 	if err != nil {
-		return s.answer(err)
+		return s.answer(ctx, err)
 	}
 	ws, err := s.store.WorkspaceOfJob(ctx, j.ID)
 	if err != nil {
-		return s.answer(err)
+		return s.answer(ctx, err)
 	}
 	data, err := s.State(ctx, ws)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
-		return s.answer(err)
+		return s.answer(ctx, err)
 	}
 	return sendChunks(stream, data)
 }
@@ -142,17 +142,17 @@ func (s *Service) SaveState(stream provisionerv1.Provisioner_SaveStateServer) er
 	// Whatever became of the attempt: a state is never thrown away.
 	j, _, err := s.own(ctx, head.GetJob())
 	if err != nil {
-		return s.answer(err)
+		return s.answer(ctx, err)
 	}
 	ws, err := s.store.WorkspaceOfJob(ctx, j.ID)
 	if err != nil {
-		return s.answer(err)
+		return s.answer(ctx, err)
 	}
 	var data bytes.Buffer
 	for m := first; ; {
 		data.Write(m.GetData())
 		if data.Len() > MaxState {
-			return s.answer(badInput("the state is larger than %d MiB", MaxState>>20))
+			return s.answer(ctx, badInput("the state is larger than %d MiB", MaxState>>20))
 		}
 		if m, err = stream.Recv(); errors.Is(err, io.EOF) {
 			break
@@ -161,11 +161,11 @@ func (s *Service) SaveState(stream provisionerv1.Provisioner_SaveStateServer) er
 		}
 	}
 	if data.Len() == 0 || head.GetSerial() > 1<<62 || len(head.GetLineage()) > 128 || noNUL(head.GetLineage()) != head.GetLineage() {
-		return s.answer(badInput("a state without data, or with a lineage or serial that is none"))
+		return s.answer(ctx, badInput("a state without data, or with a lineage or serial that is none"))
 	}
 	current, err := s.saveState(ctx, j, ws, head.GetLineage(), head.GetSerial(), data.Bytes())
 	if err != nil {
-		return s.answer(err)
+		return s.answer(ctx, err)
 	}
 	return stream.SendAndClose(&provisionerv1.Saved{Current: current})
 }
@@ -175,17 +175,17 @@ func (s *Service) SaveState(stream provisionerv1.Provisioner_SaveStateServer) er
 func (s *Service) Planned(ctx context.Context, r *provisionerv1.PlanReport) (*provisionerv1.Acknowledged, error) {
 	_, at, err := s.own(ctx, r.GetJob())
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, s.answer(ctx, err)
 	}
 	resources, err := jsonList(r.GetResources())
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, s.answer(ctx, err)
 	}
 	err = s.step(ctx, at.ID, planned{attempt: at.Attempt, resources: resources, agents: func(b store.BuildState) ([]store.NewAgent, error) {
 		return newAgents(b, r.GetAgents())
 	}})
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, s.answer(ctx, err)
 	}
 	return &provisionerv1.Acknowledged{}, nil
 }
@@ -194,14 +194,14 @@ func (s *Service) Planned(ctx context.Context, r *provisionerv1.PlanReport) (*pr
 func (s *Service) AddLog(ctx context.Context, l *provisionerv1.Log) (*provisionerv1.Acknowledged, error) {
 	_, at, err := s.own(ctx, l.GetJob())
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, s.answer(ctx, err)
 	}
 	lines, err := linesFrom(l)
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, s.answer(ctx, err)
 	}
 	if err := s.store.AppendLog(ctx, at, int64(l.GetFirst()), lines, fitLog); err != nil {
-		return nil, s.answer(err)
+		return nil, s.answer(ctx, err)
 	}
 	s.changes.notify(at.ID)
 	return &provisionerv1.Acknowledged{}, nil
@@ -211,16 +211,16 @@ func (s *Service) AddLog(ctx context.Context, l *provisionerv1.Log) (*provisione
 func (s *Service) Finish(ctx context.Context, r *provisionerv1.Result) (*provisionerv1.Acknowledged, error) {
 	j, at, err := s.own(ctx, r.GetJob())
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, s.answer(ctx, err)
 	}
 	e, err := finishedFrom(at, j, r)
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, s.answer(ctx, err)
 	}
 	if err := s.step(ctx, at.ID, e); err != nil {
-		return nil, s.answer(err)
+		return nil, s.answer(ctx, err)
 	}
-	s.log.Info("job finished", "job", at.ID, "attempt", at.Attempt, "status", e.status, "err", e.err)
+	s.log.InfoContext(ctx, "job finished", "job", at.ID, "attempt", at.Attempt, "status", e.status, "err", e.err)
 	s.act(lookForWork{}) // it has a slot again
 	return &provisionerv1.Acknowledged{}, nil
 }

@@ -6,8 +6,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// changes tells any number of followers that something about a job or a
-// workspace is new. What is new they find in the store.
+// changes tells any number of followers of a log that there may be more of it,
+// which they find in the store. Of all else that changes the event bus tells: lines
+// are no events, for there are thousands of them a second and nobody resumes
+// from one but who reads the log itself.
 type changes struct {
 	mu      sync.Mutex
 	waiting map[uuid.UUID]*watch

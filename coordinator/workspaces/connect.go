@@ -94,16 +94,16 @@ func (s *Service) Connect(stream provisionerv1.Provisioner_ConnectServer) error 
 	}
 	defer s.exit(sess)
 	if err := s.welcome(ctx, sess, jobs); err != nil {
-		s.log.Warn("a provisioner could not join", "name", who.Name, "err", err)
+		s.log.WarnContext(ctx, "a provisioner could not join", "name", who.Name, "err", err)
 		return stream.Send(errorDown("the database is away; try again"))
 	}
-	s.log.Info("provisioner joined", "provisioner", who.ID, "name", who.Name, "slots", who.Slots, "tags", who.Tags, "from", rpc.RemoteAddr(ctx))
+	s.log.InfoContext(ctx, "provisioner joined", "provisioner", who.ID, "name", who.Name, "slots", who.Slots, "tags", who.Tags, "from", rpc.RemoteAddr(ctx))
 	welcome := &provisionerv1.Welcome{ProvisionerId: who.ID.String(), LeaseSeconds: uint32(max(1, s.cfg.Lease/time.Second))}
 	if err := stream.Send(&provisionerv1.Down{Msg: &provisionerv1.Down_Welcome{Welcome: welcome}}); err != nil {
 		return err
 	}
 	err = s.serve(stream, sess, ups)
-	s.log.Info("provisioner left", "provisioner", who.ID, "name", who.Name, "err", err)
+	s.log.InfoContext(ctx, "provisioner left", "provisioner", who.ID, "name", who.Name, "err", err)
 	return err
 }
 
@@ -234,7 +234,7 @@ func (s *Service) serve(stream provisionerv1.Provisioner_ConnectServer, sess *se
 			}
 			leaving = leaving || up.GetBye() != nil
 			if err := s.onUp(stream.Context(), sess, up); err != nil {
-				s.log.Warn("provisioner broke the protocol", "provisioner", sess.who.ID, "name", sess.who.Name, "err", err)
+				s.log.WarnContext(stream.Context(), "provisioner broke the protocol", "provisioner", sess.who.ID, "name", sess.who.Name, "err", err)
 				return stream.Send(errorDown(err.Error()))
 			}
 		}

@@ -22,6 +22,21 @@ const hostKeyRootSize = 32
 // boundHostKeys is what the sealed root of host keys is good for, and nothing else.
 const boundHostKeys = "adit host keys"
 
+// errUnsealed is that the root of host keys cannot be had.
+var errUnsealed = errors.New("workspaces: open the sealed root of host keys")
+
+func (s *Service) sealHostKeys(root []byte) store.SealedSecret {
+	return store.SealedSecret{KeyID: s.cfg.Keys.Current(), Sealed: s.cfg.Keys.Seal(root, []byte(boundHostKeys))}
+}
+
+func (s *Service) openHostKeys(sealed store.SealedSecret) ([]byte, error) {
+	root, err := s.cfg.Keys.Open(sealed.KeyID, sealed.Sealed, []byte(boundHostKeys))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnsealed, err)
+	}
+	return root, nil
+}
+
 // hostSeed returns the seed of an agent's SSH host key. It is the same over all
 // builds of its workspace and for no other agent, and the agent alone is told.
 func (s *Service) hostSeed(ctx context.Context, workspaceID, agentID uuid.UUID) ([]byte, error) {
@@ -29,12 +44,12 @@ func (s *Service) hostSeed(ctx context.Context, workspaceID, agentID uuid.UUID) 
 	if errors.Is(err, store.ErrNotFound) {
 		root := make([]byte, hostKeyRootSize)
 		rand.Read(root)
-		sealed, err = s.store.KeepHostKeyRoot(ctx, s.cfg.Keys.sealSecret(boundHostKeys, root))
+		sealed, err = s.store.KeepHostKeyRoot(ctx, s.sealHostKeys(root))
 	}
 	if err != nil {
 		return nil, err
 	}
-	root, err := s.cfg.Keys.openSecret(boundHostKeys, sealed)
+	root, err := s.openHostKeys(sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -49,17 +64,17 @@ func (s *Service) hostSeed(ctx context.Context, workspaceID, agentID uuid.UUID) 
 // resealHostKeys seals the root of host keys with the first key.
 func (s *Service) resealHostKeys(ctx context.Context) error {
 	old, err := s.store.HostKeyRoot(ctx)
-	if errors.Is(err, store.ErrNotFound) || err == nil && old.KeyID == s.cfg.Keys.current {
+	if errors.Is(err, store.ErrNotFound) || err == nil && old.KeyID == s.cfg.Keys.Current() {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	root, err := s.cfg.Keys.openSecret(boundHostKeys, old)
+	root, err := s.openHostKeys(old)
 	if err != nil {
 		return err
 	}
-	return s.store.ResealHostKeyRoot(ctx, old.KeyID, s.cfg.Keys.sealSecret(boundHostKeys, root))
+	return s.store.ResealHostKeyRoot(ctx, old.KeyID, s.sealHostKeys(root))
 }
 
 // publicHostKey is what clients know an agent with this seed by, as
@@ -82,7 +97,7 @@ func (s *Service) AgentHostKey(ctx context.Context, m Manifest, asked bool) ([]b
 	}
 	seed, err := s.hostSeed(ctx, m.WorkspaceID, m.ID)
 	if errors.Is(err, errUnsealed) {
-		s.log.Error("host keys cannot be derived", "agent", m.ID, "err", err)
+		s.log.ErrorContext(ctx, "host keys cannot be derived", "agent", m.ID, "err", err)
 		return nil, s.store.SetHostKey(ctx, m.ID, "")
 	}
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/seal"
 )
 
 // What clients know an agent by is the same over builds, restarts of the
@@ -32,14 +34,11 @@ func TestHostKeysStay(t *testing.T) {
 		t.Fatalf("seeds of %d and %d bytes, public %q", len(one), len(two), public)
 	}
 
-	next, err := ParseKeys(NewKey())
-	must(t, err)
-	l.keys.keys[next.current] = next.keys[next.current]
-	l.keys.current = next.current
+	next := seal.NewKey()
+	l.withKeys(next + l.keyText)
 	_, err = l.Reseal(t.Context())
 	must(t, err)
-	l.keys = next // and the older one is gone
-	l.restart()
+	l.withKeys(next) // and the older one is gone
 	if seed, p := ask(0, true); !bytes.Equal(seed, one) || p != public {
 		t.Errorf("after a rotation and a restart the key is %q, it was %q", p, public)
 	}
@@ -49,9 +48,7 @@ func TestHostKeysStay(t *testing.T) {
 	if seed, p := ask(0, false); seed != nil || p != "" {
 		t.Errorf("who did not ask is known by %q", p)
 	}
-	l.keys, err = ParseKeys(NewKey())
-	must(t, err)
-	l.restart()
+	l.withKeys(seal.NewKey())
 	if seed, p := ask(0, true); seed != nil || p != "" {
 		t.Errorf("without the state key it is known by %q", p)
 	}

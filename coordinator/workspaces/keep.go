@@ -95,7 +95,6 @@ func (s *Service) keepOne(ctx context.Context, seen store.Upkeep, now, here time
 		return err
 	}
 	s.act(lookForWork{})
-	s.changes.notify(seen.ID)
 	return nil
 }
 

@@ -47,7 +47,7 @@ func TestOfSeveralCoordinatorsOneStartsAndOneStops(t *testing.T) {
 		must(t, err)
 		var wg sync.WaitGroup
 		for range 4 {
-			other := New(Config{Store: l.st, Keys: l.keys})
+			other := New(Config{Store: l.st, Keys: l.cfg.Keys})
 			wg.Go(func() { other.keepAll(t.Context(), list, now, now.Add(-time.Hour)) })
 		}
 		wg.Wait()

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
@@ -39,8 +40,9 @@ type lab struct {
 	t    *testing.T
 	db   string
 	conf Config
-	keys *Keyring
 	user store.User
+	// keyText are the keys that seal states.
+	keyText string
 
 	*Service
 	st   *store.Store
@@ -51,13 +53,10 @@ type lab struct {
 
 func newLab(t *testing.T, conf Config) *lab {
 	t.Helper()
-	keys, err := ParseKeys(NewKey())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &lab{t: t, db: postgrestest.Database(t, database), conf: conf, keys: keys}
+	l := &lab{t: t, db: postgrestest.Database(t, database), conf: conf, keyText: seal.NewKey()}
 	l.start()
 	t.Cleanup(func() { l.kill() })
+	var err error
 	l.user, err = l.st.CreateUser(t.Context(), store.NewUser{Username: "alice", Email: "alice@example.com", PasswordHash: "x", Role: store.RoleOwner})
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +72,11 @@ func (l *lab) start() {
 		l.t.Fatal(err)
 	}
 	conf := l.conf
-	conf.Store, conf.Keys = st, l.keys
+	keys, err := seal.Parse(l.keyText)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	conf.Store, conf.Keys = st, keys
 	l.st, l.Service = st, New(conf)
 	authn := auth.New(st)
 	server := rpc.NewServer(rpc.ServerConfig{
@@ -108,6 +111,13 @@ func (l *lab) restart() {
 	l.t.Helper()
 	l.kill()
 	l.start()
+}
+
+// withKeys starts it anew with other keys.
+func (l *lab) withKeys(text string) {
+	l.t.Helper()
+	l.keyText = text
+	l.restart()
 }
 
 // provisioner is one that a test plays.
@@ -299,16 +309,15 @@ func (l *lab) move(w uuid.UUID, t store.Transition) (store.Build, error) {
 // phase waits until a workspace is at a phase.
 func (l *lab) phase(w uuid.UUID, want store.Phase) {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), timeout)
-	defer cancel()
-	var last store.Phase
-	err := l.Watch(ctx, w, func() (bool, error) {
-		now, err := l.st.WorkspaceByID(ctx, w)
-		last = now.Phase
-		return last == want, err
-	})
-	if err != nil {
-		l.t.Fatalf("workspace is %s, want %s: %v", last, want, err)
+	for deadline := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) { // the lab has no event bus
+		now, err := l.st.WorkspaceByID(l.t.Context(), w)
+		must(l.t, err)
+		if now.Phase == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("workspace is %s, want %s", now.Phase, want)
+		}
 	}
 }
 

@@ -114,24 +114,3 @@ func (s *Service) FollowLog(ctx context.Context, jobID uuid.UUID, after int64, f
 		}
 	}
 }
-
-// Watch calls f at once and whenever something about a workspace has changed,
-// until f reports that it is done or fails, or ctx is done.
-func (s *Service) Watch(ctx context.Context, workspaceID uuid.UUID, f func() (done bool, err error)) error {
-	next, stop := s.changes.follow(workspaceID)
-	defer stop()
-	poll := time.NewTicker(logPoll)
-	defer poll.Stop()
-	for {
-		changed := next()
-		if done, err := f(); done || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
-		case <-poll.C:
-		}
-	}
-}

@@ -25,6 +25,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 )
@@ -49,12 +50,14 @@ const (
 type Config struct {
 	Store *store.Store
 	// Keys seal states.
-	Keys *Keyring
+	Keys *seal.Keys
 	// AccessURL is where agents reach the coordinator; nil means that the
 	// provisioner's own way is the best guess, and jobs say nothing.
 	AccessURL *url.URL
-	// AgentsGone is told of agents that a build removed. Nil means nobody is.
+	// AgentsGone is told of agents that a build removed, and JobOver of jobs that
+	// ended here. Nil means nobody is.
 	AgentsGone func(ids []uuid.UUID)
+	JobOver    func(Over)
 	// Lease is how long a job may go without a heartbeat, CancelGrace how long
 	// an interrupted one may take to end, and Timeout how long any may take.
 	// Zero means 30 s, 2 min and 1 h.
@@ -92,6 +95,9 @@ func New(cfg Config) *Service {
 	if cfg.AgentsGone == nil {
 		cfg.AgentsGone = func([]uuid.UUID) {}
 	}
+	if cfg.JobOver == nil {
+		cfg.JobOver = func(Over) {}
+	}
 	return &Service{cfg: cfg, store: cfg.Store, log: cfg.Logger, changes: newChanges(), sessions: make(map[uuid.UUID]*session)}
 }
 
@@ -118,7 +124,7 @@ func (s *Service) look(ctx context.Context, here *time.Time) {
 	jobs, now, err := s.store.RunningJobs(ctx)
 	if err != nil {
 		*here = time.Time{} // no heartbeat could be written meanwhile
-		s.log.Debug("what is due has to wait", "err", err)
+		s.log.DebugContext(ctx, "what is due has to wait", "err", err)
 		return
 	}
 	if here.IsZero() {
@@ -130,7 +136,7 @@ func (s *Service) look(ctx context.Context, here *time.Time) {
 			continue
 		}
 		if err := s.step(ctx, j.ID, e); err != nil {
-			s.log.Warn("job could not be moved on", "job", j.ID, "err", err)
+			s.log.WarnContext(ctx, "job could not be moved on", "job", j.ID, "err", err)
 		}
 	}
 }
@@ -139,10 +145,35 @@ func (s *Service) limits() limits {
 	return limits{lease: s.cfg.Lease, grace: s.cfg.CancelGrace, timeout: s.cfg.Timeout}
 }
 
+// Over is a job that came to its end.
+type Over struct {
+	// Kind is "import", or a build's transition.
+	Kind   string
+	Status store.JobStatus
+	// Waited is how long no provisioner had it, and Took how long its last attempt
+	// took; that is zero if there was none.
+	Waited, Took time.Duration
+}
+
+// overOf describes a job that is over.
+func overOf(st store.JobState) Over {
+	j := st.Job
+	o := Over{Kind: "import", Status: j.Status, Waited: j.FinishedAt.Sub(j.CreatedAt)}
+	if st.Build != nil {
+		o.Kind = string(st.Build.Transition)
+	}
+	if j.StartedAt != nil {
+		o.Waited, o.Took = j.StartedAt.Sub(j.CreatedAt), j.FinishedAt.Sub(*j.StartedAt)
+	}
+	return o
+}
+
 // step moves a job and tells those who are there.
 func (s *Service) step(ctx context.Context, job uuid.UUID, e event) error {
 	var tell []action
+	was := store.JobQueued
 	st, gone, err := s.store.StepJob(ctx, job, func(st *store.JobState) (store.Writes, error) {
+		was = st.Job.Status
 		w, actions, err := step(st, e)
 		tell = actions
 		return w, err
@@ -156,16 +187,11 @@ func (s *Service) step(ctx context.Context, job uuid.UUID, e event) error {
 	for _, a := range tell {
 		s.act(a)
 	}
-	s.changed(st)
-	return nil
-}
-
-// changed wakes those who follow a job or its workspace.
-func (s *Service) changed(st store.JobState) {
-	s.changes.notify(st.Job.ID)
-	if st.Build != nil {
-		s.changes.notify(st.Build.WorkspaceID)
+	s.changes.notify(job) // whose log may be whole now
+	if st.Job.Status.Over() && !was.Over() {
+		s.cfg.JobOver(overOf(st))
 	}
+	return nil
 }
 
 // act does what a step asked for.

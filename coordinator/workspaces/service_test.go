@@ -486,3 +486,30 @@ func TestStrangersGetNoStream(t *testing.T) {
 		t.Errorf("a built-in token of another process: %v", err)
 	}
 }
+
+func TestJobsThatEndAreToldOfOnce(t *testing.T) {
+	over := make(chan Over, 10)
+	l := newLab(t, Config{JobOver: func(o Over) { over <- o }})
+	p := l.join("p", "built-in")
+	tmpl := l.template(p)
+	w := l.workspace(tmpl, "dev")
+	ref := p.job().GetRef()
+	for range 2 { // the second time because the answer was lost
+		must(t, p.finish(ref, provisionerv1.Result_FAILED, "no"))
+	}
+	p.close()
+	_, err := l.move(w.ID, store.Start)
+	must(t, err)
+	must(t, l.CancelBuild(t.Context(), w.ID, 2)) // before anybody had it
+	close(over)
+	var got []string
+	for o := range over {
+		got = append(got, o.Kind+" "+string(o.Status))
+		if had := o.Status != store.JobCanceled; had != (o.Took > 0) || o.Waited <= 0 {
+			t.Errorf("%+v", o)
+		}
+	}
+	if want := []string{"import succeeded", "start failed", "start canceled"}; !slices.Equal(got, want) {
+		t.Errorf("told of %v, want %v", got, want)
+	}
+}

@@ -15,6 +15,25 @@ import (
 // MaxState bounds a state: ten thousand resources take some 20 MiB.
 const MaxState = 64 << 20
 
+// bound is what a sealed state is good for, and nothing else.
+func bound(s store.SealedState) []byte {
+	return fmt.Appendf(nil, "adit state\x00%s\x00%s\x00%d", s.WorkspaceID, s.Lineage, s.Serial)
+}
+
+// seal fills in what is kept of a state.
+func (s *Service) seal(n *store.SealedState, data []byte) {
+	n.ID, n.KeyID, n.Sealed = uuid.New(), s.cfg.Keys.Current(), s.cfg.Keys.Seal(data, bound(*n))
+}
+
+// open returns a state's data.
+func (s *Service) open(n store.SealedState) ([]byte, error) {
+	data, err := s.cfg.Keys.Open(n.KeyID, n.Sealed, bound(n))
+	if err != nil {
+		return nil, fmt.Errorf("workspaces: state %d of workspace %s: %w", n.Serial, n.WorkspaceID, err)
+	}
+	return data, nil
+}
+
 // State returns a workspace's current state as Terraform writes it;
 // store.ErrNotFound if it has none.
 func (s *Service) State(ctx context.Context, workspaceID uuid.UUID) ([]byte, error) {
@@ -22,11 +41,7 @@ func (s *Service) State(ctx context.Context, workspaceID uuid.UUID) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	data, err := s.cfg.Keys.open(sealed)
-	if err != nil {
-		return nil, fmt.Errorf("workspaces: %w", err)
-	}
-	return data, nil
+	return s.open(sealed)
 }
 
 // PushState makes data a workspace's state, for the desperate, and ends that
@@ -44,7 +59,7 @@ func (s *Service) PushState(ctx context.Context, workspaceID uuid.UUID, data []b
 		return badInput("the state is larger than %d MiB", MaxState>>20)
 	}
 	n := store.SealedState{WorkspaceID: workspaceID, Lineage: head.Lineage, Serial: head.Serial}
-	s.cfg.Keys.seal(&n, data)
+	s.seal(&n, data)
 	_, err := s.store.SaveState(ctx, n, func(w store.WorkspaceState, current *store.SealedState, _ *store.Job) (store.StateVerdict, error) {
 		if w.Phase == store.PhaseDeleted {
 			return store.StateVerdict{}, store.ErrNotFound
@@ -89,7 +104,7 @@ func (s *Service) same(current *store.SealedState, n store.SealedState, data []b
 	if current == nil || current.Lineage != n.Lineage || current.Serial != n.Serial {
 		return false, nil
 	}
-	kept, err := s.cfg.Keys.open(*current)
+	kept, err := s.open(*current)
 	return bytes.Equal(kept, data), err
 }
 
@@ -97,38 +112,34 @@ func (s *Service) same(current *store.SealedState, n store.SealedState, data []b
 // the current one now. One that does not descend is put aside.
 func (s *Service) saveState(ctx context.Context, job store.Job, workspaceID uuid.UUID, lineage string, serial uint64, data []byte) (bool, error) {
 	n := store.SealedState{WorkspaceID: workspaceID, JobID: job.ID, Lineage: lineage, Serial: serial}
-	s.cfg.Keys.seal(&n, data)
+	s.seal(&n, data)
 	v, err := s.store.SaveState(ctx, n, func(w store.WorkspaceState, current *store.SealedState, j *store.Job) (store.StateVerdict, error) {
 		// Of a job that was given up this is what the workspace waited for.
 		release := j.Status.Over() && w.Holder != nil && w.Holder.JobID == j.ID
 		same, err := s.same(current, n, data)
 		if err != nil {
-			s.log.Error("a state cannot be opened", "workspace", workspaceID, "err", err)
+			s.log.ErrorContext(ctx, "a state cannot be opened", "workspace", workspaceID, "err", err)
 		}
 		return store.StateVerdict{Store: !same, Aside: !same && (!json.Valid(data) || !descends(current, n)), Release: release}, nil
 	})
 	if err == nil && v.Aside {
-		s.log.Warn("a state does not descend from the one kept, and is put aside", "workspace", workspaceID, "job", job.ID, "lineage", lineage, "serial", serial)
-	}
-	if v.Release {
-		s.changes.notify(workspaceID)
+		s.log.WarnContext(ctx, "a state does not descend from the one kept, and is put aside", "workspace", workspaceID, "job", job.ID, "lineage", lineage, "serial", serial)
 	}
 	return !v.Aside, err
 }
 
 // Reseal seals every state that is sealed with an older key with the first one,
-// and what host keys derive from, and returns how many states there were. After it the older keys can be forgotten.
+// and what host keys derive from, and returns how many states there were. After it
+// the older keys can be forgotten.
 func (s *Service) Reseal(ctx context.Context) (int, error) {
-	keys := s.cfg.Keys
 	if err := s.resealHostKeys(ctx); err != nil {
 		return 0, err
 	}
-	return s.store.Reseal(ctx, keys.current, func(old store.SealedState) ([]byte, error) {
-		data, err := keys.open(old)
+	return s.store.Reseal(ctx, s.cfg.Keys.Current(), func(old store.SealedState) ([]byte, error) {
+		data, err := s.open(old)
 		if err != nil {
 			return nil, err
 		}
-		keys.seal(&old, data)
-		return old.Sealed, nil
+		return s.cfg.Keys.Seal(data, bound(old)), nil
 	})
 }

@@ -2,11 +2,10 @@ package workspaces
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 )
@@ -96,43 +95,27 @@ func TestStatesAreSealedAndKeysRotated(t *testing.T) {
 	}
 	moved := kept
 	moved.WorkspaceID = other.ID
-	if _, err := l.keys.open(moved); err == nil {
+	if _, err := l.open(moved); err == nil {
 		t.Error("a state opens as another workspace's")
 	}
 	bad := kept
 	bad.Sealed = append([]byte(nil), kept.Sealed...)
 	bad.Sealed[len(bad.Sealed)-1] ^= 1
-	if _, err := l.keys.open(bad); err == nil {
+	if _, err := l.open(bad); err == nil {
 		t.Error("a state that was tampered with opens")
 	}
 
-	file := filepath.Join(t.TempDir(), "state.key")
-	first, err := LoadKeys(file)
-	must(t, err)
-	text, err := os.ReadFile(file)
-	must(t, err)
-	again, err := LoadKeys(file)
-	must(t, err)
-	if info, _ := os.Stat(file); info.Mode().Perm() != 0o600 || first.current != again.current {
-		t.Errorf("key file of mode %v, keys %s and %s", info.Mode(), first.current, again.current)
-	}
 	// A new key in front, the old one behind it until all is sealed anew.
-	l.keys.keys[first.current] = first.keys[first.current]
-	l.keys.current = first.current
+	old, text := l.keyText, seal.NewKey()
+	l.withKeys(text + old)
 	if n, err := l.Reseal(t.Context()); err != nil || n != 2 {
 		t.Errorf("resealed %d, %v, want 2", n, err)
 	}
-	if l.keys, err = ParseKeys(string(text)); err != nil {
-		t.Fatal(err)
-	}
-	l.restart()
+	l.withKeys(text)
 	if s, err := l.State(t.Context(), w.ID); err != nil || string(s) != `{"secret":"hunter1"}` {
 		t.Errorf("after the rotation the state is %s, %v", s, err)
 	}
-	if l.keys, err = ParseKeys(NewKey()); err != nil {
-		t.Fatal(err)
-	}
-	l.restart()
+	l.withKeys(old)
 	if _, err := l.State(t.Context(), w.ID); err == nil || !strings.Contains(err.Error(), "add it to the key file") {
 		t.Errorf("without the key: %v", err)
 	}

@@ -25,10 +25,9 @@ func (s *Service) handOut(stream provisionerv1.Provisioner_ConnectServer, sess *
 			return nil
 		}
 		if err != nil {
-			s.log.Debug("no job could be taken", "err", err)
+			s.log.DebugContext(ctx, "no job could be taken", "err", err)
 			return nil // the next look may
 		}
-		s.changed(st)
 		// From here on the job is its provisioner's: if it does not get to know,
 		// it will not name the job when it returns, and lose it.
 		job, err := s.jobMessage(ctx, st.Job)
@@ -38,7 +37,7 @@ func (s *Service) handOut(stream provisionerv1.Provisioner_ConnectServer, sess *
 		if err := stream.Send(&provisionerv1.Down{Msg: &provisionerv1.Down_Job{Job: job}}); err != nil {
 			return err
 		}
-		s.log.Info("job handed out", "job", st.Job.ID, "attempt", st.Job.Attempt, "provisioner", sess.who.Name)
+		s.log.InfoContext(ctx, "job handed out", "job", st.Job.ID, "attempt", st.Job.Attempt, "provisioner", sess.who.Name)
 	}
 }
 
@@ -52,7 +51,7 @@ func (s *Service) onUp(ctx context.Context, sess *session, up *provisionerv1.Up)
 		}
 		stale, err := s.store.Heartbeat(ctx, sess.who.ID, jobs)
 		if err != nil {
-			s.log.Debug("a heartbeat is not noted", "err", err)
+			s.log.DebugContext(ctx, "a heartbeat is not noted", "err", err)
 			return nil // the next one may be
 		}
 		for _, j := range stale {

@@ -43,9 +43,6 @@ func (s *Service) Transfer(ctx context.Context, n store.NewOwner) ([]uuid.UUID, 
 		}
 		return nil
 	})
-	if err == nil {
-		s.changes.notify(n.WorkspaceID)
-	}
 	return agents, nameTaken(err, name)
 }
 

@@ -147,6 +147,13 @@ func (f *fleet) run(ctx context.Context) {
 
 // move notes that an agent came or went.
 func (f *fleet) move(by int) {
+	if f.moved(by) && f.cfg.Progress != nil {
+		f.cfg.Progress("all agents are back", len(f.list), len(f.list))
+	}
+}
+
+// moved does, and reports whether that ended an outage.
+func (f *fleet) moved(by int) (back bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.up += by
@@ -159,10 +166,12 @@ func (f *fleet) move(by int) {
 		f.full = true
 		if !f.since.IsZero() {
 			f.outages = append(f.outages, Outage{Agents: f.broken, Seconds: time.Since(f.since).Seconds()})
+			back = true
 		}
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})
+	return back
 }
 
 func (f *fleet) count() int {

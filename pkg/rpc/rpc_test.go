@@ -15,6 +15,8 @@ import (
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
@@ -166,4 +168,39 @@ func TestServerCloseEndsStreams(t *testing.T) {
 	}
 	// startServer's cleanup closes the server while the stream is open; goleak
 	// sees what stays.
+}
+
+// announcingMesh reads in the RPC's own goroutine, and is ended by another.
+type announcingMesh struct {
+	meshv1.UnimplementedMeshServer
+	received chan error
+}
+
+func (m announcingMesh) Connect(s meshv1.Mesh_ConnectServer) error {
+	go func() {
+		_ = s.Send(&meshv1.Down{Msg: &meshv1.Down_Error{Error: &meshv1.Error{Message: "the last"}}})
+		StopReceiving(s.Context())
+	}()
+	_, err := s.Recv()
+	m.received <- err
+	return nil
+}
+
+func TestWhoSentTheLastMessageEndsTheReader(t *testing.T) {
+	mesh := announcingMesh{received: make(chan error, 1)}
+	_, u := serve(t, mesh)
+	stream, err := meshv1.NewMeshClient(dial(t, DialConfig{URL: u})).Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	down, err := stream.Recv()
+	if err != nil || down.GetError().GetMessage() != "the last" {
+		t.Errorf("the last message was %v, %v", down, err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.Canceled {
+		t.Errorf("the stream ended with %v, want Canceled", err)
+	}
+	if err := <-mesh.received; err == nil {
+		t.Error("the reader read on")
+	}
 }

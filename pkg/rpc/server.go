@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/tap"
 )
 
 // readLimit bounds one WebSocket message: gRPC writes HTTP/2 frames of at most
@@ -26,6 +27,9 @@ const readLimit = 256 << 10
 // handshakeTimeout is how long an upgraded connection may take to speak
 // HTTP/2; keepalive watches it from then on.
 const handshakeTimeout = 10 * time.Second
+
+// requestIDHeader is where whoever gives requests their ids has put it.
+const requestIDHeader = "X-Request-Id"
 
 // maxStreams bounds the RPCs under way on one connection, where the server does
 // not say otherwise. A node has one.
@@ -56,6 +60,12 @@ type ServerConfig struct {
 	Authenticate func(ctx context.Context, token string) (identity any, err error)
 	// Refuse answers a request that Authenticate refused.
 	Refuse func(w http.ResponseWriter, err error)
+	// RemoteAddr returns where a request comes from; nil is whoever is at the
+	// other end of its connection, who may be a proxy.
+	RemoteAddr func(r *http.Request) string
+	// Context adds to the context of each RPC what its service goes by: who calls,
+	// and in which request the connection began. Nil adds nothing.
+	Context func(ctx context.Context) context.Context
 	// Ping is how often a silent connection is pinged, Timeout how long an
 	// answer may take before the connection is closed. Zero means the defaults.
 	Ping, Timeout time.Duration
@@ -80,6 +90,12 @@ type Server struct {
 // NewServer starts a server; register adds the services to it. End it with
 // Close.
 func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
+	if cfg.RemoteAddr == nil {
+		cfg.RemoteAddr = func(r *http.Request) string { return r.RemoteAddr }
+	}
+	if cfg.Context == nil {
+		cfg.Context = func(ctx context.Context) context.Context { return ctx }
+	}
 	s := &Server{
 		cfg: cfg,
 		grpc: grpc.NewServer(
@@ -90,6 +106,9 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) *Server {
 			grpc.ReadBufferSize(0),
 			grpc.WriteBufferSize(writeBuffer),
 			grpc.WaitForHandlers(true),
+			grpc.InTapHandle(func(ctx context.Context, _ *tap.Info) (context.Context, error) {
+				return stoppable(cfg.Context(ctx)), nil
+			}),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
 				Time:    cmp.Or(cfg.Ping, DefaultPing),
 				Timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
@@ -215,7 +234,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *identifiedConn
 	ws.SetReadLimit(readLimit)
 	return &identifiedConn{
 		slimConn: slimConn{Conn: slim.conn, ws: ws},
-		identity: identity, remote: r.RemoteAddr, leave: func() {},
+		identity: identity, remote: s.cfg.RemoteAddr(r), request: w.Header().Get(requestIDHeader), leave: func() {},
 	}
 }
 
@@ -236,13 +255,37 @@ func Identity(ctx context.Context) (any, bool) {
 }
 
 // RemoteAddr returns the address that the RPC's connection came from.
-func RemoteAddr(ctx context.Context) string {
+func RemoteAddr(ctx context.Context) string { return infoOf(ctx).remote }
+
+// RequestID returns the id of the request that the RPC's connection began with; ""
+// if nobody gave it one.
+func RequestID(ctx context.Context) string { return infoOf(ctx).request }
+
+func infoOf(ctx context.Context) identityInfo {
+	var info identityInfo
 	if p, ok := peer.FromContext(ctx); ok {
-		if info, ok := p.AuthInfo.(identityInfo); ok {
-			return info.remote
-		}
+		info, _ = p.AuthInfo.(identityInfo)
 	}
-	return ""
+	return info
+}
+
+type stopKey struct{}
+
+// stoppable gives a stream's context what StopReceiving needs: the receiving side
+// of a stream ends with the context that gRPC makes it with, and with no other.
+func stoppable(ctx context.Context) context.Context {
+	ctx, stop := context.WithCancel(ctx) // ends with the stream
+	return context.WithValue(ctx, stopKey{}, stop)
+}
+
+// StopReceiving makes the Recv of a stream return an error, whose context ctx is.
+// So a service that reads in the RPC's own goroutine can be ended by another that
+// sent the last message, which is on its way all the same; the stream ends with
+// the code Canceled behind it.
+func StopReceiving(ctx context.Context) {
+	if stop, ok := ctx.Value(stopKey{}).(context.CancelFunc); ok {
+		stop()
+	}
 }
 
 // identifiedConn is a connection that knows who it belongs to.
@@ -250,6 +293,7 @@ type identifiedConn struct {
 	slimConn
 	identity any
 	remote   string
+	request  string
 	once     sync.Once
 	leave    func() // called by the first Close
 }
@@ -265,8 +309,8 @@ type identityCreds struct{}
 
 type identityInfo struct {
 	credentials.CommonAuthInfo
-	identity any
-	remote   string
+	identity        any
+	remote, request string
 }
 
 func (identityInfo) AuthType() string { return "adit" }
@@ -280,7 +324,7 @@ func (identityCreds) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo
 	}
 	return c, identityInfo{
 		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity},
-		identity:       ic.identity, remote: ic.remote,
+		identity:       ic.identity, remote: ic.remote, request: ic.request,
 	}, nil
 }
 

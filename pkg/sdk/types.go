@@ -149,6 +149,8 @@ type Connection struct {
 // PathView is the path that one end's packets take.
 type PathView struct {
 	Path    string    `json:"path" doc:"direct, udp-relay, derp, derp-ws or none"`
+	Region  string    `json:"region,omitempty" doc:"Code of the relay's region, if it takes one"`
+	RTTMs   float64   `json:"rtt_ms,omitempty" doc:"Round trip, where it is known"`
 	MTU     int       `json:"mtu" doc:"Largest packet inside the tunnel, in bytes"`
 	Verdict *Verdict  `json:"verdict" doc:"Why the path is not direct; null when it is"`
 	At      time.Time `json:"at" doc:"When that was reported"`

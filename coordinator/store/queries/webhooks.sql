@@ -1,7 +1,13 @@
 -- name: InsertWebhook :one
-insert into webhooks (name, url, secret, kinds, cursor, created_by)
-select @name, @url, @secret, @kinds::text[], coalesce(max(e.version), 0), @created_by from events e
+insert into webhooks (id, name, url, secret, key_id, kinds, cursor, created_by)
+select @id, @name, @url, @secret, @key_id, @kinds::text[], coalesce(max(e.version), 0), @created_by from events e
 returning *;
+
+-- name: WebhooksSealedOtherwise :many
+select * from webhooks where key_id <> @key_id;
+
+-- name: ResealWebhook :exec
+update webhooks set key_id = @key_id, secret = @secret where id = @id and key_id = @old_key_id;
 
 -- name: Webhooks :many
 select w.*,

@@ -759,7 +759,11 @@ type Verdict struct {
 	Evidence string `protobuf:"bytes,4,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	Fix      string `protobuf:"bytes,5,opt,name=fix,proto3" json:"fix,omitempty"`
 	// Largest packet inside the tunnel, in bytes.
-	Mtu           uint32 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	Mtu uint32 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	// Code of the relay's region, when packets take one.
+	Region string `protobuf:"bytes,7,opt,name=region,proto3" json:"region,omitempty"`
+	// Round trip in microseconds; 0 is not known.
+	RttUs         uint32 `protobuf:"varint,8,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -832,6 +836,20 @@ func (x *Verdict) GetFix() string {
 func (x *Verdict) GetMtu() uint32 {
 	if x != nil {
 		return x.Mtu
+	}
+	return 0
+}
+
+func (x *Verdict) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Verdict) GetRttUs() uint32 {
+	if x != nil {
+		return x.RttUs
 	}
 	return 0
 }
@@ -1880,14 +1898,16 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x06Unwant\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\"\x1b\n" +
 	"\x05Ready\x12\x12\n" +
-	"\x04peer\x18\x01 \x01(\tR\x04peer\"\x89\x01\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\"\xb8\x01\n" +
 	"\aVerdict\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n" +
 	"\bevidence\x18\x04 \x01(\tR\bevidence\x12\x10\n" +
 	"\x03fix\x18\x05 \x01(\tR\x03fix\x12\x10\n" +
-	"\x03mtu\x18\x06 \x01(\rR\x03mtu\"l\n" +
+	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12\x16\n" +
+	"\x06region\x18\a \x01(\tR\x06region\x12\x15\n" +
+	"\x06rtt_us\x18\b \x01(\rR\x05rttUs\"l\n" +
 	"\x06Report\x127\n" +
 	"\bmetadata\x18\x01 \x03(\v2\x1b.adit.mesh.v1.MetadataValueR\bmetadata\x12)\n" +
 	"\x05stats\x18\x02 \x01(\v2\x13.adit.mesh.v1.StatsR\x05stats\"M\n" +

@@ -207,6 +207,14 @@ type JobLog struct {
 	Line  string
 }
 
+type Link struct {
+	ID       uuid.UUID
+	AgentID  uuid.UUID
+	ClientID uuid.UUID
+	ByClient []byte
+	ByAgent  []byte
+}
+
 type LoginFailure struct {
 	Name        string
 	Failures    int32
@@ -338,6 +346,7 @@ type Webhook struct {
 	CreatedAt   time.Time
 	LeasedBy    uuid.NullUUID
 	LeasedUntil time.Time
+	KeyID       string
 }
 
 type WebhookDelivery struct {

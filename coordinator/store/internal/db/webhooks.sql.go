@@ -184,24 +184,28 @@ func (q *Queries) InsertDelivery(ctx context.Context, arg InsertDeliveryParams) 
 }
 
 const insertWebhook = `-- name: InsertWebhook :one
-insert into webhooks (name, url, secret, kinds, cursor, created_by)
-select $1, $2, $3, $4::text[], coalesce(max(e.version), 0), $5 from events e
-returning id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until
+insert into webhooks (id, name, url, secret, key_id, kinds, cursor, created_by)
+select $1, $2, $3, $4, $5, $6::text[], coalesce(max(e.version), 0), $7 from events e
+returning id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id
 `
 
 type InsertWebhookParams struct {
+	ID        uuid.UUID
 	Name      string
 	Url       string
 	Secret    []byte
+	KeyID     string
 	Kinds     []string
 	CreatedBy uuid.NullUUID
 }
 
 func (q *Queries) InsertWebhook(ctx context.Context, arg InsertWebhookParams) (Webhook, error) {
 	row := q.db.QueryRow(ctx, insertWebhook,
+		arg.ID,
 		arg.Name,
 		arg.Url,
 		arg.Secret,
+		arg.KeyID,
 		arg.Kinds,
 		arg.CreatedBy,
 	)
@@ -217,6 +221,7 @@ func (q *Queries) InsertWebhook(ctx context.Context, arg InsertWebhookParams) (W
 		&i.CreatedAt,
 		&i.LeasedBy,
 		&i.LeasedUntil,
+		&i.KeyID,
 	)
 	return i, err
 }
@@ -224,7 +229,7 @@ func (q *Queries) InsertWebhook(ctx context.Context, arg InsertWebhookParams) (W
 const leaseWebhooks = `-- name: LeaseWebhooks :many
 update webhooks set leased_by = $1, leased_until = now() + make_interval(secs => $2::float8)
 where leased_by = $1 or leased_until < now()
-returning id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until
+returning id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id
 `
 
 type LeaseWebhooksParams struct {
@@ -252,6 +257,7 @@ func (q *Queries) LeaseWebhooks(ctx context.Context, arg LeaseWebhooksParams) ([
 			&i.CreatedAt,
 			&i.LeasedBy,
 			&i.LeasedUntil,
+			&i.KeyID,
 		); err != nil {
 			return nil, err
 		}
@@ -264,7 +270,7 @@ func (q *Queries) LeaseWebhooks(ctx context.Context, arg LeaseWebhooksParams) ([
 }
 
 const lockLeasedWebhook = `-- name: LockLeasedWebhook :one
-select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until from webhooks where id = $1 and leased_by = $2 for no key update
+select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id from webhooks where id = $1 and leased_by = $2 for no key update
 `
 
 type LockLeasedWebhookParams struct {
@@ -286,6 +292,7 @@ func (q *Queries) LockLeasedWebhook(ctx context.Context, arg LockLeasedWebhookPa
 		&i.CreatedAt,
 		&i.LeasedBy,
 		&i.LeasedUntil,
+		&i.KeyID,
 	)
 	return i, err
 }
@@ -367,6 +374,27 @@ func (q *Queries) Redeliver(ctx context.Context, arg RedeliverParams) (WebhookDe
 	return i, err
 }
 
+const resealWebhook = `-- name: ResealWebhook :exec
+update webhooks set key_id = $1, secret = $2 where id = $3 and key_id = $4
+`
+
+type ResealWebhookParams struct {
+	KeyID    string
+	Secret   []byte
+	ID       uuid.UUID
+	OldKeyID string
+}
+
+func (q *Queries) ResealWebhook(ctx context.Context, arg ResealWebhookParams) error {
+	_, err := q.db.Exec(ctx, resealWebhook,
+		arg.KeyID,
+		arg.Secret,
+		arg.ID,
+		arg.OldKeyID,
+	)
+	return err
+}
+
 const setWebhookCursor = `-- name: SetWebhookCursor :exec
 update webhooks set cursor = $2 where id = $1
 `
@@ -382,7 +410,7 @@ func (q *Queries) SetWebhookCursor(ctx context.Context, arg SetWebhookCursorPara
 }
 
 const webhookByName = `-- name: WebhookByName :one
-select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until from webhooks where lower(name) = lower($1)
+select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id from webhooks where lower(name) = lower($1)
 `
 
 func (q *Queries) WebhookByName(ctx context.Context, name string) (Webhook, error) {
@@ -399,12 +427,13 @@ func (q *Queries) WebhookByName(ctx context.Context, name string) (Webhook, erro
 		&i.CreatedAt,
 		&i.LeasedBy,
 		&i.LeasedUntil,
+		&i.KeyID,
 	)
 	return i, err
 }
 
 const webhooks = `-- name: Webhooks :many
-select w.id, w.name, w.url, w.secret, w.kinds, w.cursor, w.created_by, w.created_at, w.leased_by, w.leased_until,
+select w.id, w.name, w.url, w.secret, w.kinds, w.cursor, w.created_by, w.created_at, w.leased_by, w.leased_until, w.key_id,
     (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.status = 'pending') as pending,
     (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.status = 'dead') as dead
 from webhooks w order by lower(w.name)
@@ -421,6 +450,7 @@ type WebhooksRow struct {
 	CreatedAt   time.Time
 	LeasedBy    uuid.NullUUID
 	LeasedUntil time.Time
+	KeyID       string
 	Pending     int64
 	Dead        int64
 }
@@ -445,8 +475,45 @@ func (q *Queries) Webhooks(ctx context.Context) ([]WebhooksRow, error) {
 			&i.CreatedAt,
 			&i.LeasedBy,
 			&i.LeasedUntil,
+			&i.KeyID,
 			&i.Pending,
 			&i.Dead,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const webhooksSealedOtherwise = `-- name: WebhooksSealedOtherwise :many
+select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id from webhooks where key_id <> $1
+`
+
+func (q *Queries) WebhooksSealedOtherwise(ctx context.Context, keyID string) ([]Webhook, error) {
+	rows, err := q.db.Query(ctx, webhooksSealedOtherwise, keyID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Webhook
+	for rows.Next() {
+		var i Webhook
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.Url,
+			&i.Secret,
+			&i.Kinds,
+			&i.Cursor,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.LeasedBy,
+			&i.LeasedUntil,
+			&i.KeyID,
 		); err != nil {
 			return nil, err
 		}
