@@ -82,6 +82,7 @@ func Run(ctx context.Context, cfg Config) error {
 	var tally stats.Tally
 	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup
+	watching.Go(func() { watchPorts(watch, m, node, out, cfg.Logger) })
 	watching.Go(func() { metadata.Run(watch, home.metadata(m, out.measured)) })
 	watching.Go(func() {
 		stats.Run(watch, stats.Config{Tally: &tally, Dir: account.Home, RoundTrips: func() []time.Duration { return roundTrips(node) }, Report: out.counted, Every: cfg.StatsEvery})

@@ -3,6 +3,7 @@ package agent
 import (
 	"sync"
 
+	"github.com/aditmesh/adit/agent/port"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
 
@@ -12,6 +13,9 @@ type outgoing struct {
 	mu       sync.Mutex // guards what follows
 	metadata map[string]*meshv1.MetadataValue
 	stats    *meshv1.Stats
+	state    *meshv1.State // whole; nil until there is one
+	told     bool          // the state
+	tell     func()        // asks to be asked; nil until there is a node
 }
 
 func newOutgoing() *outgoing {
@@ -41,14 +45,55 @@ func (o *outgoing) counted(s *meshv1.Stats) {
 	o.stats = s
 }
 
-// take returns what waits, and forgets it; nil if there is nothing.
-func (o *outgoing) take() *meshv1.Report {
+// changed changes the state, which is told at once.
+func (o *outgoing) changed(change func(*meshv1.State)) {
+	o.mu.Lock()
+	next := new(meshv1.State)
+	if o.state != nil { // one that was told may still be on its way, and stays as it is
+		next.Ports, next.Apps, next.Directory = o.state.GetPorts(), o.state.GetApps(), o.state.GetDirectory()
+	}
+	change(next)
+	o.state, o.told = next, false
+	tell := o.tell
+	o.mu.Unlock()
+	if tell != nil {
+		tell()
+	}
+}
+
+// ports takes what listens.
+func (o *outgoing) ports(list []port.Seen) {
+	o.changed(func(s *meshv1.State) {
+		s.Ports = nil
+		for _, p := range list {
+			s.Ports = append(s.Ports, &meshv1.Port{
+				Network: p.Network, Port: uint32(p.Port), Address: p.Address, Process: p.Process, Pid: uint32(p.PID), Protocol: p.Protocol,
+			})
+		}
+	})
+}
+
+// to says whom to ask to be asked.
+func (o *outgoing) to(tell func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.metadata) == 0 && o.stats == nil {
+	o.tell = tell
+}
+
+// take returns what waits, and forgets it; nil if there is nothing. The state is
+// told in each session.
+func (o *outgoing) take(newSession bool) *meshv1.Report {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	state := o.state
+	if o.told && !newSession {
+		state = nil
+	}
+	if len(o.metadata) == 0 && o.stats == nil && state == nil {
 		return nil
 	}
-	r := &meshv1.Report{Stats: o.stats}
+	o.told = o.state != nil
+	r := &meshv1.Report{Stats: o.stats, State: state}
 	for _, v := range o.metadata {
 		r.Metadata = append(r.Metadata, v)
 	}

@@ -10,7 +10,7 @@ import (
 
 func TestWhatWaitsForASessionIsOneReport(t *testing.T) {
 	o := newOutgoing()
-	if r := o.take(); r != nil {
+	if r := o.take(false); r != nil {
 		t.Errorf("at first: %v", r)
 	}
 	o.measured("load", "1", "")
@@ -21,10 +21,10 @@ func TestWhatWaitsForASessionIsOneReport(t *testing.T) {
 		Metadata: []*meshv1.MetadataValue{{Key: "load", Value: "2"}},
 		Stats:    &meshv1.Stats{Seconds: 80, Active: true, Ssh: 2, RxBytes: 12, Cpu: 2, Memory: 8},
 	}
-	if r := o.take(); !proto.Equal(r, want) {
+	if r := o.take(false); !proto.Equal(r, want) {
 		t.Errorf("got %v, want %v", r, want)
 	}
-	if r := o.take(); r != nil {
+	if r := o.take(false); r != nil {
 		t.Errorf("told twice: %v", r)
 	}
 }

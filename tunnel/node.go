@@ -68,9 +68,10 @@ type Config struct {
 	// Path is what the node is to do without on its way to peers.
 	Path path.Options
 	// Report returns what an agent has to tell of its workspace since the last time
-	// it was asked, or nil. It is asked every two seconds while there is a session.
-	// A nil function has nothing to tell.
-	Report func() *meshv1.Report
+	// it was asked, or nil. It is asked every two seconds while there is a session,
+	// and by Tell. In a new session, what was told in the last may be lost. A nil
+	// function has nothing to tell.
+	Report func(newSession bool) *meshv1.Report
 	// Ping and Timeout watch the control session: how often it is pinged when
 	// silent, and how long an answer may take. Zero means 15 s each.
 	Ping, Timeout time.Duration
@@ -358,6 +359,9 @@ func (n *Node) poke() {
 	default:
 	}
 }
+
+// Tell has Config.Report asked at once, if there is a session.
+func (n *Node) Tell() { n.poke() }
 
 // networkChanged has the control session look whether it has survived.
 func (n *Node) networkChanged() {

@@ -48,10 +48,10 @@ const anyUs = 10_000
 // closes, which it ends with bye.
 func (n *Node) speak(ctx context.Context, stream upStream) {
 	s := said{wants: map[string]bool{}, ready: map[string]*path.Peer{}, verdicts: map[string]verdictKey{}}
-	for {
+	for newSession := true; ; newSession = false {
 		ups, bye := n.news(&s)
 		if n.cfg.Report != nil {
-			if r := n.cfg.Report(); r != nil { // before bye, after which nothing is heard
+			if r := n.cfg.Report(newSession); r != nil { // before bye, after which nothing is heard
 				ups = append([]*meshv1.Up{{Msg: &meshv1.Up_Report{Report: r}}}, ups...)
 			}
 		}

@@ -60,6 +60,9 @@ func openScanner() (*scanner, error) {
 	return s, nil
 }
 
+// slow reports whether to scan costs much.
+func (s *scanner) slow() bool { return s.fd < 0 }
+
 func (s *scanner) close() {
 	if s.fd >= 0 {
 		unix.Close(s.fd)

@@ -4,13 +4,19 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if address := os.Getenv(childEnv); address != "" {
+		serveAsChild(address)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestOpenCarriesToLoopbackAndPassesTheEndOn(t *testing.T) {
 	for _, host := range []string{"127.0.0.1:0", "[::1]:0"} {

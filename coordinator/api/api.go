@@ -134,6 +134,7 @@ func New(cfg Config) http.Handler {
 	a.registerWatches(h)
 	a.registerHealth(h)
 	a.registerStats(h)
+	a.registerPorts(h)
 	a.registerIdentity(h)
 	a.registerAudit(h)
 	a.registerWebhooks(h)

@@ -28,9 +28,15 @@ var topics = []struct {
 	name, summary string
 	kinds         []string
 }{
-	{sdk.WatchWorkspaces, "Watch workspaces, with their builds and agents", []string{store.EventWorkspace, store.EventBuild, store.EventAgent}},
+	{
+		sdk.WatchWorkspaces, "Watch workspaces, with their builds, agents, ports and apps",
+		[]string{store.EventWorkspace, store.EventBuild, store.EventAgent, store.EventPorts, store.EventApps},
+	},
 	{sdk.WatchBuilds, "Watch builds", []string{store.EventBuild}},
-	{sdk.WatchAgents, "Watch agents: whether they are connected, how their scripts are doing, and what they measure", []string{store.EventAgent, store.EventMetadata}},
+	{
+		sdk.WatchAgents, "Watch agents: whether they are connected, how their scripts and apps are doing, what listens, and what they measure",
+		[]string{store.EventAgent, store.EventMetadata, store.EventPorts, store.EventApps},
+	},
 	{
 		sdk.WatchMesh, "Watch the mesh: nodes that join and leave, agents, and by which paths the packets of links travel",
 		[]string{store.EventNode, store.EventAgent, store.EventLink},

@@ -129,15 +129,16 @@ func (v *village) JoinClient(_ context.Context, user uuid.UUID, resume string, _
 func (v *village) UserByID(_ context.Context, id uuid.UUID) (store.User, error) {
 	return store.User{ID: id, Username: "alice"}, nil
 }
-func (v *village) LeaveClient(context.Context, uuid.UUID) error                { return nil }
-func (v *village) RecordLiveness(context.Context, []store.AgentLiveness) error { return nil }
-func (v *village) GiveUpOnAgents(context.Context) ([]uuid.UUID, error)         { return nil, nil }
-func (v *village) RecordMetadata(context.Context, []store.MetadataValue) error { return nil }
-func (v *village) RecordStats(context.Context, []store.Stats) error            { return nil }
-func (v *village) RecordLinks(context.Context, []store.Link) error             { return nil }
-func (v *village) DropLinks(context.Context, []store.LinkKey) error            { return nil }
-func (v *village) ConnectedAgents(context.Context) ([]uuid.UUID, error)        { return nil, nil }
-func (v *village) NodeKeyKnown(context.Context, [32]byte) (bool, error)        { return false, nil }
+func (v *village) LeaveClient(context.Context, uuid.UUID) error                  { return nil }
+func (v *village) RecordLiveness(context.Context, []store.AgentLiveness) error   { return nil }
+func (v *village) GiveUpOnAgents(context.Context) ([]uuid.UUID, error)           { return nil, nil }
+func (v *village) RecordMetadata(context.Context, []store.MetadataValue) error   { return nil }
+func (v *village) RecordStats(context.Context, []store.Stats) error              { return nil }
+func (v *village) RecordLinks(context.Context, []store.Link) error               { return nil }
+func (v *village) DropLinks(context.Context, []store.LinkKey) error              { return nil }
+func (v *village) ConnectedAgents(context.Context) ([]uuid.UUID, error)          { return nil, nil }
+func (v *village) NodeKeyKnown(context.Context, [32]byte) (bool, error)          { return false, nil }
+func (v *village) RecordAgentReports(context.Context, []store.AgentReport) error { return nil }
 func (v *village) DeleteStaleClients(context.Context, time.Time, []uuid.UUID) (int64, error) {
 	return 0, nil
 }

@@ -96,6 +96,7 @@ type Hub struct {
 	core     *core
 	liveness *liveness
 	reports  *reports
+	states   *agentStates
 	sessions map[sessionID]*session
 	lastID   sessionID
 	// epoch grows when access may have changed: what was asked of the store
@@ -122,7 +123,7 @@ func New(cfg Config) *Hub {
 	}
 	return &Hub{
 		cfg: cfg, log: cfg.Logger, joining: make(chan struct{}, joinsAtOnce),
-		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), reports: newReports(), sessions: make(map[sessionID]*session),
+		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), reports: newReports(), states: newAgentStates(), sessions: make(map[sessionID]*session),
 	}
 }
 
@@ -131,6 +132,7 @@ func (h *Hub) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { h.recordLiveness(ctx, h.log) })
 	wg.Go(func() { h.recordReports(ctx, h.log) })
+	wg.Go(func() { h.recordStates(ctx, h.log) })
 	wg.Go(func() { h.giveUpOnAgents(ctx) })
 	defer wg.Wait()
 	tick := time.NewTicker(expireEvery)
@@ -371,6 +373,11 @@ func (h *Hub) onUp(ctx context.Context, id sessionID, who auth.Identity, up *mes
 		}
 		h.mu.Lock()
 		defer h.mu.Unlock()
+		if st := m.Report.GetState(); st != nil {
+			if err := h.states.came(who.AgentID, st); err != nil {
+				return err
+			}
+		}
 		return h.reports.came(who.AgentID, m.Report, time.Now())
 	case *meshv1.Up_Hello:
 		return errors.New("hello came twice")

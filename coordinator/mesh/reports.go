@@ -207,6 +207,7 @@ type reportStore interface {
 	RecordStats(ctx context.Context, batch []store.Stats) error
 	RecordLinks(ctx context.Context, batch []store.Link) error
 	DropLinks(ctx context.Context, batch []store.LinkKey) error
+	RecordAgentReports(ctx context.Context, batch []store.AgentReport) error
 }
 
 // recordReports writes what came in at each tick until ctx is done, and once more

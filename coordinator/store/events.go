@@ -18,6 +18,8 @@ const (
 	EventBuild           = "build"
 	EventAgent           = "agent"
 	EventMetadata        = "agent_metadata"
+	EventPorts           = "ports"
+	EventApps            = "apps"
 	EventNode            = "node"
 	EventTemplate        = "template"
 	EventTemplateVersion = "template_version"
@@ -34,7 +36,7 @@ const (
 // EventKinds are all there are.
 func EventKinds() []string {
 	return []string{
-		EventWorkspace, EventBuild, EventAgent, EventMetadata, EventNode, EventTemplate, EventTemplateVersion, EventUser, EventToken, EventProvisionerKey,
+		EventWorkspace, EventBuild, EventAgent, EventMetadata, EventPorts, EventApps, EventNode, EventTemplate, EventTemplateVersion, EventUser, EventToken, EventProvisionerKey,
 		EventShare, EventMembership, EventLink,
 	}
 }

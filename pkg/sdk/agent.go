@@ -17,7 +17,8 @@ type Manifest struct {
 	Metadata                 []Measure         `json:"metadata,omitempty" doc:"What it is to measure again and again"`
 	// HostKeySeed is what the agent's SSH host key is made of, and nobody else may
 	// know.
-	HostKeySeed []byte `json:"host_key_seed,omitempty" doc:"Seed of its Ed25519 host key; left out unless it is asked for"`
+	HostKeySeed []byte        `json:"host_key_seed,omitempty" doc:"Seed of its Ed25519 host key; left out unless it is asked for"`
+	Ports       []PortSetting `json:"ports,omitempty" doc:"What the template says of ports"`
 	// LastLine is the last line of its scripts that is kept; numbering goes on
 	// from there.
 	LastLine int64 `json:"last_line"`

@@ -23,6 +23,13 @@ const (
 	WatchMesh       = "mesh"
 )
 
+// Kinds of changes that more is known of.
+const (
+	KindAgent = "agent"
+	KindPorts = "ports"
+	KindApps  = "apps"
+)
+
 // Names of the events of a watch.
 const (
 	EventReady  = "ready"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 
 	tfjson "github.com/hashicorp/terraform-json"
@@ -63,7 +64,7 @@ func found(root *tfjson.StateModule, links *links) ([]*provisionerv1.Resource, [
 
 // belongsToAgent reports whether a type is a part of an agent's manifest.
 func belongsToAgent(kind string) bool {
-	return kind == "adit_agent" || kind == "adit_agent_instance" || kind == "adit_app" || kind == "adit_script"
+	return kind == "adit_agent" || kind == "adit_agent_instance" || kind == "adit_app" || kind == "adit_port" || kind == "adit_script"
 }
 
 // cast are the agents, and how to find them.
@@ -97,6 +98,8 @@ func newCast(managed []*tfjson.StateResource, links *links) *cast {
 				a.Scripts = append(a.Scripts, script(r.Name, v))
 			case "adit_app":
 				a.Apps = append(a.Apps, app(r.Name, v))
+			case "adit_port":
+				a.Ports = append(a.Ports, port(v))
 			}
 		}
 	}
@@ -171,6 +174,22 @@ func app(name string, v attributes) *provisionerv1.App {
 	return &provisionerv1.App{
 		Slug: cmp.Or(v.text("slug"), name), DisplayName: v.text("display_name"), Url: v.text("url"),
 		Subdomain: v.yes("subdomain"), Share: cmp.Or(v.text("share"), "owner"), HealthcheckUrl: v.text("healthcheck_url"),
+	}
+}
+
+// port reads "3000" or "3000-3010", which the provider has checked.
+func port(v attributes) *provisionerv1.Port {
+	first, last, isRange := strings.Cut(v.text("port"), "-")
+	if !isRange {
+		last = first
+	}
+	number := func(s string) uint32 {
+		n, _ := strconv.ParseUint(s, 10, 16)
+		return uint32(n)
+	}
+	return &provisionerv1.Port{
+		First: number(first), Last: number(last), Label: v.text("label"), Protocol: v.text("protocol"),
+		OnOpen: cmp.Or(v.text("on_open"), "notify"), Visibility: cmp.Or(v.text("visibility"), "owner"),
 	}
 }
 

@@ -98,6 +98,7 @@ func (p *adit) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
 		func() resource.Resource { return &agentResource{} },
 		func() resource.Resource { return &appResource{} },
+		func() resource.Resource { return &portResource{} },
 		func() resource.Resource { return &homeResource{} },
 		func() resource.Resource { return &instanceResource{} },
 		func() resource.Resource { return &metadataResource{} },

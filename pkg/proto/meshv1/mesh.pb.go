@@ -136,7 +136,7 @@ func (x Peer_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Peer_State.Descriptor instead.
 func (Peer_State) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{13, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16, 0}
 }
 
 type Allow_Protocol int32
@@ -189,7 +189,7 @@ func (x Allow_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Allow_Protocol.Descriptor instead.
 func (Allow_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{18, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{21, 0}
 }
 
 type Error_Code int32
@@ -261,7 +261,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{19, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22, 0}
 }
 
 // Up is what a node tells the coordinator.
@@ -859,8 +859,10 @@ func (x *Verdict) GetRttUs() uint32 {
 type Report struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 64.
-	Metadata      []*MetadataValue `protobuf:"bytes,1,rep,name=metadata,proto3" json:"metadata,omitempty"`
-	Stats         *Stats           `protobuf:"bytes,2,opt,name=stats,proto3" json:"stats,omitempty"`
+	Metadata []*MetadataValue `protobuf:"bytes,1,rep,name=metadata,proto3" json:"metadata,omitempty"`
+	Stats    *Stats           `protobuf:"bytes,2,opt,name=stats,proto3" json:"stats,omitempty"`
+	// Unset if nothing is others than it was.
+	State         *State `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -909,6 +911,227 @@ func (x *Report) GetStats() *Stats {
 	return nil
 }
 
+func (x *Report) GetState() *State {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+// State is how things are in a workspace; each one replaces the last.
+type State struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 128.
+	Ports []*Port `protobuf:"bytes,1,rep,name=ports,proto3" json:"ports,omitempty"`
+	// At most 128.
+	Apps []*App `protobuf:"bytes,2,rep,name=apps,proto3" json:"apps,omitempty"`
+	// Where sessions begin.
+	Directory     string `protobuf:"bytes,3,opt,name=directory,proto3" json:"directory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *State) Reset() {
+	*x = State{}
+	mi := &file_meshv1_mesh_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *State) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*State) ProtoMessage() {}
+
+func (x *State) ProtoReflect() protoreflect.Message {
+	mi := &file_meshv1_mesh_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use State.ProtoReflect.Descriptor instead.
+func (*State) Descriptor() ([]byte, []int) {
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *State) GetPorts() []*Port {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *State) GetApps() []*App {
+	if x != nil {
+		return x.Apps
+	}
+	return nil
+}
+
+func (x *State) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+// Port is one on which something listens.
+type Port struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "tcp" or "udp".
+	Network string `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Port    uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	// Empty where the agent cannot see it.
+	Process string `protobuf:"bytes,4,opt,name=process,proto3" json:"process,omitempty"`
+	Pid     uint32 `protobuf:"varint,5,opt,name=pid,proto3" json:"pid,omitempty"`
+	// "http", "https", or the network where neither is known to be.
+	Protocol      string `protobuf:"bytes,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Port) Reset() {
+	*x = Port{}
+	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Port) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Port) ProtoMessage() {}
+
+func (x *Port) ProtoReflect() protoreflect.Message {
+	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Port.ProtoReflect.Descriptor instead.
+func (*Port) Descriptor() ([]byte, []int) {
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Port) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *Port) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *Port) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Port) GetProcess() string {
+	if x != nil {
+		return x.Process
+	}
+	return ""
+}
+
+func (x *Port) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Port) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+// App is how an application of the template's is doing.
+type App struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Slug  string                 `protobuf:"bytes,1,opt,name=slug,proto3" json:"slug,omitempty"`
+	State string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it is not well.
+	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *App) Reset() {
+	*x = App{}
+	mi := &file_meshv1_mesh_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *App) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*App) ProtoMessage() {}
+
+func (x *App) ProtoReflect() protoreflect.Message {
+	mi := &file_meshv1_mesh_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use App.ProtoReflect.Descriptor instead.
+func (*App) Descriptor() ([]byte, []int) {
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *App) GetSlug() string {
+	if x != nil {
+		return x.Slug
+	}
+	return ""
+}
+
+func (x *App) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *App) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 // MetadataValue is what a command of the template's printed, cut to 4 KiB, or why
 // there is nothing.
 type MetadataValue struct {
@@ -922,7 +1145,7 @@ type MetadataValue struct {
 
 func (x *MetadataValue) Reset() {
 	*x = MetadataValue{}
-	mi := &file_meshv1_mesh_proto_msgTypes[8]
+	mi := &file_meshv1_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -934,7 +1157,7 @@ func (x *MetadataValue) String() string {
 func (*MetadataValue) ProtoMessage() {}
 
 func (x *MetadataValue) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[8]
+	mi := &file_meshv1_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -947,7 +1170,7 @@ func (x *MetadataValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetadataValue.ProtoReflect.Descriptor instead.
 func (*MetadataValue) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{8}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MetadataValue) GetKey() string {
@@ -1000,7 +1223,7 @@ type Stats struct {
 
 func (x *Stats) Reset() {
 	*x = Stats{}
-	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	mi := &file_meshv1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1235,7 @@ func (x *Stats) String() string {
 func (*Stats) ProtoMessage() {}
 
 func (x *Stats) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	mi := &file_meshv1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1248,7 @@ func (x *Stats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stats.ProtoReflect.Descriptor instead.
 func (*Stats) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{9}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Stats) GetSeconds() float64 {
@@ -1135,7 +1358,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_meshv1_mesh_proto_msgTypes[10]
+	mi := &file_meshv1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1147,7 +1370,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[10]
+	mi := &file_meshv1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,7 +1383,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{10}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 // Down is what the coordinator tells a node.
@@ -1180,7 +1403,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_meshv1_mesh_proto_msgTypes[11]
+	mi := &file_meshv1_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1415,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[11]
+	mi := &file_meshv1_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1428,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Down) GetMsg() isDown_Msg {
@@ -1309,7 +1532,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_meshv1_mesh_proto_msgTypes[12]
+	mi := &file_meshv1_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1321,7 +1544,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[12]
+	mi := &file_meshv1_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +1557,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Welcome) GetNodeId() string {
@@ -1388,7 +1611,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_meshv1_mesh_proto_msgTypes[13]
+	mi := &file_meshv1_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1623,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[13]
+	mi := &file_meshv1_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1636,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Peer) GetId() string {
@@ -1503,7 +1726,7 @@ type Relays struct {
 
 func (x *Relays) Reset() {
 	*x = Relays{}
-	mi := &file_meshv1_mesh_proto_msgTypes[14]
+	mi := &file_meshv1_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1738,7 @@ func (x *Relays) String() string {
 func (*Relays) ProtoMessage() {}
 
 func (x *Relays) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[14]
+	mi := &file_meshv1_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1751,7 @@ func (x *Relays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Relays.ProtoReflect.Descriptor instead.
 func (*Relays) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{14}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Relays) GetRegions() []*Region {
@@ -1552,7 +1775,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_meshv1_mesh_proto_msgTypes[15]
+	mi := &file_meshv1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1787,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[15]
+	mi := &file_meshv1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1800,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{15}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Region) GetId() uint32 {
@@ -1626,7 +1849,7 @@ type Relay struct {
 
 func (x *Relay) Reset() {
 	*x = Relay{}
-	mi := &file_meshv1_mesh_proto_msgTypes[16]
+	mi := &file_meshv1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1861,7 @@ func (x *Relay) String() string {
 func (*Relay) ProtoMessage() {}
 
 func (x *Relay) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[16]
+	mi := &file_meshv1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1874,7 @@ func (x *Relay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Relay.ProtoReflect.Descriptor instead.
 func (*Relay) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Relay) GetName() string {
@@ -1694,7 +1917,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_meshv1_mesh_proto_msgTypes[17]
+	mi := &file_meshv1_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1929,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[17]
+	mi := &file_meshv1_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1942,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{17}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Policy) GetPeer() string {
@@ -1749,7 +1972,7 @@ type Allow struct {
 
 func (x *Allow) Reset() {
 	*x = Allow{}
-	mi := &file_meshv1_mesh_proto_msgTypes[18]
+	mi := &file_meshv1_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1984,7 @@ func (x *Allow) String() string {
 func (*Allow) ProtoMessage() {}
 
 func (x *Allow) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[18]
+	mi := &file_meshv1_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1997,7 @@ func (x *Allow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allow.ProtoReflect.Descriptor instead.
 func (*Allow) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{18}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Allow) GetProtocol() Allow_Protocol {
@@ -1812,7 +2035,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_meshv1_mesh_proto_msgTypes[19]
+	mi := &file_meshv1_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +2047,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[19]
+	mi := &file_meshv1_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +2060,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{19}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -1907,10 +2130,26 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x03fix\x18\x05 \x01(\tR\x03fix\x12\x10\n" +
 	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12\x16\n" +
 	"\x06region\x18\a \x01(\tR\x06region\x12\x15\n" +
-	"\x06rtt_us\x18\b \x01(\rR\x05rttUs\"l\n" +
+	"\x06rtt_us\x18\b \x01(\rR\x05rttUs\"\x97\x01\n" +
 	"\x06Report\x127\n" +
 	"\bmetadata\x18\x01 \x03(\v2\x1b.adit.mesh.v1.MetadataValueR\bmetadata\x12)\n" +
-	"\x05stats\x18\x02 \x01(\v2\x13.adit.mesh.v1.StatsR\x05stats\"M\n" +
+	"\x05stats\x18\x02 \x01(\v2\x13.adit.mesh.v1.StatsR\x05stats\x12)\n" +
+	"\x05state\x18\x05 \x01(\v2\x13.adit.mesh.v1.StateR\x05state\"v\n" +
+	"\x05State\x12(\n" +
+	"\x05ports\x18\x01 \x03(\v2\x12.adit.mesh.v1.PortR\x05ports\x12%\n" +
+	"\x04apps\x18\x02 \x03(\v2\x11.adit.mesh.v1.AppR\x04apps\x12\x1c\n" +
+	"\tdirectory\x18\x03 \x01(\tR\tdirectory\"\x96\x01\n" +
+	"\x04Port\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
+	"\aprocess\x18\x04 \x01(\tR\aprocess\x12\x10\n" +
+	"\x03pid\x18\x05 \x01(\rR\x03pid\x12\x1a\n" +
+	"\bprotocol\x18\x06 \x01(\tR\bprotocol\"A\n" +
+	"\x03App\x12\x12\n" +
+	"\x04slug\x18\x01 \x01(\tR\x04slug\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"M\n" +
 	"\rMetadataValue\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x14\n" +
@@ -2027,7 +2266,7 @@ func file_meshv1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_meshv1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_meshv1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_meshv1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_meshv1_mesh_proto_goTypes = []any{
 	(NAT)(0),              // 0: adit.mesh.v1.NAT
 	(Peer_State)(0),       // 1: adit.mesh.v1.Peer.State
@@ -2041,19 +2280,22 @@ var file_meshv1_mesh_proto_goTypes = []any{
 	(*Ready)(nil),         // 9: adit.mesh.v1.Ready
 	(*Verdict)(nil),       // 10: adit.mesh.v1.Verdict
 	(*Report)(nil),        // 11: adit.mesh.v1.Report
-	(*MetadataValue)(nil), // 12: adit.mesh.v1.MetadataValue
-	(*Stats)(nil),         // 13: adit.mesh.v1.Stats
-	(*Bye)(nil),           // 14: adit.mesh.v1.Bye
-	(*Down)(nil),          // 15: adit.mesh.v1.Down
-	(*Welcome)(nil),       // 16: adit.mesh.v1.Welcome
-	(*Peer)(nil),          // 17: adit.mesh.v1.Peer
-	(*Relays)(nil),        // 18: adit.mesh.v1.Relays
-	(*Region)(nil),        // 19: adit.mesh.v1.Region
-	(*Relay)(nil),         // 20: adit.mesh.v1.Relay
-	(*Policy)(nil),        // 21: adit.mesh.v1.Policy
-	(*Allow)(nil),         // 22: adit.mesh.v1.Allow
-	(*Error)(nil),         // 23: adit.mesh.v1.Error
-	nil,                   // 24: adit.mesh.v1.Self.RelayLatenciesEntry
+	(*State)(nil),         // 12: adit.mesh.v1.State
+	(*Port)(nil),          // 13: adit.mesh.v1.Port
+	(*App)(nil),           // 14: adit.mesh.v1.App
+	(*MetadataValue)(nil), // 15: adit.mesh.v1.MetadataValue
+	(*Stats)(nil),         // 16: adit.mesh.v1.Stats
+	(*Bye)(nil),           // 17: adit.mesh.v1.Bye
+	(*Down)(nil),          // 18: adit.mesh.v1.Down
+	(*Welcome)(nil),       // 19: adit.mesh.v1.Welcome
+	(*Peer)(nil),          // 20: adit.mesh.v1.Peer
+	(*Relays)(nil),        // 21: adit.mesh.v1.Relays
+	(*Region)(nil),        // 22: adit.mesh.v1.Region
+	(*Relay)(nil),         // 23: adit.mesh.v1.Relay
+	(*Policy)(nil),        // 24: adit.mesh.v1.Policy
+	(*Allow)(nil),         // 25: adit.mesh.v1.Allow
+	(*Error)(nil),         // 26: adit.mesh.v1.Error
+	nil,                   // 27: adit.mesh.v1.Self.RelayLatenciesEntry
 }
 var file_meshv1_mesh_proto_depIdxs = []int32{
 	5,  // 0: adit.mesh.v1.Up.hello:type_name -> adit.mesh.v1.Hello
@@ -2062,31 +2304,34 @@ var file_meshv1_mesh_proto_depIdxs = []int32{
 	8,  // 3: adit.mesh.v1.Up.unwant:type_name -> adit.mesh.v1.Unwant
 	9,  // 4: adit.mesh.v1.Up.ready:type_name -> adit.mesh.v1.Ready
 	10, // 5: adit.mesh.v1.Up.verdict:type_name -> adit.mesh.v1.Verdict
-	14, // 6: adit.mesh.v1.Up.bye:type_name -> adit.mesh.v1.Bye
+	17, // 6: adit.mesh.v1.Up.bye:type_name -> adit.mesh.v1.Bye
 	11, // 7: adit.mesh.v1.Up.report:type_name -> adit.mesh.v1.Report
-	24, // 8: adit.mesh.v1.Self.relay_latencies:type_name -> adit.mesh.v1.Self.RelayLatenciesEntry
+	27, // 8: adit.mesh.v1.Self.relay_latencies:type_name -> adit.mesh.v1.Self.RelayLatenciesEntry
 	0,  // 9: adit.mesh.v1.Self.nat:type_name -> adit.mesh.v1.NAT
-	12, // 10: adit.mesh.v1.Report.metadata:type_name -> adit.mesh.v1.MetadataValue
-	13, // 11: adit.mesh.v1.Report.stats:type_name -> adit.mesh.v1.Stats
-	16, // 12: adit.mesh.v1.Down.welcome:type_name -> adit.mesh.v1.Welcome
-	17, // 13: adit.mesh.v1.Down.peer:type_name -> adit.mesh.v1.Peer
-	18, // 14: adit.mesh.v1.Down.relays:type_name -> adit.mesh.v1.Relays
-	21, // 15: adit.mesh.v1.Down.policy:type_name -> adit.mesh.v1.Policy
-	23, // 16: adit.mesh.v1.Down.error:type_name -> adit.mesh.v1.Error
-	1,  // 17: adit.mesh.v1.Peer.state:type_name -> adit.mesh.v1.Peer.State
-	0,  // 18: adit.mesh.v1.Peer.nat:type_name -> adit.mesh.v1.NAT
-	19, // 19: adit.mesh.v1.Relays.regions:type_name -> adit.mesh.v1.Region
-	20, // 20: adit.mesh.v1.Region.relays:type_name -> adit.mesh.v1.Relay
-	22, // 21: adit.mesh.v1.Policy.allow:type_name -> adit.mesh.v1.Allow
-	2,  // 22: adit.mesh.v1.Allow.protocol:type_name -> adit.mesh.v1.Allow.Protocol
-	3,  // 23: adit.mesh.v1.Error.code:type_name -> adit.mesh.v1.Error.Code
-	4,  // 24: adit.mesh.v1.Mesh.Connect:input_type -> adit.mesh.v1.Up
-	15, // 25: adit.mesh.v1.Mesh.Connect:output_type -> adit.mesh.v1.Down
-	25, // [25:26] is the sub-list for method output_type
-	24, // [24:25] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	15, // 10: adit.mesh.v1.Report.metadata:type_name -> adit.mesh.v1.MetadataValue
+	16, // 11: adit.mesh.v1.Report.stats:type_name -> adit.mesh.v1.Stats
+	12, // 12: adit.mesh.v1.Report.state:type_name -> adit.mesh.v1.State
+	13, // 13: adit.mesh.v1.State.ports:type_name -> adit.mesh.v1.Port
+	14, // 14: adit.mesh.v1.State.apps:type_name -> adit.mesh.v1.App
+	19, // 15: adit.mesh.v1.Down.welcome:type_name -> adit.mesh.v1.Welcome
+	20, // 16: adit.mesh.v1.Down.peer:type_name -> adit.mesh.v1.Peer
+	21, // 17: adit.mesh.v1.Down.relays:type_name -> adit.mesh.v1.Relays
+	24, // 18: adit.mesh.v1.Down.policy:type_name -> adit.mesh.v1.Policy
+	26, // 19: adit.mesh.v1.Down.error:type_name -> adit.mesh.v1.Error
+	1,  // 20: adit.mesh.v1.Peer.state:type_name -> adit.mesh.v1.Peer.State
+	0,  // 21: adit.mesh.v1.Peer.nat:type_name -> adit.mesh.v1.NAT
+	22, // 22: adit.mesh.v1.Relays.regions:type_name -> adit.mesh.v1.Region
+	23, // 23: adit.mesh.v1.Region.relays:type_name -> adit.mesh.v1.Relay
+	25, // 24: adit.mesh.v1.Policy.allow:type_name -> adit.mesh.v1.Allow
+	2,  // 25: adit.mesh.v1.Allow.protocol:type_name -> adit.mesh.v1.Allow.Protocol
+	3,  // 26: adit.mesh.v1.Error.code:type_name -> adit.mesh.v1.Error.Code
+	4,  // 27: adit.mesh.v1.Mesh.Connect:input_type -> adit.mesh.v1.Up
+	18, // 28: adit.mesh.v1.Mesh.Connect:output_type -> adit.mesh.v1.Down
+	28, // [28:29] is the sub-list for method output_type
+	27, // [27:28] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_meshv1_mesh_proto_init() }
@@ -2104,7 +2349,7 @@ func file_meshv1_mesh_proto_init() {
 		(*Up_Bye)(nil),
 		(*Up_Report)(nil),
 	}
-	file_meshv1_mesh_proto_msgTypes[11].OneofWrappers = []any{
+	file_meshv1_mesh_proto_msgTypes[14].OneofWrappers = []any{
 		(*Down_Welcome)(nil),
 		(*Down_Peer)(nil),
 		(*Down_Relays)(nil),
@@ -2117,7 +2362,7 @@ func file_meshv1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meshv1_mesh_proto_rawDesc), len(file_meshv1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -2245,7 +2245,8 @@ type Agent struct {
 	// instance identity that it proves.
 	Auth string `protobuf:"bytes,8,opt,name=auth,proto3" json:"auth,omitempty"`
 	// The instance that it runs on, as its cloud calls it; empty until that is known.
-	InstanceId    string `protobuf:"bytes,9,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	InstanceId    string  `protobuf:"bytes,9,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	Ports         []*Port `protobuf:"bytes,20,rep,name=ports,proto3" json:"ports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2343,6 +2344,101 @@ func (x *Agent) GetInstanceId() string {
 	return ""
 }
 
+func (x *Agent) GetPorts() []*Port {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+// Port is what holds for a range of ports.
+type Port struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	First uint32                 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	Last  uint32                 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	Label string                 `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	// http, https or tcp; the agent finds out if empty.
+	Protocol string `protobuf:"bytes,4,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// notify, ignore or open.
+	OnOpen string `protobuf:"bytes,5,opt,name=on_open,json=onOpen,proto3" json:"on_open,omitempty"`
+	// owner, authenticated or public.
+	Visibility    string `protobuf:"bytes,6,opt,name=visibility,proto3" json:"visibility,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Port) Reset() {
+	*x = Port{}
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Port) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Port) ProtoMessage() {}
+
+func (x *Port) ProtoReflect() protoreflect.Message {
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Port.ProtoReflect.Descriptor instead.
+func (*Port) Descriptor() ([]byte, []int) {
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Port) GetFirst() uint32 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Port) GetLast() uint32 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Port) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Port) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *Port) GetOnOpen() string {
+	if x != nil {
+		return x.OnOpen
+	}
+	return ""
+}
+
+func (x *Port) GetVisibility() string {
+	if x != nil {
+		return x.Visibility
+	}
+	return ""
+}
+
 type Script struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2358,7 +2454,7 @@ type Script struct {
 
 func (x *Script) Reset() {
 	*x = Script{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[29]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2466,7 @@ func (x *Script) String() string {
 func (*Script) ProtoMessage() {}
 
 func (x *Script) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[29]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2479,7 @@ func (x *Script) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Script.ProtoReflect.Descriptor instead.
 func (*Script) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{29}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Script) GetName() string {
@@ -2430,13 +2526,21 @@ type App struct {
 	// owner, authenticated or public.
 	Share          string `protobuf:"bytes,5,opt,name=share,proto3" json:"share,omitempty"`
 	HealthcheckUrl string `protobuf:"bytes,6,opt,name=healthcheck_url,json=healthcheckUrl,proto3" json:"healthcheck_url,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Run by the agent, and again whenever it ends. Empty if something else does.
+	Command string `protobuf:"bytes,20,opt,name=command,proto3" json:"command,omitempty"`
+	// "host:port", or what the shell runs.
+	HealthcheckTcp             string `protobuf:"bytes,21,opt,name=healthcheck_tcp,json=healthcheckTcp,proto3" json:"healthcheck_tcp,omitempty"`
+	HealthcheckCommand         string `protobuf:"bytes,22,opt,name=healthcheck_command,json=healthcheckCommand,proto3" json:"healthcheck_command,omitempty"`
+	HealthcheckIntervalSeconds uint32 `protobuf:"varint,23,opt,name=healthcheck_interval_seconds,json=healthcheckIntervalSeconds,proto3" json:"healthcheck_interval_seconds,omitempty"`
+	// How often in a row it has to fail for the application to be ill.
+	HealthcheckThreshold uint32 `protobuf:"varint,24,opt,name=healthcheck_threshold,json=healthcheckThreshold,proto3" json:"healthcheck_threshold,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *App) Reset() {
 	*x = App{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2552,7 @@ func (x *App) String() string {
 func (*App) ProtoMessage() {}
 
 func (x *App) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2565,7 @@ func (x *App) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use App.ProtoReflect.Descriptor instead.
 func (*App) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{30}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *App) GetSlug() string {
@@ -2506,6 +2610,41 @@ func (x *App) GetHealthcheckUrl() string {
 	return ""
 }
 
+func (x *App) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *App) GetHealthcheckTcp() string {
+	if x != nil {
+		return x.HealthcheckTcp
+	}
+	return ""
+}
+
+func (x *App) GetHealthcheckCommand() string {
+	if x != nil {
+		return x.HealthcheckCommand
+	}
+	return ""
+}
+
+func (x *App) GetHealthcheckIntervalSeconds() uint32 {
+	if x != nil {
+		return x.HealthcheckIntervalSeconds
+	}
+	return 0
+}
+
+func (x *App) GetHealthcheckThreshold() uint32 {
+	if x != nil {
+		return x.HealthcheckThreshold
+	}
+	return 0
+}
+
 type AgentMetadata struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Key             string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -2519,7 +2658,7 @@ type AgentMetadata struct {
 
 func (x *AgentMetadata) Reset() {
 	*x = AgentMetadata{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2670,7 @@ func (x *AgentMetadata) String() string {
 func (*AgentMetadata) ProtoMessage() {}
 
 func (x *AgentMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2683,7 @@ func (x *AgentMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentMetadata.ProtoReflect.Descriptor instead.
 func (*AgentMetadata) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{31}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AgentMetadata) GetKey() string {
@@ -2764,7 +2903,7 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\bMetadata\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +
-	"\tsensitive\x18\x03 \x01(\bR\tsensitive\"\xc0\x03\n" +
+	"\tsensitive\x18\x03 \x01(\bR\tsensitive\"\xf1\x03\n" +
 	"\x05Agent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\tR\tdirectory\x125\n" +
@@ -2775,23 +2914,38 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\x1aconnection_timeout_seconds\x18\a \x01(\rR\x18connectionTimeoutSeconds\x12\x12\n" +
 	"\x04auth\x18\b \x01(\tR\x04auth\x12\x1f\n" +
 	"\vinstance_id\x18\t \x01(\tR\n" +
-	"instanceId\x1a6\n" +
+	"instanceId\x12/\n" +
+	"\x05ports\x18\x14 \x03(\v2\x19.adit.provisioner.v1.PortR\x05ports\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9b\x01\n" +
+	"\x04Port\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\rR\x05first\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\rR\x04last\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\x12\x1a\n" +
+	"\bprotocol\x18\x04 \x01(\tR\bprotocol\x12\x17\n" +
+	"\aon_open\x18\x05 \x01(\tR\x06onOpen\x12\x1e\n" +
+	"\n" +
+	"visibility\x18\x06 \x01(\tR\n" +
+	"visibility\"\x97\x01\n" +
 	"\x06Script\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06script\x18\x02 \x01(\tR\x06script\x12\x15\n" +
 	"\x06run_on\x18\x03 \x01(\tR\x05runOn\x12!\n" +
 	"\fblocks_login\x18\x04 \x01(\bR\vblocksLogin\x12'\n" +
-	"\x0ftimeout_seconds\x18\x05 \x01(\rR\x0etimeoutSeconds\"\xab\x01\n" +
+	"\x0ftimeout_seconds\x18\x05 \x01(\rR\x0etimeoutSeconds\"\x96\x03\n" +
 	"\x03App\x12\x12\n" +
 	"\x04slug\x18\x01 \x01(\tR\x04slug\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x10\n" +
 	"\x03url\x18\x03 \x01(\tR\x03url\x12\x1c\n" +
 	"\tsubdomain\x18\x04 \x01(\bR\tsubdomain\x12\x14\n" +
 	"\x05share\x18\x05 \x01(\tR\x05share\x12'\n" +
-	"\x0fhealthcheck_url\x18\x06 \x01(\tR\x0ehealthcheckUrl\"\xb0\x01\n" +
+	"\x0fhealthcheck_url\x18\x06 \x01(\tR\x0ehealthcheckUrl\x12\x18\n" +
+	"\acommand\x18\x14 \x01(\tR\acommand\x12'\n" +
+	"\x0fhealthcheck_tcp\x18\x15 \x01(\tR\x0ehealthcheckTcp\x12/\n" +
+	"\x13healthcheck_command\x18\x16 \x01(\tR\x12healthcheckCommand\x12@\n" +
+	"\x1chealthcheck_interval_seconds\x18\x17 \x01(\rR\x1ahealthcheckIntervalSeconds\x123\n" +
+	"\x15healthcheck_threshold\x18\x18 \x01(\rR\x14healthcheckThreshold\"\xb0\x01\n" +
 	"\rAgentMetadata\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x16\n" +
@@ -2826,7 +2980,7 @@ func file_provisionerv1_provisioner_proto_rawDescGZIP() []byte {
 }
 
 var file_provisionerv1_provisioner_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_provisionerv1_provisioner_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_provisionerv1_provisioner_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_provisionerv1_provisioner_proto_goTypes = []any{
 	(Transition)(0),       // 0: adit.provisioner.v1.Transition
 	(Line_Level)(0),       // 1: adit.provisioner.v1.Line.Level
@@ -2860,20 +3014,21 @@ var file_provisionerv1_provisioner_proto_goTypes = []any{
 	(*Resource)(nil),      // 29: adit.provisioner.v1.Resource
 	(*Metadata)(nil),      // 30: adit.provisioner.v1.Metadata
 	(*Agent)(nil),         // 31: adit.provisioner.v1.Agent
-	(*Script)(nil),        // 32: adit.provisioner.v1.Script
-	(*App)(nil),           // 33: adit.provisioner.v1.App
-	(*AgentMetadata)(nil), // 34: adit.provisioner.v1.AgentMetadata
-	nil,                   // 35: adit.provisioner.v1.Hello.TagsEntry
-	nil,                   // 36: adit.provisioner.v1.Job.VariablesEntry
-	nil,                   // 37: adit.provisioner.v1.Build.ParametersEntry
-	nil,                   // 38: adit.provisioner.v1.Template.RequiredProvidersEntry
-	nil,                   // 39: adit.provisioner.v1.Agent.EnvEntry
+	(*Port)(nil),          // 32: adit.provisioner.v1.Port
+	(*Script)(nil),        // 33: adit.provisioner.v1.Script
+	(*App)(nil),           // 34: adit.provisioner.v1.App
+	(*AgentMetadata)(nil), // 35: adit.provisioner.v1.AgentMetadata
+	nil,                   // 36: adit.provisioner.v1.Hello.TagsEntry
+	nil,                   // 37: adit.provisioner.v1.Job.VariablesEntry
+	nil,                   // 38: adit.provisioner.v1.Build.ParametersEntry
+	nil,                   // 39: adit.provisioner.v1.Template.RequiredProvidersEntry
+	nil,                   // 40: adit.provisioner.v1.Agent.EnvEntry
 }
 var file_provisionerv1_provisioner_proto_depIdxs = []int32{
 	4,  // 0: adit.provisioner.v1.Up.hello:type_name -> adit.provisioner.v1.Hello
 	5,  // 1: adit.provisioner.v1.Up.heartbeat:type_name -> adit.provisioner.v1.Heartbeat
 	6,  // 2: adit.provisioner.v1.Up.bye:type_name -> adit.provisioner.v1.Bye
-	35, // 3: adit.provisioner.v1.Hello.tags:type_name -> adit.provisioner.v1.Hello.TagsEntry
+	36, // 3: adit.provisioner.v1.Hello.tags:type_name -> adit.provisioner.v1.Hello.TagsEntry
 	11, // 4: adit.provisioner.v1.Hello.jobs:type_name -> adit.provisioner.v1.JobRef
 	11, // 5: adit.provisioner.v1.Heartbeat.jobs:type_name -> adit.provisioner.v1.JobRef
 	11, // 6: adit.provisioner.v1.Log.job:type_name -> adit.provisioner.v1.JobRef
@@ -2884,11 +3039,11 @@ var file_provisionerv1_provisioner_proto_depIdxs = []int32{
 	15, // 11: adit.provisioner.v1.Down.cancel:type_name -> adit.provisioner.v1.Cancel
 	16, // 12: adit.provisioner.v1.Down.error:type_name -> adit.provisioner.v1.Error
 	11, // 13: adit.provisioner.v1.Job.ref:type_name -> adit.provisioner.v1.JobRef
-	36, // 14: adit.provisioner.v1.Job.variables:type_name -> adit.provisioner.v1.Job.VariablesEntry
+	37, // 14: adit.provisioner.v1.Job.variables:type_name -> adit.provisioner.v1.Job.VariablesEntry
 	13, // 15: adit.provisioner.v1.Job.import:type_name -> adit.provisioner.v1.Import
 	14, // 16: adit.provisioner.v1.Job.build:type_name -> adit.provisioner.v1.Build
 	0,  // 17: adit.provisioner.v1.Build.transition:type_name -> adit.provisioner.v1.Transition
-	37, // 18: adit.provisioner.v1.Build.parameters:type_name -> adit.provisioner.v1.Build.ParametersEntry
+	38, // 18: adit.provisioner.v1.Build.parameters:type_name -> adit.provisioner.v1.Build.ParametersEntry
 	11, // 19: adit.provisioner.v1.Cancel.job:type_name -> adit.provisioner.v1.JobRef
 	19, // 20: adit.provisioner.v1.StateChunk.head:type_name -> adit.provisioner.v1.StateHead
 	11, // 21: adit.provisioner.v1.StateHead.job:type_name -> adit.provisioner.v1.JobRef
@@ -2905,32 +3060,33 @@ var file_provisionerv1_provisioner_proto_depIdxs = []int32{
 	28, // 32: adit.provisioner.v1.Template.variables:type_name -> adit.provisioner.v1.Variable
 	29, // 33: adit.provisioner.v1.Template.resources:type_name -> adit.provisioner.v1.Resource
 	31, // 34: adit.provisioner.v1.Template.agents:type_name -> adit.provisioner.v1.Agent
-	38, // 35: adit.provisioner.v1.Template.required_providers:type_name -> adit.provisioner.v1.Template.RequiredProvidersEntry
+	39, // 35: adit.provisioner.v1.Template.required_providers:type_name -> adit.provisioner.v1.Template.RequiredProvidersEntry
 	27, // 36: adit.provisioner.v1.Parameter.options:type_name -> adit.provisioner.v1.Option
 	30, // 37: adit.provisioner.v1.Resource.metadata:type_name -> adit.provisioner.v1.Metadata
-	39, // 38: adit.provisioner.v1.Agent.env:type_name -> adit.provisioner.v1.Agent.EnvEntry
-	32, // 39: adit.provisioner.v1.Agent.scripts:type_name -> adit.provisioner.v1.Script
-	33, // 40: adit.provisioner.v1.Agent.apps:type_name -> adit.provisioner.v1.App
-	34, // 41: adit.provisioner.v1.Agent.metadata:type_name -> adit.provisioner.v1.AgentMetadata
-	3,  // 42: adit.provisioner.v1.Provisioner.Connect:input_type -> adit.provisioner.v1.Up
-	11, // 43: adit.provisioner.v1.Provisioner.Archive:input_type -> adit.provisioner.v1.JobRef
-	11, // 44: adit.provisioner.v1.Provisioner.LoadState:input_type -> adit.provisioner.v1.JobRef
-	18, // 45: adit.provisioner.v1.Provisioner.SaveState:input_type -> adit.provisioner.v1.StateChunk
-	22, // 46: adit.provisioner.v1.Provisioner.Planned:input_type -> adit.provisioner.v1.PlanReport
-	7,  // 47: adit.provisioner.v1.Provisioner.AddLog:input_type -> adit.provisioner.v1.Log
-	23, // 48: adit.provisioner.v1.Provisioner.Finish:input_type -> adit.provisioner.v1.Result
-	9,  // 49: adit.provisioner.v1.Provisioner.Connect:output_type -> adit.provisioner.v1.Down
-	17, // 50: adit.provisioner.v1.Provisioner.Archive:output_type -> adit.provisioner.v1.Chunk
-	17, // 51: adit.provisioner.v1.Provisioner.LoadState:output_type -> adit.provisioner.v1.Chunk
-	20, // 52: adit.provisioner.v1.Provisioner.SaveState:output_type -> adit.provisioner.v1.Saved
-	21, // 53: adit.provisioner.v1.Provisioner.Planned:output_type -> adit.provisioner.v1.Acknowledged
-	21, // 54: adit.provisioner.v1.Provisioner.AddLog:output_type -> adit.provisioner.v1.Acknowledged
-	21, // 55: adit.provisioner.v1.Provisioner.Finish:output_type -> adit.provisioner.v1.Acknowledged
-	49, // [49:56] is the sub-list for method output_type
-	42, // [42:49] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	40, // 38: adit.provisioner.v1.Agent.env:type_name -> adit.provisioner.v1.Agent.EnvEntry
+	33, // 39: adit.provisioner.v1.Agent.scripts:type_name -> adit.provisioner.v1.Script
+	34, // 40: adit.provisioner.v1.Agent.apps:type_name -> adit.provisioner.v1.App
+	35, // 41: adit.provisioner.v1.Agent.metadata:type_name -> adit.provisioner.v1.AgentMetadata
+	32, // 42: adit.provisioner.v1.Agent.ports:type_name -> adit.provisioner.v1.Port
+	3,  // 43: adit.provisioner.v1.Provisioner.Connect:input_type -> adit.provisioner.v1.Up
+	11, // 44: adit.provisioner.v1.Provisioner.Archive:input_type -> adit.provisioner.v1.JobRef
+	11, // 45: adit.provisioner.v1.Provisioner.LoadState:input_type -> adit.provisioner.v1.JobRef
+	18, // 46: adit.provisioner.v1.Provisioner.SaveState:input_type -> adit.provisioner.v1.StateChunk
+	22, // 47: adit.provisioner.v1.Provisioner.Planned:input_type -> adit.provisioner.v1.PlanReport
+	7,  // 48: adit.provisioner.v1.Provisioner.AddLog:input_type -> adit.provisioner.v1.Log
+	23, // 49: adit.provisioner.v1.Provisioner.Finish:input_type -> adit.provisioner.v1.Result
+	9,  // 50: adit.provisioner.v1.Provisioner.Connect:output_type -> adit.provisioner.v1.Down
+	17, // 51: adit.provisioner.v1.Provisioner.Archive:output_type -> adit.provisioner.v1.Chunk
+	17, // 52: adit.provisioner.v1.Provisioner.LoadState:output_type -> adit.provisioner.v1.Chunk
+	20, // 53: adit.provisioner.v1.Provisioner.SaveState:output_type -> adit.provisioner.v1.Saved
+	21, // 54: adit.provisioner.v1.Provisioner.Planned:output_type -> adit.provisioner.v1.Acknowledged
+	21, // 55: adit.provisioner.v1.Provisioner.AddLog:output_type -> adit.provisioner.v1.Acknowledged
+	21, // 56: adit.provisioner.v1.Provisioner.Finish:output_type -> adit.provisioner.v1.Acknowledged
+	50, // [50:57] is the sub-list for method output_type
+	43, // [43:50] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_provisionerv1_provisioner_proto_init() }
@@ -2960,7 +3116,7 @@ func file_provisionerv1_provisioner_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_provisionerv1_provisioner_proto_rawDesc), len(file_provisionerv1_provisioner_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -49,6 +49,13 @@ type AgentMetadatum struct {
 	At      time.Time
 }
 
+type AgentReport struct {
+	AgentID   uuid.UUID
+	Ports     []byte
+	Apps      []byte
+	Directory string
+}
+
 type AgentStat struct {
 	AgentID       uuid.UUID
 	WorkspaceID   uuid.UUID

@@ -1,0 +1,71 @@
+package api
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/store"
+	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+func TestAWatchTellsOfPorts(t *testing.T) {
+	d := deploy(t)
+	alice := d.add(t, "alice", store.RoleMember)
+	w := external(t, alice, "dev")
+	agent := uuid.MustParse(w.Agents[0].ID)
+	tell := func(ports ...store.AgentPort) {
+		t.Helper()
+		if err := d.store.RecordAgentReports(t.Context(), []store.AgentReport{{AgentID: agent, Ports: ports}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	web := store.AgentPort{Network: "tcp", Port: 3000, Address: "127.0.0.1", Process: "node", PID: 7, Protocol: "http"}
+	tell(web)
+	if list, err := alice.WorkspacePorts(t.Context(), "me", "dev"); err != nil || len(list) != 0 {
+		t.Errorf("an agent that is not connected has ports: %v, %v", list, err)
+	}
+	d.connected(t, w)
+	list, err := alice.WorkspacePorts(t.Context(), "me", "dev")
+	want := sdk.Port{
+		Agent: "main", Network: "tcp", Port: 3000, Listening: true, Address: "127.0.0.1", Process: "node", PID: 7, Protocol: "http", OnOpen: "notify", Visibility: "owner",
+	}
+	if err != nil || len(list) != 1 || list[0] != want {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	for _, topic := range []string{sdk.WatchWorkspaces, sdk.WatchAgents} {
+		got := watchUntil(t, alice, sdk.Watching{Topic: topic, WorkspaceID: w.ID}, func() {
+			tell(web) // the same is no news
+			tell()
+			tell(web)
+		}, func(c sdk.Change) bool { return c.Kind == sdk.KindPorts && len(c.Data["ports"].([]any)) == 1 })
+		if len(got) != 2 || got[0].Data["agent"] != "main" || len(got[0].Data["ports"].([]any)) != 0 {
+			t.Errorf("%s: told %+v", topic, got)
+		}
+	}
+}
+
+func TestTheNarrowestSettingOfAPortHolds(t *testing.T) {
+	settings := []*provisionerv1.Port{
+		{First: 1, Last: 65535, OnOpen: "ignore", Visibility: "owner"},
+		{First: 3000, Last: 3010, Label: "previews", OnOpen: "open", Visibility: "authenticated"},
+		{First: 3001, Last: 3001, Label: "the preview", Protocol: "https", OnOpen: "notify", Visibility: "public"},
+	}
+	seen := []store.AgentPort{{Network: "tcp", Port: 3000, Protocol: "http"}, {Network: "udp", Port: 3001, Protocol: "udp"}, {Network: "tcp", Port: 80, Protocol: "http"}}
+	list := portsJSON("main", seen, settings)
+	want := []sdk.Port{
+		{Agent: "main", Network: "tcp", Port: 3000, Listening: true, Protocol: "http", Label: "previews", OnOpen: "open", Visibility: "authenticated"},
+		{Agent: "main", Network: "udp", Port: 3001, Listening: true, Protocol: "udp", Label: "the preview", OnOpen: "notify", Visibility: "public"},
+		{Agent: "main", Network: "tcp", Port: 80, Listening: true, Protocol: "http", OnOpen: "ignore", Visibility: "owner"},
+		{Agent: "main", Network: "tcp", Port: 3001, Protocol: "https", Label: "the preview", OnOpen: "notify", Visibility: "public"},
+	}
+	if len(list) != len(want) {
+		t.Fatalf("got %+v", list)
+	}
+	for i := range want {
+		if list[i] != want[i] {
+			t.Errorf("got %+v, want %+v", list[i], want[i])
+		}
+	}
+}

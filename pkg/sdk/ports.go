@@ -1,0 +1,47 @@
+package sdk
+
+import (
+	"context"
+	"net/http"
+)
+
+// What is done when a port of a workspace begins to listen.
+const (
+	OnOpenNotify = "notify"
+	OnOpenIgnore = "ignore"
+	OnOpenOpen   = "open"
+)
+
+// Port is a port of a workspace: one on which something listens, or one that the
+// template names.
+type Port struct {
+	Agent     string `json:"agent" doc:"Name of the agent"`
+	Network   string `json:"network" enum:"tcp,udp"`
+	Port      int    `json:"port" minimum:"1" maximum:"65535"`
+	Listening bool   `json:"listening" doc:"Something listens on it"`
+	Address   string `json:"address,omitempty" doc:"Where it listens; of several addresses, the one that most reach"`
+	Process   string `json:"process,omitempty" doc:"Name of the program; empty where the agent cannot see it"`
+	PID       int    `json:"pid,omitempty"`
+	Protocol  string `json:"protocol" enum:"http,https,tcp,udp" doc:"As far as is known"`
+	// What follows is as the template says.
+	Label      string `json:"label,omitempty"`
+	OnOpen     string `json:"on_open" enum:"notify,ignore,open" doc:"What is to be done when it begins to listen"`
+	Visibility string `json:"visibility" enum:"owner,authenticated,public" doc:"Who may open it in a browser"`
+}
+
+// PortSetting is what a template says of a port, or of a range of ports.
+type PortSetting struct {
+	First      int    `json:"first"`
+	Last       int    `json:"last"`
+	Label      string `json:"label,omitempty"`
+	Protocol   string `json:"protocol,omitempty"`
+	OnOpen     string `json:"on_open"`
+	Visibility string `json:"visibility"`
+}
+
+// WorkspacePorts returns the ports of a workspace.
+func (c *Client) WorkspacePorts(ctx context.Context, owner, name string) ([]Port, error) {
+	var l List[Port]
+	err := c.do(ctx, http.MethodGet, &l, nil, "workspaces", owner, name, "ports")
+	return l.Items, err
+}
