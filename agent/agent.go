@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/port"
+	"github.com/aditmesh/adit/agent/pty"
 	"github.com/aditmesh/adit/agent/speed"
 	"github.com/aditmesh/adit/agent/ssh"
 	"github.com/aditmesh/adit/agent/stats"
@@ -29,6 +31,9 @@ import (
 	"github.com/aditmesh/adit/tunnel"
 	"github.com/aditmesh/adit/tunnel/path"
 )
+
+// loginEnvironment is what a login adds to its environment.
+const loginEnvironment = "/etc/environment"
 
 // sshPort is where SSH is served on the mesh.
 const sshPort = 22
@@ -88,8 +93,9 @@ func Run(ctx context.Context, cfg Config) error {
 		stats.Run(watch, stats.Config{Tally: &tally, Dir: account.Home, RoundTrips: func() []time.Duration { return roundTrips(node) }, Report: out.counted, Every: cfg.StatsEvery})
 	})
 	err = serve(ctx, cfg, node, l, &tally, ssh.New(ssh.Config{
-		HostKey: hostKey, Account: account, Env: home.env, Dir: home.dir, Tally: &tally, Logger: cfg.Logger,
-	}))
+		HostKey: hostKey, Account: account, Env: home.env, EnvFile: loginEnvironment, Dir: home.dir, Terminals: &pty.Sessions{Scope: node.ID()}, Tally: &tally, Logger: cfg.Logger,
+		Policy: ssh.Policy{NoFileTransfer: m.ForbidFileTransfer, NoForwarding: m.ForbidForwarding},
+	}), !m.ForbidForwarding)
 	unwatch()
 	watching.Wait() // the last report goes out before the node says bye
 	scripts.Stop()
@@ -119,27 +125,27 @@ func roundTrips(node *tunnel.Node) []time.Duration {
 	return list
 }
 
-// serve serves SSH, speed tests and ports on the node until one of them ends.
-func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, tally *stats.Tally, server *ssh.Server) error {
+// serve serves SSH, speed tests and, unless they are forbidden, ports on the node
+// until one of them ends.
+func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, tally *stats.Tally, server *ssh.Server, ports bool) error {
 	tests, err := listenSpeed(node, cfg.Logger)
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
-	forwards, err := listenForwards(node, tally, cfg.Logger)
-	if err != nil {
-		return errors.Join(fmt.Errorf("agent: %w", err), tests.Close())
-	}
-	node.HandleTCP(func(ctx context.Context, p uint16) (func(net.Conn), error) {
-		join, err := port.Open(ctx, p)
+	serving := []func() error{func() error { return server.Serve(l) }, tests.Serve}
+	closing := []io.Closer{server, tests}
+	if ports {
+		forwards, err := listenForwards(node, tally, cfg.Logger)
 		if err != nil {
-			return nil, err
+			return errors.Join(fmt.Errorf("agent: %w", err), tests.Close())
 		}
-		return func(peer net.Conn) { join(tally.Conn(stats.Forward, peer)) }, nil
-	})
-	served := make(chan error, 3)
-	go func() { served <- server.Serve(l) }()
-	go func() { served <- tests.Serve() }()
-	go func() { served <- forwards.Serve() }()
+		serving, closing = append(serving, forwards.Serve), append(closing, forwards)
+		node.HandleTCP(openPort(tally))
+	}
+	served := make(chan error, len(serving))
+	for _, serve := range serving {
+		go func() { served <- serve() }()
+	}
 	cfg.Logger.Info("agent ready", "name", node.Name(), "address", node.Address())
 
 	running := cap(served)
@@ -150,11 +156,25 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 	case err = <-served:
 		running--
 	}
-	closeErr := errors.Join(server.Close(), tests.Close(), forwards.Close())
+	var closeErr error
+	for _, c := range closing {
+		closeErr = errors.Join(closeErr, c.Close())
+	}
 	for range running {
 		<-served
 	}
 	return errors.Join(err, closeErr)
+}
+
+// openPort carries a connection to a port of the workspace, and counts it.
+func openPort(tally *stats.Tally) func(context.Context, uint16) (func(net.Conn), error) {
+	return func(ctx context.Context, p uint16) (func(net.Conn), error) {
+		join, err := port.Open(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		return func(peer net.Conn) { join(tally.Conn(stats.Forward, peer)) }, nil
+	}
 }
 
 // listenSpeed listens for speed tests.

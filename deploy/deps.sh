@@ -28,6 +28,9 @@ for target in "$@"; do
 		need ssh openssh-client
 		need scp openssh-client
 		need rsync rsync
+		need git git
+		need xauth xauth
+		need tmux tmux
 		need nft nftables
 		need ip iproute2
 		need miniupnpd miniupnpd-nftables

@@ -1,12 +1,6 @@
 package ssh
 
-import (
-	"net"
-	"time"
-
-	gssh "github.com/gliderlabs/ssh"
-	"golang.org/x/crypto/ssh"
-)
+import "time"
 
 const (
 	// defaultAliveEvery is how often a client is asked whether it is still
@@ -20,44 +14,37 @@ const (
 	defaultAliveFor = 15 * time.Minute
 )
 
-// keepAlive ends conn when its client is gone without a word: killed, or cut
-// off. TCP would never notice, as long as there is nothing to send, and the
+// keepAlive ends the connection when its client is gone without a word: killed, or
+// cut off. TCP would never notice, as long as there is nothing to send, and the
 // processes of its sessions would stay for ever.
-func (s *Server) keepAlive(ctx gssh.Context, conn net.Conn) net.Conn {
-	began := time.Now()
-	s.sessions.Go(func() {
-		for alive := true; alive; {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(s.cfg.AliveEvery):
-			}
-			alive = s.answers(ctx, began)
+func (c *connection) keepAlive() {
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-time.After(c.server.cfg.AliveEvery):
 		}
-		s.log.Info("ssh client is gone; its sessions end", "from", conn.RemoteAddr())
-		_ = conn.Close() // it may have closed meanwhile
-	})
-	return conn
+		if !c.answers() {
+			c.server.log.Info("ssh client is gone; its sessions end", "from", c.RemoteAddr())
+			_ = c.Close() // it may have closed meanwhile
+			return
+		}
+	}
 }
 
-// answers reports whether the client answers in time, or is still in time to
-// shake hands.
-func (s *Server) answers(ctx gssh.Context, began time.Time) bool {
-	client, ok := ctx.Value(gssh.ContextKeyConn).(*ssh.ServerConn)
-	if !ok {
-		return time.Since(began) < s.cfg.AliveFor
-	}
+// answers reports whether the client answers in time.
+func (c *connection) answers() bool {
 	answered := make(chan error, 1)
 	go func() { // ends with an answer, or with the connection
-		_, _, err := client.SendRequest("keepalive@openssh.com", true, nil)
+		_, _, err := c.SendRequest("keepalive@openssh.com", true, nil)
 		answered <- err
 	}()
 	select {
 	case err := <-answered:
 		return err == nil
-	case <-ctx.Done():
+	case <-c.ctx.Done():
 		return true // it ended by itself
-	case <-time.After(s.cfg.AliveFor):
+	case <-time.After(c.server.cfg.AliveFor):
 		return false
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/aditmesh/adit/agent/family"
+	"github.com/aditmesh/adit/agent/pty"
 )
 
 const (
@@ -21,45 +22,39 @@ const (
 	// that follows its client's leaving.
 	hangupGrace = 5 * time.Second
 
-	// drainGrace is how long output may pause, once the program has ended,
-	// before it counts as complete. A background process that holds the pipe
-	// does not hold the session longer.
-	drainGrace = 500 * time.Millisecond
-
 	// notFound is what shells return for a command that cannot be run.
 	notFound = 127
 )
 
-// process is a program that runs, with what it has started.
-type process struct {
-	*family.Family
-	wait   func() error
-	resize func(windowChange) error // nil without a terminal
-}
-
 // runCommand runs a command, or a login shell for none, and sends how it
 // ended.
 func (s *session) runCommand(command string) {
-	shell := s.server.cfg.Account.Shell
+	srv := s.conn.server
+	shell := srv.cfg.Account.Shell
 	cmd := exec.Command(shell)
 	if command == "" {
 		cmd.Args = []string{loginName(shell)}
 	} else {
 		cmd.Args = []string{filepath.Base(shell), "-c", command}
 	}
-	cmd.Env, cmd.Dir = s.environ(), s.server.directory()
+	cmd.Env, cmd.Dir = s.environ(), srv.directory()
 
 	var err error
-	if s.pty != nil {
+	switch {
+	case s.named != "":
+		err = s.runNamed(cmd, command)
+	case s.tty != nil:
 		err = s.runOnTerminal(cmd)
-	} else {
+	default:
 		err = s.runOnPipes(cmd)
 	}
 	s.sendExit(err)
 }
 
-// sendExit tells the client how the program ended.
+// sendExit tells the client how the program ended. It comes before the end of the
+// output, upon which a client that has nothing more to say closes the channel.
 func (s *session) sendExit(err error) {
+	defer func() { _ = s.ch.CloseWrite() }() // a client that is gone does not miss it
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
@@ -71,7 +66,7 @@ func (s *session) sendExit(err error) {
 		}
 		s.sendExitCode(uint32(exit.ExitCode()))
 	default:
-		fmt.Fprintf(s.ch.Stderr(), "adit: cannot run %s: %v\r\n", s.server.cfg.Account.Shell, err)
+		fmt.Fprintf(s.ch.Stderr(), "adit: cannot run %s: %v\r\n", s.conn.server.cfg.Account.Shell, err)
 		s.sendExitCode(notFound)
 	}
 }
@@ -98,14 +93,15 @@ func (s *session) sendExitSignal(ws syscall.WaitStatus) {
 
 // setProcess makes p the session's, to be resized and signalled; nil when it
 // has ended.
-func (s *session) setProcess(p *process) {
+func (s *session) setProcess(p *pty.Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.proc = p
 }
 
-// wait waits for a program, and hangs up on it when the client leaves first.
-func (s *session) wait(p *process) error {
+// wait waits for a program, and hangs up on it when the client leaves first. What
+// it has started and told to stay in spite of that, as nohup does, stays.
+func (s *session) wait(p *pty.Process) error {
 	ended := make(chan struct{})
 	var hangup sync.WaitGroup
 	hangup.Go(func() {
@@ -118,10 +114,10 @@ func (s *session) wait(p *process) error {
 		select {
 		case <-ended:
 		case <-time.After(hangupGrace):
-			_ = p.Signal(syscall.SIGKILL)
+			_ = p.Kill()
 		}
 	})
-	err := p.wait()
+	err := p.Wait()
 	s.setProcess(nil) // before its pid can be another's
 	close(ended)
 	hangup.Wait()
@@ -158,43 +154,61 @@ func (s *session) runOnPipes(cmd *exec.Cmd) error {
 	if err != nil {
 		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
-	p := &process{Family: all, wait: cmd.Wait}
+	p := &pty.Process{Family: all, Wait: cmd.Wait, Kill: cmd.Process.Kill}
 	s.setProcess(p)
 
 	go func() { // ends with the channel, which our caller closes
 		defer stdin.Close()
 		_, _ = io.Copy(stdin, s.ch)
 	}()
-	ended := make(chan struct{})
 	var output sync.WaitGroup
-	output.Go(func() { drain(s.ch, outR, ended) })
-	output.Go(func() { drain(s.ch.Stderr(), errR, ended) })
+	output.Go(func() { drain(s.ch, outR) })
+	output.Go(func() { drain(s.ch.Stderr(), errR) })
 	err = s.wait(p)
-	close(ended)
 	wake(outR)
 	wake(errR)
 	output.Wait()
-	_ = s.ch.CloseWrite() // EOF before the exit status, as OpenSSH sends it
 	return err
 }
 
-// drain copies a pipe's output until its end; once ended is closed, until it
-// pauses for drainGrace.
-func drain(w io.Writer, r *os.File, ended <-chan struct{}) {
+// runOnTerminal runs cmd as the leader of a session on the terminal.
+func (s *session) runOnTerminal(cmd *exec.Cmd) error {
+	p, err := s.tty.Start(cmd)
+	if err != nil {
+		return err
+	}
+	s.setProcess(p)
+
+	go func() { _, _ = io.Copy(s.tty, s.ch) }() // ends with the channel, which our caller closes
+	var output sync.WaitGroup
+	output.Go(func() { s.tty.CopyTo(s.ch) })
+	err = s.wait(p)
+	s.tty.End()
+	output.Wait()
+	s.tty.Close()
+	return err
+}
+
+// drain copies output until its end, or until wake says that its program has ended:
+// then it takes what the program has left, and no more, for what it left running
+// may hold the output open for ever.
+func drain(w io.Writer, r *os.File) {
+	write := func(p []byte) {
+		if _, err := w.Write(p); err != nil {
+			// The client is gone. Read on, so that the program gets to
+			// hear of it by a hang-up and not by a pipe that is full.
+			w = io.Discard
+		}
+	}
 	buf := make([]byte, 32<<10)
 	for {
-		select {
-		case <-ended:
-			wake(r)
-		default:
-		}
 		n, err := r.Read(buf)
 		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
-				// The client is gone. Read on, so that the program gets to
-				// hear of it by a hang-up and not by a pipe that is full.
-				w = io.Discard
-			}
+			write(buf[:n])
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			takeRest(r, buf, write)
+			return
 		}
 		if err != nil {
 			return
@@ -202,28 +216,5 @@ func drain(w io.Writer, r *os.File, ended <-chan struct{}) {
 	}
 }
 
-// wake gives a read that waits, and the next one, drainGrace to finish.
-func wake(r *os.File) { _ = r.SetReadDeadline(time.Now().Add(drainGrace)) }
-
-// runOnTerminal runs cmd as the leader of a session on a new terminal.
-func (s *session) runOnTerminal(cmd *exec.Cmd) error {
-	s.mu.Lock()
-	size := windowChange{s.pty.Columns, s.pty.Rows, s.pty.Width, s.pty.Height}
-	s.mu.Unlock()
-	tty, p, err := startOnTerminal(cmd, size)
-	if err != nil {
-		return err
-	}
-	s.setProcess(p)
-
-	go func() { _, _ = io.Copy(tty.in, s.ch) }() // ends with the channel, which our caller closes
-	ended := make(chan struct{})
-	var output sync.WaitGroup
-	output.Go(func() { drain(s.ch, tty.out, ended) })
-	err = s.wait(p)
-	close(ended)
-	tty.end()
-	output.Wait()
-	tty.close()
-	return err
-}
+// wake ends a read that waits, and the next one.
+func wake(r *os.File) { _ = r.SetReadDeadline(time.Unix(1, 0)) } // what has no deadline ends by itself

@@ -4,16 +4,17 @@ package ssh
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
-
-	"github.com/creack/pty"
+	"time"
 
 	"github.com/aditmesh/adit/agent/family"
 )
+
+// maxRest bounds what is taken of a pipe once its program has ended: more than
+// a pipe can hold comes from somebody else.
+const maxRest = 1 << 20
 
 // loginName is what a shell is called that is to be a login shell.
 func loginName(shell string) string { return "-" + filepath.Base(shell) }
@@ -29,36 +30,24 @@ var signalNumbers = map[string]syscall.Signal{
 // leave leaves what a program left in the background to itself.
 func leave(all *family.Family) { all.Close() }
 
-// terminal is the near end of a terminal.
-type terminal struct{ in, out *os.File }
-
-// end lets its reader go once what is left has been read.
-func (t *terminal) end() { wake(t.out) }
-
-func (t *terminal) close() { t.out.Close() }
-
-// startOnTerminal starts cmd as the leader of a session on a new terminal.
-func startOnTerminal(cmd *exec.Cmd, size windowChange) (*terminal, *process, error) {
-	tty, slave, err := pty.Open()
-	if err != nil {
-		return nil, nil, fmt.Errorf("open a terminal: %w", err)
+// takeRest takes what a pipe holds now.
+func takeRest(r *os.File, buf []byte, write func([]byte)) {
+	raw, err := r.SyscallConn()
+	if err != nil || r.SetReadDeadline(time.Time{}) != nil {
+		return // it is closed
 	}
-	defer slave.Close()
-	resize := func(w windowChange) error {
-		return pty.Setsize(tty, &pty.Winsize{Rows: uint16(w.Rows), Cols: uint16(w.Columns), X: uint16(w.Width), Y: uint16(w.Height)})
+	for taken := 0; taken < maxRest; {
+		var n int
+		var readErr error
+		// It does not block: the runtime has made it so.
+		err := raw.Read(func(fd uintptr) bool {
+			n, readErr = syscall.Read(int(fd), buf)
+			return !errors.Is(readErr, syscall.EINTR)
+		})
+		if err != nil || readErr != nil || n == 0 {
+			return
+		}
+		write(buf[:n])
+		taken += n
 	}
-	if err := resize(size); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("size the terminal: %w", err), tty.Close())
-	}
-	cmd.Env = append(cmd.Env, "SSH_TTY="+slave.Name())
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := cmd.Start(); err != nil {
-		return nil, nil, errors.Join(err, tty.Close())
-	}
-	all, err := family.Of(cmd.Process)
-	if err != nil {
-		return nil, nil, errors.Join(err, cmd.Process.Kill(), cmd.Wait(), tty.Close())
-	}
-	return &terminal{in: tty, out: tty}, &process{Family: all, wait: cmd.Wait, resize: resize}, nil
 }

@@ -5,8 +5,8 @@
 // that they may be. Sessions run as the agent's own user, whatever name the
 // client gives.
 //
-// A [Server] serves listeners until Close, which ends every session and waits
-// for their processes.
+// A [Server] serves listeners until Close, which ends every connection and waits
+// for the processes of its sessions.
 package ssh
 
 import (
@@ -21,9 +21,9 @@ import (
 	"sync"
 	"time"
 
-	gssh "github.com/gliderlabs/ssh"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/aditmesh/adit/agent/pty"
 	"github.com/aditmesh/adit/agent/stats"
 )
 
@@ -35,9 +35,15 @@ type Config struct {
 	Account Account
 	// Env is the environment that sessions start from.
 	Env []string
+	// EnvFile is what logins add to it, as /etc/environment; empty is none.
+	EnvFile string
 	// Dir is where sessions begin; the account's home if it is empty or not
 	// there, as before a startup script has made it.
 	Dir string
+	// Policy is what sessions may not do. Zero forbids nothing.
+	Policy Policy
+	// Terminals are the sessions by name; nil makes some that end with the server.
+	Terminals *pty.Sessions
 	// Tally counts sessions and what goes through them; nil is nobody's.
 	Tally *stats.Tally
 	// Logger gets one line a session; nil discards.
@@ -49,10 +55,15 @@ type Config struct {
 
 // Server is an SSH server.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	server   *gssh.Server
-	sessions sync.WaitGroup
+	cfg Config
+	log *slog.Logger
+	ssh *ssh.ServerConfig
+	wg  sync.WaitGroup // connections
+
+	mu        sync.Mutex // guards what follows
+	closed    bool
+	listeners map[net.Listener]bool
+	conns     map[net.Conn]bool
 }
 
 // New returns a server that serves nothing yet.
@@ -60,41 +71,83 @@ func New(cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Terminals == nil {
+		cfg.Terminals = new(pty.Sessions)
+	}
 	cfg.AliveEvery = cmp.Or(cfg.AliveEvery, defaultAliveEvery)
 	cfg.AliveFor = cmp.Or(cfg.AliveFor, defaultAliveFor)
-	s := &Server{cfg: cfg, log: cfg.Logger}
-	forward := &gssh.ForwardedTCPHandler{}
-	s.server = &gssh.Server{
-		Version:      "adit",
-		HostSigners:  []gssh.Signer{cfg.HostKey},
-		ConnCallback: s.keepAlive,
-		ChannelHandlers: map[string]gssh.ChannelHandler{
-			"session":      s.handleSession,
-			"direct-tcpip": s.handleForward,
-		},
-		RequestHandlers: map[string]gssh.RequestHandler{
-			"tcpip-forward":        s.countReverse(forward.HandleSSHRequest),
-			"cancel-tcpip-forward": s.countReverse(forward.HandleSSHRequest),
-		},
-		// Who may open a session may reach what its processes can anyway.
-		LocalPortForwardingCallback:   func(gssh.Context, string, uint32) bool { return true },
-		ReversePortForwardingCallback: func(gssh.Context, string, uint32) bool { return true },
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, ssh: &ssh.ServerConfig{NoClientAuth: true, ServerVersion: "SSH-2.0-adit"},
+		listeners: make(map[net.Listener]bool), conns: make(map[net.Conn]bool),
 	}
+	s.ssh.AddHostKey(cfg.HostKey)
 	return s
 }
 
 // Serve accepts connections on l until Close.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.server.Serve(l); !errors.Is(err, gssh.ErrServerClosed) {
-		return fmt.Errorf("ssh: serve: %w", err)
+	if !s.listening(l) {
+		return l.Close()
 	}
-	return nil
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			s.accept(conn)
+		case s.isClosed():
+			return nil
+		default:
+			return fmt.Errorf("ssh: serve: %w", err)
+		}
+	}
 }
 
-// Close ends every connection and waits for the sessions' processes.
+// listening notes a listener, unless the server is closed.
+func (s *Server) listening(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners[l] = !s.closed
+	return !s.closed
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// accept serves a connection in a goroutine of its own.
+func (s *Server) accept(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		conn.Close()
+		return
+	}
+	s.conns[conn] = true
+	s.wg.Go(func() {
+		s.serveConn(conn)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, conn)
+	})
+}
+
+// Close ends every connection and the sessions by name, and waits for their
+// processes.
 func (s *Server) Close() error {
-	err := s.server.Close()
-	s.sessions.Wait()
+	var err error
+	s.mu.Lock()
+	s.closed = true
+	for l := range s.listeners {
+		err = errors.Join(err, l.Close())
+	}
+	for c := range s.conns {
+		_ = c.Close() // it may have ended by itself
+	}
+	s.mu.Unlock()
+	s.cfg.Terminals.Close()
+	s.wg.Wait()
 	return err
 }
 

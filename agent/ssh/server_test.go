@@ -364,7 +364,7 @@ func TestSlowReaderGetsAllOfTheOutput(t *testing.T) {
 	if err := session.Start(fmt.Sprintf("head -c %d /dev/zero", size)); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(3 * drainGrace) // the reader is what is slow here
+	<-time.After(1500 * time.Millisecond) // the reader is what is slow here
 	n, err := io.Copy(io.Discard, out)
 	if err != nil || n != size {
 		t.Errorf("read %d of %d, %v", n, size, err)
@@ -477,6 +477,13 @@ func TestForwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkEcho(t, conn)
+	if err := far.Close(); err != nil { // it names the port that was chosen
+		t.Error(err)
+	}
+	if conn, err := net.Dial("tcp", far.Addr().String()); err == nil {
+		conn.Close()
+		t.Error("a forward that was cancelled is open")
+	}
 }
 
 func checkEcho(t *testing.T, c net.Conn) {

@@ -2,14 +2,12 @@ package ssh
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"strings"
 	"sync"
 
-	gssh "github.com/gliderlabs/ssh"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/aditmesh/adit/agent/pty"
 	"github.com/aditmesh/adit/agent/stats"
 )
 
@@ -23,20 +21,23 @@ const (
 // session is one session channel. Its requests are handled one by one; the
 // program it runs has a goroutine of its own.
 //
-//	open ──env, pty-req──▶ open ──shell, exec, subsystem──▶ started ──▶ closed
+//	open ──env, pty-req, auth-agent-req, x11-req──▶ open ──shell, exec, subsystem──▶ started ──▶ closed
 type session struct {
-	server *Server
-	conn   ssh.ConnMetadata
-	ch     ssh.Channel
-	ctx    context.Context // done when the channel or the connection closes
+	conn *connection
+	ch   ssh.Channel
+	ctx  context.Context // done when the channel or the connection closes
 
-	env      []string
+	named    string   // the session that outlives this one; empty for none
+	env      []string // what the client sent
 	envBytes int
-	pty      *ptyRequest
+	granted  []string // what was made for it: its agent's socket, its display
 	started  bool
 
-	mu   sync.Mutex
-	proc *process // guarded by mu; set while a program runs
+	mu     sync.Mutex
+	pty    *ptyRequest   // guarded by mu once the program runs
+	tty    *pty.Terminal // not yet started; nil without pty
+	viewer pty.Viewer    // guarded by mu; of a named session
+	proc   *pty.Process  // guarded by mu; set while a program runs
 }
 
 // ptyRequest is the request of RFC 4254, section 6.2.
@@ -46,31 +47,33 @@ type ptyRequest struct {
 	Modes                        string
 }
 
-// windowChange is the request of RFC 4254, section 6.7.
-type windowChange struct{ Columns, Rows, Width, Height uint32 }
+func (p *ptyRequest) size() pty.Size {
+	return pty.Size{Columns: p.Columns, Rows: p.Rows, Width: p.Width, Height: p.Height}
+}
 
-func (s *Server) handleSession(_ *gssh.Server, conn *ssh.ServerConn, newChan ssh.NewChannel, connCtx gssh.Context) {
-	s.sessions.Add(1)
-	defer s.sessions.Done()
-	ch, reqs, err := newChan.Accept()
+func (c *connection) serveSession(nc ssh.NewChannel) {
+	ch, reqs, err := nc.Accept()
 	if err != nil {
 		return // the client is gone
 	}
-	ctx, cancel := context.WithCancel(connCtx)
-	sess := &session{server: s, conn: conn, ch: ch, ctx: ctx}
+	ctx, cancel := context.WithCancel(c.ctx)
+	s := &session{conn: c, ch: ch, ctx: ctx}
 	var running sync.WaitGroup
 	for req := range reqs {
-		ok := sess.handle(req)
+		ok := s.handle(req)
 		if req.WantReply {
 			// A client that is gone shows as the end of reqs.
 			_ = req.Reply(ok, nil)
 		}
 		if ok {
-			sess.startIfAsked(req, &running)
+			s.startIfAsked(req, &running)
 		}
 	}
 	cancel() // the channel is closed: whatever still runs gets a hang-up
 	running.Wait()
+	if s.tty != nil {
+		s.tty.Close()
+	}
 	ch.Close()
 }
 
@@ -83,60 +86,100 @@ func (s *session) handle(req *ssh.Request) bool {
 		if ssh.Unmarshal(req.Payload, &kv) != nil || s.started {
 			return false
 		}
+		if kv.Name == terminalName {
+			s.named = kv.Value
+			return true
+		}
 		return s.setEnv(kv.Name, kv.Value)
 	case "pty-req":
 		var p ptyRequest
-		if ssh.Unmarshal(req.Payload, &p) != nil || s.started || s.pty != nil {
-			return false
-		}
-		s.pty = &p
-		return true
+		return ssh.Unmarshal(req.Payload, &p) == nil && s.openTerminal(p)
 	case "window-change":
-		var w windowChange
-		if ssh.Unmarshal(req.Payload, &w) != nil || s.pty == nil {
-			return false
-		}
-		return s.resize(w)
+		var w pty.Size
+		return ssh.Unmarshal(req.Payload, &w) == nil && s.resize(w)
 	case "signal":
 		var sig struct{ Name string }
 		return ssh.Unmarshal(req.Payload, &sig) == nil && s.signal(sig.Name)
-	case "shell":
-		return !s.started
-	case "exec", "subsystem":
-		var p struct{ Value string }
-		if ssh.Unmarshal(req.Payload, &p) != nil || s.started {
-			return false
-		}
-		return req.Type == "exec" || p.Value == "sftp"
+	case "auth-agent-req@openssh.com":
+		return s.grant("SSH agent", func() ([]string, error) {
+			path, err := s.conn.forwardAgent()
+			return []string{"SSH_AUTH_SOCK=" + path}, err
+		})
+	case "x11-req":
+		var x x11Request
+		return ssh.Unmarshal(req.Payload, &x) == nil && s.grant("display", func() ([]string, error) { return s.forwardX11(x) })
+	case "shell", "exec", "subsystem":
+		return s.mayStart(req)
 	default:
 		return false
 	}
 }
 
+// grant makes something of the client's known to the session's program.
+func (s *session) grant(what string, make func() ([]string, error)) bool {
+	if s.started {
+		return false
+	}
+	env, err := make()
+	if err != nil {
+		s.conn.server.log.Info("not forwarded", "what", what, "err", err)
+		return false
+	}
+	s.granted = append(s.granted, env...)
+	return true
+}
+
+// program reads what a request is to start.
+func program(req *ssh.Request) (string, error) {
+	var p struct{ Value string }
+	if req.Type == "shell" {
+		return "", nil
+	}
+	err := ssh.Unmarshal(req.Payload, &p)
+	return p.Value, err
+}
+
+// mayStart reports whether a program may be started.
+func (s *session) mayStart(req *ssh.Request) bool {
+	p, err := program(req)
+	if err != nil || s.started {
+		return false
+	}
+	if req.Type == "subsystem" && strings.HasPrefix(p, terminalsSubsystem) {
+		return true
+	}
+	forbidden := s.conn.server.cfg.Policy.NoFileTransfer && (req.Type == "subsystem" || transfers(p))
+	if forbidden {
+		s.conn.server.log.Info("file transfer refused", "from", s.conn.RemoteAddr())
+	}
+	return !forbidden && (req.Type != "subsystem" || p == "sftp")
+}
+
 // startIfAsked starts the program of a request that was granted.
 func (s *session) startIfAsked(req *ssh.Request, running *sync.WaitGroup) {
-	var p struct{ Value string }
+	kind := stats.SSH
 	switch req.Type {
-	case "shell":
-	case "exec", "subsystem":
-		if ssh.Unmarshal(req.Payload, &p) != nil {
-			return
-		}
+	case "shell", "exec":
+	case "subsystem":
+		kind = stats.SFTP
 	default:
 		return
 	}
-	s.started = true
-	s.server.log.Info("ssh session", "from", s.conn.RemoteAddr(), "kind", req.Type, "pty", s.pty != nil)
-	kind := stats.SSH
-	if req.Type == "subsystem" {
-		kind = stats.SFTP
+	p, err := program(req)
+	if err != nil {
+		return // it would not have been granted
 	}
-	s.ch = s.server.count(kind, s.ch)
+	s.started = true
+	s.conn.server.log.Info("ssh session", "from", s.conn.RemoteAddr(), "kind", req.Type, "pty", s.pty != nil)
+	s.ch = s.conn.server.count(kind, s.ch)
 	running.Go(func() {
-		if req.Type == "subsystem" {
+		switch {
+		case req.Type != "subsystem":
+			s.runCommand(p)
+		case p == "sftp":
 			s.serveSFTP()
-		} else {
-			s.runCommand(p.Value)
+		default:
+			s.serveTerminals(p)
 		}
 		// Ends the requests, too.
 		s.ch.Close()
@@ -156,11 +199,35 @@ func (s *session) setEnv(name, value string) bool {
 	return true
 }
 
-func (s *session) resize(w windowChange) bool {
+// openTerminal opens the terminal of a program that is yet to be started. Where
+// there is none, the client is told, and may go on without.
+func (s *session) openTerminal(p ptyRequest) bool {
+	if s.started || s.pty != nil {
+		return false
+	}
+	tty, err := pty.Open(p.size(), p.Modes)
+	if err != nil {
+		s.conn.server.log.Info("no terminal", "err", err)
+		return false
+	}
+	s.pty, s.tty = &p, tty
+	return true
+}
+
+func (s *session) resize(w pty.Size) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.pty == nil {
+		return false
+	}
 	s.pty.Columns, s.pty.Rows, s.pty.Width, s.pty.Height = w.Columns, w.Rows, w.Width, w.Height
-	return s.proc == nil || s.proc.resize == nil || s.proc.resize(w) == nil
+	switch {
+	case s.viewer != nil:
+		return s.viewer.Resize(w) == nil
+	case s.named != "":
+		return true // it is about to look
+	}
+	return s.tty.Resize(w) == nil
 }
 
 func (s *session) signal(name string) bool {
@@ -168,31 +235,4 @@ func (s *session) signal(name string) bool {
 	defer s.mu.Unlock()
 	sig, ok := signalNumbers[name]
 	return ok && s.proc != nil && s.proc.Signal(sig) == nil
-}
-
-// environ returns the environment of the session's program, as a login would
-// give it, with what the client sent on top.
-func (s *session) environ() []string {
-	a := s.server.cfg.Account
-	env := append([]string(nil), s.server.cfg.Env...)
-	env = append(env,
-		"USER="+a.Name, "LOGNAME="+a.Name, "HOME="+a.Home, "SHELL="+a.Shell,
-		"SSH_CLIENT="+addrFields(s.conn.RemoteAddr(), nil, s.conn.LocalAddr()),
-		"SSH_CONNECTION="+addrFields(s.conn.RemoteAddr(), s.conn.LocalAddr(), s.conn.LocalAddr()),
-	)
-	if s.pty != nil && s.pty.Term != "" {
-		env = append(env, "TERM="+s.pty.Term)
-	}
-	return append(env, s.env...)
-}
-
-// addrFields writes "ADDR PORT [ADDR] PORT" as OpenSSH does.
-func addrFields(remote, local, port net.Addr) string {
-	rhost, rport, _ := net.SplitHostPort(remote.String())
-	_, lport, _ := net.SplitHostPort(port.String())
-	if local == nil {
-		return fmt.Sprintf("%s %s %s", rhost, rport, lport)
-	}
-	lhost, _, _ := net.SplitHostPort(local.String())
-	return fmt.Sprintf("%s %s %s %s", rhost, rport, lhost, lport)
 }

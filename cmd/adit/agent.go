@@ -37,6 +37,11 @@ func newAgentCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.token = strings.Clone(a.token) // what is hidden is the very text of the argument
+			// Not every kernel lets it, and an agent is of use without.
+			if err := hideFromUser(); err != nil {
+				a.logger(slog.LevelInfo).Warn("programs of the agent's own user may see its token", "err", err)
+			}
 			token, err := signIn(cmd.Context(), a, u, auth, metadataURL, tokenFile)
 			if err != nil {
 				if cmd.Context().Err() != nil {

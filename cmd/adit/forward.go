@@ -18,8 +18,16 @@ import (
 // forward is one -L, -R or -D of ssh.
 type forward struct {
 	kind   byte   // 'L', 'R' or 'D'
-	listen string // "host:port"
-	to     string // "host:port"; empty for D
+	listen string // "host:port", or a socket's path
+	to     string // as listen; empty for D
+}
+
+// network is that of one end of a forward.
+func network(end string) string {
+	if strings.Contains(end, "/") {
+		return "unix"
+	}
+	return "tcp"
 }
 
 // parseForwards reads the values of -L, -R and -D.
@@ -37,7 +45,7 @@ func parseForwards(local, remote, dynamic []string) ([]forward, error) {
 	return all, nil
 }
 
-var errForward = errors.New("want [BIND:]PORT:HOST:PORT, or [BIND:]PORT for -D")
+var errForward = errors.New("want [BIND:]PORT:HOST:PORT, where a path with a slash may stand for either end, or [BIND:]PORT for -D")
 
 // parseForward reads "[BIND:]PORT:HOST:PORT", or "[BIND:]PORT" for D. IPv6
 // addresses stand in brackets. Without BIND it is loopback.
@@ -47,29 +55,49 @@ func parseForward(kind byte, spec string) (forward, error) {
 		return forward{}, fmt.Errorf("-%c %q: %w", kind, spec, err)
 	}
 	f := forward{kind: kind}
-	want := 3
-	if kind == 'D' {
-		want = 1
+	ok := true
+	if kind != 'D' {
+		f.to, parts, ok = farEnd(parts)
 	}
+	if ok {
+		f.listen, ok = nearEnd(parts, kind)
+	}
+	if !ok {
+		return forward{}, fmt.Errorf("-%c %q: %w", kind, spec, errForward)
+	}
+	return f, nil
+}
+
+// farEnd takes HOST:PORT or a path from the end.
+func farEnd(parts []string) (to string, rest []string, ok bool) {
+	n := len(parts)
+	switch {
+	case n > 1 && network(parts[n-1]) == "unix":
+		return parts[n-1], parts[:n-1], true
+	case n > 2 && isPort(parts[n-1]) && parts[n-2] != "" && network(parts[n-2]) == "tcp":
+		return net.JoinHostPort(parts[n-2], parts[n-1]), parts[:n-2], true
+	}
+	return "", nil, false
+}
+
+// nearEnd reads [BIND:]PORT or, unless it is for SOCKS, a path. The port 0 is for
+// the far end to choose.
+func nearEnd(parts []string, kind byte) (listen string, ok bool) {
 	bind := "localhost"
 	switch len(parts) {
-	case want:
-	case want + 1:
-		bind, parts = parts[0], parts[1:]
-		if bind == "*" {
+	case 1:
+		if kind != 'D' && network(parts[0]) == "unix" {
+			return parts[0], true
+		}
+	case 2:
+		if bind = parts[0]; bind == "*" {
 			bind = ""
 		}
 	default:
-		return forward{}, fmt.Errorf("-%c %q: %w", kind, spec, errForward)
+		return "", false
 	}
-	if !isPort(parts[0]) || kind != 'D' && (!isPort(parts[2]) || parts[1] == "") {
-		return forward{}, fmt.Errorf("-%c %q: %w", kind, spec, errForward)
-	}
-	f.listen = net.JoinHostPort(bind, parts[0])
-	if kind != 'D' {
-		f.to = net.JoinHostPort(parts[1], parts[2])
-	}
-	return f, nil
+	port := parts[len(parts)-1]
+	return net.JoinHostPort(bind, port), network(bind) == "tcp" && (isPort(port) || kind == 'R' && port == "0")
 }
 
 // splitColons splits at colons outside brackets, which it takes off.
@@ -127,14 +155,17 @@ func startForwards(ctx context.Context, client *ssh.Client, specs []forward, log
 		var err error
 		dial := new(net.Dialer).DialContext
 		if spec.kind == 'R' {
-			l, err = client.Listen("tcp", spec.listen)
+			l, err = client.Listen(network(spec.listen), spec.listen)
 		} else {
-			l, err = net.Listen("tcp", spec.listen)
+			l, err = net.Listen(network(spec.listen), spec.listen)
 			dial = client.DialContext
 		}
 		if err != nil {
 			fs.Close()
 			return nil, fmt.Errorf("-%c: listen on %s: %w", spec.kind, spec.listen, err)
+		}
+		if spec.kind == 'R' && strings.HasSuffix(spec.listen, ":0") {
+			log.Info("listening there", "address", l.Addr(), "to", spec.to)
 		}
 		fs.listeners = append(fs.listeners, l)
 		fs.wg.Go(func() {
@@ -148,7 +179,7 @@ func startForwards(ctx context.Context, client *ssh.Client, specs []forward, log
 						return
 					}
 				}
-				far, err := dial(ctx, "tcp", to)
+				far, err := dial(ctx, network(to), to)
 				if spec.kind == 'D' {
 					err = errors.Join(err, socksReply(conn, err == nil))
 				}

@@ -21,6 +21,10 @@ func TestParseForward(t *testing.T) {
 		{'L', "*:8080:db:5432", ":8080", "db:5432"},
 		{'R', "[::1]:1:[fd00::2]:2", "[::1]:1", "[fd00::2]:2"},
 		{'D', "1080", "localhost:1080", ""},
+		{'L', "8080:/run/app.sock", "localhost:8080", "/run/app.sock"},
+		{'L', "./near:db:5432", "./near", "db:5432"},
+		{'R', "/run/far:/run/near", "/run/far", "/run/near"},
+		{'R', "0:localhost:80", "localhost:0", "localhost:80"},
 		{'D', "[::]:1080", "[::]:1080", ""},
 	} {
 		f, err := parseForward(tt.kind, tt.spec)
@@ -28,7 +32,7 @@ func TestParseForward(t *testing.T) {
 			t.Errorf("-%c %s: %+v, %v", tt.kind, tt.spec, f, err)
 		}
 	}
-	for _, spec := range []string{"", "80", "80:host", "0:host:80", "80:host:99999", "80::80", "a:b:c", "1:2:3:4:5", "[::1:1:h:2"} {
+	for _, spec := range []string{"", "80", "80:host", "0:host:80", "80:host:99999", "80::80", "a:b:c", "1:2:3:4:5", "[::1:1:h:2", "/a", "a/b:1:h:2", "1:h/h:2", ":/a"} {
 		if f, err := parseForward('L', spec); !errors.Is(err, errForward) {
 			t.Errorf("-L %q: %+v, %v", spec, f, err)
 		}
@@ -45,6 +49,9 @@ func FuzzParseForward(f *testing.F) {
 			return
 		}
 		for _, addr := range []string{fw.listen, fw.to} {
+			if network(addr) == "unix" {
+				continue
+			}
 			if _, port, err := net.SplitHostPort(addr); err != nil || !isPort(port) {
 				t.Errorf("%q gives %q: %v", spec, addr, err)
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/aditmesh/adit/pkg/sdk"
 )
@@ -39,6 +40,8 @@ type sshFlags struct {
 	noCommand, tty bool
 	noTTY          bool
 	environment    []string
+	agent          bool
+	session        string
 }
 
 func newSSHCmd(a *app) *cobra.Command {
@@ -48,6 +51,7 @@ func newSSHCmd(a *app) *cobra.Command {
 		Example: `  adit ssh dev
   adit ssh dev -- make test
   adit ssh dev -L 8080:localhost:80
+  adit ssh dev --session work         # and again, from anywhere
   ssh -o ProxyCommand='adit ssh --stdio %h' dev.adit      # OpenSSH through the mesh`,
 		Args: args(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeWorkspace,
 		RunE: func(cmd *cobra.Command, argv []string) error {
@@ -84,13 +88,15 @@ func newSSHCmd(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.stdio, "stdio", false, "carry SSH over standard input and output, for OpenSSH's ProxyCommand")
 	flags.StringVar(&f.wait, "wait", "auto", "wait for the build, the agent and the startup scripts: yes, no, or auto, which waits for scripts if the template says so")
-	flags.StringArrayVarP(&f.local, "local", "L", nil, "forward [BIND:]PORT:HOST:PORT from here to there")
-	flags.StringArrayVarP(&f.remote, "remote", "R", nil, "forward [BIND:]PORT:HOST:PORT from there to here")
+	flags.StringArrayVarP(&f.local, "local", "L", nil, "forward [BIND:]PORT:HOST:PORT from here to there; either end may be a socket's path")
+	flags.StringArrayVarP(&f.remote, "remote", "R", nil, "forward [BIND:]PORT:HOST:PORT from there to here; either end may be a socket's path")
 	flags.StringArrayVarP(&f.dynamic, "dynamic", "D", nil, "serve SOCKS5 on [BIND:]PORT here, connecting from there")
 	flags.BoolVarP(&f.noCommand, "no-command", "N", false, "run nothing, only forward")
 	flags.BoolVarP(&f.tty, "tty", "t", false, "open a terminal for the command too")
 	flags.BoolVarP(&f.noTTY, "no-tty", "T", false, "open no terminal")
 	flags.StringArrayVar(&f.environment, "set-env", nil, "set NAME=VALUE there")
+	flags.BoolVarP(&f.agent, "forward-agent", "A", false, "let programs there use the SSH agent here")
+	flags.StringVar(&f.session, "session", "", "look at the session of this name there, made unless there is one; it outlives the connection")
 	// What follows the workspace is the command's, dashes and all.
 	flags.SetInterspersed(true)
 	return cmd
@@ -192,6 +198,16 @@ func runSSH(ctx context.Context, a *app, conn net.Conn, t *target, f sshFlags, f
 			return fmt.Errorf("set %s in the workspace: %w", k, err)
 		}
 	}
+	if f.agent {
+		if err := forwardAgent(client, s); err != nil {
+			return fmt.Errorf("-A: %w", err)
+		}
+	}
+	if f.session != "" {
+		if err := s.Setenv(terminalName, f.session); err != nil {
+			return fmt.Errorf("--session: the agent of workspace %s is too old for it: %w", name, err)
+		}
+	}
 	line := strings.Join(command, " ")
 	if wantsTerminal(a, f, line) {
 		err = runInteractive(ctx, a, client, s, line)
@@ -199,6 +215,21 @@ func runSSH(ctx context.Context, a *app, conn net.Conn, t *target, f sshFlags, f
 		err = startSession(ctx, a, s, line, a.in)
 	}
 	return sshExit(err, name)
+}
+
+// forwardAgent lets programs of the session use the SSH agent that runs here.
+func forwardAgent(client *ssh.Client, s *ssh.Session) error {
+	sock := os.Getenv("SSH_AUTH_SOCK")
+	if sock == "" {
+		return errors.New("there is no SSH agent here: SSH_AUTH_SOCK is not set")
+	}
+	if err := agent.ForwardToRemote(client, sock); err != nil {
+		return err
+	}
+	if err := agent.RequestAgentForwarding(s); err != nil {
+		return errors.New("the workspace refuses it; its template may forbid forwarding")
+	}
+	return nil
 }
 
 // sshClient makes an SSH client on conn. It needs no key of its own: conn is inside
@@ -219,7 +250,7 @@ func wantsTerminal(a *app, f sshFlags, line string) bool {
 	if f.noTTY {
 		return false
 	}
-	return f.tty || line == "" && isTerminal(a.in)
+	return f.tty || f.session != "" || line == "" && isTerminal(a.in)
 }
 
 // startSession starts a command, or a login shell for none, joins it to the

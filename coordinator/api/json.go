@@ -109,6 +109,7 @@ func manifestJSON(m workspaces.Manifest, lastLine int64) sdk.Manifest {
 	out := sdk.Manifest{
 		Agent: m.AgentName, Workspace: m.WorkspaceName, Owner: m.OwnerName, Directory: m.Agent.GetDirectory(), Env: m.Agent.GetEnv(),
 		ConnectionTimeoutSeconds: int(m.Agent.GetConnectionTimeoutSeconds()), LastLine: lastLine,
+		ForbidFileTransfer: m.Agent.GetForbidFileTransfer(), ForbidForwarding: m.Agent.GetForbidForwarding(),
 	}
 	for _, s := range m.Agent.GetScripts() {
 		out.Scripts = append(out.Scripts, sdk.Script{

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -46,11 +47,40 @@ func (h *Hub) answerWant(id sessionID, peer string, a store.MeshAgent, allowed b
 	default:
 		outs, err := h.core.want(id, member{
 			id: a.ID, user: a.OwnerID, agent: true, workspace: a.WorkspaceID, name: agentName(a.AgentName, a.WorkspaceName, a.OwnerName), addr: meshaddr.FromID(a.ID),
+			sshOnly: forbidsForwarding(a.Manifest),
 		})
 		h.deliver(outs)
 		return err
 	}
 	return nil
+}
+
+// Ports of an agent that stay open where forwarding is forbidden: SSH, which refuses
+// it itself, and speed tests.
+const (
+	portSSH   = 22
+	portSpeed = 7078
+)
+
+// mayPass is what a client may send to an agent.
+func mayPass(sshOnly bool) []*meshv1.Allow {
+	if !sshOnly {
+		return []*meshv1.Allow{{Protocol: meshv1.Allow_ANY}}
+	}
+	return []*meshv1.Allow{
+		{Protocol: meshv1.Allow_ICMP},
+		{Protocol: meshv1.Allow_TCP, FirstPort: portSSH, LastPort: portSSH},
+		{Protocol: meshv1.Allow_TCP, FirstPort: portSpeed, LastPort: portSpeed},
+		{Protocol: meshv1.Allow_UDP, FirstPort: portSpeed, LastPort: portSpeed},
+	}
+}
+
+// forbidsForwarding reads an agent's manifest. One that cannot be read forbids.
+func forbidsForwarding(manifest []byte) bool {
+	var m struct {
+		ForbidForwarding bool `json:"forbidForwarding"`
+	}
+	return len(manifest) > 0 && json.Unmarshal(manifest, &m) != nil || m.ForbidForwarding
 }
 
 // mayReach reports whether somebody may reach an agent, by what they are now and

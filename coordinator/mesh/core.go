@@ -40,6 +40,7 @@ type member struct {
 	// token is what a person's client came with; workspace is an agent's.
 	token, workspace uuid.UUID
 	name             string
+	sshOnly          bool // of an agent: its template forbids forwarding
 	addr             netip.Addr
 	key              [32]byte
 	disco            [32]byte
@@ -65,6 +66,7 @@ type node struct {
 // link joins a client to an agent that its user may reach.
 type link struct {
 	client, agent *node
+	sshOnly       bool
 	// clientReady says that the client has programmed the agent's present
 	// key; agentReady the reverse.
 	clientReady, agentReady bool
@@ -169,7 +171,7 @@ func (c *core) introduce(l *link) []out {
 		}
 		policy := &meshv1.Policy{Peer: about.id.String()}
 		if viewer == l.agent {
-			policy.Allow = []*meshv1.Allow{{Protocol: meshv1.Allow_ANY}}
+			policy.Allow = mayPass(l.sshOnly)
 		}
 		outs = append(outs,
 			out{to: viewer.session, msg: &meshv1.Down{Msg: &meshv1.Down_Policy{Policy: policy}}},
@@ -346,6 +348,7 @@ func (c *core) want(s sessionID, target member) ([]out, error) {
 		return nil, nil
 	}
 	if l := n.links[target.id]; l != nil {
+		l.sshOnly = target.sshOnly
 		return c.introduce(l), nil
 	}
 	if len(n.links) >= maxWants {
@@ -359,7 +362,7 @@ func (c *core) want(s sessionID, target member) ([]out, error) {
 	if len(agent.links) >= maxLinks {
 		return []out{{to: s, msg: errorDown(meshv1.Error_UNAVAILABLE, target.id.String(), "the agent has as many clients as it can take")}}, nil
 	}
-	l := &link{client: n, agent: agent}
+	l := &link{client: n, agent: agent, sshOnly: target.sshOnly}
 	n.links[agent.id], agent.links[n.id] = l, l
 	return c.introduce(l), nil
 }

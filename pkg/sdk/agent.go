@@ -15,6 +15,8 @@ type Manifest struct {
 	Scripts                  []Script          `json:"scripts,omitempty"`
 	ConnectionTimeoutSeconds int               `json:"connection_timeout_seconds,omitempty"`
 	Metadata                 []Measure         `json:"metadata,omitempty" doc:"What it is to measure again and again"`
+	ForbidFileTransfer       bool              `json:"forbid_file_transfer,omitempty" doc:"Sessions carry no files"`
+	ForbidForwarding         bool              `json:"forbid_forwarding,omitempty" doc:"Neither ports nor sockets, agents and displays are forwarded"`
 	// HostKeySeed is what the agent's SSH host key is made of, and nobody else may
 	// know.
 	HostKeySeed []byte        `json:"host_key_seed,omitempty" doc:"Seed of its Ed25519 host key; left out unless it is asked for"`

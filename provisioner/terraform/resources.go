@@ -142,6 +142,7 @@ func agent(r *tfjson.StateResource) *provisionerv1.Agent {
 	a := &provisionerv1.Agent{
 		Name: cmp.Or(v.text("name"), r.Name), Directory: v.text("directory"), Env: v.texts("env"),
 		ConnectionTimeoutSeconds: v.seconds("connection_timeout"), Auth: v.text("auth"),
+		ForbidFileTransfer: v.yes("forbid_file_transfer"), ForbidForwarding: v.yes("forbid_forwarding"),
 	}
 	if s := v.text("startup_script"); s != "" {
 		a.Scripts = append(a.Scripts, &provisionerv1.Script{

@@ -49,6 +49,8 @@ func (*agentResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *
 			"shutdown_script":             optional("Runs before the workspace stops."),
 			"shutdown_script_timeout":     period("How long the shutdown script may take; 0 means without limit.", 0),
 			"connection_timeout":          period("How long the agent may take to connect before it counts as failed.", 120),
+			"forbid_file_transfer":        flag("Whether SFTP, scp and rsync are refused; `false` by default. A shell can still print a file."),
+			"forbid_forwarding":           flag("Whether ports, sockets, SSH agents and X displays are not forwarded, by SSH and on the mesh; `false` by default."),
 			"token":                       token,
 			"init_script": computed("A script that fetches the agent from the coordinator, checks its digest and runs it: of `sh` for Linux " +
 				"and macOS, of PowerShell for Windows. It has no secrets in it and finds the token in `ADIT_AGENT_TOKEN` or in the file " +

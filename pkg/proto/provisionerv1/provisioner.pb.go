@@ -2245,10 +2245,13 @@ type Agent struct {
 	// instance identity that it proves.
 	Auth string `protobuf:"bytes,8,opt,name=auth,proto3" json:"auth,omitempty"`
 	// The instance that it runs on, as its cloud calls it; empty until that is known.
-	InstanceId    string  `protobuf:"bytes,9,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
-	Ports         []*Port `protobuf:"bytes,20,rep,name=ports,proto3" json:"ports,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	InstanceId string `protobuf:"bytes,9,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// What people may not do there, whoever they are.
+	ForbidFileTransfer bool    `protobuf:"varint,40,opt,name=forbid_file_transfer,json=forbidFileTransfer,proto3" json:"forbid_file_transfer,omitempty"`
+	ForbidForwarding   bool    `protobuf:"varint,41,opt,name=forbid_forwarding,json=forbidForwarding,proto3" json:"forbid_forwarding,omitempty"`
+	Ports              []*Port `protobuf:"bytes,20,rep,name=ports,proto3" json:"ports,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Agent) Reset() {
@@ -2342,6 +2345,20 @@ func (x *Agent) GetInstanceId() string {
 		return x.InstanceId
 	}
 	return ""
+}
+
+func (x *Agent) GetForbidFileTransfer() bool {
+	if x != nil {
+		return x.ForbidFileTransfer
+	}
+	return false
+}
+
+func (x *Agent) GetForbidForwarding() bool {
+	if x != nil {
+		return x.ForbidForwarding
+	}
+	return false
 }
 
 func (x *Agent) GetPorts() []*Port {
@@ -2903,7 +2920,7 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\bMetadata\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +
-	"\tsensitive\x18\x03 \x01(\bR\tsensitive\"\xf1\x03\n" +
+	"\tsensitive\x18\x03 \x01(\bR\tsensitive\"\xd0\x04\n" +
 	"\x05Agent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\tR\tdirectory\x125\n" +
@@ -2914,7 +2931,9 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\x1aconnection_timeout_seconds\x18\a \x01(\rR\x18connectionTimeoutSeconds\x12\x12\n" +
 	"\x04auth\x18\b \x01(\tR\x04auth\x12\x1f\n" +
 	"\vinstance_id\x18\t \x01(\tR\n" +
-	"instanceId\x12/\n" +
+	"instanceId\x120\n" +
+	"\x14forbid_file_transfer\x18( \x01(\bR\x12forbidFileTransfer\x12+\n" +
+	"\x11forbid_forwarding\x18) \x01(\bR\x10forbidForwarding\x12/\n" +
 	"\x05ports\x18\x14 \x03(\v2\x19.adit.provisioner.v1.PortR\x05ports\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -1,10 +1,12 @@
-package ssh
+package pty
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"unicode/utf16"
 	"unsafe"
 
@@ -13,38 +15,42 @@ import (
 	"github.com/aditmesh/adit/agent/family"
 )
 
-// terminal is the near end of a pseudo console.
-type terminal struct {
+// Terminal is the near end of a pseudo console.
+type Terminal struct {
 	in, out *os.File
 	console windows.Handle
+	ended   sync.Once
 }
 
-// end closes the console: what is left comes out, and then its end.
-func (t *terminal) end() { windows.ClosePseudoConsole(t.console) }
+// End closes the console: what is left comes out, and then its end.
+func (t *Terminal) End() { t.ended.Do(func() { windows.ClosePseudoConsole(t.console) }) }
 
-func (t *terminal) close() {
-	t.in.Close()
-	t.out.Close()
+// Close ends the console.
+func (t *Terminal) Close() error {
+	t.End()
+	return errors.Join(t.in.Close(), t.out.Close())
 }
 
-// startOnTerminal starts cmd on a new console.
-func startOnTerminal(cmd *exec.Cmd, size windowChange) (_ *terminal, _ *process, err error) {
+// Write types.
+func (t *Terminal) Write(p []byte) (int, error) { return t.in.Write(p) }
+
+// CopyTo passes on what comes out, until End.
+func (t *Terminal) CopyTo(w io.Writer) { copyAll(w, t.out) }
+
+// Resize gives the console another size.
+
+func (t *Terminal) Resize(w Size) error {
+	return windows.ResizePseudoConsole(t.console, coordinates(w))
+}
+
+// Start starts cmd on the console.
+func (t *Terminal) Start(cmd *exec.Cmd) (*Process, error) {
 	if cmd.Err != nil {
-		return nil, nil, cmd.Err
+		return nil, cmd.Err
 	}
-	t, err := openTerminal(size)
+	leader, err := t.create(cmd)
 	if err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			t.end()
-			t.close()
-		}
-	}()
-	leader, err := t.start(cmd)
-	if err != nil {
-		return nil, nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	wait := func() error {
 		state, err := leader.Wait()
@@ -55,19 +61,19 @@ func startOnTerminal(cmd *exec.Cmd, size windowChange) (_ *terminal, _ *process,
 	}
 	all, err := family.Of(leader)
 	if err != nil {
-		return nil, nil, errors.Join(err, leader.Kill(), wait())
+		return nil, errors.Join(err, leader.Kill(), wait())
 	}
-	resize := func(w windowChange) error { return windows.ResizePseudoConsole(t.console, coordinates(w)) }
-	return t, &process{Family: all, wait: wait, resize: resize}, nil
+	return &Process{Family: all, Wait: wait, Kill: leader.Kill}, nil
 }
 
 // coordinates is a size that a console can have: none is of size zero.
-func coordinates(w windowChange) windows.Coord {
+func coordinates(w Size) windows.Coord {
 	fit := func(n uint32) int16 { return int16(max(1, min(n, 1<<15-1))) }
 	return windows.Coord{X: fit(w.Columns), Y: fit(w.Rows)}
 }
 
-func openTerminal(size windowChange) (*terminal, error) {
+// Open opens a console of a size. It has no modes.
+func Open(size Size, _ string) (*Terminal, error) {
 	farIn, in, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("open a console: %w", err)
@@ -78,16 +84,17 @@ func openTerminal(size windowChange) (*terminal, error) {
 		return nil, errors.Join(fmt.Errorf("open a console: %w", err), in.Close())
 	}
 	defer farOut.Close()
-	t := &terminal{in: in, out: out}
+	t := &Terminal{in: in, out: out}
 	if err := windows.CreatePseudoConsole(coordinates(size), windows.Handle(farIn.Fd()), windows.Handle(farOut.Fd()), 0, &t.console); err != nil {
-		t.close()
+		in.Close()
+		out.Close()
 		return nil, fmt.Errorf("open a console: %w", err)
 	}
 	return t, nil
 }
 
-// start starts cmd on the console, which os/exec cannot.
-func (t *terminal) start(cmd *exec.Cmd) (*os.Process, error) {
+// create starts cmd on the console, which os/exec cannot.
+func (t *Terminal) create(cmd *exec.Cmd) (*os.Process, error) {
 	attributes, err := windows.NewProcThreadAttributeList(1)
 	if err != nil {
 		return nil, err

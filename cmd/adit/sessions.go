@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// How clients speak of sessions to the agent; see its package ssh.
+const (
+	terminalName       = "ADIT_TERMINAL"
+	terminalsSubsystem = "adit-terminals"
+)
+
+// terminalInfo is what the agent says of a session.
+type terminalInfo struct {
+	Name    string    `json:"name"`
+	Kept    string    `json:"kept"`
+	Created time.Time `json:"created"`
+	Viewers int       `json:"viewers"`
+}
+
+func newSessionsCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "sessions WS", Short: "List the sessions by name that a workspace keeps", Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeWorkspace,
+		Example: `  adit ssh dev --session work
+  adit sessions dev
+  adit sessions kill dev work`,
+		RunE: func(cmd *cobra.Command, argv []string) error {
+			out, err := a.askTerminals(cmd.Context(), argv[0], terminalsSubsystem)
+			if err != nil {
+				return err
+			}
+			list := []terminalInfo{}
+			if err := json.Unmarshal(out, &list); err != nil {
+				return fmt.Errorf("sessions of workspace %s: %w", argv[0], err)
+			}
+			return a.print(list, func(w io.Writer) error {
+				if len(list) == 0 {
+					_, err := fmt.Fprintf(w, "No sessions. 'adit ssh %s --session NAME' makes one.\n", argv[0])
+					return err
+				}
+				var rows [][]string
+				for _, s := range list {
+					created := ""
+					if !s.Created.IsZero() {
+						created = ago(&s.Created)
+					}
+					rows = append(rows, []string{printable(s.Name), printable(s.Kept), created, strconv.Itoa(s.Viewers)})
+				}
+				return writeTable(w, []string{"NAME", "KEPT BY", "CREATED", "VIEWERS"}, rows)
+			})
+		},
+	}
+	a.pathFlags(cmd)
+	kill := &cobra.Command{
+		Use: "kill WS NAME", Short: "End a session by name and the programs in it", Args: args(cobra.ExactArgs(2)), ValidArgsFunction: a.completeWorkspace,
+		RunE: func(cmd *cobra.Command, argv []string) error {
+			_, err := a.askTerminals(cmd.Context(), argv[0], terminalsSubsystem+" kill "+argv[1])
+			return err
+		},
+	}
+	a.pathFlags(kill)
+	cmd.AddCommand(kill)
+	return cmd
+}
+
+// askTerminals asks a workspace's agent about its sessions.
+func (a *app) askTerminals(ctx context.Context, workspace, request string) ([]byte, error) {
+	t, err := a.connect(ctx, workspace, waitNotAtAll)
+	if err != nil {
+		return nil, err
+	}
+	defer t.node.Close()
+	conn, err := t.node.DialTCP(ctx, netip.AddrPortFrom(t.addr, sshPort))
+	if err != nil {
+		return nil, fmt.Errorf("connect to workspace %s: %w", t.name, err)
+	}
+	defer conn.Close()
+	client, err := sshClient(conn, t.name.String(), t.checkHostKey(ctx, a))
+	if err != nil {
+		return nil, fmt.Errorf("workspace %s: %w", t.name, err)
+	}
+	defer client.Close()
+	s, err := client.NewSession()
+	if err != nil {
+		return nil, fmt.Errorf("workspace %s: open a session: %w", t.name, err)
+	}
+	defer s.Close()
+	out, err1 := s.StdoutPipe()
+	errs, err2 := s.StderrPipe()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, fmt.Errorf("workspace %s: %w", t.name, err)
+	}
+	if err := s.RequestSubsystem(request); err != nil {
+		return nil, fmt.Errorf("the agent of workspace %s is too old to keep sessions; restart the workspace", t.name)
+	}
+	answer, err1 := io.ReadAll(out)
+	refusal, err2 := io.ReadAll(errs)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, fmt.Errorf("sessions of workspace %s: %w", t.name, err)
+	}
+	if len(refusal) > 0 {
+		return nil, fmt.Errorf("sessions of workspace %s: %s", t.name, strings.TrimPrefix(strings.TrimSpace(string(refusal)), "pty: "))
+	}
+	return answer, nil
+}
