@@ -82,8 +82,8 @@ type Bind struct {
 	socks   atomic.Pointer[sockets]
 	offload offload
 	inbox   chan inbound
-	frames  sync.Pool  // of *frame
-	wake    chan *Peer // peers whose machine is due before its time
+	frames  sync.Pool // of *frame
+	agenda  *agenda
 	// portTurn is held by the one round of port guessing under way.
 	portTurn chan struct{}
 	probe    *prober
@@ -93,7 +93,7 @@ type Bind struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // engine, prober, watcher, links
 
-	// mu guards what follows. Nothing else is locked under it.
+	// mu guards what follows. Nothing but the agenda is locked under it.
 	mu      sync.RWMutex
 	byKey   map[key.NodePublic]*Peer
 	byDisco map[key.DiscoPublic]*Peer
@@ -155,7 +155,7 @@ func New(cfg Config) (*Bind, error) {
 		seed:   maphash.MakeSeed(),
 		inbox:  make(chan inbound, inboxSize),
 		frames: sync.Pool{New: func() any { return &frame{data: make([]byte, 0, 2048)} }},
-		wake:   make(chan *Peer, 64), portTurn: make(chan struct{}, 1),
+		agenda: newAgenda(), portTurn: make(chan struct{}, 1),
 		byKey:   make(map[key.NodePublic]*Peer),
 		byDisco: make(map[key.DiscoPublic]*Peer),
 		byAddr:  make(map[netip.AddrPort]*Peer),
@@ -308,9 +308,6 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	b.cfg.OnSent(len(bufs))
 	r := p.route.Load()
 	silent := p.noteSend(b.now(), r)
-	if r.asleep {
-		b.wakePeer(p)
-	}
 	relay := r.relay
 	switch {
 	case isHandshake(bufs[0]):
@@ -329,6 +326,9 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 		}
 	}
 	b.sendRelayed(p, relay, r.limit, bufs)
+	if r.listens {
+		b.wakePeer(p) // only now: what it costs delays no packet
+	}
 	return nil
 }
 

@@ -171,11 +171,26 @@ func (c *candidate) answeredBy(now time.Time, tx txID) (sentPing, bool) {
 	return sentPing{}, false
 }
 
+// patience is how long a ping may stay unanswered.
+func (c *candidate) patience() time.Duration { return max(silenceFor, 3*c.rtt) }
+
 // betters reports whether c is enough better than the path in use, best, to
 // move to it: a switch may reorder packets, so a few per cent are not enough,
 // and a way that carries less must not take over.
 func (c *candidate) betters(best *candidate) bool {
 	return c.mtu.size >= min(best.mtu.size, c.mtu.ordinary()) && c.cost() < best.cost()-best.cost()/5
+}
+
+// before reports whether c stands in before d. Those that cost the same have an order,
+// too, or the route would change for nothing.
+func (c *candidate) before(d *candidate) bool {
+	if c.cost() != d.cost() {
+		return c.cost() < d.cost()
+	}
+	if at := c.addr.Compare(d.addr); at != 0 {
+		return at < 0
+	}
+	return c.sock < d.sock
 }
 
 // cost weighs a round trip by what the way there is worth otherwise: a local

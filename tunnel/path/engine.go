@@ -28,6 +28,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 		p = &Peer{bind: b, key: pub, disco: dk, shared: b.disco.Shared(dk), machine: newMachine(now, newTxID), heard: make(chan struct{})}
 		p.route.Store(&liveRoute{})
 		b.byKey[pub] = p
+		b.agenda.enter(p)
 		if b.byDisco[dk] == nil { // the first holder keeps it
 			b.byDisco[dk] = p
 		}
@@ -43,7 +44,6 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 	p.nat, p.relayed = info.NAT, info.RelayOnly
 	b.tellNATs(p)
 	acts := p.machine.setTold(now, b.pingable(info.Endpoints))
-	p.nextAt = now // whatever wakes the engine next sees it
 	p.mu.Unlock()
 	b.perform(p, acts)
 	b.wakePeer(p)
@@ -73,6 +73,7 @@ func (b *Bind) tellNATs(p *Peer) {
 
 func (b *Bind) forgetLocked(p *Peer) {
 	delete(b.byKey, p.key)
+	b.agenda.remove(p)
 	if b.byDisco[p.disco] == p {
 		delete(b.byDisco, p.disco)
 	}
@@ -102,14 +103,8 @@ func (b *Bind) pingable(addrs []netip.AddrPort) []netip.AddrPort {
 	return kept
 }
 
-// wakePeer has the engine look at p soon. When the engine is behind it will
-// look anyway.
-func (b *Bind) wakePeer(p *Peer) {
-	select {
-	case b.wake <- p:
-	default:
-	}
-}
+// wakePeer has the engine look at p as soon as it can.
+func (b *Bind) wakePeer(p *Peer) { b.agenda.add(p, time.Now()) }
 
 // networkChanged has every link and every peer's path tried anew.
 func (b *Bind) networkChanged() {
@@ -127,28 +122,29 @@ func (b *Bind) networkChanged() {
 	}
 }
 
-// runEngine ticks each peer's machine when it is due.
+// runEngine ticks each peer's machine when it is due, and sleeps meanwhile.
 func (b *Bind) runEngine() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		var next time.Time
-		for _, p := range b.peers() {
-			if at := b.tickIfDue(p, time.Now()); !at.IsZero() && (next.IsZero() || at.Before(next)) {
-				next = at
+		now := time.Now()
+		p, next := b.agenda.take(now)
+		if p != nil {
+			if at := b.tick(p, now); !at.IsZero() {
+				b.agenda.add(p, at)
 			}
+			continue
 		}
 		wait := time.Hour
 		if !next.IsZero() {
-			wait = time.Until(next)
+			wait = next.Sub(now)
 		}
 		timer.Reset(wait)
 		select {
 		case <-b.ctx.Done():
 			return
 		case <-timer.C:
-		case p := <-b.wake:
-			b.tick(p, time.Now())
+		case <-b.agenda.news:
 		}
 	}
 }
@@ -163,17 +159,7 @@ func (b *Bind) peers() []*Peer {
 	return peers
 }
 
-// tickIfDue ticks p if its time has come and returns when it comes next.
-func (b *Bind) tickIfDue(p *Peer, now time.Time) time.Time {
-	p.mu.Lock()
-	at := p.nextAt
-	p.mu.Unlock()
-	if at.IsZero() || at.After(now) {
-		return at
-	}
-	return b.tick(p, now)
-}
-
+// tick has p's machine do what is due, and returns when it is due again.
 func (b *Bind) tick(p *Peer, now time.Time) time.Time {
 	b.checkIntegrity(p, now)
 	b.resumeOffload(now)
@@ -181,10 +167,12 @@ func (b *Bind) tick(p *Peer, now time.Time) time.Time {
 	p.mu.Lock()
 	b.tellNATs(p)
 	acts, next := p.machine.tick(now, seen)
-	p.nextAt = next
 	p.trimPortsLocked(now)
 	p.mu.Unlock()
 	b.perform(p, acts)
+	if p.route.Load().listens && p.traffic() != seen {
+		return now // what came before the route said so has woken nobody
+	}
 	return next
 }
 
@@ -316,6 +304,9 @@ func (b *Bind) onPing(p *Peer, m *disco.Ping, from way) {
 	}
 	p.mu.Unlock()
 	b.perform(p, acts)
+	if len(acts.pings) > 0 {
+		b.wakePeer(p)
+	}
 }
 
 func (b *Bind) onPong(p *Peer, m *disco.Pong, behind []byte, from way) {

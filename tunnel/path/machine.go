@@ -63,6 +63,7 @@ type machine struct {
 	tryingSince time.Time // when the first of them began
 	secondAt    time.Time // when the other ways were last pinged
 	asleep      bool
+	quiet       bool // no packet went or came since the last tick but one
 
 	birthday birthday
 	delivery delivery
@@ -288,11 +289,12 @@ func (m *machine) tick(now time.Time, t traffic) (actions, time.Time) {
 	m.now = now
 	var acts actions
 	t.received = later(m.seen.received, t.received)
+	m.quiet = m.mode == modeDirect && t == m.seen
 	m.seen = t
 
 	last := later(m.created, later(t.sent, t.received))
 	if now.Sub(last) >= idleAfter {
-		m.asleep, m.hint = true, way{}
+		m.asleep, m.quiet, m.hint = true, false, way{}
 		return acts, time.Time{}
 	}
 	if m.asleep {
@@ -352,7 +354,7 @@ func (m *machine) networkChanged(now time.Time) actions {
 
 func (m *machine) tickDirect(now time.Time, acts *actions) {
 	c := m.candidates[m.best]
-	patience := max(silenceFor, 3*c.rtt)
+	patience := c.patience()
 	if len(c.waiting) > 0 && now.Sub(c.waiting[0].at) >= patience {
 		m.doubt(now, acts)
 		return
@@ -375,11 +377,7 @@ func (m *machine) tickDirect(now time.Time, acts *actions) {
 		if silent {
 			m.alarmed, m.alarmAt = true, now
 		}
-		pause := heartbeat
-		if m.delivery.inQuestion() {
-			pause = silenceFor
-		}
-		if silent || now.Sub(c.answered) >= pause {
+		if silent || now.Sub(c.answered) >= m.pause() {
 			m.ping(now, c, acts)
 		}
 	}
@@ -399,6 +397,14 @@ func (m *machine) tickDirect(now time.Time, acts *actions) {
 			}
 		}
 	}
+}
+
+// pause is how long after an answer the path in use is pinged again.
+func (m *machine) pause() time.Duration {
+	if m.delivery.inQuestion() {
+		return silenceFor
+	}
+	return heartbeat
 }
 
 // doubt starts sending over both paths and asks every way that ever answered.
@@ -524,42 +530,4 @@ func (m *machine) closed(sock uint16) {
 	if m.hint.sock == sock {
 		m.hint = way{}
 	}
-}
-
-// next says when tick has something to do again.
-func (m *machine) next(now time.Time) time.Time {
-	if m.mode != modeRelay {
-		at := now.Add(tickEvery)
-		if search := m.candidates[m.best].mtu.nextAt; search.After(now) {
-			at = earlier(at, search)
-		}
-		return at
-	}
-	at := m.nextRound()
-	if guess := m.nextBirthday(); !guess.IsZero() {
-		at = earlier(at, guess)
-	}
-	if m.hint.valid() {
-		at = earlier(at, m.hintAt.Add(hintFor))
-	}
-	for _, c := range m.candidates {
-		if c.burstNext < len(burst) {
-			at = earlier(at, c.burstStart.Add(burst[c.burstNext]))
-		}
-	}
-	return at
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }

@@ -38,6 +38,7 @@ type simEnd struct {
 	addr    netip.AddrPort
 	next    time.Time
 	traffic traffic
+	ticks   int
 	talking bool // sends a packet every 20 ms
 	direct  int  // data packets that came over UDP
 	relayed int
@@ -138,6 +139,7 @@ func (w *world) run(d time.Duration) {
 			}
 			if !e.next.IsZero() && !w.now.Before(e.next) {
 				var acts actions
+				e.ticks++
 				e.traffic.out = e.sent
 				acts, e.next = e.m.tick(w.now, e.traffic)
 				w.do(i, acts)
@@ -155,7 +157,7 @@ func (w *world) sendData(i int) {
 	}
 	e.traffic.sent = w.now
 	r := e.m.route()
-	if r.asleep {
+	if r.listens {
 		e.next = w.now
 	}
 	use := r.relay
@@ -183,7 +185,11 @@ func (w *world) receive(p simPacket) {
 	switch p.kind {
 	case "ping":
 		w.send(p.to, simPacket{kind: "pong", tx: p.tx, overUDP: true, destAddr: p.from, size: 150, report: e.received})
-		w.do(p.to, e.m.pinged(w.now, way{addr: p.from}))
+		acts := e.m.pinged(w.now, way{addr: p.from})
+		w.do(p.to, acts)
+		if len(acts.pings) == 0 {
+			return
+		}
 	case "pong":
 		if w.dropPongs {
 			return
@@ -208,6 +214,9 @@ func (w *world) receive(p simPacket) {
 			}
 		} else {
 			e.relayed++
+		}
+		if p.size <= largePacket || !e.m.route().listens {
+			return
 		}
 	}
 	e.next = w.now
@@ -447,7 +456,7 @@ func TestIdlePeersArePingedNoMoreAndTheFirstPacketTakesBothPaths(t *testing.T) {
 		t.Errorf("%d pings in ten idle minutes, want none", w.sends-before)
 	}
 	r := w.ends[0].m.route()
-	if r.relay != relayAll || !r.direct.valid() || !r.asleep {
+	if r.relay != relayAll || !r.direct.valid() || !r.listens {
 		t.Fatalf("route of an idle peer: %+v, want both ways and a wake-up", r)
 	}
 	w.sendData(0)
@@ -514,6 +523,45 @@ func TestForeignPongsAreIgnored(t *testing.T) {
 	}
 }
 
+// While nothing goes or comes, a machine is called when something is due and else
+// sleeps, and still finds out when the path falls silent.
+func TestAQuietPathSleepsAndIsWatched(t *testing.T) {
+	w := newWorld(t)
+	w.meet()
+	w.untilDirect(time.Second)
+	w.run(5 * time.Second) // sizes are found, and bursts over
+	const quiet = 30 * time.Second
+	began := w.ends[0].ticks
+	w.run(quiet)
+	// A heartbeat and its answer each second, and the other ways now and then.
+	if ticks, most := w.ends[0].ticks-began, int(quiet*5/2/heartbeat); ticks > most {
+		t.Errorf("%d ticks in %v without a packet, want at most %d", ticks, quiet, most)
+	}
+	w.carries = nothing
+	w.run(heartbeat + silenceFor + tickEvery)
+	if m := w.ends[0].m.mode; m != modeDoubt {
+		t.Errorf("%v after a heartbeat went unanswered, want doubt", m)
+	}
+}
+
+// The first packet after a pause finds the path dead: its guard begins then.
+func TestTheFirstPacketAfterAPauseIsGuarded(t *testing.T) {
+	w := newWorld(t)
+	w.meet()
+	w.untilDirect(time.Second)
+	w.run(5 * time.Second)
+	for len(w.ends[0].m.candidates[way{addr: addrB}].waiting) > 0 {
+		w.run(time.Millisecond)
+	}
+	w.carries = nothing
+	began := w.sends
+	w.sendData(0)
+	w.run(guardFor + 2*w.latency + w.latency + tickEvery + leastQuiet)
+	if w.sends == began {
+		t.Error("no ping although the packet went unanswered for longer than its guard")
+	}
+}
+
 // Whatever a peer tells and sends, the machine stays within its bounds and
 // its route stays one that can carry a packet.
 func TestMachineInvariants(t *testing.T) {
@@ -550,8 +598,17 @@ func TestMachineInvariants(t *testing.T) {
 			},
 			"tick": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 200_000).Draw(t, "ms")) * time.Millisecond)
-				a, _ := m.tick(now, tr)
+				a, next := m.tick(now, tr)
 				take(a)
+				// A quiet machine names no time later than that at which it has
+				// something to do.
+				if wait := next.Sub(now); m.quiet && wait > leastQuiet {
+					now = now.Add(time.Duration(rapid.Int64Range(1, int64(wait)-1).Draw(t, "early")))
+					route := m.route()
+					if a, _ := m.tick(now, tr); len(a.pings) > 0 || a.callMeMaybe || m.route() != route {
+						t.Fatalf("%+v, route %+v after %+v, %v before its time", a, m.route(), route, next.Sub(now))
+					}
+				}
 			},
 			"send": func(t *rapid.T) { tr.sent, tr.out.packets = now, rapid.Uint32().Draw(t, "out") },
 			"recv": func(*rapid.T) { tr.received = now },

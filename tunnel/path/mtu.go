@@ -192,6 +192,20 @@ func (s *mtuSearch) verifyDue(now time.Time, patience time.Duration, large uint3
 	return s.size, false
 }
 
+// nextVerify is when verifyDue has something to say although no large packet is
+// sent; the zero time is not before another ping is answered.
+func (s *mtuSearch) nextVerify(patience time.Duration, large uint32, proved time.Time) time.Time {
+	switch {
+	case s.verify != nil && proved.Before(s.verify.at):
+		return time.Time{}
+	case s.verify != nil:
+		return s.verify.at.Add(patience)
+	case s.size == 0 || large == s.large:
+		return time.Time{}
+	}
+	return s.verified.Add(verifyEvery)
+}
+
 // suspectAgain is how soon after a search that found nothing large packets must
 // be missing again to prove that it is not for their size.
 const suspectAgain = 15 * time.Second

@@ -75,13 +75,14 @@ type Peer struct {
 	// garbled says that most large packets of late did not open.
 	garbled atomic.Bool
 
+	date date // the agenda's
+
 	// mu guards what follows. It is never held together with Bind.mu, and no
 	// I/O is done under it.
 	mu      sync.Mutex
 	machine *machine
 	nat     NAT
-	relayed bool      // the peer uses relays alone
-	nextAt  time.Time // when machine.tick is due; zero is never
+	relayed bool // the peer uses relays alone
 	ports   portSet
 	// integrity is what came compared with what opened.
 	integrity integrity
@@ -191,6 +192,9 @@ func (p *Peer) noteRecv(now int64, from netip.AddrPort) {
 	}
 	if ago := now - p.lastRecvDirect.Load(); r.guard > 0 && ago >= int64(copyWithin) && ago < int64(heartbeat) {
 		p.unanswered.Store(max(1, now-int64(r.guard)))
+		if r.listens {
+			p.bind.wakePeer(p)
+		}
 	}
 }
 

@@ -134,6 +134,14 @@ func (r *recvRun) takeGarbage(n int, from netip.AddrPort) {
 	}
 	if p := r.bind.peerAt(from); p != nil {
 		p.mangled.Add(1)
+		r.bind.noteLarge(p)
+	}
+}
+
+// noteLarge has somebody look whether large packets that came from p open.
+func (b *Bind) noteLarge(p *Peer) {
+	if p.route.Load().listens {
+		b.wakePeer(p)
 	}
 }
 
@@ -144,6 +152,9 @@ func (r *recvRun) flush() {
 	}
 	r.peer.received.add(r.came)
 	r.peer.noteRecv(r.bind.now(), r.from)
+	if r.came.large > 0 {
+		r.bind.noteLarge(r.peer)
+	}
 	r.came = counters{}
 }
 

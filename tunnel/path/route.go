@@ -12,8 +12,9 @@ type route struct {
 	// the relay.
 	limit int
 	relay relayUse
-	// asleep says that the machine wants to hear of the next packet sent.
-	asleep bool
+	// listens says that the machine wants to hear of the next packet sent, and of
+	// large ones that come: it is not looking by itself.
+	listens bool
 	// guard is how long packets may go unanswered before small ones take
 	// every way.
 	guard time.Duration
@@ -32,7 +33,7 @@ const (
 
 // route returns where packets go now.
 func (m *machine) route() route {
-	r := route{direct: m.best, asleep: m.asleep}
+	r := route{direct: m.best, listens: m.asleep || m.quiet}
 	switch {
 	case m.mode == modeRelay:
 		r.direct, r.limit = m.hint, smallPacket
@@ -56,7 +57,7 @@ func (m *machine) second() way {
 	var second *candidate
 	for _, c := range m.candidates {
 		if c.way != m.best && c.usable(m.now) && m.now.Sub(c.answered) < secondFor &&
-			(second == nil || c.cost() < second.cost()) {
+			(second == nil || c.before(second)) {
 			second = c
 		}
 	}

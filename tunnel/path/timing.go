@@ -81,6 +81,11 @@ const (
 	// after it last answered.
 	seenFor = 2 * time.Minute
 
-	// tickEvery is the coarsest step at which silence is noticed in time.
+	// tickEvery is the coarsest step at which silence is noticed in time, while
+	// packets go or come.
 	tickEvery = 50 * time.Millisecond
+
+	// leastQuiet keeps a quiet machine from being called again and again for
+	// what is due and can't be done.
+	leastQuiet = 5 * time.Millisecond
 )

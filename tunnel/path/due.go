@@ -1,0 +1,85 @@
+package path
+
+import "time"
+
+// next says when tick has something to do again.
+func (m *machine) next(now time.Time) time.Time {
+	if m.quiet = m.quiet && m.mode == modeDirect; m.quiet {
+		return m.nextQuiet(now)
+	}
+	if m.mode != modeRelay {
+		at := now.Add(tickEvery)
+		if search := m.candidates[m.best].mtu.nextAt; search.After(now) {
+			at = earlier(at, search)
+		}
+		return at
+	}
+	at := m.nextRound()
+	if guess := m.nextBirthday(); !guess.IsZero() {
+		at = earlier(at, guess)
+	}
+	if m.hint.valid() {
+		at = earlier(at, m.hintAt.Add(hintFor))
+	}
+	for _, c := range m.candidates {
+		if c.burstNext < len(burst) {
+			at = earlier(at, c.burstStart.Add(burst[c.burstNext]))
+		}
+	}
+	return at
+}
+
+// nextQuiet says when tickDirect has something to do although no packet goes or
+// comes.
+func (m *machine) nextQuiet(now time.Time) time.Time {
+	c := m.candidates[m.best]
+	at := later(m.created, later(m.seen.sent, m.seen.received)).Add(idleAfter)
+	at = earlier(at, m.secondAt.Add(secondEvery))
+	if len(c.waiting) > 0 {
+		at = earlier(at, c.waiting[0].at.Add(c.patience()))
+	} else {
+		at = earlier(at, c.answered.Add(m.pause()))
+		if !m.seen.unanswered.IsZero() {
+			at = earlier(at, m.seen.unanswered.Add(m.route().guard))
+		}
+	}
+	if c.rtt > goodEnough {
+		at = earlier(at, m.roundAt.Add(reprobeDirect))
+	}
+	if m.hint.valid() {
+		at = earlier(at, m.hintAt.Add(hintFor))
+	}
+	if verify := c.mtu.nextVerify(c.patience(), m.seen.out.large, c.proved); !verify.IsZero() {
+		at = earlier(at, verify)
+	}
+	for _, other := range m.candidates {
+		if other.burstNext < len(burst) {
+			at = earlier(at, other.burstStart.Add(burst[other.burstNext]))
+		}
+		if now.Sub(other.answered) >= secondFor {
+			continue
+		}
+		// It may stand in no more, or again; and its sizes may be due.
+		at = earlier(at, other.answered.Add(secondFor))
+		for _, then := range []time.Time{other.shunUntil, other.mtu.nextAt} {
+			if then.After(now) {
+				at = earlier(at, then)
+			}
+		}
+	}
+	return later(at, now.Add(leastQuiet))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
