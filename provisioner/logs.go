@@ -5,8 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
+	"github.com/aditmesh/adit/pkg/foreign"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 )
 
@@ -55,7 +55,7 @@ func (l *logs) add(line *provisionerv1.Line) (more bool) {
 		limit += maxErrors
 	}
 	if l.bytes < limit {
-		line.Text = printable(l.redact(line.GetText()))
+		line.Text = foreign.Clip(foreign.Printable(l.redact(line.GetText())), maxLine)
 		l.bytes += len(line.GetText()) + 1
 		l.lines = append(l.lines, line)
 		return true
@@ -123,29 +123,12 @@ func (l *logs) drain(ctx context.Context, hurry func()) {
 	}
 }
 
-// printable makes text fit for a terminal and cuts it to maxLine.
-func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r != '\t' && (unicode.IsControl(r) || r == unicode.ReplacementChar) {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > maxLine {
-		const more = " …"
-		s = strings.ToValidUTF8(s[:maxLine-len(more)], "") + more
-	}
-	return s
-}
-
 // oneLine makes an error fit for one line.
-func oneLine(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }
+func oneLine(s string) string {
+	return foreign.Clip(strings.Join(strings.Fields(foreign.Printable(s)), " "), maxLine)
+}
 
 // bounded cuts a text that may have several lines.
 func bounded(s string) string {
-	s = strings.ToValidUTF8(s, "")
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "") + "…"
-	}
-	return s
+	return foreign.Clip(strings.ToValidUTF8(s, ""), maxText)
 }

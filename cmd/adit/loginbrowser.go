@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/aditmesh/adit/pkg/foreign"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -25,7 +26,7 @@ func loginBrowser(ctx context.Context, a *app, c *sdk.Client) error {
 	if err != nil {
 		return fmt.Errorf("sign in to %s: %w", c.URL().Redacted(), err)
 	}
-	fmt.Fprintf(a.err, "Open %s\nand let this command line in if it shows the code %s there.\n", printable(d.URL), printable(d.UserCode))
+	fmt.Fprintf(a.err, "Open %s\nand let this command line in if it shows the code %s there.\n", foreign.Printable(d.URL), foreign.Printable(d.UserCode))
 	if u, err := parseURL(d.URL); err == nil { // and nothing else that a desktop would open
 		openBrowser(ctx, u.String())
 	}

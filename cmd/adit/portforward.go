@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aditmesh/adit/agent/port"
+	"github.com/aditmesh/adit/pkg/foreign"
 )
 
 const (
@@ -204,7 +205,7 @@ func (f *portForwarder) warn(ctx context.Context) {
 			network = port.UDP
 		}
 		if spec.to.path == "" && !listens(list, network, spec.to.port) {
-			fmt.Fprintf(f.app.err, "Nothing listens on %s of %s yet; what does: %s\n", spec.destination(), f.target.name, printable(port.Tell(list, network)))
+			fmt.Fprintf(f.app.err, "Nothing listens on %s of %s yet; what does: %s\n", spec.destination(), f.target.name, foreign.Printable(port.Tell(list, network)))
 		}
 	}
 }
@@ -239,7 +240,7 @@ func (f *portForwarder) explain(ctx context.Context, spec portSpec, why error) {
 		ctx, cancel := context.WithTimeout(ctx, listTimeout)
 		defer cancel()
 		if list, err := f.agent.List(ctx); err == nil && !listens(list, network, spec.to.port) {
-			f.log.Warn("connection refused by the workspace: nothing listens there", "port", spec.to.port, "listening", printable(port.Tell(list, network)))
+			f.log.Warn("connection refused by the workspace: nothing listens there", "port", spec.to.port, "listening", foreign.Printable(port.Tell(list, network)))
 			return
 		}
 	}
@@ -264,7 +265,7 @@ func (f *portForwarder) reverse(ctx context.Context, spec portSpec) {
 				if spec.udp {
 					udp = "UDP "
 				}
-				fmt.Fprintf(f.app.out, "Forwarding %s%s of %s to %s of this machine\n", udp, printable(address), f.target.name, spec.destination())
+				fmt.Fprintf(f.app.out, "Forwarding %s%s of %s to %s of this machine\n", udp, foreign.Printable(address), f.target.name, spec.destination())
 			},
 			Failed: func(err error) {
 				f.log.Warn("a connection from the workspace leads nowhere", "to", spec.destination(), "err", err)

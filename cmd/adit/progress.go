@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/aditmesh/adit/pkg/foreign"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -148,7 +149,7 @@ func writeLogLine(w io.Writer, l sdk.LogLine) error {
 	if l.Level == "warn" || l.Level == "error" {
 		level = strings.ToUpper(l.Level) + ": "
 	}
-	_, err := fmt.Fprintf(w, "%s %-8s %s%s\n", l.At.Local().Format(time.TimeOnly), l.Stage, level, printable(l.Text))
+	_, err := fmt.Fprintf(w, "%s %-8s %s%s\n", l.At.Local().Format(time.TimeOnly), l.Stage, level, foreign.Printable(l.Text))
 	return err
 }
 

@@ -9,10 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
+	"github.com/aditmesh/adit/pkg/foreign"
 	"github.com/aditmesh/adit/pkg/rpc"
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel/path"
@@ -201,14 +201,4 @@ func explain(err error) string {
 }
 
 // oneLine keeps an error on one line.
-func oneLine(s string) string { return strings.Join(strings.Fields(printable(s)), " ") }
-
-// printable keeps a terminal what it is, whatever a server put into a text.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-}
+func oneLine(s string) string { return strings.Join(strings.Fields(foreign.Printable(s)), " ") }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/aditmesh/adit/pkg/foreign"
 )
 
 // How clients speak of sessions to the agent; see its package ssh.
@@ -54,7 +56,7 @@ func newSessionsCmd(a *app) *cobra.Command {
 					if !s.Created.IsZero() {
 						created = ago(&s.Created)
 					}
-					rows = append(rows, []string{printable(s.Name), printable(s.Kept), created, strconv.Itoa(s.Viewers)})
+					rows = append(rows, []string{foreign.Printable(s.Name), foreign.Printable(s.Kept), created, strconv.Itoa(s.Viewers)})
 				}
 				return writeTable(w, []string{"NAME", "KEPT BY", "CREATED", "VIEWERS"}, rows)
 			})

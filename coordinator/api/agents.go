@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/foreign"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -78,7 +78,7 @@ func (a *API) reportScripts(ctx context.Context, in *body[sdk.ScriptsReport]) (*
 func (a *API) addAgentLines(ctx context.Context, in *body[sdk.AgentLines]) (*struct{}, error) {
 	lines := make([]store.LogLine, 0, len(in.Body.Lines))
 	for _, in := range in.Body.Lines {
-		l := store.LogLine{Seq: in.Seq, At: in.At, Stage: printable(in.Stage), Level: in.Level, Text: printable(in.Text)}
+		l := store.LogLine{Seq: in.Seq, At: in.At, Stage: foreign.Printable(in.Stage), Level: in.Level, Text: foreign.Printable(in.Text)}
 		lines = append(lines, l)
 		if len(l.Text) > maxAgentLine || len(l.Stage) > 200 {
 			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("line %d is longer than %d bytes", l.Seq, maxAgentLine))
@@ -88,16 +88,6 @@ func (a *API) addAgentLines(ctx context.Context, in *body[sdk.AgentLines]) (*str
 		return nil, a.problem(err)
 	}
 	return nil, nil
-}
-
-// printable makes text what Postgres keeps and a terminal shows as it is.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
 func (a *API) agentLogs(ctx context.Context, in *struct {

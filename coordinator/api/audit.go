@@ -14,6 +14,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/foreign"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -121,7 +122,7 @@ func (a *API) noteRefusals() func(huma.Context, func(huma.Context)) {
 		next(ctx)
 		if ctx.Status() == http.StatusForbidden && often.Allow() {
 			a.note(ctx.Context(), ctx.Operation().OperationID, store.AuditRefused, uuid.Nil, "", map[string]string{
-				"method": ctx.Method(), "path": printable(ctx.URL().Path),
+				"method": ctx.Method(), "path": foreign.Printable(ctx.URL().Path),
 			})
 		}
 	}
@@ -133,7 +134,7 @@ func (a *API) noteSignIn(ctx context.Context, outcome string, userID uuid.UUID, 
 	if userID != uuid.Nil {
 		act.Kind, act.UserID = store.ActorUser, userID
 	}
-	a.note(store.WithActor(ctx, act), "sign-in", outcome, userID, printable(name), nil)
+	a.note(store.WithActor(ctx, act), "sign-in", outcome, userID, foreign.Printable(name), nil)
 }
 
 // note writes into the audit log what has happened, whether the client waits

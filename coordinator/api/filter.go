@@ -5,10 +5,15 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/aditmesh/adit/pkg/foreign"
 )
 
 // maxTerms bounds a query: each list knows a handful of keys.
 const maxTerms = 16
+
+// maxQuoted is how much of what people wrote fits in a sentence.
+const maxQuoted = 40
 
 // parseFilter reads a query such as
 //
@@ -36,7 +41,7 @@ func parseFilter(q string, known ...string) (map[string]string, error) {
 		key = strings.ToLower(key)
 		switch {
 		case !slices.Contains(known, key):
-			return nil, badQuery("there is no key " + printable(quoted(key)) + "; the keys are " + strings.Join(known, ", "))
+			return nil, badQuery(`there is no key "` + foreign.Clip(foreign.Printable(key), maxQuoted) + `"; the keys are ` + strings.Join(known, ", "))
 		case value == "":
 			return nil, badQuery(key + " has no value")
 		case terms[key] != "":
@@ -76,15 +81,6 @@ func nextTerm(q string) (term, rest string, err error) {
 		return "", "", badQuery("an empty term")
 	}
 	return b.String(), "", nil
-}
-
-// quoted shortens what people wrote to what fits in a sentence.
-func quoted(s string) string {
-	const most = 40
-	if r := []rune(s); len(r) > most {
-		s = string(r[:most]) + "…"
-	}
-	return `"` + s + `"`
 }
 
 // oneOf checks that a term's value is one of a few words.

@@ -143,7 +143,7 @@ func TestAgentsLogsAreKeptOnceAndFollowed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, _ := texts(t, l, nil, 3); !slices.Equal(got, []string{"setup: a", "setup: b[2J", "setup: c"}) {
+	if got, _ := texts(t, l, nil, 3); !slices.Equal(got, []string{"setup: a", "setup: b  [2J", "setup: c"}) {
 		t.Errorf("%q", got)
 	}
 	if m, err := agent.Manifest(ctx); err != nil || m.LastLine != 3 {

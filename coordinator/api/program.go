@@ -18,6 +18,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"github.com/aditmesh/adit/pkg/foreign"
 )
 
 // programs are what agents download, and no secret: this very program for its own
@@ -64,7 +66,7 @@ var platformWord = regexp.MustCompile(`^[a-z0-9_]+$`)
 func (p *programs) open(in *platformPath) (*os.File, error) {
 	missing := func(what string) error {
 		return huma.Error404NotFound(fmt.Sprintf("no program for %s/%s: this coordinator has one for %s/%s%s",
-			printable(in.OS), printable(in.Arch), runtime.GOOS, runtime.GOARCH, what))
+			foreign.Printable(in.OS), foreign.Printable(in.Arch), runtime.GOOS, runtime.GOARCH, what))
 	}
 	var file string
 	var err error

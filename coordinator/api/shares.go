@@ -9,6 +9,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/foreign"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -126,7 +127,7 @@ func (a *API) share(ctx context.Context, in *WorkspacePath, with string, group b
 		err = a.Store.Share(ctx, store.ShareWith{WorkspaceID: w.ID, Name: with, Group: group}, level, caller(ctx).UserID)
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		return huma.Error422UnprocessableEntity("the workspace's organization has no other " + kind + " " + printable(with))
+		return huma.Error422UnprocessableEntity("the workspace's organization has no other " + kind + " " + foreign.Printable(with))
 	}
 	if err != nil {
 		return a.problem(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/archive"
+	"github.com/aditmesh/adit/pkg/foreign"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -220,7 +221,7 @@ func checkTexts(maps ...map[string]string) error {
 		}
 		for k, v := range m {
 			if k == "" || len(k) > 200 || len(v) > maxText || !isText(k) || !isText(v) {
-				return huma.Error422UnprocessableEntity("the value of " + printable(k) + " is too long or no text")
+				return huma.Error422UnprocessableEntity("the value of " + foreign.Printable(k) + " is too long or no text")
 			}
 		}
 	}

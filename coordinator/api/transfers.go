@@ -12,6 +12,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/secret"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/foreign"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -60,7 +61,7 @@ func (a *API) offer(ctx context.Context, in *struct {
 		err = a.Store.OfferWorkspace(ctx, w.ID, to, caller(ctx).UserID)
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, huma.Error422UnprocessableEntity("the workspace's organization has no other user " + printable(to))
+		return nil, huma.Error422UnprocessableEntity("the workspace's organization has no other user " + foreign.Printable(to))
 	}
 	if err != nil {
 		return nil, a.problem(err)

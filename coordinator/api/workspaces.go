@@ -16,6 +16,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/secret"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
+	"github.com/aditmesh/adit/pkg/foreign"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -178,7 +179,7 @@ func (a *API) createFromTemplate(ctx context.Context, req sdk.CreateWorkspace) (
 }
 
 func noSuchTemplate(name string) error {
-	return huma.Error422UnprocessableEntity("there is no template " + printable(name))
+	return huma.Error422UnprocessableEntity("there is no template " + foreign.Printable(name))
 }
 
 // find returns a workspace that the caller may do something with. One that they

@@ -18,12 +18,13 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/aditmesh/adit/pkg/foreign"
 )
 
 // Kind is what a target is. The kinds are few: they are labels of metrics.
@@ -178,7 +179,7 @@ func (b *Breaker) Do(ctx context.Context, call func(context.Context) error) erro
 	default:
 		b.counts.failed.Add(1)
 		b.mu.Lock()
-		b.last, b.at = clip(err.Error()), time.Now()
+		b.last, b.at = foreign.Clip(err.Error(), maxError), time.Now()
 		b.mu.Unlock()
 	}
 	return err
@@ -186,8 +187,6 @@ func (b *Breaker) Do(ctx context.Context, call func(context.Context) error) erro
 
 // maxError bounds what is kept of an error.
 const maxError = 300
-
-func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxError)], "") }
 
 // Transport sends requests through the breaker of their host. An answer of 500
 // or above counts as a failure, and is returned all the same.

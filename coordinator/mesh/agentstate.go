@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/foreign"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
 
@@ -49,7 +50,7 @@ func (s *agentStates) came(agent uuid.UUID, st *meshv1.State) error {
 	if n := len(st.GetDirectory()); n > maxDirectory {
 		return fmt.Errorf("a directory of %d bytes", n)
 	}
-	r := store.AgentReport{AgentID: agent, Directory: printable(st.GetDirectory())}
+	r := store.AgentReport{AgentID: agent, Directory: foreign.Printable(st.GetDirectory())}
 	for _, p := range st.GetPorts() {
 		if p.GetPort() == 0 || p.GetPort() > 65535 || !slices.Contains([]string{"tcp", "udp"}, p.GetNetwork()) ||
 			!slices.Contains([]string{"tcp", "udp", "http", "https"}, p.GetProtocol()) || p.GetPid() > 1<<30 ||
@@ -57,7 +58,7 @@ func (s *agentStates) came(agent uuid.UUID, st *meshv1.State) error {
 			return fmt.Errorf("a port that is none: %.200v", p)
 		}
 		r.Ports = append(r.Ports, store.AgentPort{
-			Network: p.GetNetwork(), Port: int(p.GetPort()), Address: printable(p.GetAddress()), Process: printable(p.GetProcess()),
+			Network: p.GetNetwork(), Port: int(p.GetPort()), Address: foreign.Printable(p.GetAddress()), Process: foreign.Printable(p.GetProcess()),
 			PID: int(p.GetPid()), Protocol: p.GetProtocol(),
 		})
 	}
@@ -65,7 +66,7 @@ func (s *agentStates) came(agent uuid.UUID, st *meshv1.State) error {
 		if len(a.GetSlug()) > maxStateText || len(a.GetState()) > maxStateText || len(a.GetWhy()) > maxMetadataValue {
 			return fmt.Errorf("an app that is none: %.200v", a)
 		}
-		r.Apps = append(r.Apps, store.AgentApp{Slug: printable(a.GetSlug()), State: printable(a.GetState()), Why: printable(a.GetWhy())})
+		r.Apps = append(r.Apps, store.AgentApp{Slug: foreign.Printable(a.GetSlug()), State: foreign.Printable(a.GetState()), Why: foreign.Printable(a.GetWhy())})
 	}
 	s.waiting[agent] = r
 	s.wake()

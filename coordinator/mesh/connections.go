@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/foreign"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
 
@@ -56,8 +57,8 @@ func (c *core) report(s sessionID, peer uuid.UUID, v *meshv1.Verdict, now time.T
 		return nil
 	}
 	view := &View{
-		Path: clip(v.GetPath()), Region: clip(v.GetRegion()), RTT: time.Duration(v.GetRttUs()) * time.Microsecond, MTU: v.GetMtu(), Code: clip(v.GetReason()),
-		Evidence: clip(v.GetEvidence()), Fix: clip(v.GetFix()), At: now,
+		Path: told(v.GetPath()), Region: told(v.GetRegion()), RTT: time.Duration(v.GetRttUs()) * time.Microsecond, MTU: v.GetMtu(), Code: told(v.GetReason()),
+		Evidence: told(v.GetEvidence()), Fix: told(v.GetFix()), At: now,
 	}
 	l := n.links[peer]
 	if n == l.client {
@@ -68,8 +69,8 @@ func (c *core) report(s sessionID, peer uuid.UUID, v *meshv1.Verdict, now time.T
 	return l
 }
 
-// clip makes what a node says short enough, and what Postgres keeps.
-func clip(s string) string { return printable(s[:min(len(s), maxVerdictText)]) }
+// told makes what a node says short enough, and what Postgres keeps.
+func told(s string) string { return foreign.Clip(foreign.Printable(s), maxVerdictText) }
 
 // connections lists the links of an agent, by the client's name.
 func (c *core) connections(agent uuid.UUID) []Connection {

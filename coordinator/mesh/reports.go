@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/foreign"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
 
@@ -98,9 +97,9 @@ func (r *reports) came(agent uuid.UUID, report *meshv1.Report, now time.Time) er
 		r.stats[agent] = stats
 	}
 	for _, v := range report.GetMetadata() {
-		key := printable(v.GetKey())
+		key := foreign.Printable(v.GetKey())
 		r.metadata[metadataKey{agent, key}] = store.MetadataValue{
-			AgentID: agent, Key: key, Value: printable(v.GetValue()), Err: printable(v.GetError()), At: now,
+			AgentID: agent, Key: key, Value: foreign.Printable(v.GetValue()), Err: foreign.Printable(v.GetError()), At: now,
 		}
 	}
 	return nil
@@ -189,16 +188,6 @@ func (r *reports) putBackLinks(write []store.Link, drop []store.LinkKey) {
 			r.written[k] = &link{client: &node{}} // none of the client's, so that it goes next time
 		}
 	}
-}
-
-// printable makes text what Postgres keeps and a terminal shows as it is.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
 // reportStore is where reports go.

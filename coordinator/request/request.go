@@ -19,6 +19,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/aditmesh/adit/pkg/foreign"
 )
 
 // Header carries a request's id, both ways.
@@ -116,8 +118,8 @@ func Handler(next http.Handler, log *slog.Logger, begun func(), done func(Seen))
 				done(seen)
 			}
 			if log.Enabled(ctx, slog.LevelDebug) {
-				log.DebugContext(ctx, "request", "method", seen.Method, "path", clip(r.URL.Path, maxPath), "route", seen.Route,
-					"status", seen.Status, "bytes", seen.Bytes, "took", seen.Took, "from", r.RemoteAddr, "agent", clip(r.UserAgent(), maxAgent))
+				log.DebugContext(ctx, "request", "method", seen.Method, "path", foreign.Clip(r.URL.Path, maxPath), "route", seen.Route,
+					"status", seen.Status, "bytes", seen.Bytes, "took", seen.Took, "from", r.RemoteAddr, "agent", foreign.Clip(r.UserAgent(), maxAgent))
 			}
 		}()
 		next.ServeHTTP(out, r)
@@ -142,8 +144,6 @@ func method(m string) string {
 	}
 	return "other"
 }
-
-func clip(s string, limit int) string { return strings.ToValidUTF8(s[:min(len(s), limit)], "") }
 
 // writer sees what is answered. It holds a problem back to put the id in.
 type writer struct {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/foreign"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 )
 
@@ -65,7 +66,7 @@ var transitions = map[store.Transition]provisionerv1.Transition{
 
 // finishedFrom reads what a provisioner says of the end of a job.
 func finishedFrom(at store.JobAttempt, j store.Job, r *provisionerv1.Result) (finished, error) {
-	e := finished{attempt: at.Attempt, err: noNUL(clip(r.GetError(), maxReason)), agents: r.GetAgents()}
+	e := finished{attempt: at.Attempt, err: noNUL(foreign.Clip(r.GetError(), maxReason)), agents: r.GetAgents()}
 	switch r.GetStatus() {
 	case provisionerv1.Result_SUCCEEDED:
 		e.status = store.JobSucceeded
@@ -99,13 +100,6 @@ func finishedFrom(at store.JobAttempt, j store.Job, r *provisionerv1.Result) (fi
 	}
 	e.found = noJSONNUL(e.found)
 	return e, nil
-}
-
-func clip(s string, n int) string {
-	if len(s) > n {
-		return s[:n] + "…"
-	}
-	return s
 }
 
 // noJSONNUL takes out what Postgres cannot keep in JSON.

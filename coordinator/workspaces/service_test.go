@@ -513,3 +513,18 @@ func TestJobsThatEndAreToldOfOnce(t *testing.T) {
 		t.Errorf("told of %v, want %v", got, want)
 	}
 }
+
+// However much a provisioner has to say of why a job failed, the job is over. What
+// is cut is no half of a character, which the database would not take.
+func TestALongReasonIsCut(t *testing.T) {
+	l := newLab(t, Config{})
+	p := l.join("host", "built-in")
+	w := l.workspace(l.template(p), "dev")
+	must(t, p.finish(p.job().GetRef(), provisionerv1.Result_FAILED, "x"+strings.Repeat("ü", maxReason)))
+	l.phase(w.ID, store.PhaseFailed)
+	b, err := l.BuildByNumber(t.Context(), w.ID, 1)
+	must(t, err)
+	if got := b.Job.Error; len(got) > maxReason || !strings.HasPrefix(got, "xü") || !strings.HasSuffix(got, "ü…") {
+		t.Errorf("%d bytes: %.40q", len(got), got)
+	}
+}
