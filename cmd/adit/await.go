@@ -28,14 +28,14 @@ func (a *app) awaitBuild(ctx context.Context, c *sdk.Client, w sdk.Workspace, wa
 	connected := slices.ContainsFunc(w.Agents, func(g sdk.Agent) bool { return g.State == "connected" })
 	switch b := w.LatestBuild; {
 	case w.Phase == "stopped": // whatever was last heard of its agents
-		return w, fmt.Errorf("workspace %s is stopped; 'adit start %s' starts it", w.Name, w.Name)
+		return w, fmt.Errorf("workspace %s is stopped; 'adit start %s' starts it", w.Ref(), w.Ref())
 	case connected || w.Phase == "running":
 		return w, nil
 	case w.Phase == "failed":
 		return w, fmt.Errorf("build %d (%s) of workspace %s %s: %s; 'adit logs %s' has all of it, 'adit start %s' tries again",
-			b.Number, b.Transition, w.Name, b.Job.Status, b.Job.Error, w.Name, w.Name)
+			b.Number, b.Transition, w.Ref(), b.Job.Status, b.Job.Error, w.Ref(), w.Ref())
 	case len(w.Agents) == 0 || w.Phase == "stopping" || w.Phase == "deleting":
-		return w, fmt.Errorf("workspace %s is %s; 'adit logs -f %s' shows how build %d is doing", w.Name, w.Phase, w.Name, b.Number)
+		return w, fmt.Errorf("workspace %s is %s; 'adit logs -f %s' shows how build %d is doing", w.Ref(), w.Phase, w.Ref(), b.Number)
 	}
 	return w, nil
 }
@@ -45,7 +45,7 @@ func (a *app) followBuild(ctx context.Context, c *sdk.Client, w sdk.Workspace, b
 	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	stage := "queued"
-	stop := a.progress(fmt.Sprintf("Waiting for build %d of %s (queued)…", b.Number, w.Name))
+	stop := a.progress(fmt.Sprintf("Waiting for build %d of %s (queued)…", b.Number, w.Ref()))
 	defer func() { stop() }()
 	_, err := sdk.Follow(limited, func(after int64) (*sdk.Log, error) {
 		return c.BuildLog(limited, w.Owner, w.Name, b.Number, after, true)
@@ -53,13 +53,13 @@ func (a *app) followBuild(ctx context.Context, c *sdk.Client, w sdk.Workspace, b
 		if l.Stage != stage {
 			stop()
 			stage = l.Stage
-			stop = a.progress(fmt.Sprintf("Waiting for build %d of %s (%s)…", b.Number, w.Name, stage))
+			stop = a.progress(fmt.Sprintf("Waiting for build %d of %s (%s)…", b.Number, w.Ref(), stage))
 		}
 		return nil
 	})
 	if limited.Err() != nil && ctx.Err() == nil {
 		return fmt.Errorf("build %d of workspace %s is not done within %v (%s); wait longer with --wait=yes, or see 'adit logs -f %s'",
-			b.Number, w.Name, wait, stage, w.Name)
+			b.Number, w.Ref(), wait, stage, w.Ref())
 	}
 	return err
 }

@@ -134,7 +134,7 @@ func (a *app) fillBuild(ctx context.Context, c *sdk.Client, w sdk.Workspace, req
 	if req.Version == sdk.ActiveVersion {
 		version = 0
 	}
-	v, err := findVersion(ctx, c, w.Template, version)
+	v, err := findVersion(ctx, c, w.Organization+"/"+w.Template, version)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (a *app) printMoved(w sdk.Workspace, err error) error {
 		return err
 	}
 	return a.print(w, func(out io.Writer) error {
-		_, err := fmt.Fprintf(out, "Workspace %s is %s.\n", w.Name, w.Phase)
+		_, err := fmt.Fprintf(out, "Workspace %s is %s.\n", w.Ref(), w.Phase)
 		return err
 	})
 }
@@ -159,7 +159,7 @@ func (a *app) printMoved(w sdk.Workspace, err error) error {
 func (a *app) build(ctx context.Context, c *sdk.Client, w sdk.Workspace, req sdk.NewBuild, noWait bool) (sdk.Workspace, error) {
 	b, err := c.CreateBuild(ctx, w.Owner, w.Name, req)
 	if err != nil {
-		return w, fmt.Errorf("%s workspace %s: %w", req.Transition, w.Name, err)
+		return w, fmt.Errorf("%s workspace %s: %w", req.Transition, w.Ref(), err)
 	}
 	if noWait {
 		if req.Transition == sdk.TransitionDelete {
@@ -178,8 +178,8 @@ var gerunds = map[string]string{
 
 // finishBuild waits for a build and returns the workspace after it.
 func (a *app) finishBuild(ctx context.Context, c *sdk.Client, w sdk.Workspace, b sdk.Build) (sdk.Workspace, error) {
-	what := fmt.Sprintf("build %d (%s) of workspace %s", b.Number, b.Transition, w.Name)
-	job, err := a.watch(ctx, gerunds[b.Transition]+" "+w.Name, func(after int64) (*sdk.Log, error) {
+	what := fmt.Sprintf("build %d (%s) of workspace %s", b.Number, b.Transition, w.Ref())
+	job, err := a.watch(ctx, gerunds[b.Transition]+" "+w.Ref(), func(after int64) (*sdk.Log, error) {
 		return c.BuildLog(ctx, w.Owner, w.Name, b.Number, after, true)
 	})
 	deleting := b.Transition == sdk.TransitionDelete
@@ -188,10 +188,10 @@ func (a *app) finishBuild(ctx context.Context, c *sdk.Client, w sdk.Workspace, b
 		return w, nil
 	}
 	if err != nil {
-		return w, a.watchEnded(ctx, err, what, "adit logs -f "+w.Name)
+		return w, a.watchEnded(ctx, err, what, "adit logs -f "+w.Ref())
 	}
-	again := "adit " + b.Transition + " " + w.Name
-	if err := a.judge(job, what, fmt.Sprintf("'adit logs %s' has all of it, '%s' tries again", w.Name, again)); err != nil {
+	again := "adit " + b.Transition + " " + w.Ref()
+	if err := a.judge(job, what, fmt.Sprintf("'adit logs %s' has all of it, '%s' tries again", w.Ref(), again)); err != nil {
 		return w, err
 	}
 	if deleting {
@@ -216,10 +216,10 @@ func newRenameCmd(a *app) *cobra.Command {
 			}
 			renamed, err := c.RenameWorkspace(cmd.Context(), w.Owner, w.Name, argv[1])
 			if err != nil {
-				return fmt.Errorf("rename workspace %s to %s: %w", w.Name, argv[1], err)
+				return fmt.Errorf("rename workspace %s to %s: %w", w.Ref(), argv[1], err)
 			}
 			return a.print(renamed, func(out io.Writer) error {
-				_, err := fmt.Fprintf(out, "Workspace %s is called %s now.\n", w.Name, renamed.Name)
+				_, err := fmt.Fprintf(out, "Workspace %s is called %s now.\n", w.Ref(), renamed.Ref())
 				return err
 			})
 		},
@@ -283,7 +283,7 @@ func newCancelCmd(a *app) *cobra.Command {
 				return err
 			}
 			if w.LatestBuild == nil || w.LatestBuild.Job.Done() {
-				return fmt.Errorf("no build of workspace %s is under way", w.Name)
+				return fmt.Errorf("no build of workspace %s is under way", w.Ref())
 			}
 			return c.CancelBuild(cmd.Context(), w.Owner, w.Name, w.LatestBuild.Number, force)
 		},

@@ -34,7 +34,11 @@ func findWorkspace(ctx context.Context, c *sdk.Client, text string) (sdk.Workspa
 	}
 	w, err := c.Workspace(ctx, name.Owner, name.Name)
 	if errors.Is(err, sdk.ErrNotFound) {
-		return w, name, fmt.Errorf("no workspace %s; 'adit list' shows yours", name)
+		list := "'adit list' shows yours"
+		if name.Owner != "me" {
+			list = "'adit list --shared' shows those of others that you may see"
+		}
+		return w, name, fmt.Errorf("no workspace %s; %s", name, list)
 	}
 	return w, name, err
 }
@@ -108,7 +112,7 @@ func (t *target) link(ctx context.Context, a *app, w sdk.Workspace, wait time.Du
 	case errors.Is(err, tunnel.ErrPeerOffline):
 		try := "start it on the workspace's host with 'adit agent'"
 		if !w.External {
-			try = fmt.Sprintf("'adit logs %s' may tell why, 'adit restart %s' makes a new one", w.Name, w.Name)
+			try = fmt.Sprintf("'adit logs %s' may tell why, 'adit restart %s' makes a new one", w.Ref(), w.Ref())
 		}
 		return fmt.Errorf("the agent of workspace %s is not connected (%s, last seen %s); %s", t.name, agent.State, ago(agent.LastConnectedAt), try)
 	case errors.Is(err, context.DeadlineExceeded):

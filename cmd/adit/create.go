@@ -45,13 +45,16 @@ func newCreateCmd(a *app) *cobra.Command {
 			if f.external {
 				return createExternal(cmd.Context(), a, c, argv[0], organization)
 			}
+			if organization != "" {
+				f.template = organization + "/" + f.template
+			}
 			return createFromTemplate(cmd.Context(), a, c, argv[0], f, given)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&organization, "organization", "", "organization that an external workspace belongs to (default: the default one)")
+	flags.StringVar(&organization, "organization", "", "organization of an external workspace (default: the default one), or of the template")
 	flags.BoolVar(&f.external, "external", false, "somebody runs the agent by hand")
-	flags.StringVarP(&f.template, "template", "t", "", "template to make it from")
+	flags.StringVarP(&f.template, "template", "t", "", "template to make it from: NAME, or ORGANIZATION/NAME if several organizations have one")
 	flags.IntVar(&f.version, "template-version", 0, "version of the template (default: the active one)")
 	flags.StringArrayVarP(&f.parameters, "parameter", "p", nil, "NAME=VALUE of a parameter of the template; what is missing is asked for")
 	flags.BoolVar(&f.noWait, "no-wait", false, "do not wait until it has started")
@@ -76,7 +79,7 @@ func createExternal(ctx context.Context, a *app, c *sdk.Client, name, organizati
 	}
 	return a.print(w, func(out io.Writer) error {
 		_, err := fmt.Fprintf(out, "Workspace %s made. Run its agent on any host; the token is shown this once:\n\n  %s\n\nThen: adit ssh %s\n",
-			w.Name, w.AgentCommand, w.Name)
+			w.Ref(), w.AgentCommand, w.Ref())
 		return err
 	})
 }
@@ -100,7 +103,7 @@ func createFromTemplate(ctx context.Context, a *app, c *sdk.Client, name string,
 		}
 	}
 	return a.print(w, func(out io.Writer) error {
-		_, err := fmt.Fprintf(out, "Workspace %s is %s. Open a shell: adit ssh %s\n", w.Name, w.Phase, w.Name)
+		_, err := fmt.Fprintf(out, "Workspace %s is %s. Open a shell: adit ssh %s\n", w.Ref(), w.Phase, w.Ref())
 		return err
 	})
 }

@@ -44,9 +44,17 @@ func newGroupsCmd(a *app) *cobra.Command {
 			if err != nil {
 				return noGroup(err, argv[0])
 			}
-			return a.print(g, func(w io.Writer) error {
+			people, err := c.GroupMembers(cmd.Context(), organization, argv[0])
+			if err != nil {
+				return noGroup(err, argv[0])
+			}
+			shown := struct {
+				sdk.Group
+				People []sdk.GroupMember `json:"people"`
+			}{g, people}
+			return a.print(shown, func(w io.Writer) error {
 				var rows [][]string
-				for _, m := range g.People {
+				for _, m := range people {
 					by := "people"
 					if m.Managed {
 						by = "their provider"

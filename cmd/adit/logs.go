@@ -54,7 +54,7 @@ func showLogs(ctx context.Context, c *sdk.Client, w sdk.Workspace, name sdk.Work
 	if number != 0 {
 		err := showBuild(ctx, c, w, number, follow, l)
 		if errors.Is(err, sdk.ErrNotFound) {
-			return fmt.Errorf("workspace %s has no build %d; 'adit builds %s' lists them", w.Name, number, w.Name)
+			return fmt.Errorf("workspace %s has no build %d; 'adit builds %s' lists them", w.Ref(), number, w.Ref())
 		}
 		if err != nil || build != 0 {
 			return err

@@ -63,7 +63,7 @@ give it a user, or a host, of its own. It needs a 'terraform' of 1.9 or newer.`,
 			}
 			err = provisioner.Run(cmd.Context(), conf)
 			if errors.Is(err, rpc.ErrUnauthorized) {
-				return errors.New("the coordinator does not accept this provisioner's token: wrong, or its key is revoked; 'adit provisioners create NAME' makes another")
+				return errors.New("the coordinator does not accept this provisioner's token: wrong, or its key is revoked; 'adit provisioners keys create NAME' makes another")
 			}
 			return err
 		},
@@ -133,7 +133,7 @@ func provisionerToken(flag, file string) (string, error) {
 	if token := os.Getenv("ADIT_PROVISIONER_TOKEN"); token != "" {
 		return token, nil
 	}
-	return "", usagef("give the provisioner's token with --token, --token-file or ADIT_PROVISIONER_TOKEN; 'adit provisioners create NAME' prints it")
+	return "", usagef("give the provisioner's token with --token, --token-file or ADIT_PROVISIONER_TOKEN; 'adit provisioners keys create NAME' prints it")
 }
 
 // startProvisioners runs the provisioners that are built into a server: one with

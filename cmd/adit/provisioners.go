@@ -111,9 +111,9 @@ func newKeysListCmd(a *app) *cobra.Command {
 			return a.print(list, func(w io.Writer) error {
 				var rows [][]string
 				for _, k := range list {
-					rows = append(rows, []string{k.Name, tagText(k.Tags), ago(&k.CreatedAt)})
+					rows = append(rows, []string{k.Name, k.Organization, tagText(k.Tags), ago(&k.CreatedAt)})
 				}
-				return writeTable(w, []string{"KEY", "TAGS", "CREATED"}, rows)
+				return writeTable(w, []string{"KEY", "ORGANIZATION", "TAGS", "CREATED"}, rows)
 			})
 		},
 	}
@@ -121,8 +121,9 @@ func newKeysListCmd(a *app) *cobra.Command {
 
 func newKeysDeleteCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME", Short: "Revoke a key, which ends its provisioners' sessions", Args: args(cobra.ExactArgs(1)),
-		Example: "  adit provisioners keys delete lab",
+		Use: "delete [ORGANIZATION/]NAME", Short: "Revoke a key, which ends its provisioners' sessions", Args: args(cobra.ExactArgs(1)),
+		Example: `  adit provisioners keys delete lab
+  adit provisioners keys delete research/lab    # several organizations have a lab`,
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			c, err := a.client()
 			if err != nil {

@@ -11,14 +11,18 @@ import (
 )
 
 func newQuotasCmd(a *app) *cobra.Command {
+	var organization string
 	cmd := &cobra.Command{
 		Use: "quotas", Aliases: []string{"quota"}, Short: "What workspaces may cost together; 'quotas' alone shows your own",
 		Long: `What workspaces may cost together. Templates say what each workspace costs:
-'adit templates edit NAME --cost N'. A user's own quota comes before those of their
-groups, of which the largest counts; with neither there is no limit.`,
+'adit templates edit NAME --cost N'. A user's own quota is for all of their workspaces,
+wherever those belong, and comes before those of their groups. A group's is for the
+workspaces of each of its members in its organization; of several the largest counts.
+With neither there is no limit.`,
 		Example: `  adit quotas
   adit quotas set --user bob 20
   adit quotas set --group team 10
+  adit quotas set --group lab --organization research 10
   adit quotas list`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -26,7 +30,7 @@ groups, of which the largest counts; with neither there is no limit.`,
 			if err != nil {
 				return err
 			}
-			u, err := c.Usage(cmd.Context())
+			u, err := c.Usage(cmd.Context(), organization)
 			if err != nil {
 				return err
 			}
@@ -40,7 +44,8 @@ groups, of which the largest counts; with neither there is no limit.`,
 			})
 		},
 	}
-	cmd.AddCommand(newQuotasListCmd(a), newQuotasSetCmd(a), newQuotasDeleteCmd(a))
+	cmd.PersistentFlags().StringVar(&organization, "organization", "", "organization of the group, or whose workspaces count (default: the default one)")
+	cmd.AddCommand(newQuotasListCmd(a), newQuotasSetCmd(a, &organization), newQuotasDeleteCmd(a, &organization))
 	return cmd
 }
 
@@ -63,15 +68,15 @@ func newQuotasListCmd(a *app) *cobra.Command {
 				}
 				var rows [][]string
 				for _, q := range list {
-					rows = append(rows, []string{orDash(q.User), orDash(q.Group), strconv.Itoa(q.Budget)})
+					rows = append(rows, []string{orDash(q.User), orDash(q.Organization), orDash(q.Group), strconv.Itoa(q.Budget)})
 				}
-				return writeTable(out, []string{"USER", "GROUP", "BUDGET"}, rows)
+				return writeTable(out, []string{"USER", "ORGANIZATION", "GROUP", "BUDGET"}, rows)
 			})
 		},
 	}
 }
 
-func newQuotasSetCmd(a *app) *cobra.Command {
+func newQuotasSetCmd(a *app, organization *string) *cobra.Command {
 	var with sharedWith
 	cmd := &cobra.Command{
 		Use: "set BUDGET", Short: "Set the quota of a user, or of each member of a group", Args: args(cobra.ExactArgs(1)),
@@ -88,7 +93,7 @@ func newQuotasSetCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.SetQuota(cmd.Context(), sdk.Quota{User: with.user, Group: with.group, Budget: n}); err != nil {
+			if err := c.SetQuota(cmd.Context(), sdk.Quota{User: with.user, Group: with.group, Organization: *organization, Budget: n}); err != nil {
 				return fmt.Errorf("quota of %s: %w", &with, err)
 			}
 			return nil
@@ -98,7 +103,7 @@ func newQuotasSetCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-func newQuotasDeleteCmd(a *app) *cobra.Command {
+func newQuotasDeleteCmd(a *app, organization *string) *cobra.Command {
 	var with sharedWith
 	cmd := &cobra.Command{
 		Use: "delete", Short: "End a quota", Args: args(cobra.NoArgs), Example: "  adit quotas delete --user bob",
@@ -110,7 +115,7 @@ func newQuotasDeleteCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.DeleteQuota(cmd.Context(), sdk.Quota{User: with.user, Group: with.group}); err != nil {
+			if err := c.DeleteQuota(cmd.Context(), sdk.Quota{User: with.user, Group: with.group, Organization: *organization}); err != nil {
 				return fmt.Errorf("quota of %s: %w", &with, err)
 			}
 			return nil

@@ -63,7 +63,7 @@ the VPN. Closing one connection stops nothing that another one uses.`,
 				}
 			}
 			if w.Schedule == nil {
-				return fmt.Errorf("workspace %s is external: somebody starts and stops it by hand", w.Name)
+				return fmt.Errorf("workspace %s is external: somebody starts and stops it by hand", w.Ref())
 			}
 			shown := struct {
 				*sdk.Schedule

@@ -63,7 +63,7 @@ They name it OWNER/WS. Sharing once more changes the level.`,
 					share, name = c.ShareWithGroup, with.group
 				}
 				if err := share(ctx, w.Owner, w.Name, name, level); err != nil {
-					return fmt.Errorf("share workspace %s with %s: %w", w.Name, &with, err)
+					return fmt.Errorf("share workspace %s with %s: %w", w.Ref(), &with, err)
 				}
 				return nil
 			})
@@ -89,7 +89,7 @@ func newUnshareCmd(a *app) *cobra.Command {
 					unshare, name = c.UnshareWithGroup, with.group
 				}
 				if err := unshare(ctx, w.Owner, w.Name, name); err != nil {
-					return fmt.Errorf("workspace %s is not shared with %s: %w; 'adit shares %s' lists whom it is shared with", w.Name, &with, err, w.Name)
+					return fmt.Errorf("workspace %s is not shared with %s: %w; 'adit shares %s' lists whom it is shared with", w.Ref(), &with, err, w.Ref())
 				}
 				return nil
 			})
@@ -124,11 +124,11 @@ func (a *app) onShare(ctx context.Context, text string, do func(context.Context,
 	}
 	list, err := c.Shares(ctx, w.Owner, w.Name)
 	if err != nil {
-		return fmt.Errorf("shares of workspace %s: %w", w.Name, err)
+		return fmt.Errorf("shares of workspace %s: %w", w.Ref(), err)
 	}
 	return a.print(list, func(out io.Writer) error {
 		if len(list) == 0 {
-			_, err := fmt.Fprintf(out, "Workspace %s is shared with nobody.\n", w.Name)
+			_, err := fmt.Fprintf(out, "Workspace %s is shared with nobody.\n", w.Ref())
 			return err
 		}
 		var rows [][]string

@@ -57,6 +57,7 @@ func (f *signInFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&g.ClientID, "github-client-id", "", "id of an OAuth app at GitHub to sign in with")
 	flags.StringVar(&g.ClientSecret, "github-client-secret", "", "its secret; better given as ADIT_GITHUB_CLIENT_SECRET")
 	flags.StringSliceVar(&g.Organizations, "github-allowed-organizations", nil, "GitHub organizations whose members may sign in")
+	flags.StringToStringVar(&g.Teams, "github-group-mapping", nil, "ORGANIZATION/TEAM=GROUP for the groups that GitHub manages then")
 	flags.BoolVar(&f.githubEverybody, "github-allow-everybody", false, "let everybody with a GitHub account sign in")
 	flags.StringVar(&f.githubURL, "github-url", "https://github.com", "GitHub, or an enterprise server")
 	addRules(flags, "github", &g.LetIn)

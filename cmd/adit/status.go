@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ type statusPeer struct {
 
 func newStatusCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show how each of your workspaces can be reached from here", Args: args(cobra.NoArgs),
+		Use: "status", Short: "Show how your workspaces, and those shared with you, can be reached from here", Args: args(cobra.NoArgs),
 		Example: `  adit status
   adit status -o json | jq '.peers[] | select(.verdict) | {name, verdict}'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -63,7 +64,7 @@ func status(ctx context.Context, a *app) (statusReport, error) {
 	if err != nil {
 		return statusReport{}, err
 	}
-	list, err := c.Workspaces(ctx, "me")
+	list, err := reachable(ctx, c)
 	if err != nil {
 		return statusReport{}, err
 	}
@@ -93,6 +94,19 @@ func status(ctx context.Context, a *app) (statusReport, error) {
 		}
 	}
 	return report, nil
+}
+
+// reachable lists one's own workspaces, and those of others whom they let connect.
+func reachable(ctx context.Context, c *sdk.Client) ([]sdk.Workspace, error) {
+	list, err := c.Workspaces(ctx, "me")
+	if err != nil {
+		return nil, err
+	}
+	shared, err := c.SharedWorkspaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(list, slices.DeleteFunc(shared, func(w sdk.Workspace) bool { return w.Shared == sdk.ShareApps })...), nil
 }
 
 // settle links to an agent and waits until the path is direct or ctx ends. An

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,8 @@ func newTemplatesCmd(a *app) *cobra.Command {
 		Use: "templates", Aliases: []string{"template"}, Short: "Manage the templates that workspaces are made from",
 		Example: `  adit templates init process
   adit templates push process -d process
-  adit templates versions process`,
+  adit templates versions process
+  adit templates versions research/process    # several organizations have a process`,
 	}
 	cmd.AddCommand(newTemplatesInitCmd(a), newTemplatesPushCmd(a), newTemplatesListCmd(a), newTemplatesVersionsCmd(a),
 		newTemplatesActivateCmd(a), newTemplatesEditCmd(a), newTemplatesPullCmd(a), newTemplatesDeleteCmd(a))
@@ -70,7 +72,7 @@ func newTemplatesPushCmd(a *app) *cobra.Command {
 	flags.StringVarP(&message, "message", "m", "", "what is new, for those who read the list of versions")
 	flags.StringArrayVar(&tags, "tag", nil, "KEY=VALUE: have it run by provisioners with this tag alone")
 	flags.StringArrayVar(&variables, "variable", nil, "NAME=VALUE of one of the template's input variables")
-	flags.StringVar(&organization, "organization", "", "organization that a new template belongs to (default: the default one)")
+	flags.StringVar(&organization, "organization", "", "organization that the template belongs to (default: that of the only one of its name or, if it is new, the default one)")
 	flags.BoolVar(&inactive, "inactive", false, "do not give the version to new workspaces yet")
 	return cmd
 }
@@ -129,9 +131,9 @@ func newTemplatesListCmd(a *app) *cobra.Command {
 					if t.ActiveNumber != 0 {
 						active = strconv.Itoa(t.ActiveNumber)
 					}
-					rows = append(rows, []string{t.Name, active, ago(&t.CreatedAt), strconv.Itoa(t.Workspaces)})
+					rows = append(rows, []string{t.Name, t.Organization, active, ago(&t.CreatedAt), strconv.Itoa(t.Workspaces)})
 				}
-				return writeTable(w, []string{"TEMPLATE", "ACTIVE", "CREATED", "WORKSPACES"}, rows)
+				return writeTable(w, []string{"TEMPLATE", "ORGANIZATION", "ACTIVE", "CREATED", "WORKSPACES"}, rows)
 			})
 		},
 	}
@@ -191,7 +193,10 @@ func newTemplatesPullCmd(a *app) *cobra.Command {
 		Example: `  adit templates pull process
   adit templates pull process old --version 2`,
 		RunE: func(cmd *cobra.Command, argv []string) error {
-			name, dir := argv[0], argv[len(argv)-1]
+			name, dir := argv[0], path.Base(argv[len(argv)-1])
+			if len(argv) == 2 {
+				dir = argv[1]
+			}
 			c, err := a.client()
 			if err != nil {
 				return err
@@ -273,7 +278,10 @@ func templateNames(ctx context.Context, c *sdk.Client) []string {
 		return nil // completion has nobody to tell
 	}
 	var names []string
-	for _, t := range list {
+	for i, t := range list { // sorted by name
+		if i > 0 && list[i-1].Name == t.Name || i+1 < len(list) && list[i+1].Name == t.Name {
+			t.Name = t.Organization + "/" + t.Name
+		}
 		names = append(names, t.Name)
 	}
 	return names

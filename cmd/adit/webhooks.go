@@ -91,23 +91,36 @@ func newWebhooksDeleteCmd(a *app) *cobra.Command {
 	}
 }
 
+// deliveriesPage is how many deliveries are asked for at once: each brings what is
+// posted.
+const deliveriesPage = 100
+
 func newDeliveriesCmd(a *app) *cobra.Command {
 	var status string
+	var limit int
 	cmd := &cobra.Command{
 		Use: "deliveries NAME", Short: "Show what a webhook got and is to get, the newest first", Args: args(cobra.ExactArgs(1)),
 		Example: "  adit webhooks deliveries chat --status dead",
 		RunE: func(cmd *cobra.Command, argv []string) error {
+			if limit < 1 {
+				return usagef("--limit %d: want 1 or more", limit)
+			}
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			p, err := c.Deliveries(cmd.Context(), argv[0], status, "")
-			if err != nil {
-				return noWebhook(err, argv[0])
+			list := []sdk.Delivery{}
+			for d, err := range c.EachDelivery(cmd.Context(), argv[0], status, sdk.ListOptions{PageSize: min(limit, deliveriesPage)}) {
+				if err != nil {
+					return noWebhook(err, argv[0])
+				}
+				if list = append(list, d); len(list) == limit {
+					break
+				}
 			}
-			return a.print(p.Items, func(w io.Writer) error {
+			return a.print(list, func(w io.Writer) error {
 				var rows [][]string
-				for _, d := range p.Items {
+				for _, d := range list {
 					answer := d.Error
 					if answer == "" && d.Answer != 0 {
 						answer = strconv.Itoa(d.Answer)
@@ -119,6 +132,7 @@ func newDeliveriesCmd(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&status, "status", "", "pending, delivered or dead")
+	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many")
 	return cmd
 }
 

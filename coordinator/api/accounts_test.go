@@ -59,7 +59,7 @@ func TestAnOwnerIsLeft(t *testing.T) {
 		}
 	}
 	owners := 0
-	users, err := d.store.Users(t.Context())
+	users, err := d.store.Users(t.Context(), store.UserQuery{Members: true, Administrators: true, Page: store.Page{Max: 99}})
 	if err != nil {
 		t.Fatal(err)
 	}

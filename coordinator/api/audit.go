@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -42,48 +43,48 @@ type AuditQuery struct {
 	Outcome string    `query:"outcome" enum:"done,refused" doc:"Only what was done, or refused"`
 	Since   time.Time `query:"since" doc:"Not before"`
 	Until   time.Time `query:"until" doc:"Before"`
-	Cursor  string    `query:"cursor" pattern:"^[0-9]{1,18}$" doc:"next_cursor of the page before"`
-	Limit   int       `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"How many entries at most"`
+	Page
 }
 
-func (a *API) listAudit(ctx context.Context, in *AuditQuery) (*body[sdk.AuditPage], error) {
+// filter are all that choose entries, as one text.
+func (q AuditQuery) filter() string {
+	return strings.Join([]string{q.Actor, q.Action, q.Object, q.Outcome, store.TimeKey(q.Since), store.TimeKey(q.Until)}, "\x00")
+}
+
+func (a *API) listAudit(ctx context.Context, in *AuditQuery) (*body[sdk.List[sdk.AuditEntry]], error) {
 	if err := a.allowAny(ctx, auth.Read, auth.Audit); err != nil {
 		return nil, err
 	}
 	if !isText(in.Actor) || !isText(in.Object) {
-		return &body[sdk.AuditPage]{sdk.AuditPage{Items: []sdk.AuditEntry{}}}, nil
+		return listBody[sdk.AuditEntry](nil, ""), nil
 	}
-	f := store.AuditFilter{Actor: in.Actor, Action: in.Action, Object: in.Object, Outcome: in.Outcome, Limit: in.Limit + 1}
-	if in.Cursor != "" {
-		before, err := strconv.ParseInt(in.Cursor, 10, 64)
-		if err != nil {
-			return nil, huma.Error422UnprocessableEntity("the cursor is none")
-		}
-		f.Before = before
+	before, err := in.before("audit", in.filter())
+	if err != nil {
+		return nil, err
 	}
+	f := store.AuditFilter{Actor: in.Actor, Action: in.Action, Object: in.Object, Outcome: in.Outcome, Before: before, Limit: in.Limit + 1}
 	if !in.Since.IsZero() {
 		f.Since = &in.Since
 	}
 	if !in.Until.IsZero() {
 		f.Until = &in.Until
 	}
-	list, err := a.Store.Audit(ctx, f)
+	found, err := a.Store.Audit(ctx, f)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	page := sdk.AuditPage{Items: make([]sdk.AuditEntry, 0, len(list))}
-	if len(list) > in.Limit {
-		list = list[:in.Limit]
-		page.NextCursor = strconv.FormatInt(list[in.Limit-1].ID, 10)
-	}
-	for _, e := range list {
+	found, next := cut(found, in.Page, func(last store.AuditEntry) string {
+		return cursor("audit", in.filter(), strconv.FormatInt(last.ID, 10))
+	})
+	items := make([]sdk.AuditEntry, 0, len(found))
+	for _, e := range found {
 		j, err := auditJSON(e)
 		if err != nil {
 			return nil, a.problem(err)
 		}
-		page.Items = append(page.Items, j)
+		items = append(items, j)
 	}
-	return &body[sdk.AuditPage]{page}, nil
+	return listBody(items, next), nil
 }
 
 func auditJSON(e store.AuditEntry) (sdk.AuditEntry, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -173,16 +174,9 @@ func (in Query) numbered(list, filter string, keys ...string) (store.BuildQuery,
 		return q, err
 	}
 	q.Status, q.Transition = store.JobStatus(terms["status"]), store.Transition(terms["transition"])
-	after, err := in.after(list, filter, 1)
-	if err != nil || after == nil {
-		return q, err
-	}
-	n, err := strconv.ParseInt(after[0], 10, 32)
-	if err != nil || n < 1 {
-		return q, badCursor()
-	}
-	q.Before = int(n)
-	return q, nil
+	before, err := in.before(list, filter)
+	q.Before = int(min(before, math.MaxInt32))
+	return q, err
 }
 
 // build finds a build of a workspace that the caller may do something with.

@@ -34,7 +34,7 @@ var openOperations = []string{
 
 // sharedOperations answer everybody who has signed in, though their paths name
 // something that somebody made.
-var sharedOperations = []string{"get-template", "get-template-limits", "list-versions", "get-version", "list-members"}
+var sharedOperations = []string{"get-template", "get-template-limits", "list-versions", "get-version", "list-members", "get-member", "get-organization"}
 
 // call is one operation with values for what it takes.
 type call struct {
@@ -455,4 +455,40 @@ func FuzzCursor(f *testing.F) {
 			t.Fatalf("%q is %q, and again %q, %v", text, keys, again, err)
 		}
 	})
+}
+
+// heedless are updates that need not look at what they change: a favourite is the
+// caller's own and nothing more, and a state says itself which it follows.
+var heedless = []string{"add-favourite", "push-state"}
+
+// Every update can be made to fail if what it changes is not as it was seen, and
+// whoever adds one has to see to that. An update of what is not there any more is
+// no better.
+func TestEveryUpdateHeedsWhatWasSeen(t *testing.T) {
+	in := inhabit(t)
+	ctx := t.Context()
+	// What the examples name: the group dev, and root among those who may be let in.
+	if _, err := in.root.CreateGroup(ctx, sdk.CreateGroup{Name: "dev"}); err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, c := range in.doc.calls(uuid.NewString()) {
+		if c.method != http.MethodPut && c.method != http.MethodPatch || slices.Contains(heedless, c.op.OperationID) || c.op.Security[0][userScheme] == nil {
+			continue
+		}
+		tried++
+		who := in.root
+		if c.params["owner"] == "alice" {
+			who = in.alice
+		}
+		c.params["If-Match"] = `"9999.abc"`
+		w := in.answer(t, c, "Bearer "+who.Token())
+		heeds := slices.ContainsFunc(c.op.Parameters, func(p parameter) bool { return p.Name == "If-Match" && p.In == "header" })
+		if !heeds || w.Code != http.StatusPreconditionFailed {
+			t.Errorf("%s takes If-Match: %t; as it was not seen: %d %.200s, want 412", c.op.OperationID, heeds, w.Code, w.Body)
+		}
+	}
+	if tried < 10 {
+		t.Errorf("tried %d; is the document complete?", tried)
+	}
 }

@@ -91,7 +91,7 @@ func condition(kind, why string) sdk.Condition {
 
 func workspaceJSON(w store.Workspace) (sdk.Workspace, error) {
 	out := sdk.Workspace{
-		ID: w.ID.String(), Owner: w.OwnerName, Name: w.Name, External: w.External,
+		ID: w.ID.String(), Owner: w.OwnerName, Name: w.Name, Organization: w.Organization, External: w.External,
 		CreatedAt: w.CreatedAt, LastActiveAt: w.LastActiveAt, Agents: []sdk.Agent{}, Phase: string(w.Phase), Conditions: []sdk.Condition{},
 	}
 	away, notReady := "", ""

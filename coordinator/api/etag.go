@@ -98,3 +98,6 @@ func (m IfMatch) versions() store.Versions {
 	}
 	return allowed
 }
+
+// check returns a problem unless what is at a version is as the caller saw it.
+func (m IfMatch) check(now int64) error { return m.versions().Check(now) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/sdk"
 )
 
 // github answers as GitHub's documentation says it does, about one person who
@@ -22,6 +23,7 @@ type github struct {
 	login     string
 	emails    []map[string]any
 	state     string // of their membership
+	teams     []string
 	challenge string // of the last sign-in
 }
 
@@ -71,6 +73,13 @@ func newGitHub(t *testing.T) *github {
 	mux.HandleFunc("GET /api/v3/user/emails", signedIn(func() any { return g.emails }))
 	mux.HandleFunc("GET /api/v3/user/memberships/orgs", signedIn(func() any {
 		return []map[string]any{{"state": g.state, "organization": map[string]any{"login": "Example-Org"}}}
+	}))
+	mux.HandleFunc("GET /api/v3/user/teams", signedIn(func() any {
+		list := []map[string]any{}
+		for _, team := range g.teams {
+			list = append(list, map[string]any{"slug": team, "organization": map[string]any{"login": "Example-Org"}})
+		}
+		return list
 	}))
 	web := httptest.NewServer(mux)
 	t.Cleanup(web.Close)
@@ -129,5 +138,50 @@ func TestGitHub(t *testing.T) {
 	}
 	if status, _ := newBrowser(t).open(d.url.String() + "/signin/with/github/callback?error=access_denied&state=x"); status != http.StatusForbidden {
 		t.Errorf("turned away by GitHub: %d", status)
+	}
+}
+
+// Teams make groups as claims do: what GitHub gave it takes, and no more.
+func TestGitHubTeamsMakeGroups(t *testing.T) {
+	g := newGitHub(t)
+	d := deploy(t, func(c *Config) {
+		c.Providers = []auth.Provider{auth.NewGitHub(auth.GitHubConfig{
+			ClientID: "adit", ClientSecret: "a secret", URL: g.url, LetIn: auth.Rules{SignUps: true},
+			Teams: map[string]string{"example-org/backend": "backend", "example-org/scientists": "research/lab"},
+		})}
+	})
+	ctx := t.Context()
+	root := d.add(t, "root", store.RoleOwner)
+	d.research(t, root, nil)
+	for _, req := range []sdk.CreateGroup{{Name: "backend"}, {Name: "lab", Organization: "research"}} {
+		if _, err := root.CreateGroup(ctx, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	*g = github{url: g.url, id: 42, login: "octo", emails: []map[string]any{{"email": "octo@example.com", "primary": true, "verified": true}}}
+	for _, c := range []struct {
+		teams        []string
+		backend, lab int
+	}{
+		{[]string{"backend", "scientists", "choir"}, 1, 0}, // not in research yet
+		{[]string{"backend", "scientists"}, 1, 1},
+		{[]string{"scientists"}, 0, 1},
+		{nil, 0, 0},
+	} {
+		g.teams = c.teams
+		if status, page := newBrowser(t).open(d.url.String() + "/signin/with/github"); status != http.StatusOK {
+			t.Fatalf("%d %s", status, page)
+		}
+		backend, err := root.GroupMembers(ctx, "default", "backend")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lab, err := root.GroupMembers(ctx, "research", "lab")
+		if err != nil || len(backend) != c.backend || len(lab) != c.lab {
+			t.Errorf("of teams %v: backend %v, lab %v, %v", c.teams, backend, lab, err)
+		}
+		if err := root.SetMember(ctx, "research", "octo", "member"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

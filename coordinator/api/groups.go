@@ -33,12 +33,15 @@ func (a *API) registerGroups(h huma.API) {
 		Security: signedIn(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
 	}, a.createGroup)
 	huma.Register(h, huma.Operation{
-		OperationID: "get-group", Method: http.MethodGet, Path: group, Summary: "Show a group with its members", Security: signedIn(),
+		OperationID: "get-group", Method: http.MethodGet, Path: group, Summary: "Show a group", Security: signedIn(),
 	}, a.getGroup)
 	huma.Register(h, huma.Operation{
 		OperationID: "delete-group", Method: http.MethodDelete, Path: group, Summary: "Delete a group; its members stay",
 		Security: signedIn(), DefaultStatus: http.StatusNoContent,
 	}, a.deleteGroup)
+	huma.Register(h, huma.Operation{
+		OperationID: "list-group-members", Method: http.MethodGet, Path: group + "/members", Summary: "List the members of a group", Security: signedIn(),
+	}, a.listGroupMembers)
 	huma.Register(h, huma.Operation{
 		OperationID: "add-to-group", Method: http.MethodPut, Path: group + "/members/{user}", Summary: "Put a user into a group",
 		Security: signedIn(), DefaultStatus: http.StatusNoContent,
@@ -74,20 +77,10 @@ func (a *API) group(ctx context.Context, action auth.Action, in *GroupPath) (sto
 }
 
 func (a *API) listGroups(ctx context.Context, in *Query) (*body[sdk.List[sdk.Group]], error) {
-	list, err := a.Store.Groups(ctx)
-	if err != nil {
-		return nil, a.problem(err)
-	}
-	items := []sdk.Group{}
-	for _, g := range list {
-		if auth.Allowed(caller(ctx), auth.Read, groupObject(g)) {
-			items = append(items, groupJSON(g))
-		}
-	}
-	if items, err = named(items, in.Q, func(g sdk.Group) string { return g.Name }); err != nil {
-		return nil, err
-	}
-	return slice(items, "groups", in.Q, in.Page, func(g sdk.Group) string { return g.Organization + "/" + g.Name })
+	seen := within(ctx, auth.Read, auth.Group)
+	return paged(a, *in, "groups", "", 2,
+		func(p store.Page) ([]store.Group, error) { return a.Store.Groups(ctx, seen, p) },
+		func(g store.Group) []string { return []string{g.Organization, g.Name} }, groupJSON)
 }
 
 func (a *API) createGroup(ctx context.Context, in *body[sdk.CreateGroup]) (*body[sdk.Group], error) {
@@ -105,20 +98,28 @@ func (a *API) createGroup(ctx context.Context, in *body[sdk.CreateGroup]) (*body
 	return &body[sdk.Group]{groupJSON(g)}, nil
 }
 
-func (a *API) getGroup(ctx context.Context, in *GroupPath) (*body[sdk.Group], error) {
+func (a *API) getGroup(ctx context.Context, in *GroupPath) (*tagged[sdk.Group], error) {
 	_, g, err := a.group(ctx, auth.Read, in)
 	if err != nil {
 		return nil, err
 	}
-	members, err := a.Store.GroupMembers(ctx, g.ID)
+	return &tagged[sdk.Group]{version(g.Version), groupJSON(g)}, nil
+}
+
+func (a *API) listGroupMembers(ctx context.Context, in *struct {
+	GroupPath
+	Query
+}) (*body[sdk.List[sdk.GroupMember]], error) {
+	_, g, err := a.group(ctx, auth.Read, &in.GroupPath)
 	if err != nil {
-		return nil, a.problem(err)
+		return nil, err
 	}
-	out := groupJSON(g)
-	for _, m := range members {
-		out.People = append(out.People, sdk.GroupMember{Username: m.Username, Managed: m.Managed})
-	}
-	return &body[sdk.Group]{out}, nil
+	return paged(a, in.Query, "group-members", g.ID.String(), 1,
+		func(p store.Page) ([]store.GroupMember, error) { return a.Store.GroupMembers(ctx, g.ID, p) },
+		func(m store.GroupMember) []string { return []string{m.Username} },
+		func(m store.GroupMember) sdk.GroupMember {
+			return sdk.GroupMember{Username: m.Username, Managed: m.Managed}
+		})
 }
 
 func (a *API) deleteGroup(ctx context.Context, in *GroupPath) (*struct{}, error) {
@@ -145,23 +146,29 @@ func (a *API) inGroup(ctx context.Context, in *GroupMemberPath) (store.Group, st
 	return g, u, err
 }
 
-func (a *API) addToGroup(ctx context.Context, in *GroupMemberPath) (*struct{}, error) {
-	g, u, err := a.inGroup(ctx, in)
+func (a *API) addToGroup(ctx context.Context, in *struct {
+	GroupMemberPath
+	IfMatch
+}) (*struct{}, error) {
+	g, u, err := a.inGroup(ctx, &in.GroupMemberPath)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Store.AddGroupMember(ctx, g.ID, u.ID); err != nil {
+	if err := a.Store.AddGroupMember(ctx, g.ID, u.ID, in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil
 }
 
-func (a *API) removeFromGroup(ctx context.Context, in *GroupMemberPath) (*struct{}, error) {
-	g, u, err := a.inGroup(ctx, in)
+func (a *API) removeFromGroup(ctx context.Context, in *struct {
+	GroupMemberPath
+	IfMatch
+}) (*struct{}, error) {
+	g, u, err := a.inGroup(ctx, &in.GroupMemberPath)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Store.RemoveGroupMember(ctx, g.ID, u.ID); err != nil {
+	if err := a.Store.RemoveGroupMember(ctx, g.ID, u.ID, in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil

@@ -245,12 +245,12 @@ func TestOIDCClaimsMakeGroupsAndRoles(t *testing.T) {
 	}
 	in := func(name string) (groups []string) {
 		t.Helper()
-		all, err := d.store.Groups(t.Context())
+		all, err := d.store.Groups(t.Context(), store.Scope{Everywhere: true}, store.Page{Max: 99})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, g := range all {
-			members, err := d.store.GroupMembers(t.Context(), g.ID)
+			members, err := d.store.GroupMembers(t.Context(), g.ID, store.Page{Max: 99})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -271,13 +271,33 @@ func TestOIDCClaimsMakeGroupsAndRoles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.store.AddGroupMember(t.Context(), choir.ID, eve.ID); err != nil {
+	if err := d.store.AddGroupMember(t.Context(), choir.ID, eve.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	i.person("1", "eve", "eve@example.org", true, map[string]any{"groups": []string{"Frontend"}, "roles": "audit"})
 	eve = comesAs(t, d, i, "eve", "eve")
 	if got := in("eve"); !slices.Equal(got, []string{"choir", "frontend"}) || eve.Role != store.RoleAuditor {
 		t.Errorf("%v, %s, want frontend and the choir, where people put her", got, eve.Role)
+	}
+	// Groups of other organizations, too, for those whom people made members there.
+	o, err := d.store.CreateOrganization(t.Context(), "research", eve.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range []string{"lab", "backend"} {
+		if _, err := d.store.CreateGroup(t.Context(), o, g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i.person("1", "eve", "eve@example.org", true, map[string]any{"groups": []string{"Research/Lab", "/eng/backend"}})
+	i.person("2", "ida", "ida@example.org", true, map[string]any{"groups": []string{"research/lab"}})
+	comesAs(t, d, i, "eve", "eve")
+	comesAs(t, d, i, "ida", "ida")
+	if got := in("eve"); !slices.Equal(got, []string{"backend", "choir", "lab"}) {
+		t.Errorf("%v, want the default organization's backend, the choir, and research's lab", got)
+	}
+	if got := in("ida"); len(got) != 0 {
+		t.Errorf("ida, who is in no other organization, is in %v", got)
 	}
 	i.person("1", "eve", "eve@example.org", true, nil)
 	if eve = comesAs(t, d, i, "eve", "eve"); len(in("eve")) != 1 || eve.Role != store.RoleMember {

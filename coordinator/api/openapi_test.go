@@ -30,17 +30,19 @@ type operation struct {
 	OperationID, Summary string
 	Tags                 []string
 	Security             []map[string][]string
-	Parameters           []struct {
-		Name, In, Description string
-		Required              bool
-		Schema                *schema
-		Example               any
-	}
-	RequestBody *struct{ Content map[string]mediaType }
-	Responses   map[string]struct {
+	Parameters           []parameter
+	RequestBody          *struct{ Content map[string]mediaType }
+	Responses            map[string]struct {
 		Description string
 		Content     map[string]mediaType
 	}
+}
+
+type parameter struct {
+	Name, In, Description string
+	Required              bool
+	Schema                *schema
+	Example               any
 }
 
 type mediaType struct {

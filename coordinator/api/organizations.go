@@ -33,6 +33,9 @@ func (a *API) registerOrganizations(h huma.API) {
 		Security: signedIn(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
 	}, a.createOrganization)
 	huma.Register(h, huma.Operation{
+		OperationID: "get-organization", Method: http.MethodGet, Path: organizations + "/{organization}", Summary: "Show an organization", Security: signedIn(),
+	}, a.getOrganization)
+	huma.Register(h, huma.Operation{
 		OperationID: "rename-organization", Method: http.MethodPatch, Path: organizations + "/{organization}", Summary: "Rename an organization",
 		Security: signedIn(), MaxBodyBytes: maxBody,
 	}, a.renameOrganization)
@@ -43,6 +46,9 @@ func (a *API) registerOrganizations(h huma.API) {
 	huma.Register(h, huma.Operation{
 		OperationID: "list-members", Method: http.MethodGet, Path: members, Summary: "List the members of an organization", Security: signedIn(),
 	}, a.listMembers)
+	huma.Register(h, huma.Operation{
+		OperationID: "get-member", Method: http.MethodGet, Path: members + "/{user}", Summary: "Show what a user is in an organization", Security: signedIn(),
+	}, a.getMember)
 	huma.Register(h, huma.Operation{
 		OperationID: "set-member", Method: http.MethodPut, Path: members + "/{user}", Summary: "Make a user a member, or give them another role",
 		Security: signedIn(), DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
@@ -64,36 +70,36 @@ func organizationJSON(o store.Organization) sdk.Organization {
 // organization finds an organization that the caller may see; "" is the default
 // one, which is no secret: a token may be for what belongs there and no more.
 func (a *API) organization(ctx context.Context, name string) (store.Organization, error) {
-	list, err := a.Store.Organizations(ctx)
-	if err != nil {
-		return store.Organization{}, a.problem(err)
-	}
-	for _, o := range list {
-		switch {
-		case name == "" && o.ID == store.DefaultOrganization:
-			return o, nil
-		case o.Name == name:
-			return o, a.allow(ctx, auth.Read, organizationObject(auth.Organization, o))
+	if name == "" {
+		o, err := a.Store.OrganizationByID(ctx, store.DefaultOrganization)
+		if err != nil {
+			return o, a.problem(err)
 		}
+		return o, nil
 	}
-	return store.Organization{}, a.problem(store.ErrNotFound)
+	if !isText(name) {
+		return store.Organization{}, a.problem(store.ErrNotFound)
+	}
+	o, err := a.Store.OrganizationByName(ctx, name)
+	if err != nil {
+		return o, a.problem(err)
+	}
+	return o, a.allow(ctx, auth.Read, organizationObject(auth.Organization, o))
 }
 
 func (a *API) listOrganizations(ctx context.Context, in *Query) (*body[sdk.List[sdk.Organization]], error) {
-	list, err := a.Store.Organizations(ctx)
+	seen := within(ctx, auth.Read, auth.Organization)
+	return paged(a, *in, "organizations", "", 1,
+		func(p store.Page) ([]store.Organization, error) { return a.Store.Organizations(ctx, seen, p) },
+		func(o store.Organization) []string { return []string{o.Name} }, organizationJSON)
+}
+
+func (a *API) getOrganization(ctx context.Context, in *OrganizationPath) (*tagged[sdk.Organization], error) {
+	o, err := a.organization(ctx, in.Organization)
 	if err != nil {
-		return nil, a.problem(err)
-	}
-	items := []sdk.Organization{}
-	for _, o := range list {
-		if auth.Allowed(caller(ctx), auth.Read, organizationObject(auth.Organization, o)) {
-			items = append(items, organizationJSON(o))
-		}
-	}
-	if items, err = named(items, in.Q, func(o sdk.Organization) string { return o.Name }); err != nil {
 		return nil, err
 	}
-	return slice(items, "organizations", in.Q, in.Page, func(o sdk.Organization) string { return o.Name })
+	return &tagged[sdk.Organization]{version(o.Version), organizationJSON(o)}, nil
 }
 
 func (a *API) createOrganization(ctx context.Context, in *body[sdk.NameOrganization]) (*body[sdk.Organization], error) {
@@ -117,8 +123,9 @@ func (a *API) named(err error, what string) error {
 
 func (a *API) renameOrganization(ctx context.Context, in *struct {
 	OrganizationPath
+	IfMatch
 	Body sdk.NameOrganization
-}) (*body[sdk.Organization], error) {
+}) (*tagged[sdk.Organization], error) {
 	o, err := a.organization(ctx, in.Organization)
 	if err != nil {
 		return nil, err
@@ -126,11 +133,10 @@ func (a *API) renameOrganization(ctx context.Context, in *struct {
 	if err := a.allow(ctx, auth.Update, organizationObject(auth.Organization, o)); err != nil {
 		return nil, err
 	}
-	if err := a.Store.RenameOrganization(ctx, o.ID, in.Body.Name); err != nil {
+	if o, err = a.Store.RenameOrganization(ctx, o.ID, in.Body.Name, in.versions()); err != nil {
 		return nil, a.named(err, "an organization")
 	}
-	o.Name = in.Body.Name
-	return &body[sdk.Organization]{organizationJSON(o)}, nil
+	return &tagged[sdk.Organization]{version(o.Version), organizationJSON(o)}, nil
 }
 
 func (a *API) deleteOrganization(ctx context.Context, in *OrganizationPath) (*struct{}, error) {
@@ -158,18 +164,32 @@ func (a *API) listMembers(ctx context.Context, in *struct {
 	if err := a.allow(ctx, auth.Read, organizationObject(auth.Membership, o)); err != nil {
 		return nil, err
 	}
-	list, err := a.Store.Members(ctx, o.ID)
+	return paged(a, in.Query, "members", o.ID.String(), 1,
+		func(p store.Page) ([]store.Member, error) { return a.Store.Members(ctx, o.ID, p) },
+		func(m store.Member) []string { return []string{m.Username} }, memberJSON)
+}
+
+func memberJSON(m store.Member) sdk.Member {
+	return sdk.Member{Username: m.Username, Role: string(m.Role), Since: m.Since}
+}
+
+func (a *API) getMember(ctx context.Context, in *MemberPath) (*tagged[sdk.Member], error) {
+	o, err := a.organization(ctx, in.Organization)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.allow(ctx, auth.Read, organizationObject(auth.Membership, o)); err != nil {
+		return nil, err
+	}
+	u, _, err := a.member(ctx, o, in.User)
+	if err != nil {
+		return nil, err
+	}
+	m, err := a.Store.Member(ctx, o.ID, u.ID)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	items := make([]sdk.Member, 0, len(list))
-	for _, m := range list {
-		items = append(items, sdk.Member{Username: m.Username, Role: string(m.Role), Since: m.Since})
-	}
-	if items, err = named(items, in.Q, func(m sdk.Member) string { return m.Username }); err != nil {
-		return nil, err
-	}
-	return slice(items, "members", o.ID.String()+in.Q, in.Page, func(m sdk.Member) string { return m.Username })
+	return &tagged[sdk.Member]{version(m.Version), memberJSON(m)}, nil
 }
 
 // member finds a user, who may be in an organization, and what they are in it;
@@ -185,16 +205,11 @@ func (a *API) member(ctx context.Context, o store.Organization, name string) (st
 	if err != nil {
 		return u, "", a.problem(err)
 	}
-	list, err := a.Store.Members(ctx, o.ID)
-	if err != nil {
+	m, err := a.Store.Member(ctx, o.ID, u.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return u, "", a.problem(err)
 	}
-	for _, m := range list {
-		if m.UserID == u.ID {
-			return u, m.Role, nil
-		}
-	}
-	return u, "", nil
+	return u, m.Role, nil
 }
 
 // mayHaveRole returns an error unless the caller may make, or end, that somebody
@@ -208,6 +223,7 @@ func (a *API) mayHaveRole(ctx context.Context, action auth.Action, o store.Organ
 
 func (a *API) setMember(ctx context.Context, in *struct {
 	MemberPath
+	IfMatch
 	Body sdk.SetMember
 }) (*struct{}, error) {
 	o, err := a.organization(ctx, in.Organization)
@@ -224,7 +240,7 @@ func (a *API) setMember(ctx context.Context, in *struct {
 	if err := a.mayHaveRole(ctx, auth.Delete, o, was); err != nil {
 		return nil, err
 	}
-	if err := a.Store.SetMember(ctx, o.ID, u.ID, store.Role(in.Body.Role)); err != nil {
+	if err := a.Store.SetMember(ctx, o.ID, u.ID, store.Role(in.Body.Role), in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil

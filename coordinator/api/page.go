@@ -1,14 +1,17 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
+	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -51,7 +54,21 @@ func (p Page) after(list, filter string, n int) ([]string, error) {
 	return parts[2:], nil
 }
 
-func badCursor() error {
+// before returns the number that the page begins below, of a list with the newest
+// first; zero for the first page.
+func (p Page) before(list, filter string) (int64, error) {
+	after, err := p.after(list, filter, 1)
+	if err != nil || after == nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(after[0], 10, 64)
+	if err != nil || n < 1 {
+		return 0, badCursor()
+	}
+	return n, nil
+}
+
+func badCursor() *problem {
 	const why = "it is not of this list and query; begin again without"
 	return coded(http.StatusUnprocessableEntity, "bad-cursor", "the cursor cannot be used: "+why).at("query.cursor", why)
 }
@@ -83,14 +100,50 @@ func cut[T any](items []T, p Page, next func(last T) string) ([]T, string) {
 	return items, next(items[p.Limit-1])
 }
 
-// slice makes a page of a list that is small enough to be read whole. It is sorted
-// by key, which no two items share.
+// paged makes a page of a list that the store reads by pages, sorted by n keys: of
+// is whose list it is, if there are several of that name, and key names an item.
+func paged[S, J any](a *API, in Query, list, of string, n int, read func(store.Page) ([]S, error), key func(S) []string, show func(S) J) (*body[sdk.List[J]], error) {
+	terms, err := parseFilter(in.Q, "name")
+	if err != nil {
+		return nil, err
+	}
+	filter := of + in.Q
+	after, err := in.after(list, filter, n)
+	if err != nil {
+		return nil, err
+	}
+	found, err := read(store.Page{After: after, Name: terms["name"], Max: in.Limit + 1})
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	found, next := cut(found, in.Page, func(last S) string { return cursor(list, filter, key(last)...) })
+	items := make([]J, 0, len(found))
+	for _, f := range found {
+		items = append(items, show(f))
+	}
+	return listBody(items, next), nil
+}
+
+// within says of which organizations a caller may do something with all things of a
+// kind.
+func within(ctx context.Context, action auth.Action, of auth.Resource) store.Scope {
+	who := caller(ctx)
+	s := store.Scope{Everywhere: auth.Allowed(who, action, auth.Object{Type: of})}
+	for id := range who.Organizations {
+		if !s.Everywhere && auth.Allowed(who, action, auth.Object{Type: of, Organization: id}) {
+			s.Organizations = append(s.Organizations, id)
+		}
+	}
+	return s
+}
+
+// slice makes a page of a list that is in memory. It is sorted by key, which no two
+// items share.
 func slice[T any](items []T, list, filter string, p Page, key func(T) string) (*body[sdk.List[T]], error) {
 	after, err := p.after(list, filter, 1)
 	if err != nil {
 		return nil, err
 	}
-	items = slices.Clone(items)
 	slices.SortFunc(items, func(a, b T) int { return strings.Compare(key(a), key(b)) })
 	if after != nil {
 		i, found := slices.BinarySearchFunc(items, after[0], func(t T, k string) int { return strings.Compare(key(t), k) })
@@ -103,17 +156,6 @@ func slice[T any](items []T, list, filter string, p Page, key func(T) string) (*
 	return listBody(items, next), nil
 }
 
-// named lets those pass whose name has a part that a query asks for. Names are all
-// that such lists are filtered by.
-func named[T any](items []T, q string, name func(T) string) ([]T, error) {
-	terms, err := parseFilter(q, "name")
-	if err != nil || terms["name"] == "" {
-		return items, err
-	}
-	part := strings.ToLower(terms["name"])
-	return slices.DeleteFunc(items, func(t T) bool { return !strings.Contains(strings.ToLower(name(t)), part) }), nil
-}
-
 // listBody is the answer with one page.
 func listBody[T any](items []T, next string) *body[sdk.List[T]] {
 	if items == nil {
@@ -121,7 +163,3 @@ func listBody[T any](items []T, next string) *body[sdk.List[T]] {
 	}
 	return &body[sdk.List[T]]{sdk.List[T]{Items: items, NextCursor: next}}
 }
-
-// sortable writes a time so that texts are in the order of times, to what Postgres
-// keeps of it.
-func sortable(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000") }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aditmesh/adit/coordinator/store"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
@@ -252,5 +253,82 @@ func TestIteratorsAskForWhatIsWanted(t *testing.T) {
 	var p *sdk.Error
 	if _, err := alice.Workspaces(t.Context(), "me"); !errors.As(err, &p) || p.Code != "unavailable" {
 		t.Errorf("%v", err)
+	}
+}
+
+// Every list is the same, in the same order, whatever the size of its pages: nothing
+// is read to be cut off, and nothing falls between two pages.
+func TestListsAreTheSameInPagesOfAnySize(t *testing.T) {
+	d := deploy(t)
+	ctx := t.Context()
+	root := d.add(t, "root", store.RoleOwner)
+	names := []string{"anna", "b-c", "bc", "carol", "dave"}
+	for _, n := range names {
+		c := d.add(t, n, store.RoleMember)
+		makeWorkspace(t, c, "dev")
+		if err := errors.Join(c.ShareWithUser(ctx, "me", "dev", "root", sdk.ShareConnect), c.OfferWorkspace(ctx, "me", "dev", "root")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, o := range []string{"research", "zoo"} {
+		if _, err := root.CreateOrganization(ctx, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	makeWorkspace(t, root, "mine")
+	for i, n := range names {
+		o := []string{"default", "research", "zoo"}[i%3]
+		errs := []error{
+			second(root.CreateGroup(ctx, sdk.CreateGroup{Name: n, Organization: o})), root.SetMember(ctx, "zoo", n, "member"),
+			second(root.CreateToken(ctx, sdk.CreateToken{Name: n})), root.SetQuota(ctx, sdk.Quota{User: n, Budget: i}),
+			root.SetQuota(ctx, sdk.Quota{Group: n, Organization: o, Budget: i}), second(root.CreateProvisionerKey(ctx, sdk.CreateProvisionerKey{Name: n, Organization: o})),
+			second(root.PushTemplate(ctx, o+"/"+n, sdk.PushVersion{Archive: packed(t, "x")})), root.ShareWithUser(ctx, "me", "mine", n, sdk.ShareApps),
+			second(root.CreateWebhook(ctx, sdk.CreateWebhook{Name: n, URL: "https://hooks.example.com"})),
+			second(root.CreateGroup(ctx, sdk.CreateGroup{Name: "all-" + n})), root.ShareWithGroup(ctx, "me", "mine", "all-"+n, sdk.ShareApps),
+			root.AddToGroup(ctx, "default", "all-anna", n),
+		}
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]int{
+		"users": 6, "tokens": 6, "organizations": 3, "organizations/zoo/members": 6, "groups": 10, "organizations/default/groups/all-anna/members": 5,
+		"templates": 5, "provisioner-keys": 5, "webhooks": 5, "quotas": 10, "offers": 5, "shared-workspaces": 5, "workspaces/me/mine/shares": 10, "audit": 50,
+	} {
+		whole, resp, body := pageOf[json.RawMessage](t, d, root, "/api/v1/"+path, url.Values{"limit": {"500"}})
+		if resp.StatusCode != http.StatusOK || len(whole.Items) < want || path != "audit" && len(whole.Items) != want || whole.NextCursor != "" {
+			t.Errorf("%s: %d, %d items, cursor %q, want %d and none: %.200s", path, resp.StatusCode, len(whole.Items), whole.NextCursor, want, body)
+			continue
+		}
+		for _, size := range []int{1, 2, 3, want - 1} {
+			if path == "audit" && size < 3 {
+				continue // there are hundreds
+			}
+			var got []json.RawMessage
+			for q := (url.Values{"limit": {fmt.Sprint(size)}}); ; {
+				p, resp, body := pageOf[json.RawMessage](t, d, root, "/api/v1/"+path, q)
+				if resp.StatusCode != http.StatusOK || len(p.Items) > size {
+					t.Fatalf("%s by %d: %d, %d items: %.200s", path, size, resp.StatusCode, len(p.Items), body)
+				}
+				got = append(got, p.Items...)
+				if p.NextCursor == "" {
+					break
+				}
+				q.Set("cursor", p.NextCursor)
+			}
+			if !slices.EqualFunc(got, whole.Items, func(a, b json.RawMessage) bool { return string(a) == string(b) }) {
+				t.Errorf("%s by %d: %d items, want the same %d in the same order\n%s\n%s", path, size, len(got), len(whole.Items), got, whole.Items)
+			}
+		}
+		forged := cursor(path, "", "a", "b", "c", "d")
+		if _, resp, body := pageOf[json.RawMessage](t, d, root, "/api/v1/"+path, url.Values{"cursor": {forged}}); resp.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("%s from a place that it does not have: %d %.200s, want 422", path, resp.StatusCode, body)
+		}
+	}
+	// A place in a list by time is a time and an id.
+	for _, keys := range [][]string{{"yesterday", "x"}, {store.TimeKey(time.Now()), "x"}} {
+		if _, resp, body := pageOf[json.RawMessage](t, d, root, "/api/v1/offers", url.Values{"cursor": {cursor("offers", "", keys...)}}); resp.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("offers from %v: %d %.200s, want 422", keys, resp.StatusCode, body)
+		}
 	}
 }

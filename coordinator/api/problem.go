@@ -117,6 +117,8 @@ func (a *API) problem(err error) huma.StatusError {
 		return coded(http.StatusConflict, "already-exists", "already exists")
 	case errors.Is(err, store.ErrChanged):
 		return plain(http.StatusPreconditionFailed, "it was changed since; look again")
+	case errors.Is(err, store.ErrPlace):
+		return badCursor()
 	case errors.Is(err, store.ErrBusy):
 		return coded(http.StatusConflict, "busy", "somebody else changed it at the same moment; try again")
 	case errors.Is(err, context.Canceled): // nobody waits for the answer

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -30,44 +31,44 @@ func (a *API) registerProvisioners(h huma.API) {
 	}, a.deleteProvisionerKey)
 }
 
+func keyObject(k store.ProvisionerKey) auth.Object {
+	return auth.Object{Type: auth.Provisioners, Instance: true, Organization: k.OrganizationID}
+}
+
+// provisionersOf says of which organizations the caller may see provisioners and
+// keys, or that they may of none.
+func (a *API) provisionersOf(ctx context.Context) (store.Scope, error) {
+	seen := within(ctx, auth.List, auth.Provisioners)
+	if !seen.Everywhere && len(seen.Organizations) == 0 {
+		return seen, a.allowAny(ctx, auth.List, auth.Provisioners)
+	}
+	return seen, nil
+}
+
 func (a *API) listProvisioners(ctx context.Context, in *Query) (*body[sdk.List[sdk.Provisioner]], error) {
-	if err := a.allowAny(ctx, auth.List, auth.Provisioners); err != nil {
-		return nil, err
-	}
-	list, err := a.Workspaces.Provisioners(ctx)
+	seen, err := a.provisionersOf(ctx)
 	if err != nil {
-		return nil, a.problem(err)
-	}
-	items := make([]sdk.Provisioner, 0, len(list))
-	for _, p := range list {
-		items = append(items, sdk.Provisioner{
-			ID: p.ID.String(), Name: p.Name, Key: p.KeyName, Version: p.Version, TerraformVersion: p.TerraformVersion,
-			Tags: p.Tags, Slots: p.Slots, Running: p.Running, Connected: p.Connected, ConnectedAt: p.ConnectedAt, LastSeenAt: p.LastSeenAt,
-		})
-	}
-	if items, err = named(items, in.Q, func(p sdk.Provisioner) string { return p.Name }); err != nil {
 		return nil, err
 	}
-	return slice(items, "provisioners", in.Q, in.Page, func(p sdk.Provisioner) string { return p.Name + "/" + p.ID })
+	return paged(a, *in, "provisioners", "", 2,
+		func(p store.Page) ([]workspaces.Provisioner, error) { return a.Workspaces.Provisioners(ctx, seen, p) },
+		func(p workspaces.Provisioner) []string { return []string{p.Name, p.ID.String()} },
+		func(p workspaces.Provisioner) sdk.Provisioner {
+			return sdk.Provisioner{
+				ID: p.ID.String(), Name: p.Name, Key: p.KeyName, Version: p.Version, TerraformVersion: p.TerraformVersion,
+				Tags: p.Tags, Slots: p.Slots, Running: p.Running, Connected: p.Connected, ConnectedAt: p.ConnectedAt, LastSeenAt: p.LastSeenAt,
+			}
+		})
 }
 
 func (a *API) listProvisionerKeys(ctx context.Context, in *Query) (*body[sdk.List[sdk.ProvisionerKey]], error) {
-	if err := a.allowAny(ctx, auth.List, auth.Provisioners); err != nil {
-		return nil, err
-	}
-	list, err := a.Workspaces.ProvisionerKeys(ctx)
+	seen, err := a.provisionersOf(ctx)
 	if err != nil {
-		return nil, a.problem(err)
-	}
-	items := make([]sdk.ProvisionerKey, 0, len(list))
-	for _, k := range list {
-		items = append(items, keyJSON(k))
-	}
-	name := func(k sdk.ProvisionerKey) string { return k.Name }
-	if items, err = named(items, in.Q, name); err != nil {
 		return nil, err
 	}
-	return slice(items, "provisioner-keys", in.Q, in.Page, name)
+	return paged(a, *in, "provisioner-keys", "", 2,
+		func(p store.Page) ([]store.ProvisionerKey, error) { return a.Store.ProvisionerKeys(ctx, seen, p) },
+		func(k store.ProvisionerKey) []string { return []string{k.Name, k.Organization} }, keyJSON)
 }
 
 func (a *API) createProvisionerKey(ctx context.Context, in *body[sdk.CreateProvisionerKey]) (*body[sdk.CreatedProvisionerKey], error) {
@@ -85,21 +86,39 @@ func (a *API) createProvisionerKey(ctx context.Context, in *body[sdk.CreateProvi
 	if err != nil {
 		return nil, a.problem(err)
 	}
+	k.Organization = o.Name
 	return &body[sdk.CreatedProvisionerKey]{sdk.CreatedProvisionerKey{ProvisionerKey: keyJSON(k), Text: auth.ProvisionerToken(k.ID, text)}}, nil
 }
 
 func keyJSON(k store.ProvisionerKey) sdk.ProvisionerKey {
-	return sdk.ProvisionerKey{ID: k.ID.String(), Name: k.Name, Tags: k.Tags, CreatedAt: k.CreatedAt}
+	return sdk.ProvisionerKey{ID: k.ID.String(), Name: k.Name, Organization: k.Organization, Tags: k.Tags, CreatedAt: k.CreatedAt}
 }
 
-func (a *API) deleteProvisionerKey(ctx context.Context, in *TemplatePath) (*struct{}, error) {
-	if err := a.allowAny(ctx, auth.Delete, auth.Provisioners); err != nil {
+// KeyPath names a key of provisioners.
+type KeyPath struct {
+	Name string `path:"name" maxLength:"64"`
+	InOrganization
+}
+
+func (a *API) deleteProvisionerKey(ctx context.Context, in *KeyPath) (*struct{}, error) {
+	if _, err := a.provisionersOf(ctx); err != nil {
 		return nil, err
 	}
-	if !isText(in.Name) {
-		return nil, a.problem(store.ErrNotFound)
+	var list []store.ProvisionerKey
+	if isText(in.Name) {
+		var err error
+		if list, err = a.Store.ProvisionerKeysByName(ctx, in.Name); err != nil {
+			return nil, a.problem(err)
+		}
 	}
-	if err := a.Workspaces.RevokeProvisionerKey(ctx, in.Name); err != nil {
+	k, err := meant(ctx, list, in.Organization, "key", in.Name, keyObject, func(k store.ProvisionerKey) string { return k.Organization })
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	if err := a.allow(ctx, auth.Delete, keyObject(k)); err != nil {
+		return nil, err
+	}
+	if err := a.Workspaces.RevokeProvisionerKey(ctx, k.ID); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil

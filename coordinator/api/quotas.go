@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -15,11 +16,18 @@ import (
 // QuotaPath names whose a quota is.
 type QuotaPath struct {
 	Kind string `path:"kind" enum:"users,groups" doc:"Whose quota it is"`
-	Of   string `path:"of" maxLength:"64" doc:"Name of the user, or of a group of the default organization"`
+	Of   string `path:"of" maxLength:"64" doc:"Name of the user or the group"`
+	InOrganization
 }
 
-// Quotas are for those who may change accounts: whoever may make somebody a user
-// may say what they use.
+// InOrganization says in which organization something is.
+type InOrganization struct {
+	Organization string `query:"organization" maxLength:"64" doc:"Name of the organization that it belongs to; the default one, or the only one that has it, unless set"`
+}
+
+// Quotas of people are for those who may change accounts: whoever may make somebody
+// a user may say what they use. Those of groups, which hold in their organization,
+// are for those who may change the groups there.
 func (a *API) registerQuotas(h huma.API) {
 	const quota, favourite = "/api/v1/quotas/{kind}/{of}", "/api/v1/workspaces/{owner}/{name}/favourite"
 	huma.Register(h, huma.Operation{
@@ -28,6 +36,9 @@ func (a *API) registerQuotas(h huma.API) {
 	huma.Register(h, huma.Operation{
 		OperationID: "list-quotas", Method: http.MethodGet, Path: "/api/v1/quotas", Summary: "List quotas", Security: signedIn(),
 	}, a.listQuotas)
+	huma.Register(h, huma.Operation{
+		OperationID: "get-quota", Method: http.MethodGet, Path: quota, Summary: "Show a quota", Security: signedIn(),
+	}, a.getQuota)
 	huma.Register(h, huma.Operation{
 		OperationID: "set-quota", Method: http.MethodPut, Path: quota, Summary: "Set the quota of a user, or of each member of a group",
 		Security: signedIn(), DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
@@ -45,11 +56,15 @@ func (a *API) registerQuotas(h huma.API) {
 	}, func(ctx context.Context, in *WorkspacePath) (*struct{}, error) { return nil, a.favour(ctx, in, false) })
 }
 
-func (a *API) myQuota(ctx context.Context, _ *struct{}) (*body[sdk.Usage], error) {
+func (a *API) myQuota(ctx context.Context, in *InOrganization) (*body[sdk.Usage], error) {
 	if err := a.allowOwn(ctx, auth.Read, auth.Account); err != nil {
 		return nil, err
 	}
-	u, err := a.Store.UsageOf(ctx, caller(ctx).UserID)
+	o, err := a.organization(ctx, in.Organization)
+	if err != nil {
+		return nil, err
+	}
+	u, err := a.Store.UsageOf(ctx, caller(ctx).UserID, o.ID)
 	if err != nil {
 		return nil, a.problem(err)
 	}
@@ -60,36 +75,71 @@ func (a *API) myQuota(ctx context.Context, _ *struct{}) (*body[sdk.Usage], error
 	return &body[sdk.Usage]{out}, nil
 }
 
-func (a *API) listQuotas(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Quota]], error) {
-	if err := a.allowAny(ctx, auth.List, auth.Account); err != nil {
+func (a *API) listQuotas(ctx context.Context, in *Page) (*body[sdk.List[sdk.Quota]], error) {
+	people := auth.Allowed(caller(ctx), auth.List, auth.Object{Type: auth.Account})
+	groups := within(ctx, auth.List, auth.Group)
+	if !people && !groups.Everywhere && len(groups.Organizations) == 0 {
+		return nil, a.allowAny(ctx, auth.List, auth.Account)
+	}
+	return paged(a, Query{Page: *in}, "quotas", "", 3,
+		func(p store.Page) ([]store.Quota, error) { return a.Store.Quotas(ctx, people, groups, p) },
+		func(q store.Quota) []string { return []string{strconv.FormatBool(q.Group), q.Organization, q.Name} }, quotaJSON)
+}
+
+func quotaJSON(q store.Quota) sdk.Quota {
+	if q.Group {
+		return sdk.Quota{Group: q.Name, Organization: q.Organization, Budget: q.Budget}
+	}
+	return sdk.Quota{User: q.Name, Budget: q.Budget}
+}
+
+// quotaOf finds whose quota the caller may do something with, and the name of the
+// group's organization.
+func (a *API) quotaOf(ctx context.Context, action auth.Action, in *QuotaPath) (of store.QuotaOf, organization string, err error) {
+	of = store.QuotaOf{Name: in.Of, Group: in.Kind == "groups"}
+	if !of.Group {
+		if err := a.allowAny(ctx, action, auth.Account); err != nil {
+			return of, "", err
+		}
+	} else {
+		o, err := a.organization(ctx, in.Organization)
+		if err == nil {
+			err = a.allow(ctx, action, auth.Object{Type: auth.Group, Organization: o.ID})
+		}
+		if err != nil {
+			return of, "", err
+		}
+		of.OrganizationID, organization = o.ID, o.Name
+	}
+	if !isText(in.Of) {
+		return of, "", a.problem(store.ErrNotFound)
+	}
+	return of, organization, nil
+}
+
+func (a *API) getQuota(ctx context.Context, in *QuotaPath) (*tagged[sdk.Quota], error) {
+	of, organization, err := a.quotaOf(ctx, auth.List, in)
+	if err != nil {
 		return nil, err
 	}
-	list, err := a.Store.Quotas(ctx)
+	q, err := a.Store.Quota(ctx, of)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	items := make([]sdk.Quota, 0, len(list))
-	for _, q := range list {
-		j := sdk.Quota{User: q.Name, Budget: q.Budget}
-		if q.Group {
-			j.User, j.Group = "", q.Name
-		}
-		items = append(items, j)
-	}
-	return &body[sdk.List[sdk.Quota]]{sdk.List[sdk.Quota]{Items: items}}, nil
+	q.Organization = organization
+	return &tagged[sdk.Quota]{version(q.Version), quotaJSON(q)}, nil
 }
 
 func (a *API) setQuota(ctx context.Context, in *struct {
 	QuotaPath
+	IfMatch
 	Body sdk.SetQuota
 }) (*struct{}, error) {
-	if err := a.allowAny(ctx, auth.Update, auth.Account); err != nil {
+	of, _, err := a.quotaOf(ctx, auth.Update, &in.QuotaPath)
+	if err != nil {
 		return nil, err
 	}
-	err := store.ErrNotFound
-	if isText(in.Of) {
-		err = a.Store.SetQuota(ctx, store.Quota{Name: in.Of, Group: in.Kind == "groups", Budget: in.Body.Budget})
-	}
+	err = a.Store.SetQuota(ctx, of, in.Body.Budget, in.versions())
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, huma.Error404NotFound("there is nobody of that name")
 	}
@@ -99,15 +149,15 @@ func (a *API) setQuota(ctx context.Context, in *struct {
 	return nil, nil
 }
 
-func (a *API) deleteQuota(ctx context.Context, in *QuotaPath) (*struct{}, error) {
-	if err := a.allowAny(ctx, auth.Update, auth.Account); err != nil {
+func (a *API) deleteQuota(ctx context.Context, in *struct {
+	QuotaPath
+	IfMatch
+}) (*struct{}, error) {
+	of, _, err := a.quotaOf(ctx, auth.Update, &in.QuotaPath)
+	if err != nil {
 		return nil, err
 	}
-	err := store.ErrNotFound
-	if isText(in.Of) {
-		err = a.Store.DeleteQuota(ctx, in.Of, in.Kind == "groups")
-	}
-	if err != nil {
+	if err := a.Store.DeleteQuota(ctx, of, in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil

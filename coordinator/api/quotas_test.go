@@ -52,7 +52,7 @@ func TestQuotasHoldHoweverManyAskAtOnce(t *testing.T) {
 			t.Errorf("the loser is told %v", err)
 		}
 	}
-	if u, err := alice.Usage(ctx); made != 2 || err != nil || u.Used != 6 || u.Budget == nil || *u.Budget != 7 {
+	if u, err := alice.Usage(ctx, ""); made != 2 || err != nil || u.Used != 6 || u.Budget == nil || *u.Budget != 7 {
 		t.Errorf("%d were made, and the usage is %+v, %v; want 2 and 6 of 7", made, u, err)
 	}
 	makeWorkspace(t, alice, "external") // costs nothing

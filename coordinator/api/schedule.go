@@ -38,18 +38,18 @@ func (a *API) registerSchedules(h huma.API) {
 
 func (a *API) setSchedule(ctx context.Context, in *struct {
 	WorkspacePath
+	IfMatch
 	Body sdk.SetSchedule
 }) (*tagged[sdk.Workspace], error) {
 	w, err := a.find(ctx, auth.Update, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	var ttl *time.Duration
+	n := store.Schedule{Autostart: in.Body.Autostart}
 	if in.Body.TTL != nil {
-		d := time.Duration(*in.Body.TTL) * time.Second
-		ttl = &d
+		n.TTL = new(time.Duration(*in.Body.TTL) * time.Second)
 	}
-	if err := a.Workspaces.SetSchedule(ctx, w, in.Body.Autostart, ttl); err != nil {
+	if err := a.Workspaces.SetSchedule(ctx, w, n, in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
 	return a.getWorkspace(ctx, &in.WorkspacePath)
@@ -57,39 +57,43 @@ func (a *API) setSchedule(ctx context.Context, in *struct {
 
 func (a *API) extendWorkspace(ctx context.Context, in *struct {
 	WorkspacePath
+	IfMatch
 	Body sdk.Extend
 }) (*tagged[sdk.Workspace], error) {
 	w, err := a.made(ctx, auth.Operate, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Workspaces.Extend(ctx, w.ID, time.Duration(in.Body.Seconds)*time.Second); err != nil {
+	if err := a.Workspaces.Extend(ctx, w.ID, time.Duration(in.Body.Seconds)*time.Second, in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
 	return a.getWorkspace(ctx, &in.WorkspacePath)
 }
 
-func (a *API) wakeWorkspace(ctx context.Context, in *WorkspacePath) (*tagged[sdk.Workspace], error) {
+func (a *API) wakeWorkspace(ctx context.Context, in *struct {
+	WorkspacePath
+	IfMatch
+}) (*tagged[sdk.Workspace], error) {
 	w, err := a.made(ctx, auth.Operate, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Store.WakeWorkspace(ctx, w.ID); err != nil {
+	if err := a.Store.WakeWorkspace(ctx, w.ID, in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
-	return a.getWorkspace(ctx, in)
+	return a.getWorkspace(ctx, &in.WorkspacePath)
 }
 
-func (a *API) getLimits(ctx context.Context, in *TemplatePath) (*body[sdk.TemplateLimits], error) {
-	t, err := a.template(ctx, auth.Read, in.Name)
+func (a *API) getLimits(ctx context.Context, in *TemplatePath) (*tagged[sdk.TemplateLimits], error) {
+	t, err := a.template(ctx, auth.Read, *in)
 	if err != nil {
 		return nil, err
 	}
-	l, err := a.Store.TemplateLimits(ctx, t.ID)
+	l, revision, err := a.Store.TemplateLimits(ctx, t.ID)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &body[sdk.TemplateLimits]{sdk.TemplateLimits{
+	return &tagged[sdk.TemplateLimits]{version(revision), sdk.TemplateLimits{
 		DefaultTTL: int64(l.DefaultTTL.Seconds()), MaxTTL: int64(l.MaxTTL.Seconds()), ActivityBump: int64(l.ActivityBump.Seconds()),
 		Autostart: !l.NoAutostart, DormantAfter: int64(l.DormantAfter.Seconds()), DeleteAfter: int64(l.DeleteAfter.Seconds()), Cost: int64(l.Cost),
 	}}, nil
@@ -97,9 +101,10 @@ func (a *API) getLimits(ctx context.Context, in *TemplatePath) (*body[sdk.Templa
 
 func (a *API) setLimits(ctx context.Context, in *struct {
 	TemplatePath
+	IfMatch
 	Body sdk.TemplateLimits
-}) (*body[sdk.TemplateLimits], error) {
-	t, err := a.template(ctx, auth.Update, in.Name)
+}) (*tagged[sdk.TemplateLimits], error) {
+	t, err := a.template(ctx, auth.Update, in.TemplatePath)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +116,7 @@ func (a *API) setLimits(ctx context.Context, in *struct {
 	if err := workspaces.CheckLimits(l); err != nil {
 		return nil, a.problem(err)
 	}
-	if err := a.Store.SetTemplateLimits(ctx, t.ID, l); err != nil {
+	if err := a.Store.SetTemplateLimits(ctx, t.ID, l, in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
 	return a.getLimits(ctx, &in.TemplatePath)

@@ -117,7 +117,7 @@ func TestScopesHoldForWhatIsOnesOwnToSee(t *testing.T) {
 		"list shared": func() error { _, err := narrow.SharedWorkspaces(ctx); return err },
 		"offers":      func() error { _, err := narrow.Offers(ctx); return err },
 		"decline":     func() error { return narrow.DeclineOffer(ctx, made.ID) },
-		"usage":       func() error { _, err := narrow.Usage(ctx); return err },
+		"usage":       func() error { _, err := narrow.Usage(ctx, ""); return err },
 	} {
 		if got := status(try()); got != http.StatusForbidden {
 			t.Errorf("%s is answered with %d, want 403", name, got)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -31,12 +32,13 @@ const (
 // library does not see it.
 type TemplatePath struct {
 	Name string `path:"name" maxLength:"64"`
+	InOrganization
 }
 
 // VersionPath names a version of a template.
 type VersionPath struct {
-	Name   string `path:"name" maxLength:"64"`
-	Number int    `path:"number" minimum:"1" maximum:"1000000"`
+	TemplatePath
+	Number int `path:"number" minimum:"1" maximum:"1000000"`
 }
 
 // raw is an answer that is no JSON.
@@ -86,37 +88,39 @@ func (a *API) registerTemplates(h huma.API) {
 }
 
 func (a *API) listTemplates(ctx context.Context, in *Query) (*body[sdk.List[sdk.Template]], error) {
-	list, err := a.Workspaces.Templates(ctx)
-	if err != nil {
-		return nil, a.problem(err)
-	}
-	items := make([]sdk.Template, 0, len(list))
-	for _, t := range list {
-		if auth.Allowed(caller(ctx), auth.Read, templateObject(t)) {
-			items = append(items, templateJSON(t))
-		}
-	}
-	name := func(t sdk.Template) string { return t.Name }
-	if items, err = named(items, in.Q, name); err != nil {
-		return nil, err
-	}
-	return slice(items, "templates", in.Q, in.Page, name)
+	seen := within(ctx, auth.Read, auth.Template)
+	return paged(a, *in, "templates", "", 2,
+		func(p store.Page) ([]store.Template, error) { return a.Store.Templates(ctx, seen, p) },
+		func(t store.Template) []string { return []string{t.Name, t.Organization} }, templateJSON)
 }
 
-// template finds a template, by name, that the caller may do something with.
-func (a *API) template(ctx context.Context, action auth.Action, name string) (store.Template, error) {
-	if !isText(name) {
-		return store.Template{}, a.problem(store.ErrNotFound)
-	}
-	t, err := a.Workspaces.Template(ctx, name)
+// template finds a template that the caller may do something with.
+func (a *API) template(ctx context.Context, action auth.Action, in TemplatePath) (store.Template, error) {
+	t, err := a.theTemplate(ctx, in.Name, in.Organization)
 	if err != nil {
 		return t, a.problem(err)
 	}
 	return t, a.allow(ctx, action, templateObject(t))
 }
 
+// theTemplate finds the template that the caller means by a name, which may have the
+// organization's before it.
+func (a *API) theTemplate(ctx context.Context, name, organization string) (store.Template, error) {
+	if o, rest, ok := strings.Cut(name, "/"); ok && organization == "" {
+		organization, name = o, rest
+	}
+	if !isText(name) {
+		return store.Template{}, store.ErrNotFound
+	}
+	list, err := a.Store.TemplatesByName(ctx, name)
+	if err != nil {
+		return store.Template{}, err
+	}
+	return meant(ctx, list, organization, "template", name, templateObject, func(t store.Template) string { return t.Organization })
+}
+
 func (a *API) getTemplate(ctx context.Context, in *TemplatePath) (*tagged[sdk.Template], error) {
-	t, err := a.template(ctx, auth.Read, in.Name)
+	t, err := a.template(ctx, auth.Read, *in)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +140,7 @@ func (a *API) getTemplate(ctx context.Context, in *TemplatePath) (*tagged[sdk.Te
 }
 
 func (a *API) deleteTemplate(ctx context.Context, in *TemplatePath) (*struct{}, error) {
-	t, err := a.template(ctx, auth.Delete, in.Name)
+	t, err := a.template(ctx, auth.Delete, *in)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +155,10 @@ func (a *API) pushTemplate(ctx context.Context, in *struct {
 	TemplatePath
 	Body sdk.PushVersion
 }) (*body[sdk.TemplateVersion], error) {
-	organization, err := a.mayPush(ctx, in.Name, in.Body.Organization)
+	if in.Organization == "" {
+		in.Organization = in.Body.Organization
+	}
+	o, err := a.mayPush(ctx, in.TemplatePath)
 	if err != nil {
 		return nil, err
 	}
@@ -160,43 +167,35 @@ func (a *API) pushTemplate(ctx context.Context, in *struct {
 	}
 	v, err := a.Workspaces.PushTemplate(ctx, workspaces.Push{
 		Template: in.Name, Message: in.Body.Message, Archive: in.Body.Archive, Variables: in.Body.Variables, Tags: in.Body.Tags,
-		CreatorID: caller(ctx).UserID, OrganizationID: organization, Activate: !in.Body.Inactive,
+		CreatorID: caller(ctx).UserID, OrganizationID: o.ID, Activate: !in.Body.Inactive,
 	})
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	t, err := a.template(ctx, auth.Read, in.Name)
+	in.Organization = o.Name
+	t, err := a.template(ctx, auth.Read, in.TemplatePath)
 	if err != nil {
 		return nil, err
 	}
 	return a.answerVersion(v, t)
 }
 
-// mayPush returns an error unless the caller may push a version of a template,
-// which is made by it, in an organization, if it is new. It returns where the
-// template belongs.
-func (a *API) mayPush(ctx context.Context, name, organization string) (uuid.UUID, error) {
-	t, err := store.Template{}, store.ErrNotFound
-	if isText(name) {
-		t, err = a.Workspaces.Template(ctx, name)
-	}
+// mayPush returns an error unless the caller may push a version of a template, which
+// is made by it, in an organization, if it is new. It returns where the template
+// belongs.
+func (a *API) mayPush(ctx context.Context, in TemplatePath) (store.Organization, error) {
+	t, err := a.theTemplate(ctx, in.Name, in.Organization)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		o, err := a.organization(ctx, organization)
+		o, err := a.organization(ctx, in.Organization)
 		if err != nil {
-			return uuid.Nil, err
+			return o, err
 		}
-		return o.ID, a.allow(ctx, auth.Create, auth.Object{Type: auth.Template, Organization: o.ID})
+		return o, a.allow(ctx, auth.Create, auth.Object{Type: auth.Template, Organization: o.ID})
 	case err != nil:
-		return uuid.Nil, a.problem(err)
+		return store.Organization{}, a.problem(err)
 	}
-	if err := a.allow(ctx, auth.Update, templateObject(t)); err != nil || organization == "" {
-		return t.OrganizationID, err
-	}
-	if o, err := a.organization(ctx, organization); err != nil || o.ID != t.OrganizationID {
-		return uuid.Nil, huma.Error409Conflict("the template belongs to another organization; names are for all of them")
-	}
-	return t.OrganizationID, nil
+	return store.Organization{ID: t.OrganizationID, Name: t.Organization}, a.allow(ctx, auth.Update, templateObject(t))
 }
 
 func (a *API) answerVersion(v store.TemplateVersion, t store.Template) (*body[sdk.TemplateVersion], error) {
@@ -232,7 +231,7 @@ func (a *API) listVersions(ctx context.Context, in *struct {
 	TemplatePath
 	Query
 }) (*body[sdk.List[sdk.TemplateVersion]], error) {
-	t, err := a.template(ctx, auth.Read, in.Name)
+	t, err := a.template(ctx, auth.Read, in.TemplatePath)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +260,7 @@ func (a *API) listVersions(ctx context.Context, in *struct {
 // version finds a version, by its number, of a template that the caller may do
 // something with.
 func (a *API) version(ctx context.Context, action auth.Action, in *VersionPath) (store.Template, store.TemplateVersion, error) {
-	t, err := a.template(ctx, action, in.Name)
+	t, err := a.template(ctx, action, in.TemplatePath)
 	if err != nil {
 		return t, store.TemplateVersion{}, err
 	}

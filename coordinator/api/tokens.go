@@ -42,18 +42,9 @@ func (a *API) listTokens(ctx context.Context, in *struct {
 	if err := a.allow(ctx, auth.Read, auth.Object{Type: auth.Token, Owner: who}); err != nil {
 		return nil, err
 	}
-	tokens, err := a.Store.Tokens(ctx, who)
-	if err != nil {
-		return nil, a.problem(err)
-	}
-	items := make([]sdk.Token, 0, len(tokens))
-	for _, t := range tokens {
-		items = append(items, tokenJSON(t))
-	}
-	if items, err = named(items, in.Q, func(t sdk.Token) string { return t.Name }); err != nil {
-		return nil, err
-	}
-	return slice(items, "tokens", who.String()+in.Q, in.Page, func(t sdk.Token) string { return sortable(t.CreatedAt) + "/" + t.ID })
+	return paged(a, in.Query, "tokens", who.String(), 2,
+		func(p store.Page) ([]store.Token, error) { return a.Store.Tokens(ctx, who, p) },
+		func(t store.Token) []string { return []string{store.TimeKey(t.CreatedAt), t.ID.String()} }, tokenJSON)
 }
 
 func (a *API) createToken(ctx context.Context, in *body[sdk.CreateToken]) (*body[sdk.CreatedToken], error) {

@@ -46,6 +46,7 @@ func (a *API) registerTransfers(h huma.API) {
 
 func (a *API) offer(ctx context.Context, in *struct {
 	WorkspacePath
+	IfMatch
 	Body sdk.OfferWorkspace
 }) (*struct{}, error) {
 	w, err := a.find(ctx, auth.Transfer, in.Owner, in.Name)
@@ -58,7 +59,7 @@ func (a *API) offer(ctx context.Context, in *struct {
 	}
 	err = store.ErrNotFound
 	if isText(to) {
-		err = a.Store.OfferWorkspace(ctx, w.ID, to, caller(ctx).UserID)
+		err = a.Store.OfferWorkspace(ctx, w.ID, to, caller(ctx).UserID, in.versions())
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, huma.Error422UnprocessableEntity("the workspace's organization has no other user " + foreign.Printable(to))
@@ -69,30 +70,30 @@ func (a *API) offer(ctx context.Context, in *struct {
 	return nil, nil
 }
 
-func (a *API) cancelOffer(ctx context.Context, in *WorkspacePath) (*struct{}, error) {
+func (a *API) cancelOffer(ctx context.Context, in *struct {
+	WorkspacePath
+	IfMatch
+}) (*struct{}, error) {
 	w, err := a.find(ctx, auth.Transfer, in.Owner, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Store.CancelOffer(ctx, w.ID); err != nil {
+	if err := a.Store.CancelOffer(ctx, w.ID, in.versions()); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil
 }
 
-func (a *API) listOffers(ctx context.Context, _ *struct{}) (*body[sdk.List[sdk.Offer]], error) {
+func (a *API) listOffers(ctx context.Context, in *Query) (*body[sdk.List[sdk.Offer]], error) {
 	if err := a.allowOwn(ctx, auth.Read, auth.Workspace); err != nil {
 		return nil, err
 	}
-	list, err := a.Store.Offers(ctx, caller(ctx).UserID)
-	if err != nil {
-		return nil, a.problem(err)
-	}
-	items := make([]sdk.Offer, 0, len(list))
-	for _, o := range list {
-		items = append(items, sdk.Offer{ID: o.ID.String(), Owner: o.Owner, Name: o.Name, External: o.External, To: o.To, By: o.By, Since: o.CreatedAt})
-	}
-	return &body[sdk.List[sdk.Offer]]{sdk.List[sdk.Offer]{Items: items}}, nil
+	return paged(a, *in, "offers", "", 2,
+		func(p store.Page) ([]store.Offer, error) { return a.Store.Offers(ctx, caller(ctx).UserID, p) },
+		func(o store.Offer) []string { return []string{store.TimeKey(o.CreatedAt), o.ID.String()} },
+		func(o store.Offer) sdk.Offer {
+			return sdk.Offer{ID: o.ID.String(), Owner: o.Owner, Name: o.Name, External: o.External, To: o.To, By: o.By, Since: o.CreatedAt}
+		})
 }
 
 // acceptOffer needs no more of the workspace than that it is offered: whoever it

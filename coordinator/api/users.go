@@ -129,20 +129,18 @@ func (a *API) user(ctx context.Context, name string) (store.User, error) {
 }
 
 func (a *API) listUsers(ctx context.Context, in *Query) (*body[sdk.List[sdk.User]], error) {
-	list, err := a.Store.Users(ctx)
-	if err != nil {
-		return nil, a.problem(err)
+	who := caller(ctx)
+	q := store.UserQuery{
+		Members:        auth.Allowed(who, auth.Read, auth.Object{Type: auth.Account}),
+		Administrators: auth.Allowed(who, auth.Read, auth.Object{Type: auth.AdminAccount}),
 	}
-	items := []sdk.User{}
-	for _, u := range list {
-		if auth.Allowed(caller(ctx), auth.Read, accountObject(u)) {
-			items = append(items, userJSON(u))
-		}
+	if auth.Allowed(who, auth.Read, auth.Object{Type: accountOf(who.Role), Owner: who.UserID}) {
+		q.Own = who.UserID
 	}
-	if items, err = named(items, in.Q, func(u sdk.User) string { return u.Username }); err != nil {
-		return nil, err
-	}
-	return slice(items, "users", in.Q, in.Page, func(u sdk.User) string { return u.Username })
+	return paged(a, *in, "users", "", 1, func(p store.Page) ([]store.User, error) {
+		q.Page = p
+		return a.Store.Users(ctx, q)
+	}, func(u store.User) []string { return []string{u.Username} }, userJSON)
 }
 
 func (a *API) createUser(ctx context.Context, in *body[sdk.CreateUser]) (*body[sdk.User], error) {
@@ -174,20 +172,21 @@ func (a *API) createUser(ctx context.Context, in *body[sdk.CreateUser]) (*body[s
 	return &body[sdk.User]{userJSON(u)}, nil
 }
 
-func (a *API) getUser(ctx context.Context, in *UserPath) (*body[sdk.User], error) {
+func (a *API) getUser(ctx context.Context, in *UserPath) (*tagged[sdk.User], error) {
 	u, err := a.user(ctx, in.User)
 	if err != nil {
 		return nil, err
 	}
-	return &body[sdk.User]{userJSON(u)}, nil
+	return &tagged[sdk.User]{version(u.Version), userJSON(u)}, nil
 }
 
 // changeUser is for administrators alone, oneself too: an address that nobody
 // has checked must not become that by which a provider's user is recognized.
 func (a *API) changeUser(ctx context.Context, in *struct {
 	UserPath
+	IfMatch
 	Body sdk.ChangeUser
-}) (*body[sdk.User], error) {
+}) (*tagged[sdk.User], error) {
 	u, err := a.user(ctx, in.User)
 	if err != nil {
 		return nil, err
@@ -203,6 +202,9 @@ func (a *API) changeUser(ctx context.Context, in *struct {
 	changed, err := a.Store.ChangeUser(ctx, u.ID, func(now *store.User) error {
 		if now.Role != u.Role { // another change came first, and this may be none of the caller's business any more
 			return store.ErrBusy
+		}
+		if err := in.check(now.Version); err != nil {
+			return err
 		}
 		if in.Body.Email != nil {
 			now.Email = *in.Body.Email
@@ -228,16 +230,20 @@ func (a *API) changeUser(ctx context.Context, in *struct {
 		a.cutOff(u.ID)
 	}
 	a.Logger.Info("user changed", "user", u.Username, "role", changed.Role, "suspended", changed.SuspendedAt != nil, "by", caller(ctx).Username)
-	return &body[sdk.User]{userJSON(changed)}, nil
+	return &tagged[sdk.User]{version(changed.Version), userJSON(changed)}, nil
 }
 
 func (a *API) changePassword(ctx context.Context, in *struct {
 	UserPath
+	IfMatch
 	Body sdk.ChangePassword
 }) (*struct{}, error) {
 	u, err := a.user(ctx, in.User)
 	if err != nil {
 		return nil, err
+	}
+	if err := in.check(u.Version); err != nil {
+		return nil, a.problem(err)
 	}
 	who := caller(ctx)
 	if u.ID != who.UserID {
@@ -264,7 +270,7 @@ func (a *API) changePassword(ctx context.Context, in *struct {
 			return store.ErrBusy
 		}
 		now.PasswordHash = hash
-		return nil
+		return in.check(now.Version)
 	}); err != nil {
 		return nil, a.problem(err)
 	}

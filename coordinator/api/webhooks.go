@@ -51,18 +51,9 @@ func (a *API) listWebhooks(ctx context.Context, in *Query) (*body[sdk.List[sdk.W
 	if err := a.allowAny(ctx, auth.List, auth.Webhook); err != nil {
 		return nil, err
 	}
-	list, err := a.Store.Webhooks(ctx)
-	if err != nil {
-		return nil, a.problem(err)
-	}
-	items := make([]sdk.Webhook, 0, len(list))
-	for _, w := range list {
-		items = append(items, webhookJSON(w))
-	}
-	if items, err = named(items, in.Q, func(w sdk.Webhook) string { return w.Name }); err != nil {
-		return nil, err
-	}
-	return slice(items, "webhooks", in.Q, in.Page, func(w sdk.Webhook) string { return w.Name })
+	return paged(a, *in, "webhooks", "", 1,
+		func(p store.Page) ([]store.Webhook, error) { return a.Store.Webhooks(ctx, p) },
+		func(w store.Webhook) []string { return []string{w.Name} }, webhookJSON)
 }
 
 func (a *API) createWebhook(ctx context.Context, in *body[sdk.CreateWebhook]) (*body[sdk.CreatedWebhook], error) {
@@ -116,37 +107,30 @@ func (a *API) webhook(ctx context.Context, action auth.Action, name string) (sto
 	return w, nil
 }
 
-// deliveryPage is how many deliveries a page has: their payloads come with them.
-const deliveryPage = 100
-
 func (a *API) listDeliveries(ctx context.Context, in *struct {
 	WebhookPath
+	Page
 	Status string `query:"status" enum:"pending,delivered,dead" doc:"Only those"`
-	Cursor string `query:"cursor" pattern:"^[0-9]{1,18}$" doc:"next_cursor of the page before"`
-}) (*body[sdk.DeliveryPage], error) {
+}) (*body[sdk.List[sdk.Delivery]], error) {
 	w, err := a.webhook(ctx, auth.Read, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	before := int64(0)
-	if in.Cursor != "" {
-		if before, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil {
-			return nil, huma.Error422UnprocessableEntity("the cursor is none")
-		}
+	filter := w.ID.String() + in.Status
+	before, err := in.before("deliveries", filter)
+	if err != nil {
+		return nil, err
 	}
-	list, err := a.Store.Deliveries(ctx, w.ID, in.Status, before, deliveryPage+1)
+	found, err := a.Store.Deliveries(ctx, w.ID, in.Status, before, in.Limit+1)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	page := sdk.DeliveryPage{Items: make([]sdk.Delivery, 0, len(list))}
-	if len(list) > deliveryPage {
-		list = list[:deliveryPage]
-		page.NextCursor = strconv.FormatInt(list[deliveryPage-1].ID, 10)
+	found, next := cut(found, in.Page, func(last store.Delivery) string { return cursor("deliveries", filter, strconv.FormatInt(last.ID, 10)) })
+	items := make([]sdk.Delivery, 0, len(found))
+	for _, d := range found {
+		items = append(items, deliveryJSON(d))
 	}
-	for _, d := range list {
-		page.Items = append(page.Items, deliveryJSON(d))
-	}
-	return &body[sdk.DeliveryPage]{page}, nil
+	return listBody(items, next), nil
 }
 
 func (a *API) redeliver(ctx context.Context, in *struct {

@@ -121,7 +121,7 @@ func (a *API) createWorkspace(ctx context.Context, in *body[sdk.CreateWorkspace]
 	}
 	text, hash := secret.New()
 	w, err := a.Store.CreateWorkspace(ctx, store.NewWorkspace{
-		OwnerID: who.UserID, OwnerName: who.Username, Name: in.Body.Name, External: true, OrganizationID: o.ID,
+		OwnerID: who.UserID, OwnerName: who.Username, Name: in.Body.Name, External: true, OrganizationID: o.ID, Organization: o.Name,
 		AgentName: agentName, AgentTokenHash: hash,
 	})
 	if err != nil {
@@ -142,18 +142,12 @@ func (a *API) createFromTemplate(ctx context.Context, req sdk.CreateWorkspace) (
 	if err := checkTexts(req.Parameters); err != nil {
 		return nil, err
 	}
-	if !isText(req.Template) {
-		return nil, noSuchTemplate(req.Template)
-	}
-	t, err := a.Workspaces.Template(ctx, req.Template)
+	t, err := a.theTemplate(ctx, req.Template, req.Organization)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, noSuchTemplate(req.Template)
 	}
 	if err != nil {
 		return nil, a.problem(err)
-	}
-	if err := a.allow(ctx, auth.Read, templateObject(t)); err != nil {
-		return nil, noSuchTemplate(req.Template)
 	}
 	if err := a.allow(ctx, auth.Use, templateObject(t)); err != nil {
 		return nil, err

@@ -20,6 +20,9 @@ type GitHubConfig struct {
 	ClientID, ClientSecret string
 	// Organizations are whose members may come in; none is everybody.
 	Organizations []string
+	// Teams are the groups that the members of teams, "organization/team", are put
+	// into; none is that GitHub manages no groups.
+	Teams map[string]string
 	// URL is GitHub's, or that of an enterprise server; nil is github.com.
 	URL   *url.URL
 	LetIn Rules
@@ -68,7 +71,7 @@ func (g *GitHub) Rules() Rules { return g.cfg.LetIn }
 
 func (g *GitHub) conf(redirect string) *oauth2.Config {
 	scopes := []string{"read:user", "user:email"}
-	if len(g.cfg.Organizations) > 0 {
+	if len(g.cfg.Organizations)+len(g.cfg.Teams) > 0 {
 		scopes = append(scopes, "read:org")
 	}
 	return &oauth2.Config{
@@ -136,6 +139,9 @@ func (g *GitHub) Finish(ctx context.Context, redirect, code string, f Flow) (Per
 	}
 	// The id: logins change hands.
 	p := Person{Issuer: g.cfg.URL.String(), Subject: strconv.FormatInt(user.ID, 10), Username: user.Login}
+	if p.Groups, err = g.groups(ctx, token); err != nil {
+		return Person{}, err
+	}
 	var emails []struct {
 		Email             string
 		Primary, Verified bool
@@ -157,24 +163,59 @@ func (g *GitHub) admits(ctx context.Context, token *oauth2.Token) error {
 	if len(g.cfg.Organizations) == 0 {
 		return nil
 	}
-	for page := range githubPages {
-		var list []struct {
-			State        string
-			Organization struct{ Login string }
+	type membership struct {
+		State        string
+		Organization struct{ Login string }
+	}
+	list, err := allOf[membership](ctx, g, token, "user/memberships/orgs?state=active")
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if m.State == "active" && slices.ContainsFunc(g.cfg.Organizations, func(o string) bool { return strings.EqualFold(o, m.Organization.Login) }) {
+			return nil
 		}
-		if err := g.get(ctx, token, &list, fmt.Sprintf("user/memberships/orgs?state=active&per_page=100&page=%d", page+1)); err != nil {
-			return err
-		}
-		for _, m := range list {
-			if m.State == "active" && slices.ContainsFunc(g.cfg.Organizations, func(o string) bool { return strings.EqualFold(o, m.Organization.Login) }) {
-				return nil
+	}
+	return &Refused{"you are in none of the GitHub organizations that may sign in here"}
+}
+
+// groups are those that somebody's teams stand for; nil if GitHub manages none.
+func (g *GitHub) groups(ctx context.Context, token *oauth2.Token) ([]string, error) {
+	if len(g.cfg.Teams) == 0 {
+		return nil, nil
+	}
+	type team struct {
+		Slug         string
+		Organization struct{ Login string }
+	}
+	list, err := allOf[team](ctx, g, token, "user/teams?")
+	if err != nil {
+		return nil, err
+	}
+	groups := []string{}
+	for _, t := range list {
+		for theirs, ours := range g.cfg.Teams {
+			if strings.EqualFold(theirs, t.Organization.Login+"/"+t.Slug) {
+				groups = append(groups, ours)
 			}
 		}
+	}
+	return groups, nil
+}
+
+// allOf asks GitHub's API for all pages of a list.
+func allOf[T any](ctx context.Context, g *GitHub, token *oauth2.Token, path string) (all []T, err error) {
+	for page := range githubPages {
+		var list []T
+		if err := g.get(ctx, token, &list, fmt.Sprintf("%s&per_page=100&page=%d", path, page+1)); err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
 		if len(list) < 100 {
 			break
 		}
 	}
-	return &Refused{"you are in none of the GitHub organizations that may sign in here"}
+	return all, nil
 }
 
 // get asks GitHub's API.

@@ -58,7 +58,7 @@ func (s service) GetWorkspace(ctx context.Context, r *connect.Request[aditv1.Wor
 func (s service) CreateWorkspace(ctx context.Context, r *connect.Request[aditv1.CreateWorkspaceRequest]) (*connect.Response[aditv1.CreatedWorkspace], error) {
 	return answer[aditv1.CreatedWorkspace](ctx, s, r, http.MethodPost, sdk.CreateWorkspace{
 		Name: r.Msg.GetName(), External: r.Msg.GetExternal(), Template: r.Msg.GetTemplate(),
-		Version: int(r.Msg.GetVersion()), Parameters: r.Msg.GetParameters(),
+		Version: int(r.Msg.GetVersion()), Parameters: r.Msg.GetParameters(), Organization: r.Msg.GetOrganization(),
 	}, "workspaces")
 }
 
@@ -94,5 +94,5 @@ func (s service) ListTemplates(ctx context.Context, r *connect.Request[aditv1.Li
 }
 
 func (s service) GetTemplate(ctx context.Context, r *connect.Request[aditv1.TemplateName]) (*connect.Response[aditv1.Template], error) {
-	return answer[aditv1.Template](ctx, s, r, http.MethodGet, nil, "templates", r.Msg.GetName())
+	return answer[aditv1.Template](ctx, s, r, http.MethodGet, nil, "templates"+page("", "", 0, "organization", r.Msg.GetOrganization()), r.Msg.GetName())
 }

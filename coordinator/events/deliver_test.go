@@ -300,7 +300,7 @@ func TestSecretsAreSealedAndSignAllTheSame(t *testing.T) {
 	}
 	sealed := func(by *seal.Keys) {
 		t.Helper()
-		list, err := st.Webhooks(t.Context())
+		list, err := st.Webhooks(t.Context(), store.Page{Max: 9})
 		if err != nil || len(list) != 2 {
 			t.Fatalf("%d webhooks, %v", len(list), err)
 		}

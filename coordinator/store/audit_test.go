@@ -37,10 +37,10 @@ func TestWhoIsInWhatIsAudited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddGroupMember(t.Context(), g.ID, alice.ID); err != nil {
+	if err := s.AddGroupMember(t.Context(), g.ID, alice.ID, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RemoveGroupMember(t.Context(), g.ID, alice.ID); err != nil {
+	if err := s.RemoveGroupMember(t.Context(), g.ID, alice.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"organization.created", "membership.created", "group.created", "group_membership.created", "group_membership.deleted"} {

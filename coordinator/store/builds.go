@@ -109,7 +109,7 @@ func (s *Store) CreateBuild(ctx context.Context, workspaceID uuid.UUID, at Versi
 		if err != nil {
 			return err
 		}
-		if err := at.check(st.Version); err != nil {
+		if err := at.Check(st.Version); err != nil {
 			return err
 		}
 		n, err := decide(st)
@@ -151,7 +151,7 @@ func (s *Store) CreateBuiltWorkspace(ctx context.Context, ownerID, templateID uu
 		if err != nil {
 			return err
 		}
-		if err := spend(ctx, q, ownerID, t.Cost); err != nil {
+		if err := spend(ctx, q, ownerID, t.OrganizationID, t.Cost); err != nil {
 			return err
 		}
 		w, err := q.InsertWorkspace(ctx, db.InsertWorkspaceParams{
@@ -235,7 +235,7 @@ func (s *Store) RenameWorkspace(ctx context.Context, id uuid.UUID, name string, 
 		if err != nil {
 			return err
 		}
-		if err := at.check(st.Version); err != nil {
+		if err := at.Check(st.Version); err != nil {
 			return err
 		}
 		if err := decide(st); err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +15,7 @@ type ProvisionerKey struct {
 	ID uuid.UUID
 	// OrganizationID is whom its provisioners work for.
 	OrganizationID uuid.UUID
+	Organization   string // its name, in lists
 	Name           string
 	SecretHash     []byte
 	// Tags that provisioners with the key have, whatever they say.
@@ -54,20 +56,45 @@ func (s *Store) LiveProvisionerKey(ctx context.Context, id uuid.UUID) (Provision
 	return keyFrom(k), err
 }
 
-// ProvisionerKeys lists the keys that are not revoked, by name.
-func (s *Store) ProvisionerKeys(ctx context.Context) ([]ProvisionerKey, error) {
-	rows, err := one(ctx, "provisioner keys", s.q.ProvisionerKeys)
+// ProvisionerKeys lists the keys of some organizations that are not revoked, by the
+// names of key and organization.
+func (s *Store) ProvisionerKeys(ctx context.Context, of Scope, p Page) ([]ProvisionerKey, error) {
+	rows, err := one(ctx, "provisioner keys", func(ctx context.Context) ([]db.ProvisionerKeysRow, error) {
+		return s.q.ProvisionerKeys(ctx, db.ProvisionerKeysParams{
+			Everywhere: of.Everywhere, Organizations: of.in(), AfterName: strings.ToLower(p.after(0)), AfterOrganization: strings.ToLower(p.after(1)),
+			Name: p.Name, Max: int32(p.Max),
+		})
+	})
 	list := make([]ProvisionerKey, 0, len(rows))
-	for _, k := range rows {
-		list = append(list, keyFrom(k))
+	for _, r := range rows {
+		list = append(list, namedKeyFrom(db.ProvisionerKeysByNameRow(r)))
 	}
 	return list, err
 }
 
-// RevokeProvisionerKey ends a key, by name, and returns its id.
-func (s *Store) RevokeProvisionerKey(ctx context.Context, name string) (uuid.UUID, error) {
-	return one(ctx, "revoke provisioner key "+name, func(ctx context.Context) (uuid.UUID, error) {
-		return s.q.RevokeProvisionerKey(ctx, name)
+func namedKeyFrom(r db.ProvisionerKeysByNameRow) ProvisionerKey {
+	k := keyFrom(r.ProvisionerKey)
+	k.Organization = r.OrganizationName
+	return k
+}
+
+// ProvisionerKeysByName finds the keys of a name that are not revoked, in any case:
+// each organization may have one.
+func (s *Store) ProvisionerKeysByName(ctx context.Context, name string) ([]ProvisionerKey, error) {
+	rows, err := one(ctx, "provisioner key "+name, func(ctx context.Context) ([]db.ProvisionerKeysByNameRow, error) {
+		return s.q.ProvisionerKeysByName(ctx, name)
+	})
+	list := make([]ProvisionerKey, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, namedKeyFrom(r))
+	}
+	return list, err
+}
+
+// RevokeProvisionerKey ends a key.
+func (s *Store) RevokeProvisionerKey(ctx context.Context, id uuid.UUID) error {
+	return affected(ctx, "revoke provisioner key "+id.String(), func(ctx context.Context) (int64, error) {
+		return s.q.RevokeProvisionerKey(ctx, id)
 	})
 }
 
@@ -81,9 +108,18 @@ func (s *Store) ConnectProvisioner(ctx context.Context, p Provisioner) error {
 	})
 }
 
-// Provisioners lists those seen within a week, by name.
-func (s *Store) Provisioners(ctx context.Context) ([]Provisioner, error) {
-	rows, err := one(ctx, "provisioners", s.q.Provisioners)
+// Provisioners lists those seen within a week that work for some organizations, by
+// name and id. Those built in belong to none.
+func (s *Store) Provisioners(ctx context.Context, of Scope, p Page) ([]Provisioner, error) {
+	rows, err := one(ctx, "provisioners", func(ctx context.Context) ([]db.ProvisionersRow, error) {
+		id, err := p.afterID(1)
+		if err != nil {
+			return nil, err
+		}
+		return s.q.Provisioners(ctx, db.ProvisionersParams{
+			Everywhere: of.Everywhere, Organizations: of.in(), AfterName: strings.ToLower(p.after(0)), AfterID: id, Name: p.Name, Max: int32(p.Max),
+		})
+	})
 	list := make([]Provisioner, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, Provisioner{

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -30,21 +31,34 @@ func (e *OverQuota) Error() string {
 // Unwrap makes it match ErrConflict.
 func (e *OverQuota) Unwrap() error { return ErrConflict }
 
-// Quota is how much the workspaces of a user, or of each member of a group, may
-// cost together.
-type Quota struct {
-	Name   string
-	Group  bool
-	Budget int
+// QuotaOf names whose a quota is: a user's or, if Group is set, that of each member
+// of a group of an organization.
+type QuotaOf struct {
+	Name           string
+	Group          bool
+	OrganizationID uuid.UUID // of the group
 }
 
-// spend returns an *OverQuota unless a user has room for what a workspace costs.
-// The user stays locked, so that of two at once the second sees the first.
-func spend(ctx context.Context, q *db.Queries, userID uuid.UUID, cost int32) error {
+// Quota is how much the workspaces of a user may cost together, or those of each
+// member of a group in the group's organization.
+type Quota struct {
+	Name string
+	// Organization is the name of the group's; empty for people.
+	Organization string
+	Group        bool
+	Budget       int
+	// Version grows with every change; zero in lists.
+	Version int64
+}
+
+// spend returns an *OverQuota unless a user has room for what a workspace costs in
+// an organization. The user stays locked, so that of two at once the second sees
+// the first.
+func spend(ctx context.Context, q *db.Queries, userID, organizationID uuid.UUID, cost int32) error {
 	if _, err := q.LockOwner(ctx, userID); err != nil {
 		return err
 	}
-	r, err := q.QuotaOf(ctx, nullable(userID))
+	r, err := q.QuotaOf(ctx, db.QuotaOfParams{UserID: userID, OrganizationID: organizationID})
 	if err != nil {
 		return err
 	}
@@ -57,43 +71,87 @@ func spend(ctx context.Context, q *db.Queries, userID uuid.UUID, cost int32) err
 
 func usageFrom(r db.QuotaOfRow) Usage { return Usage{Used: int(r.Used), Budget: int(r.Budget)} }
 
-// UsageOf returns what a user's workspaces cost, and how much they may.
-func (s *Store) UsageOf(ctx context.Context, userID uuid.UUID) (Usage, error) {
+// UsageOf returns what a user's workspaces cost, and how much they may: all of them
+// if the user has a quota of their own, else those in an organization.
+func (s *Store) UsageOf(ctx context.Context, userID, organizationID uuid.UUID) (Usage, error) {
 	r, err := one(ctx, "quota of user "+userID.String(), func(ctx context.Context) (db.QuotaOfRow, error) {
-		return s.q.QuotaOf(ctx, nullable(userID))
+		return s.q.QuotaOf(ctx, db.QuotaOfParams{UserID: userID, OrganizationID: organizationID})
 	})
 	return usageFrom(r), err
 }
 
-// Quotas lists all: people's, then groups', by name.
-func (s *Store) Quotas(ctx context.Context) ([]Quota, error) {
-	rows, err := one(ctx, "quotas", s.q.Quotas)
+// Quotas lists people's, if they are wanted, and then those of groups of some
+// organizations: by whether it is a group's ("true", "false"), organization and
+// name.
+func (s *Store) Quotas(ctx context.Context, people bool, groups Scope, p Page) ([]Quota, error) {
+	rows, err := one(ctx, "quotas", func(ctx context.Context) ([]db.QuotasRow, error) {
+		return s.q.Quotas(ctx, db.QuotasParams{
+			People: people, Everywhere: groups.Everywhere, Organizations: groups.in(),
+			AfterGroup: p.after(0) == "true", AfterOrganization: strings.ToLower(p.after(1)), AfterName: strings.ToLower(p.after(2)), Max: int32(p.Max),
+		})
+	})
 	list := make([]Quota, 0, len(rows))
 	for _, r := range rows {
-		list = append(list, Quota{Name: r.Username + r.GroupName, Group: r.GroupName != "", Budget: int(r.Budget)})
+		list = append(list, Quota{Name: r.Username + r.GroupName, Organization: r.Organization, Group: r.GroupName != "", Budget: int(r.Budget)})
 	}
 	return list, err
 }
 
-// SetQuota sets a quota of a user, or of a group of the default organization;
-// ErrNotFound if there is none of that name.
-func (s *Store) SetQuota(ctx context.Context, n Quota) error {
-	return affected(ctx, "quota of "+n.Name, func(ctx context.Context) (int64, error) {
-		if n.Group {
-			return s.q.SetGroupQuota(ctx, db.SetGroupQuotaParams{GroupName: n.Name, OrganizationID: DefaultOrganization, Budget: int32(n.Budget)})
+// Quota finds a quota; ErrNotFound if there is none.
+func (s *Store) Quota(ctx context.Context, of QuotaOf) (Quota, error) {
+	return one(ctx, "quota of "+of.Name, func(ctx context.Context) (Quota, error) { return quotaNow(ctx, s.q, of) })
+}
+
+func quotaNow(ctx context.Context, q *db.Queries, of QuotaOf) (Quota, error) {
+	now := Quota{Name: of.Name, Group: of.Group}
+	if of.Group {
+		r, err := q.QuotaOfGroup(ctx, db.QuotaOfGroupParams{GroupName: of.Name, OrganizationID: of.OrganizationID})
+		now.Budget, now.Version = int(r.Budget), r.Version
+		return now, err
+	}
+	r, err := q.QuotaOfUser(ctx, of.Name)
+	now.Budget, now.Version = int(r.Budget), r.Version
+	return now, err
+}
+
+// SetQuota sets a quota; ErrNotFound if there is nobody of that name, ErrChanged
+// unless there is one at one of the versions.
+func (s *Store) SetQuota(ctx context.Context, of QuotaOf, budget int, at Versions) error {
+	return s.changeQuota(ctx, "quota of "+of.Name, of, at, func(ctx context.Context, q *db.Queries) (int64, error) {
+		if of.Group {
+			return q.SetGroupQuota(ctx, db.SetGroupQuotaParams{GroupName: of.Name, OrganizationID: of.OrganizationID, Budget: int32(budget)})
 		}
-		return s.q.SetUserQuota(ctx, db.SetUserQuotaParams{Username: n.Name, Budget: int32(n.Budget)})
+		return q.SetUserQuota(ctx, db.SetUserQuotaParams{Username: of.Name, Budget: int32(budget)})
 	})
 }
 
-// DeleteQuota ends a quota; ErrNotFound if there is none.
-func (s *Store) DeleteQuota(ctx context.Context, name string, group bool) error {
-	return affected(ctx, "end quota of "+name, func(ctx context.Context) (int64, error) {
-		if group {
-			return s.q.DeleteGroupQuota(ctx, db.DeleteGroupQuotaParams{GroupName: name, OrganizationID: DefaultOrganization})
+// DeleteQuota ends a quota; ErrNotFound if there is none, ErrChanged unless it is
+// at one of the versions.
+func (s *Store) DeleteQuota(ctx context.Context, of QuotaOf, at Versions) error {
+	return s.changeQuota(ctx, "end quota of "+of.Name, of, at, func(ctx context.Context, q *db.Queries) (int64, error) {
+		if of.Group {
+			return q.DeleteGroupQuota(ctx, db.DeleteGroupQuotaParams{GroupName: of.Name, OrganizationID: of.OrganizationID})
 		}
-		return s.q.DeleteUserQuota(ctx, name)
+		return q.DeleteUserQuota(ctx, of.Name)
 	})
+}
+
+func (s *Store) changeQuota(ctx context.Context, what string, of QuotaOf, at Versions, change func(context.Context, *db.Queries) (int64, error)) error {
+	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
+		now, err := quotaNow(ctx, q, of)
+		if err := checkFound(at, now.Version, err); err != nil {
+			return err
+		}
+		n, err := change(ctx, q)
+		if err == nil && n == 0 {
+			err = ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store: %s: %w", what, kind(err))
+	}
+	return nil
 }
 
 // SetFavourite puts a workspace among a user's favourites, or takes it out.

@@ -1,8 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -38,11 +38,13 @@ func (s *Store) GrantOf(ctx context.Context, userID, workspaceID uuid.UUID) (str
 	})
 }
 
-// SharedWith lists the workspaces that others share with a user, by owner and
-// name, and at which level.
-func (s *Store) SharedWith(ctx context.Context, userID uuid.UUID) ([]Workspace, map[uuid.UUID]string, error) {
+// SharedWith lists the workspaces that others share with a user, by the names of
+// owner and workspace, and at which level.
+func (s *Store) SharedWith(ctx context.Context, userID uuid.UUID, p Page) ([]Workspace, map[uuid.UUID]string, error) {
 	rows, err := one(ctx, "workspaces shared with user "+userID.String(), func(ctx context.Context) ([]db.SharedWithRow, error) {
-		return s.q.SharedWith(ctx, userID)
+		return s.q.SharedWith(ctx, db.SharedWithParams{
+			UserID: userID, AfterOwner: strings.ToLower(p.after(0)), AfterName: strings.ToLower(p.after(1)), Name: p.Name, Max: int32(p.Max),
+		})
 	})
 	if err != nil {
 		return nil, nil, err
@@ -53,16 +55,17 @@ func (s *Store) SharedWith(ctx context.Context, userID uuid.UUID) ([]Workspace, 
 		levels[r.ID] = r.Level
 	}
 	list, err := s.WorkspacesByIDs(ctx, ids)
-	slices.SortFunc(list, func(a, b Workspace) int {
-		return cmp.Or(strings.Compare(strings.ToLower(a.OwnerName), strings.ToLower(b.OwnerName)), strings.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(list, func(a, b Workspace) int { return slices.Index(ids, a.ID) - slices.Index(ids, b.ID) })
 	return list, levels, err
 }
 
-// Shares lists whom a workspace is shared with: people, then groups, by name.
-func (s *Store) Shares(ctx context.Context, workspaceID uuid.UUID) ([]Share, error) {
+// Shares lists whom a workspace is shared with: by whether it is a group ("true",
+// "false") and name.
+func (s *Store) Shares(ctx context.Context, workspaceID uuid.UUID, p Page) ([]Share, error) {
 	rows, err := one(ctx, "shares of workspace "+workspaceID.String(), func(ctx context.Context) ([]db.SharesOfWorkspaceRow, error) {
-		return s.q.SharesOfWorkspace(ctx, workspaceID)
+		return s.q.SharesOfWorkspace(ctx, db.SharesOfWorkspaceParams{
+			WorkspaceID: workspaceID, AfterGroup: p.after(0) == "true", AfterName: strings.ToLower(p.after(1)), Max: int32(p.Max),
+		})
 	})
 	list := make([]Share, 0, len(rows))
 	for _, r := range rows {
@@ -72,22 +75,53 @@ func (s *Store) Shares(ctx context.Context, workspaceID uuid.UUID) ([]Share, err
 }
 
 // Share lets somebody or a group in, or changes how far. ErrNotFound is nobody of
-// that name in the workspace's organization, or its owner.
-func (s *Store) Share(ctx context.Context, with ShareWith, level string, by uuid.UUID) error {
-	return affected(ctx, "share workspace "+with.WorkspaceID.String(), func(ctx context.Context) (int64, error) {
+// that name in the workspace's organization, or its owner; ErrChanged is that the
+// workspace is at none of the versions.
+func (s *Store) Share(ctx context.Context, with ShareWith, level string, by uuid.UUID, at Versions) error {
+	return s.touch(ctx, "share workspace", with.WorkspaceID, at, func(ctx context.Context, q *db.Queries) (int64, error) {
 		if with.Group {
-			return s.q.ShareWithGroup(ctx, db.ShareWithGroupParams{WorkspaceID: with.WorkspaceID, GroupName: with.Name, Level: level, CreatedBy: by})
+			return q.ShareWithGroup(ctx, db.ShareWithGroupParams{WorkspaceID: with.WorkspaceID, GroupName: with.Name, Level: level, CreatedBy: by})
 		}
-		return s.q.ShareWithUser(ctx, db.ShareWithUserParams{WorkspaceID: with.WorkspaceID, Username: with.Name, Level: level, CreatedBy: by})
+		return q.ShareWithUser(ctx, db.ShareWithUserParams{WorkspaceID: with.WorkspaceID, Username: with.Name, Level: level, CreatedBy: by})
 	})
 }
 
-// Unshare takes a share back; ErrNotFound if there is none.
-func (s *Store) Unshare(ctx context.Context, with ShareWith) error {
-	return affected(ctx, "unshare workspace "+with.WorkspaceID.String(), func(ctx context.Context) (int64, error) {
+// Unshare takes a share back; ErrNotFound if there is none, ErrChanged if the
+// workspace is at none of the versions.
+func (s *Store) Unshare(ctx context.Context, with ShareWith, at Versions) error {
+	return s.touch(ctx, "unshare workspace", with.WorkspaceID, at, func(ctx context.Context, q *db.Queries) (int64, error) {
 		if with.Group {
-			return s.q.UnshareWithGroup(ctx, db.UnshareWithGroupParams{WorkspaceID: with.WorkspaceID, GroupName: with.Name})
+			return q.UnshareWithGroup(ctx, db.UnshareWithGroupParams{WorkspaceID: with.WorkspaceID, GroupName: with.Name})
 		}
-		return s.q.UnshareWithUser(ctx, db.UnshareWithUserParams{WorkspaceID: with.WorkspaceID, Username: with.Name})
+		return q.UnshareWithUser(ctx, db.UnshareWithUserParams{WorkspaceID: with.WorkspaceID, Username: with.Name})
 	})
+}
+
+// touch changes what belongs to a workspace, and with it the workspace's version;
+// ErrChanged unless it is at one of the versions.
+func (s *Store) touch(ctx context.Context, what string, id uuid.UUID, at Versions, change func(context.Context, *db.Queries) (int64, error)) error {
+	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
+		w, err := q.LockWorkspace(ctx, id)
+		if err != nil {
+			return err
+		}
+		if w.DeletedAt != nil {
+			return ErrNotFound
+		}
+		if err := at.Check(w.Version); err != nil {
+			return err
+		}
+		n, err := change(ctx, q)
+		if err == nil && n == 0 {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return q.TouchWorkspace(ctx, id)
+	})
+	if err != nil {
+		return fmt.Errorf("store: %s %s: %w", what, id, kind(err))
+	}
+	return nil
 }

@@ -37,7 +37,7 @@ func TestGrantIsTheHighestAndForMembersOnly(t *testing.T) {
 		if got, err := s.GrantOf(ctx, bob.ID, w.ID); err != nil || got != want {
 			t.Errorf("%s: grant %q, %v, want %q", when, got, err, want)
 		}
-		list, levels, err := s.SharedWith(ctx, bob.ID)
+		list, levels, err := s.SharedWith(ctx, bob.ID, Page{Max: 9})
 		if err != nil || (len(list) == 1) != (want != "") || levels[w.ID] != want {
 			t.Errorf("%s: shared with bob: %v, %v, %v, want %q", when, list, levels, err, want)
 		}
@@ -45,7 +45,7 @@ func TestGrantIsTheHighestAndForMembersOnly(t *testing.T) {
 	user, team := ShareWith{WorkspaceID: w.ID, Name: "BOB"}, ShareWith{WorkspaceID: w.ID, Name: "team", Group: true}
 	share := func(with ShareWith, level string) {
 		t.Helper()
-		if err := s.Share(ctx, with, level, alice.ID); err != nil {
+		if err := s.Share(ctx, with, level, alice.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -58,13 +58,13 @@ func TestGrantIsTheHighestAndForMembersOnly(t *testing.T) {
 	expect("and that he joins", "admin")
 	share(team, "connect")
 	expect("the group's is lowered", "connect")
-	if err := s.Unshare(ctx, user); err != nil {
+	if err := s.Unshare(ctx, user, nil); err != nil {
 		t.Fatal(err)
 	}
 	expect("his own is taken back", "connect")
 	exec("delete from organization_members where user_id = $1", bob.ID)
 	expect("he leaves the organization", "")
-	if err := s.Share(ctx, user, "apps", alice.ID); !errors.Is(err, ErrNotFound) {
+	if err := s.Share(ctx, user, "apps", alice.ID, nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("shared with somebody outside: %v, want ErrNotFound", err)
 	}
 	exec("insert into organization_members (organization_id, user_id) values ($1, $2)", DefaultOrganization, bob.ID)
@@ -76,10 +76,10 @@ func TestGrantIsTheHighestAndForMembersOnly(t *testing.T) {
 		"the owner": {WorkspaceID: w.ID, Name: "alice"}, "nobody": {WorkspaceID: w.ID, Name: "carol"},
 		"no group": {WorkspaceID: w.ID, Name: "team", Group: true}, "no workspace": {WorkspaceID: uuid.New(), Name: "bob"},
 	} {
-		if err := s.Share(ctx, with, "connect", alice.ID); !errors.Is(err, ErrNotFound) {
+		if err := s.Share(ctx, with, "connect", alice.ID, nil); !errors.Is(err, ErrNotFound) {
 			t.Errorf("shared with %s: %v, want ErrNotFound", name, err)
 		}
-		if err := s.Unshare(ctx, with); !errors.Is(err, ErrNotFound) {
+		if err := s.Unshare(ctx, with, nil); !errors.Is(err, ErrNotFound) {
 			t.Errorf("unshared with %s: %v, want ErrNotFound", name, err)
 		}
 	}

@@ -41,6 +41,8 @@ var (
 	ErrChanged = errors.New("changed meanwhile")
 	// ErrBusy is that somebody else is at it; a moment later they will be done.
 	ErrBusy = errors.New("somebody else is at it")
+	// ErrPlace is a place that a list does not have, as whoever forges one asks for.
+	ErrPlace = errors.New("no place in the list")
 	// ErrGone is that what was asked for is kept no longer.
 	ErrGone = errors.New("is kept no longer")
 )
@@ -256,8 +258,8 @@ func affected(ctx context.Context, what string, statement func(context.Context) 
 // Versions are those that what is to be changed may be at; nil is any.
 type Versions []int64
 
-// check returns ErrChanged unless now is one of them.
-func (v Versions) check(now int64) error {
+// Check returns ErrChanged unless now is one of them.
+func (v Versions) Check(now int64) error {
 	if v != nil && !slices.Contains(v, now) {
 		return ErrChanged
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,12 +15,13 @@ import (
 type Template struct {
 	ID              uuid.UUID
 	OrganizationID  uuid.UUID
+	Organization    string // its name
 	Name            string
 	Creator         string    // user name
 	ActiveVersionID uuid.UUID // zero until the first import succeeded
 	ActiveNumber    int       // zero likewise
 	Workspaces      int       // that are not deleted
-	// Revision grows with every change of which version is active.
+	// Revision grows with every change of which version is active, and of limits.
 	Revision  int64
 	CreatedAt time.Time
 }
@@ -42,16 +44,15 @@ type TemplateVersion struct {
 	Import    Job
 }
 
-// NewVersion is what a version starts from. The template is made with it if
-// there is none of that name.
+// NewVersion is what a version starts from. The template is made with it if its
+// organization has none of that name.
 type NewVersion struct {
 	TemplateName    string
 	Message         string
 	Archive, Digest []byte
 	Tags, Variables map[string]string
 	CreatorID       uuid.UUID
-	// OrganizationID is where the template belongs if it is new; zero is the
-	// default one.
+	// OrganizationID is where the template belongs; zero is the default one.
 	OrganizationID uuid.UUID
 	// Activate makes it the active version when its import succeeds.
 	Activate bool
@@ -91,28 +92,36 @@ func (s *Store) CreateVersion(ctx context.Context, n NewVersion) (uuid.UUID, err
 	return id, nil
 }
 
-// Templates lists the templates by name.
-func (s *Store) Templates(ctx context.Context) ([]Template, error) {
-	rows, err := one(ctx, "templates", s.q.Templates)
+// Templates lists the templates of some organizations, by the names of template and
+// organization.
+func (s *Store) Templates(ctx context.Context, of Scope, p Page) ([]Template, error) {
+	rows, err := one(ctx, "templates", func(ctx context.Context) ([]db.TemplatesRow, error) {
+		return s.q.Templates(ctx, db.TemplatesParams{
+			Everywhere: of.Everywhere, Organizations: of.in(), AfterName: strings.ToLower(p.after(0)), AfterOrganization: strings.ToLower(p.after(1)),
+			Name: p.Name, Max: int32(p.Max),
+		})
+	})
 	list := make([]Template, 0, len(rows))
 	for _, r := range rows {
-		list = append(list, templateFrom(db.TemplateByNameRow(r)))
+		list = append(list, templateFrom(db.TemplatesByNameRow(r)))
 	}
 	return list, err
 }
 
-// TemplateByName finds a template, in any case.
-func (s *Store) TemplateByName(ctx context.Context, name string) (Template, error) {
-	r, err := one(ctx, "template "+name, func(ctx context.Context) (db.TemplateByNameRow, error) { return s.q.TemplateByName(ctx, name) })
-	if err != nil {
-		return Template{}, err
+// TemplatesByName finds the templates of a name, in any case: each organization may
+// have one.
+func (s *Store) TemplatesByName(ctx context.Context, name string) ([]Template, error) {
+	rows, err := one(ctx, "template "+name, func(ctx context.Context) ([]db.TemplatesByNameRow, error) { return s.q.TemplatesByName(ctx, name) })
+	list := make([]Template, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, templateFrom(r))
 	}
-	return templateFrom(r), nil
+	return list, err
 }
 
-func templateFrom(r db.TemplateByNameRow) Template {
+func templateFrom(r db.TemplatesByNameRow) Template {
 	return Template{
-		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, Creator: r.Creator, ActiveVersionID: r.ActiveVersionID.UUID,
+		ID: r.ID, OrganizationID: r.OrganizationID, Organization: r.OrganizationName, Name: r.Name, Creator: r.Creator, ActiveVersionID: r.ActiveVersionID.UUID,
 		ActiveNumber: int(r.ActiveNumber), Workspaces: int(r.Workspaces), Revision: r.Version, CreatedAt: r.CreatedAt,
 	}
 }
@@ -123,7 +132,7 @@ func (s *Store) TemplatesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UU
 	rows, err := one(ctx, "templates by id", func(ctx context.Context) ([]db.TemplatesByIDRow, error) { return s.q.TemplatesByID(ctx, ids) })
 	found := make(map[uuid.UUID]Template, len(rows))
 	for _, r := range rows {
-		found[r.ID] = Template{ID: r.ID, Name: r.Name, ActiveNumber: int(r.ActiveNumber)}
+		found[r.ID] = Template{ID: r.ID, Name: r.Name, ActiveVersionID: r.ActiveVersionID.UUID, ActiveNumber: int(r.ActiveNumber)}
 	}
 	return found, err
 }
@@ -189,7 +198,7 @@ func (s *Store) ActivateVersion(ctx context.Context, templateID, id uuid.UUID, a
 		if err != nil {
 			return err
 		}
-		if err := at.check(t.Version); err != nil {
+		if err := at.Check(t.Version); err != nil {
 			return err
 		}
 		n, err := q.ActivateVersion(ctx, id)

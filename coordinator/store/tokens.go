@@ -100,10 +100,14 @@ func (s *Store) TouchToken(ctx context.Context, id uuid.UUID) error {
 	return do(ctx, "touch token "+id.String(), func(ctx context.Context) error { return s.q.TouchToken(ctx, id) })
 }
 
-// Tokens lists a user's live tokens, oldest first.
-func (s *Store) Tokens(ctx context.Context, userID uuid.UUID) ([]Token, error) {
+// Tokens lists a user's live tokens, oldest first: by time and id.
+func (s *Store) Tokens(ctx context.Context, userID uuid.UUID, p Page) ([]Token, error) {
 	rows, err := one(ctx, "tokens of user "+userID.String(), func(ctx context.Context) ([]db.ApiToken, error) {
-		return s.q.TokensOfUser(ctx, userID)
+		at, id, err := p.afterTime()
+		if err != nil {
+			return nil, err
+		}
+		return s.q.TokensOfUser(ctx, db.TokensOfUserParams{UserID: userID, AfterAt: at, AfterID: id, Name: p.Name, Max: int32(p.Max)})
 	})
 	tokens := make([]Token, 0, len(rows))
 	for _, t := range rows {

@@ -20,17 +20,18 @@ type Offer struct {
 }
 
 // OfferWorkspace offers a workspace to a user, and to nobody else any more, for a
-// week; ErrNotFound unless they are somebody else in its organization.
-func (s *Store) OfferWorkspace(ctx context.Context, id uuid.UUID, to string, by uuid.UUID) error {
-	return do(ctx, "offer workspace "+id.String(), func(ctx context.Context) error {
-		_, err := s.q.OfferWorkspace(ctx, db.OfferWorkspaceParams{WorkspaceID: id, Username: to, OfferedBy: by})
-		return err
+// week; ErrNotFound unless they are somebody else in its organization, ErrChanged
+// unless it is at one of the versions.
+func (s *Store) OfferWorkspace(ctx context.Context, id uuid.UUID, to string, by uuid.UUID, at Versions) error {
+	return s.touch(ctx, "offer workspace", id, at, func(ctx context.Context, q *db.Queries) (int64, error) {
+		return q.OfferWorkspace(ctx, db.OfferWorkspaceParams{WorkspaceID: id, Username: to, OfferedBy: by})
 	})
 }
 
-// CancelOffer takes an offer back; ErrNotFound if there is none.
-func (s *Store) CancelOffer(ctx context.Context, id uuid.UUID) error {
-	return affected(ctx, "cancel offer of workspace "+id.String(), func(ctx context.Context) (int64, error) { return s.q.DeleteOffer(ctx, id) })
+// CancelOffer takes an offer back; ErrNotFound if there is none, ErrChanged unless
+// the workspace is at one of the versions.
+func (s *Store) CancelOffer(ctx context.Context, id uuid.UUID, at Versions) error {
+	return s.touch(ctx, "cancel offer of workspace", id, at, func(ctx context.Context, q *db.Queries) (int64, error) { return q.DeleteOffer(ctx, id) })
 }
 
 // DeclineOffer is what whom it is to does; ErrNotFound if there is none to them.
@@ -40,9 +41,15 @@ func (s *Store) DeclineOffer(ctx context.Context, id, userID uuid.UUID) error {
 	})
 }
 
-// Offers lists those to a user, by them, and of their workspaces.
-func (s *Store) Offers(ctx context.Context, userID uuid.UUID) ([]Offer, error) {
-	rows, err := one(ctx, "offers of user "+userID.String(), func(ctx context.Context) ([]db.OffersOfRow, error) { return s.q.OffersOf(ctx, userID) })
+// Offers lists those to a user, by them, and of their workspaces: by time and id.
+func (s *Store) Offers(ctx context.Context, userID uuid.UUID, p Page) ([]Offer, error) {
+	rows, err := one(ctx, "offers of user "+userID.String(), func(ctx context.Context) ([]db.OffersOfRow, error) {
+		at, id, err := p.afterTime()
+		if err != nil {
+			return nil, err
+		}
+		return s.q.OffersOf(ctx, db.OffersOfParams{UserID: userID, AfterAt: at, AfterID: id, Name: p.Name, Max: int32(p.Max)})
+	})
 	list := make([]Offer, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, Offer{ID: r.ID, To: r.ToName, By: r.ByName, Owner: r.OwnerName, Name: r.Name, External: r.External, CreatedAt: r.CreatedAt})
@@ -83,7 +90,7 @@ func (s *Store) TransferWorkspace(ctx context.Context, n NewOwner, decide func(W
 		if err != nil {
 			return err
 		}
-		if err := spend(ctx, q, n.UserID, cost); err != nil {
+		if err := spend(ctx, q, n.UserID, cost.OrganizationID, cost.Cost); err != nil {
 			return err
 		}
 		name := n.Name

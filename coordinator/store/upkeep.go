@@ -27,6 +27,16 @@ type Limits struct {
 	Cost int
 }
 
+// Schedule is what is to change of when a workspace starts and stops by itself; nil
+// stays.
+type Schedule struct {
+	// Autostart is empty for never.
+	Autostart *string
+	// TTL is how long it runs after its start: for ever if it is zero, and what the
+	// template says if it is negative.
+	TTL *time.Duration
+}
+
 // Upkeep is what decides on the starts and stops of a workspace that nobody asks
 // for.
 type Upkeep struct {
@@ -148,52 +158,66 @@ func (s *Store) SetUpkeepProblem(ctx context.Context, id uuid.UUID, problem stri
 	})
 }
 
-// SetAutostart sets when a workspace starts by itself; empty is never.
-func (s *Store) SetAutostart(ctx context.Context, id uuid.UUID, schedule string) error {
-	return affected(ctx, "autostart of workspace "+id.String(), func(ctx context.Context) (int64, error) {
-		return s.q.SetAutostart(ctx, db.SetAutostartParams{ID: id, Autostart: schedule})
+// SetSchedule changes when a workspace starts and stops by itself; ErrChanged unless
+// it is at one of the versions.
+func (s *Store) SetSchedule(ctx context.Context, id uuid.UUID, n Schedule, at Versions) error {
+	return s.touch(ctx, "schedule workspace", id, at, func(ctx context.Context, q *db.Queries) (int64, error) {
+		if n.Autostart != nil {
+			if err := q.SetAutostart(ctx, db.SetAutostartParams{ID: id, Autostart: *n.Autostart}); err != nil {
+				return 0, err
+			}
+		}
+		if n.TTL != nil {
+			p := db.SetTTLParams{ID: id, Ttl: pgtype.Int4{Int32: toSeconds(max(0, *n.TTL)), Valid: *n.TTL >= 0}}
+			if err := q.SetTTL(ctx, p); err != nil {
+				return 0, err
+			}
+		}
+		return 1, nil
 	})
-}
-
-// SetTTL sets how long a workspace runs after its start; nil is what the template
-// says, and zero for ever.
-func (s *Store) SetTTL(ctx context.Context, id uuid.UUID, ttl *time.Duration) error {
-	var p db.SetTTLParams
-	p.ID = id
-	if ttl != nil {
-		p.Ttl = pgtype.Int4{Int32: toSeconds(*ttl), Valid: true}
-	}
-	return affected(ctx, "autostop of workspace "+id.String(), func(ctx context.Context) (int64, error) { return s.q.SetTTL(ctx, p) })
 }
 
 // ExtendWorkspace has a running workspace not stop before a time; ErrNotFound if
-// it is not running.
-func (s *Store) ExtendWorkspace(ctx context.Context, id uuid.UUID, until time.Time) error {
-	return affected(ctx, "extend workspace "+id.String(), func(ctx context.Context) (int64, error) {
-		return s.q.ExtendWorkspace(ctx, db.ExtendWorkspaceParams{ID: id, Until: &until})
+// it is not running, ErrChanged unless it is at one of the versions.
+func (s *Store) ExtendWorkspace(ctx context.Context, id uuid.UUID, until time.Time, at Versions) error {
+	return s.touch(ctx, "extend workspace", id, at, func(ctx context.Context, q *db.Queries) (int64, error) {
+		return q.ExtendWorkspace(ctx, db.ExtendWorkspaceParams{ID: id, Until: &until})
 	})
 }
 
-// WakeWorkspace ends that a workspace is dormant: it counts as used now.
-func (s *Store) WakeWorkspace(ctx context.Context, id uuid.UUID) error {
-	return affected(ctx, "wake workspace "+id.String(), func(ctx context.Context) (int64, error) { return s.q.WakeWorkspace(ctx, id) })
+// WakeWorkspace ends that a workspace is dormant: it counts as used now. ErrChanged
+// unless it is at one of the versions.
+func (s *Store) WakeWorkspace(ctx context.Context, id uuid.UUID, at Versions) error {
+	return s.touch(ctx, "wake workspace", id, at, func(ctx context.Context, q *db.Queries) (int64, error) { return q.WakeWorkspace(ctx, id) })
 }
 
-// TemplateLimits returns what a template says of its workspaces.
-func (s *Store) TemplateLimits(ctx context.Context, templateID uuid.UUID) (Limits, error) {
+// TemplateLimits returns what a template says of its workspaces, and the template's
+// revision.
+func (s *Store) TemplateLimits(ctx context.Context, templateID uuid.UUID) (Limits, int64, error) {
 	r, err := one(ctx, "limits of template "+templateID.String(), func(ctx context.Context) (db.TemplateLimitsRow, error) {
 		return s.q.TemplateLimits(ctx, templateID)
 	})
-	return limitsFrom(r), err
+	return limitsFrom(r), r.Version, err
 }
 
 // SetTemplateLimits sets what a template says of its workspaces, from now on and
-// also of those that are there.
-func (s *Store) SetTemplateLimits(ctx context.Context, templateID uuid.UUID, l Limits) error {
-	return affected(ctx, "limits of template "+templateID.String(), func(ctx context.Context) (int64, error) {
-		return s.q.SetTemplateLimits(ctx, db.SetTemplateLimitsParams{
+// also of those that are there; ErrChanged unless it is at one of the versions.
+func (s *Store) SetTemplateLimits(ctx context.Context, templateID uuid.UUID, l Limits, at Versions) error {
+	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
+		t, err := q.LockTemplate(ctx, templateID)
+		if err != nil {
+			return err
+		}
+		if err := at.Check(t.Version); err != nil {
+			return err
+		}
+		return q.SetTemplateLimits(ctx, db.SetTemplateLimitsParams{
 			ID: templateID, DefaultTtl: toSeconds(l.DefaultTTL), MaxTtl: toSeconds(l.MaxTTL), ActivityBump: toSeconds(l.ActivityBump),
 			Autostart: !l.NoAutostart, DormantAfter: toSeconds(l.DormantAfter), DeleteAfter: toSeconds(l.DeleteAfter), Cost: int32(l.Cost),
 		})
 	})
+	if err != nil {
+		return fmt.Errorf("store: limits of template %s: %w", templateID, kind(err))
+	}
+	return nil
 }

@@ -38,6 +38,8 @@ type User struct {
 	Role            Role
 	CreatedAt       time.Time
 	SuspendedAt     *time.Time // nil: they may sign in
+	// Version grows with every change.
+	Version int64
 }
 
 // NewUser is what a user starts from.
@@ -49,7 +51,7 @@ type NewUser struct {
 func userFrom(u db.User) User {
 	return User{
 		ID: u.ID, Username: u.Username, Email: u.Email, PasswordHash: u.PasswordHash,
-		Role: Role(u.Role), CreatedAt: u.CreatedAt, SuspendedAt: u.SuspendedAt,
+		Role: Role(u.Role), CreatedAt: u.CreatedAt, SuspendedAt: u.SuspendedAt, Version: u.Version,
 	}
 }
 
@@ -127,9 +129,23 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (User, error) {
 	return userFrom(u), err
 }
 
-// Users lists everybody by name, the suspended too.
-func (s *Store) Users(ctx context.Context) ([]User, error) {
-	rows, err := one(ctx, "users", s.q.Users)
+// UserQuery says which users a list has: oneself, members, and those with another
+// role.
+type UserQuery struct {
+	Page
+	// Own is a user whatever they are; zero is nobody.
+	Own                     uuid.UUID
+	Members, Administrators bool
+}
+
+// Users lists users by name, which is what the list is sorted by, the suspended
+// too.
+func (s *Store) Users(ctx context.Context, u UserQuery) ([]User, error) {
+	rows, err := one(ctx, "users", func(ctx context.Context) ([]db.User, error) {
+		return s.q.Users(ctx, db.UsersParams{
+			After: strings.ToLower(u.after(0)), Name: u.Name, Own: u.Own, Members: u.Members, Administrators: u.Administrators, Max: int32(u.Max),
+		})
+	})
 	list := make([]User, 0, len(rows))
 	for _, u := range rows {
 		list = append(list, userFrom(u))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -115,8 +116,10 @@ func (s *Store) ResealWebhooks(ctx context.Context, keyID string, seal func(Webh
 }
 
 // Webhooks lists the webhooks by name.
-func (s *Store) Webhooks(ctx context.Context) ([]Webhook, error) {
-	rows, err := one(ctx, "webhooks", s.q.Webhooks)
+func (s *Store) Webhooks(ctx context.Context, p Page) ([]Webhook, error) {
+	rows, err := one(ctx, "webhooks", func(ctx context.Context) ([]db.WebhooksRow, error) {
+		return s.q.Webhooks(ctx, db.WebhooksParams{After: strings.ToLower(p.after(0)), Name: p.Name, Max: int32(p.Max)})
+	})
 	list := make([]Webhook, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, Webhook{

@@ -43,6 +43,7 @@ type Workspace struct {
 	ID, OwnerID     uuid.UUID
 	OrganizationID  uuid.UUID
 	OwnerName, Name string
+	Organization    string // its name
 	External        bool
 	TemplateID      uuid.UUID // zero for external ones
 	Phase           Phase
@@ -88,8 +89,10 @@ type NewWorkspace struct {
 	OwnerName string
 	Name      string
 	External  bool
-	// OrganizationID is where it belongs; zero is the default one.
+	// OrganizationID is where it belongs, zero is the default one, and Organization
+	// its name.
 	OrganizationID uuid.UUID
+	Organization   string
 	// AgentName and AgentTokenHash make its one agent.
 	AgentName      string
 	AgentTokenHash []byte
@@ -117,7 +120,7 @@ func (s *Store) CreateWorkspace(ctx context.Context, n NewWorkspace) (Workspace,
 		return Workspace{}, fmt.Errorf("store: create workspace %s: %w", n.Name, kind(err))
 	}
 	return Workspace{
-		ID: w.ID, OwnerID: w.OwnerID, OrganizationID: w.OrganizationID, OwnerName: n.OwnerName, Name: w.Name, External: w.External,
+		ID: w.ID, OwnerID: w.OwnerID, OrganizationID: w.OrganizationID, Organization: n.Organization, OwnerName: n.OwnerName, Name: w.Name, External: w.External,
 		Phase: Phase(w.Phase), Version: w.Version, CreatedAt: w.CreatedAt, Agents: []Agent{agentFrom(a)},
 	}, nil
 }
@@ -128,7 +131,8 @@ type WorkspaceQuery struct {
 	// Owner.
 	OwnerID uuid.UUID
 	Owner   string
-	// Name is a part of the workspace's name, and Template the name of its template.
+	// Name is a part of the workspace's name, and Template the name of its template,
+	// with that of the organization before it or not.
 	Name, Template string
 	Phase          Phase
 	External       *bool
@@ -206,7 +210,7 @@ func (s *Store) SetScriptsState(ctx context.Context, agentID uuid.UUID, state Sc
 
 func workspaceFrom(r db.WorkspaceByNameRow) Workspace {
 	return Workspace{
-		ID: r.ID, OwnerID: r.OwnerID, OrganizationID: r.OrganizationID, OwnerName: r.OwnerName, Name: r.Name,
+		ID: r.ID, OwnerID: r.OwnerID, OrganizationID: r.OrganizationID, Organization: r.OrganizationName, OwnerName: r.OwnerName, Name: r.Name,
 		External: r.External, TemplateID: r.TemplateID.UUID, Phase: Phase(r.Phase), Version: r.Version, CreatedAt: r.CreatedAt,
 		LastActiveAt: r.LastActiveAt,
 	}

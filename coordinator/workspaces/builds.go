@@ -126,20 +126,18 @@ func newBuild(t store.Transition, version uuid.UUID, params map[string]string, w
 }
 
 func (s *Service) activeVersion(ctx context.Context, templateID uuid.UUID) (uuid.UUID, error) {
-	list, err := s.store.Templates(ctx)
+	found, err := s.store.TemplatesByID(ctx, []uuid.UUID{templateID})
 	if err != nil {
 		return uuid.Nil, err
 	}
-	for _, t := range list {
-		if t.ID != templateID {
-			continue
-		}
-		if t.ActiveVersionID == uuid.Nil {
-			return uuid.Nil, badInput("template %s has no active version: no import has succeeded yet", t.Name)
-		}
-		return t.ActiveVersionID, nil
+	t, ok := found[templateID]
+	if !ok {
+		return uuid.Nil, fmt.Errorf("workspaces: template %s: %w", templateID, store.ErrNotFound)
 	}
-	return uuid.Nil, fmt.Errorf("workspaces: template %s: %w", templateID, store.ErrNotFound)
+	if t.ActiveVersionID == uuid.Nil {
+		return uuid.Nil, badInput("template %s has no active version: no import has succeeded yet", t.Name)
+	}
+	return t.ActiveVersionID, nil
 }
 
 // usableVersion returns what a version asks for, if it is one of the template's

@@ -35,6 +35,7 @@ func (s *Service) keep(ctx context.Context) {
 			s.log.Debug("workspaces are not looked after for now", "err", err)
 			continue
 		}
+		now = s.cfg.ScheduleClock(now)
 		if here.IsZero() {
 			here = now
 		}
@@ -98,38 +99,32 @@ func (s *Service) keepOne(ctx context.Context, seen store.Upkeep, now, here time
 	return nil
 }
 
-// SetSchedule sets when a workspace starts by itself, if start is not nil, and how
-// long it runs after a start, if ttl is not nil: for ever is zero, and negative is
-// what the template says. A *[BadInput] says what the template does not allow.
-func (s *Service) SetSchedule(ctx context.Context, w store.Workspace, start *string, ttl *time.Duration) error {
+// SetSchedule changes when a workspace starts by itself, and how long it runs after
+// a start. A *[BadInput] says what the template does not allow;
+// store.ErrChanged is that the workspace is at none of the versions.
+func (s *Service) SetSchedule(ctx context.Context, w store.Workspace, n store.Schedule, at store.Versions) error {
 	if w.External {
 		return badInput("workspace %s is external: somebody starts and stops it by hand", w.Name)
 	}
-	l, err := s.store.TemplateLimits(ctx, w.TemplateID)
+	l, _, err := s.store.TemplateLimits(ctx, w.TemplateID)
 	if err != nil {
 		return err
 	}
-	if start != nil {
-		text, err := readSchedule(*start, l)
+	if n.Autostart != nil {
+		text, err := readSchedule(*n.Autostart, l)
 		if err != nil {
 			return err
 		}
-		if err := s.store.SetAutostart(ctx, w.ID, text); err != nil {
-			return err
-		}
+		n.Autostart = &text
 	}
-	if ttl == nil {
-		return nil
-	}
-	switch {
-	case *ttl < 0:
-		ttl = nil
+	switch ttl := n.TTL; {
+	case ttl == nil || *ttl < 0:
 	case *ttl > 0 && *ttl < minTTL:
 		return badInput("a workspace runs for at least %v after its start", minTTL)
 	case l.MaxTTL > 0 && (*ttl == 0 || *ttl > l.MaxTTL):
 		return badInput("workspaces of this template run for at most %v", l.MaxTTL)
 	}
-	return s.store.SetTTL(ctx, w.ID, ttl)
+	return s.store.SetSchedule(ctx, w.ID, n, at)
 }
 
 // minTTL leaves agents the time to report that a workspace is used.
@@ -167,9 +162,10 @@ func readSchedule(text string, l store.Limits) (string, error) {
 	return s.String(), err
 }
 
-// Extend has a running workspace not stop before some time from now on.
-func (s *Service) Extend(ctx context.Context, id uuid.UUID, by time.Duration) error {
-	err := s.store.ExtendWorkspace(ctx, id, time.Now().Add(by))
+// Extend has a running workspace not stop before some time from now on;
+// store.ErrChanged is that it is at none of the versions.
+func (s *Service) Extend(ctx context.Context, id uuid.UUID, by time.Duration, at store.Versions) error {
+	err := s.store.ExtendWorkspace(ctx, id, time.Now().Add(by), at)
 	if errors.Is(err, store.ErrNotFound) {
 		return badInput("the workspace is not running")
 	}

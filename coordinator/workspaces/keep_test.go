@@ -40,7 +40,7 @@ func TestOfSeveralCoordinatorsOneStartsAndOneStops(t *testing.T) {
 	l := newLab(t, Config{})
 	p := l.join("p", "built-in")
 	w := l.stopped(p, "dev")
-	must(t, l.SetSchedule(t.Context(), w, pointer("daily 08:30"), pointer(2*time.Hour)))
+	must(t, l.SetSchedule(t.Context(), w, store.Schedule{Autostart: pointer("daily 08:30"), TTL: pointer(2 * time.Hour)}, nil))
 
 	all := func(now time.Time) {
 		list, _, err := l.st.Upkeep(t.Context())
@@ -69,7 +69,7 @@ func TestOfSeveralCoordinatorsOneStartsAndOneStops(t *testing.T) {
 	started := *l.one(w.ID).FinishedAt
 	all(started.Add(time.Hour))
 	l.phase(w.ID, store.PhaseRunning)
-	must(t, l.Extend(t.Context(), w.ID, 3*time.Hour))
+	must(t, l.Extend(t.Context(), w.ID, 3*time.Hour, nil))
 	all(started.Add(150 * time.Minute))
 	l.phase(w.ID, store.PhaseRunning)
 	all(started.Add(4 * time.Hour))
@@ -83,7 +83,7 @@ func TestOfSeveralCoordinatorsOneStartsAndOneStops(t *testing.T) {
 func TestWhatATemplateDoesNotAllowIsRefused(t *testing.T) {
 	l := newLab(t, Config{})
 	w := l.stopped(l.join("p", "built-in"), "dev")
-	must(t, l.st.SetTemplateLimits(t.Context(), w.TemplateID, store.Limits{MaxTTL: 8 * time.Hour, NoAutostart: true}))
+	must(t, l.st.SetTemplateLimits(t.Context(), w.TemplateID, store.Limits{MaxTTL: 8 * time.Hour, NoAutostart: true}, nil))
 	for name, c := range map[string]struct {
 		start *string
 		ttl   *time.Duration
@@ -95,20 +95,20 @@ func TestWhatATemplateDoesNotAllowIsRefused(t *testing.T) {
 		"no such schedule": {start: pointer("whenever")},
 	} {
 		var bad *BadInput
-		if err := l.SetSchedule(t.Context(), w, c.start, c.ttl); !errors.As(err, &bad) {
+		if err := l.SetSchedule(t.Context(), w, store.Schedule{Autostart: c.start, TTL: c.ttl}, nil); !errors.As(err, &bad) {
 			t.Errorf("%s: %v, want a refusal", name, err)
 		}
 	}
-	must(t, l.SetSchedule(t.Context(), w, pointer(""), pointer(8*time.Hour)))
+	must(t, l.SetSchedule(t.Context(), w, store.Schedule{Autostart: pointer(""), TTL: pointer(8 * time.Hour)}, nil))
 	if u := l.one(w.ID); u.TTL == nil || *u.TTL != 8*time.Hour {
 		t.Errorf("it runs for %v, want 8 h", u.TTL)
 	}
-	must(t, l.SetSchedule(t.Context(), w, nil, pointer(time.Duration(-1))))
+	must(t, l.SetSchedule(t.Context(), w, store.Schedule{TTL: pointer(time.Duration(-1))}, nil))
 	if u := l.one(w.ID); u.TTL != nil {
 		t.Errorf("it runs for %v, want what the template says", *u.TTL)
 	}
 	var bad *BadInput
-	if err := l.Extend(t.Context(), w.ID, time.Hour); !errors.As(err, &bad) {
+	if err := l.Extend(t.Context(), w.ID, time.Hour, nil); !errors.As(err, &bad) {
 		t.Errorf("a stopped one is extended: %v, want a refusal", err)
 	}
 }
@@ -119,7 +119,7 @@ func TestWhatAgentsReportPutsTheStopOff(t *testing.T) {
 	l := newLab(t, Config{})
 	p := l.join("p", "built-in")
 	template := l.template(p)
-	must(t, l.st.SetTemplateLimits(t.Context(), template, store.Limits{DefaultTTL: time.Hour, ActivityBump: time.Hour}))
+	must(t, l.st.SetTemplateLimits(t.Context(), template, store.Limits{DefaultTTL: time.Hour, ActivityBump: time.Hour}, nil))
 	w := l.workspace(template, "dev")
 	ref := p.job().GetRef()
 	must(t, p.planned(ref, "one", "two"))
@@ -168,7 +168,7 @@ func TestDormancyOnARealDatabase(t *testing.T) {
 	l := newLab(t, Config{})
 	p := l.join("p", "built-in")
 	w := l.stopped(p, "dev")
-	must(t, l.st.SetTemplateLimits(t.Context(), w.TemplateID, store.Limits{DormantAfter: 24 * time.Hour, DeleteAfter: 24 * time.Hour}))
+	must(t, l.st.SetTemplateLimits(t.Context(), w.TemplateID, store.Limits{DormantAfter: 24 * time.Hour, DeleteAfter: 24 * time.Hour}, nil))
 	pass := func(d time.Duration) {
 		list, now, err := l.st.Upkeep(t.Context())
 		must(t, err)
@@ -182,7 +182,7 @@ func TestDormancyOnARealDatabase(t *testing.T) {
 	if u := l.one(w.ID); u.DormantAt == nil {
 		t.Fatalf("not dormant after 25 hours: %+v", u)
 	}
-	must(t, l.st.WakeWorkspace(t.Context(), w.ID))
+	must(t, l.st.WakeWorkspace(t.Context(), w.ID, nil))
 	pass(50 * time.Hour)
 	if u := l.one(w.ID); u.DormantAt == nil {
 		t.Fatalf("woken, and not dormant after 50 hours: %+v", u)

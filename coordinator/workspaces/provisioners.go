@@ -11,7 +11,7 @@ import (
 
 // CreateProvisionerKey makes a key and returns the secret text in its token,
 // which nobody knows afterwards: see auth.ProvisionerToken. store.ErrConflict
-// if the name is taken.
+// if the organization has one of that name.
 func (s *Service) CreateProvisionerKey(ctx context.Context, name string, tags map[string]string, creator, organizationID uuid.UUID) (store.ProvisionerKey, string, error) {
 	if !templateName.MatchString(name) {
 		return store.ProvisionerKey{}, "", badInput("key name %q: use up to 32 lower-case letters, digits and dashes", name)
@@ -21,17 +21,17 @@ func (s *Service) CreateProvisionerKey(ctx context.Context, name string, tags ma
 	return k, text, err
 }
 
-// ProvisionerKeys lists the keys that are not revoked, by name.
-func (s *Service) ProvisionerKeys(ctx context.Context) ([]store.ProvisionerKey, error) {
-	return s.store.ProvisionerKeys(ctx)
-}
-
-// RevokeProvisionerKey ends a key, by name, and the sessions it opened.
-func (s *Service) RevokeProvisionerKey(ctx context.Context, name string) error {
-	id, err := s.store.RevokeProvisionerKey(ctx, name)
-	if err != nil {
+// RevokeProvisionerKey ends a key, and the sessions it opened.
+func (s *Service) RevokeProvisionerKey(ctx context.Context, id uuid.UUID) error {
+	if err := s.store.RevokeProvisionerKey(ctx, id); err != nil {
 		return err
 	}
+	s.KeyRevoked(id)
+	return nil
+}
+
+// KeyRevoked ends the sessions that a key opened here.
+func (s *Service) KeyRevoked(id uuid.UUID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sess := range s.sessions {
@@ -39,7 +39,6 @@ func (s *Service) RevokeProvisionerKey(ctx context.Context, name string) error {
 			sess.end("the provisioner key was revoked")
 		}
 	}
-	return nil
 }
 
 // Provisioner is a provisioner, and whether it is connected.
@@ -48,9 +47,10 @@ type Provisioner struct {
 	Connected bool
 }
 
-// Provisioners lists those seen within a week, by name.
-func (s *Service) Provisioners(ctx context.Context) ([]Provisioner, error) {
-	rows, err := s.store.Provisioners(ctx)
+// Provisioners lists those seen within a week that work for some organizations, by
+// name and id.
+func (s *Service) Provisioners(ctx context.Context, of store.Scope, p store.Page) ([]Provisioner, error) {
+	rows, err := s.store.Provisioners(ctx, of, p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make([]Provisioner, 0, len(rows))

@@ -62,7 +62,10 @@ type Config struct {
 	// an interrupted one may take to end, and Timeout how long any may take.
 	// Zero means 30 s, 2 min and 1 h.
 	Lease, CancelGrace, Timeout time.Duration
-	Logger                      *slog.Logger
+	// ScheduleClock says what time it is for schedules, given the database's; nil is
+	// that.
+	ScheduleClock func(now time.Time) time.Time
+	Logger        *slog.Logger
 }
 
 // Service is the part of the coordinator that orders provisioners about. Its
@@ -91,6 +94,9 @@ func New(cfg Config) *Service {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.ScheduleClock == nil {
+		cfg.ScheduleClock = func(now time.Time) time.Time { return now }
 	}
 	if cfg.AgentsGone == nil {
 		cfg.AgentsGone = func([]uuid.UUID) {}

@@ -25,7 +25,7 @@ func TestFromTemplateToRunningAndGone(t *testing.T) {
 	l := newLab(t, Config{})
 	p := l.join("host", "built-in")
 	tmpl := l.template(p, &provisionerv1.Parameter{Name: "cpu", Type: "number", Default: "2"})
-	list, err := l.Templates(t.Context())
+	list, err := l.st.Templates(t.Context(), store.Scope{Everywhere: true}, store.Page{Max: 9})
 	must(t, err)
 	if len(list) != 1 || list[0].ActiveNumber != 1 {
 		t.Fatalf("templates: %+v", list)
@@ -260,7 +260,7 @@ func TestTagsOfAJobAndOfAKey(t *testing.T) {
 		t.Errorf("a provisioner without the tag got %v", d)
 	default:
 	}
-	must(t, l.RevokeProvisionerKey(t.Context(), "gpu"))
+	must(t, l.RevokeProvisionerKey(t.Context(), k.ID))
 	if d := p.down(); d.GetError().GetMessage() != "the provisioner key was revoked" {
 		t.Errorf("after its key was revoked it is told %v", d)
 	}

@@ -18,7 +18,7 @@ var templateName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // Push is a new version of a template.
 type Push struct {
-	// Template is its name; it is made if there is none of that name.
+	// Template is its name; it is made if its organization has none of that name.
 	Template string
 	// Message is for people.
 	Message string
@@ -28,8 +28,7 @@ type Push struct {
 	// provisioner must have to get the version's jobs.
 	Variables, Tags map[string]string
 	CreatorID       uuid.UUID
-	// OrganizationID is where the template belongs if it is new; zero is the
-	// default one.
+	// OrganizationID is where the template belongs; zero is the default one.
 	OrganizationID uuid.UUID
 	// Activate makes it the active version when its import succeeds.
 	Activate bool
@@ -55,16 +54,6 @@ func (s *Service) PushTemplate(ctx context.Context, p Push) (store.TemplateVersi
 	}
 	s.act(lookForWork{})
 	return s.store.TemplateVersion(ctx, id)
-}
-
-// Templates lists the templates by name.
-func (s *Service) Templates(ctx context.Context) ([]store.Template, error) {
-	return s.store.Templates(ctx)
-}
-
-// Template finds a template by name, in any case.
-func (s *Service) Template(ctx context.Context, name string) (store.Template, error) {
-	return s.store.TemplateByName(ctx, name)
 }
 
 // TemplateVersions lists a template's versions, newest first.

@@ -34,13 +34,6 @@ type AuditActor struct {
 	RequestID string `json:"request_id,omitempty"`
 }
 
-// AuditPage is a page of the audit log, the newest first.
-type AuditPage struct {
-	Items []AuditEntry `json:"items"`
-	// NextCursor is of the page after it; empty on the last one.
-	NextCursor string `json:"next_cursor,omitempty"`
-}
-
 // AuditFilter chooses entries. What is empty chooses all.
 type AuditFilter struct {
 	Actor  string // user name
@@ -55,8 +48,8 @@ type AuditFilter struct {
 	Limit  int
 }
 
-// Audit returns a page of the audit log.
-func (c *Client) Audit(ctx context.Context, f AuditFilter) (p AuditPage, err error) {
+// Audit returns a page of the audit log, the newest first.
+func (c *Client) Audit(ctx context.Context, f AuditFilter) (p List[AuditEntry], err error) {
 	q := url.Values{}
 	for k, v := range map[string]string{
 		"actor": f.Actor, "action": f.Action, "object": f.Object, "outcome": f.Outcome, "cursor": f.Cursor,

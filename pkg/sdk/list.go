@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // List is one page of a collection.
@@ -41,7 +42,7 @@ func each[T any](ctx context.Context, c *Client, o ListOptions, query url.Values
 		}
 		for {
 			var page List[T]
-			if err := c.do(ctx, http.MethodGet, &page, nil, append([]string{path[0] + "?" + v.Encode()}, path[1:]...)...); err != nil {
+			if err := c.do(ctx, http.MethodGet, &page, nil, withQuery(path, v)...); err != nil {
 				var none T
 				yield(none, err)
 				return
@@ -57,6 +58,15 @@ func each[T any](ctx context.Context, c *Client, o ListOptions, query url.Values
 			v.Set("cursor", page.NextCursor)
 		}
 	}
+}
+
+// withQuery adds to the query of a path.
+func withQuery(path []string, v url.Values) []string {
+	sep := "?"
+	if strings.Contains(path[0], "?") {
+		sep = "&"
+	}
+	return append([]string{path[0] + sep + v.Encode()}, path[1:]...)
 }
 
 // collect makes a slice of what is yielded, never nil unless there is an error.
@@ -113,7 +123,7 @@ func (c *Client) Templates(ctx context.Context) ([]Template, error) {
 
 // EachTemplateVersion yields a template's versions, the newest first.
 func (c *Client) EachTemplateVersion(ctx context.Context, name string, o ListOptions) iter.Seq2[TemplateVersion, error] {
-	return each[TemplateVersion](ctx, c, o, nil, "templates", name, "versions")
+	return each[TemplateVersion](ctx, c, o, nil, owned("templates", name, "versions")...)
 }
 
 // TemplateVersions lists a template's versions, the newest first.

@@ -68,8 +68,7 @@ func (l *Log) Close() error { return l.body.Close() }
 // log opens a log.
 func (c *Client) log(ctx context.Context, after int64, follow bool, path ...string) (*Log, error) {
 	q := url.Values{"after": {strconv.FormatInt(after, 10)}, "follow": {strconv.FormatBool(follow)}}
-	path[0] += "?" + q.Encode()
-	resp, err := c.endless(ctx, path...)
+	resp, err := c.endless(ctx, withQuery(path, q)...)
 	if err != nil {
 		return nil, err
 	}

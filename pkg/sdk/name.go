@@ -3,6 +3,7 @@ package sdk
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -49,6 +50,24 @@ func (n WorkspaceName) String() string {
 	return s
 }
 
+// owned is the path of what an organization has under a name, with what follows it.
+// Where several organizations have one, the name is "ORGANIZATION/NAME".
+func owned(noun, name string, rest ...string) []string {
+	organization, own, ok := strings.Cut(name, "/")
+	if !ok {
+		return append([]string{noun, name}, rest...)
+	}
+	return append([]string{noun + inOrganization(organization), own}, rest...)
+}
+
+// inOrganization is a query that names an organization, or none.
+func inOrganization(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "?" + url.Values{"organization": {name}}.Encode()
+}
+
 // isLabel reports whether s is a DNS label, in any case.
 func isLabel(s string) bool {
 	if s == "" || len(s) > maxLabel || s[0] == '-' || s[len(s)-1] == '-' {
@@ -57,6 +76,15 @@ func isLabel(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-'
 	}) < 0
+}
+
+// Ref is how the caller names the workspace: by its name if it is theirs, else with
+// its owner's.
+func (w Workspace) Ref() string {
+	if w.Shared == "" {
+		return w.Name
+	}
+	return w.Owner + "/" + w.Name
 }
 
 // Agent returns the agent of w that n names: the only one if it names none.
@@ -69,10 +97,10 @@ func (w Workspace) Agent(n WorkspaceName) (Agent, error) {
 		if strings.EqualFold(a.Name, n.Agent) {
 			return a, nil
 		}
-		names = append(names, w.Name+"."+a.Name)
+		names = append(names, w.Ref()+"."+a.Name)
 	}
 	if len(names) == 0 {
-		return Agent{}, fmt.Errorf("workspace %s has no agent", w.Name)
+		return Agent{}, fmt.Errorf("workspace %s has no agent", w.Ref())
 	}
-	return Agent{}, fmt.Errorf("workspace %s: name one of its agents: %s", w.Name, strings.Join(names, ", "))
+	return Agent{}, fmt.Errorf("workspace %s: name one of its agents: %s", w.Ref(), strings.Join(names, ", "))
 }

@@ -56,12 +56,11 @@ type SetMember struct {
 
 // Group is some members of an organization.
 type Group struct {
-	ID           string        `json:"id"`
-	Organization string        `json:"organization"`
-	Name         string        `json:"name"`
-	Members      int           `json:"members" doc:"How many there are"`
-	CreatedAt    time.Time     `json:"created_at"`
-	People       []GroupMember `json:"people,omitempty" doc:"Who they are, if one group was asked for"`
+	ID           string    `json:"id"`
+	Organization string    `json:"organization"`
+	Name         string    `json:"name"`
+	Members      int       `json:"members" doc:"How many there are"`
+	CreatedAt    time.Time `json:"created_at"`
 }
 
 // GroupMember is a user in a group.
@@ -125,6 +124,12 @@ func (c *Client) CreateOrganization(ctx context.Context, name string) (o Organiz
 	return o, err
 }
 
+// Organization returns one organization.
+func (c *Client) Organization(ctx context.Context, name string) (o Organization, err error) {
+	err = c.do(ctx, http.MethodGet, &o, nil, "organizations", name)
+	return o, err
+}
+
 // RenameOrganization gives an organization another name.
 func (c *Client) RenameOrganization(ctx context.Context, name, to string) (o Organization, err error) {
 	err = c.do(ctx, http.MethodPatch, &o, NameOrganization{Name: to}, "organizations", name)
@@ -139,6 +144,12 @@ func (c *Client) DeleteOrganization(ctx context.Context, name string) error {
 // Members lists the members of an organization.
 func (c *Client) Members(ctx context.Context, organization string) ([]Member, error) {
 	return collect(each[Member](ctx, c, ListOptions{}, nil, "organizations", organization, "members"))
+}
+
+// Member returns what a user is in an organization.
+func (c *Client) Member(ctx context.Context, organization, user string) (m Member, err error) {
+	err = c.do(ctx, http.MethodGet, &m, nil, "organizations", organization, "members", user)
+	return m, err
 }
 
 // SetMember makes a user a member of an organization, with a role in it.
@@ -156,7 +167,12 @@ func (c *Client) Groups(ctx context.Context) ([]Group, error) {
 	return collect(each[Group](ctx, c, ListOptions{}, nil, "groups"))
 }
 
-// Group returns a group with its members.
+// GroupMembers lists the members of a group.
+func (c *Client) GroupMembers(ctx context.Context, organization, name string) ([]GroupMember, error) {
+	return collect(each[GroupMember](ctx, c, ListOptions{}, nil, "organizations", organization, "groups", name, "members"))
+}
+
+// Group returns a group.
 func (c *Client) Group(ctx context.Context, organization, name string) (g Group, err error) {
 	err = c.do(ctx, http.MethodGet, &g, nil, "organizations", organization, "groups", name)
 	return g, err

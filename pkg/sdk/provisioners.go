@@ -23,10 +23,11 @@ type Provisioner struct {
 
 // ProvisionerKey is what provisioners join with, without its secret.
 type ProvisionerKey struct {
-	ID        string            `json:"id"`
-	Name      string            `json:"name"`
-	Tags      map[string]string `json:"tags" doc:"What its provisioners may call themselves"`
-	CreatedAt time.Time         `json:"created_at"`
+	ID           string            `json:"id"`
+	Name         string            `json:"name"`
+	Organization string            `json:"organization" doc:"Name of the organization that its provisioners work for"`
+	Tags         map[string]string `json:"tags" doc:"What its provisioners may call themselves"`
+	CreatedAt    time.Time         `json:"created_at"`
 }
 
 // CreateProvisionerKey asks for a key.
@@ -51,5 +52,5 @@ func (c *Client) CreateProvisionerKey(ctx context.Context, req CreateProvisioner
 
 // DeleteProvisionerKey revokes a key and ends what it has open.
 func (c *Client) DeleteProvisionerKey(ctx context.Context, name string) error {
-	return c.do(ctx, http.MethodDelete, nil, nil, "provisioner-keys", name)
+	return c.do(ctx, http.MethodDelete, nil, nil, owned("provisioner-keys", name)...)
 }

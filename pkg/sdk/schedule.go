@@ -22,7 +22,7 @@ type Schedule struct {
 
 // SetSchedule changes what is set of a schedule.
 type SetSchedule struct {
-	Autostart *string `json:"autostart,omitempty" maxLength:"100" doc:"DAYS HH:MM [ZONE]; empty is never"`
+	Autostart *string `json:"autostart,omitempty" maxLength:"100" doc:"DAYS HH:MM [ZONE]; empty is never" example:"mon-fri 08:30 Europe/Berlin"`
 	TTL       *int64  `json:"ttl_seconds,omitempty" minimum:"-1" maximum:"31536000" doc:"0 is for ever, -1 what the template says"`
 }
 
@@ -63,12 +63,12 @@ func (c *Client) WakeWorkspace(ctx context.Context, owner, name string) (w Works
 
 // TemplateLimits returns what a template says of its workspaces.
 func (c *Client) TemplateLimits(ctx context.Context, name string) (l TemplateLimits, err error) {
-	err = c.do(ctx, http.MethodGet, &l, nil, "templates", name, "limits")
+	err = c.do(ctx, http.MethodGet, &l, nil, owned("templates", name, "limits")...)
 	return l, err
 }
 
 // SetTemplateLimits sets all that a template says of its workspaces.
 func (c *Client) SetTemplateLimits(ctx context.Context, name string, l TemplateLimits) (set TemplateLimits, err error) {
-	err = c.do(ctx, http.MethodPut, &set, l, "templates", name, "limits")
+	err = c.do(ctx, http.MethodPut, &set, l, owned("templates", name, "limits")...)
 	return set, err
 }

@@ -29,9 +29,7 @@ type SetShare struct {
 
 // Shares lists whom a workspace is shared with.
 func (c *Client) Shares(ctx context.Context, owner, name string) ([]Share, error) {
-	var l List[Share]
-	err := c.do(ctx, http.MethodGet, &l, nil, "workspaces", owner, name, "shares")
-	return l.Items, err
+	return collect(each[Share](ctx, c, ListOptions{}, nil, "workspaces", owner, name, "shares"))
 }
 
 // ShareWithUser lets a user in.
@@ -56,7 +54,5 @@ func (c *Client) UnshareWithGroup(ctx context.Context, owner, name, group string
 
 // SharedWorkspaces lists the workspaces that others share with one.
 func (c *Client) SharedWorkspaces(ctx context.Context) ([]Workspace, error) {
-	var l List[Workspace]
-	err := c.do(ctx, http.MethodGet, &l, nil, "shared-workspaces")
-	return l.Items, err
+	return collect(each[Workspace](ctx, c, ListOptions{}, nil, "shared-workspaces"))
 }

@@ -13,9 +13,11 @@ const MaxArchive = 8 << 20
 
 // Template is Terraform that workspaces are made from.
 type Template struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	CreatedAt time.Time `json:"created_at"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Organization is where it belongs; others may have a template of that name.
+	Organization string    `json:"organization" doc:"Name of the organization that it belongs to"`
+	CreatedAt    time.Time `json:"created_at"`
 	// ActiveNumber is the version that new workspaces get; zero until the first
 	// import has succeeded. Lists leave Active out.
 	ActiveNumber int              `json:"active_version"`
@@ -87,50 +89,51 @@ type PushVersion struct {
 	// Inactive keeps the version from becoming the active one when its import
 	// succeeds.
 	Inactive bool `json:"inactive,omitempty"`
-	// Organization is where a new template belongs; the default one unless set.
+	// Organization is where the template belongs; unless set that of the only one of
+	// that name or, for a new one, the default one.
 	Organization string `json:"organization,omitempty" maxLength:"64"`
 }
 
 // Template returns one template.
 func (c *Client) Template(ctx context.Context, name string) (t Template, err error) {
-	err = c.do(ctx, http.MethodGet, &t, nil, "templates", name)
+	err = c.do(ctx, http.MethodGet, &t, nil, owned("templates", name)...)
 	return t, err
 }
 
 // PushTemplate makes a version of a template. Its import has only begun.
 func (c *Client) PushTemplate(ctx context.Context, name string, req PushVersion) (v TemplateVersion, err error) {
-	err = c.do(ctx, http.MethodPost, &v, req, "templates", name, "versions")
+	err = c.do(ctx, http.MethodPost, &v, req, owned("templates", name, "versions")...)
 	return v, err
 }
 
 // TemplateVersion returns one version.
 func (c *Client) TemplateVersion(ctx context.Context, name string, number int) (v TemplateVersion, err error) {
-	err = c.do(ctx, http.MethodGet, &v, nil, "templates", name, "versions", strconv.Itoa(number))
+	err = c.do(ctx, http.MethodGet, &v, nil, owned("templates", name, "versions", strconv.Itoa(number))...)
 	return v, err
 }
 
 // ActivateVersion makes a version the one that new workspaces get.
 func (c *Client) ActivateVersion(ctx context.Context, name string, number int) error {
-	return c.do(ctx, http.MethodPost, nil, nil, "templates", name, "versions", strconv.Itoa(number), "activate")
+	return c.do(ctx, http.MethodPost, nil, nil, owned("templates", name, "versions", strconv.Itoa(number), "activate")...)
 }
 
 // CancelVersion asks for the end of a version's import.
 func (c *Client) CancelVersion(ctx context.Context, name string, number int, force bool) error {
-	return c.do(ctx, http.MethodPost, nil, Cancel{Force: force}, "templates", name, "versions", strconv.Itoa(number), "cancel")
+	return c.do(ctx, http.MethodPost, nil, Cancel{Force: force}, owned("templates", name, "versions", strconv.Itoa(number), "cancel")...)
 }
 
 // VersionArchive returns the files of a version: a gzipped tar.
 func (c *Client) VersionArchive(ctx context.Context, name string, number int) ([]byte, error) {
-	return c.raw(ctx, "templates", name, "versions", strconv.Itoa(number), "archive")
+	return c.raw(ctx, owned("templates", name, "versions", strconv.Itoa(number), "archive")...)
 }
 
 // VersionLog returns the log of a version's import after a line, zero for all.
 // It is followed until the job is over; else it ends with what there is.
 func (c *Client) VersionLog(ctx context.Context, name string, number int, after int64, follow bool) (*Log, error) {
-	return c.log(ctx, after, follow, "templates", name, "versions", strconv.Itoa(number), "logs")
+	return c.log(ctx, after, follow, owned("templates", name, "versions", strconv.Itoa(number), "logs")...)
 }
 
 // DeleteTemplate deletes a template that no workspace uses.
 func (c *Client) DeleteTemplate(ctx context.Context, name string) error {
-	return c.do(ctx, http.MethodDelete, nil, nil, "templates", name)
+	return c.do(ctx, http.MethodDelete, nil, nil, owned("templates", name)...)
 }

@@ -29,9 +29,7 @@ type AcceptOffer struct {
 
 // Offers lists the offers to one and by one.
 func (c *Client) Offers(ctx context.Context) ([]Offer, error) {
-	var l List[Offer]
-	err := c.do(ctx, http.MethodGet, &l, nil, "offers")
-	return l.Items, err
+	return collect(each[Offer](ctx, c, ListOptions{}, nil, "offers"))
 }
 
 // OfferWorkspace offers a workspace to a user, and to nobody else any more.

@@ -18,11 +18,13 @@ type User struct {
 
 // Workspace is a workspace with its agents.
 type Workspace struct {
-	ID        string    `json:"id"`
-	Owner     string    `json:"owner" doc:"User name of the owner"`
-	Name      string    `json:"name"`
-	External  bool      `json:"external" doc:"Somebody runs the agent by hand; no template makes it"`
-	CreatedAt time.Time `json:"created_at"`
+	ID    string `json:"id"`
+	Owner string `json:"owner" doc:"User name of the owner"`
+	Name  string `json:"name"`
+	// Organization is where it belongs: where its template does, if one made it.
+	Organization string    `json:"organization" doc:"Name of the organization that it, and its template, belongs to"`
+	External     bool      `json:"external" doc:"Somebody runs the agent by hand; no template makes it"`
+	CreatedAt    time.Time `json:"created_at"`
 	// LastActiveAt is when somebody last used it: input to SSH, file transfers,
 	// forwarded and VPN traffic.
 	LastActiveAt *time.Time `json:"last_active_at" doc:"When somebody last used it, within two minutes; null if nobody has"`
@@ -74,10 +76,10 @@ type CreateWorkspace struct {
 	Name     string `json:"name" minLength:"1" maxLength:"32" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" patternDescription:"a DNS label of lower-case letters, digits and hyphens"`
 	External bool   `json:"external,omitempty"`
 	// Organization is where an external workspace belongs, the default one unless
-	// set. Others belong where their template does.
+	// set. Others belong where their template does, which it may name.
 	Organization string `json:"organization,omitempty" maxLength:"64"`
 	// Template makes the workspace, unless it is external.
-	Template string `json:"template,omitempty" maxLength:"64"`
+	Template string `json:"template,omitempty" maxLength:"129" doc:"Its name, or ORGANIZATION/NAME if several organizations have one of that name"`
 	// Version of the template; zero is the active one.
 	Version    int               `json:"version,omitempty" minimum:"0"`
 	Parameters map[string]string `json:"parameters,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -30,7 +31,7 @@ type CreateWebhook struct {
 	Name string `json:"name" minLength:"1" maxLength:"32" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" patternDescription:"lower-case letters, digits and hyphens"`
 	URL  string `json:"url" minLength:"1" maxLength:"2000"`
 	// Kinds of events that it gets; none is all.
-	Kinds []string `json:"kinds,omitempty" maxItems:"20" enum:"workspace,build,agent,node,template,template_version,user,token,provisioner_key"`
+	Kinds []string `json:"kinds,omitempty" maxItems:"20" enum:"workspace,build,agent,agent_metadata,node,template,template_version,user,token,provisioner_key,share,membership"`
 }
 
 // CreatedWebhook is a new webhook; its secret is shown this once.
@@ -54,12 +55,6 @@ type Delivery struct {
 	Payload    string     `json:"payload" doc:"What is posted"`
 }
 
-// DeliveryPage is a page of deliveries, the newest first.
-type DeliveryPage struct {
-	Items      []Delivery `json:"items"`
-	NextCursor string     `json:"next_cursor,omitempty"`
-}
-
 // Webhooks lists the webhooks.
 func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	return collect(each[Webhook](ctx, c, ListOptions{}, nil, "webhooks"))
@@ -76,19 +71,14 @@ func (c *Client) DeleteWebhook(ctx context.Context, name string) error {
 	return c.do(ctx, http.MethodDelete, nil, nil, "webhooks", name)
 }
 
-// Deliveries returns a page of a webhook's deliveries: those of a status, "" is
-// any, from a cursor on, "" is the newest.
-func (c *Client) Deliveries(ctx context.Context, name, status, cursor string) (p DeliveryPage, err error) {
-	q := url.Values{}
+// EachDelivery yields a webhook's deliveries, the newest first: those of a status,
+// "" is any.
+func (c *Client) EachDelivery(ctx context.Context, name, status string, o ListOptions) iter.Seq2[Delivery, error] {
+	var q url.Values
 	if status != "" {
-		q.Set("status", status)
+		q = url.Values{"status": {status}}
 	}
-	if cursor != "" {
-		q.Set("cursor", cursor)
-	}
-	// A name has nothing to escape, or there is none of that name.
-	err = c.do(ctx, http.MethodGet, &p, nil, "webhooks/"+url.PathEscape(name)+"/deliveries?"+q.Encode())
-	return p, err
+	return each[Delivery](ctx, c, o, q, "webhooks", name, "deliveries")
 }
 
 // Redeliver queues a delivery that is over once more.

@@ -13,5 +13,5 @@ delete from events where version in (
 );
 
 -- name: WorkspacesByIDs :many
-select w.*, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.*, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = any(@ids::uuid[]);

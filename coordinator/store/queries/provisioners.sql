@@ -5,10 +5,20 @@ insert into provisioner_keys (name, secret_hash, tags, created_by, organization_
 select * from provisioner_keys where id = $1 and revoked_at is null;
 
 -- name: ProvisionerKeys :many
-select * from provisioner_keys where revoked_at is null order by lower(name);
+select sqlc.embed(k), o.name as organization_name
+from provisioner_keys k join organizations o on o.id = k.organization_id
+where k.revoked_at is null and (@everywhere::boolean or k.organization_id = any(@organizations::uuid[]))
+and (lower(k.name), lower(o.name)) > (@after_name::text, @after_organization::text)
+and (@name::text = '' or strpos(lower(k.name), lower(@name)) > 0)
+order by lower(k.name), lower(o.name) limit @max;
 
--- name: RevokeProvisionerKey :one
-update provisioner_keys set revoked_at = now() where lower(name) = lower(@name) and revoked_at is null returning id;
+-- name: ProvisionerKeysByName :many
+select sqlc.embed(k), o.name as organization_name
+from provisioner_keys k join organizations o on o.id = k.organization_id
+where k.revoked_at is null and lower(k.name) = lower(@name);
+
+-- name: RevokeProvisionerKey :execrows
+update provisioner_keys set revoked_at = now() where id = $1 and revoked_at is null;
 
 -- name: UpsertProvisioner :exec
 insert into provisioners (id, key_id, name, version, terraform_version, tags, slots)
@@ -25,7 +35,11 @@ select p.*, coalesce(k.name, '')::text as key_name,
     (select count(*) from jobs j where j.provisioner_id = p.id and j.status = 'running') as running
 from provisioners p left join provisioner_keys k on k.id = p.key_id
 where p.last_seen_at > now() - interval '7 days'
-order by p.name;
+-- Those built in work for all organizations and belong to none.
+and (@everywhere::boolean or k.organization_id = any(@organizations::uuid[]))
+and (lower(p.name), p.id) > (@after_name::text, @after_id::uuid)
+and (@name::text = '' or strpos(lower(p.name), lower(@name)) > 0)
+order by lower(p.name), p.id limit @max;
 
 -- name: KeyOfProvisioner :one
 select key_id from provisioners where id = $1;

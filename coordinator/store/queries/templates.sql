@@ -1,6 +1,6 @@
 -- name: InsertTemplate :one
 insert into templates (name, created_by, organization_id) values ($1, $2, $3)
-on conflict (lower(name)) where deleted_at is null do update set name = templates.name
+on conflict (organization_id, lower(name)) where deleted_at is null do update set name = templates.name
 returning *;
 
 -- name: InsertTemplateVersion :one
@@ -13,26 +13,31 @@ returning id, number, created_at;
 insert into jobs (template_version_id, tags) values ($1, $2) returning *;
 
 -- name: Templates :many
-select t.*, u.username as creator, coalesce(v.number, 0)::int as active_number,
+select t.*, o.name as organization_name, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
+join organizations o on o.id = t.organization_id
 join users u on u.id = t.created_by
 left join template_versions v on v.id = t.active_version_id
-where t.deleted_at is null
-order by lower(t.name);
+where t.deleted_at is null and (@everywhere::boolean or t.organization_id = any(@organizations::uuid[]))
+and (lower(t.name), lower(o.name)) > (@after_name::text, @after_organization::text)
+and (@name::text = '' or strpos(lower(t.name), lower(@name)) > 0)
+order by lower(t.name), lower(o.name) limit @max;
 
 -- name: TemplatesByID :many
-select t.id, t.name, coalesce(v.number, 0)::int as active_number
+select t.id, t.name, t.active_version_id, coalesce(v.number, 0)::int as active_number
 from templates t left join template_versions v on v.id = t.active_version_id
 where t.id = any(@ids::uuid[]);
 
--- name: TemplateByName :one
-select t.*, u.username as creator, coalesce(v.number, 0)::int as active_number,
+-- name: TemplatesByName :many
+select t.*, o.name as organization_name, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
+join organizations o on o.id = t.organization_id
 join users u on u.id = t.created_by
 left join template_versions v on v.id = t.active_version_id
-where t.deleted_at is null and lower(t.name) = lower(@name);
+where t.deleted_at is null and lower(t.name) = lower(@name)
+order by lower(o.name);
 
 -- name: TemplateVersions :many
 select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,

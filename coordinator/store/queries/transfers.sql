@@ -1,4 +1,4 @@
--- name: OfferWorkspace :one
+-- name: OfferWorkspace :execrows
 insert into workspace_offers (id, user_id, offered_by)
 select w.id, u.id, @offered_by
 from workspaces w
@@ -6,8 +6,7 @@ join organization_members m on m.organization_id = w.organization_id
 join users u on u.id = m.user_id
 where w.id = @workspace_id and w.deleted_at is null and lower(u.username) = lower(@username)
 and u.deleted_at is null and u.suspended_at is null and u.id <> w.owner_id
-on conflict (id) do update set user_id = excluded.user_id, offered_by = excluded.offered_by, created_at = now()
-returning *;
+on conflict (id) do update set user_id = excluded.user_id, offered_by = excluded.offered_by, created_at = now();
 
 -- name: DeleteOffer :execrows
 delete from workspace_offers where id = $1;
@@ -26,7 +25,9 @@ join users b on b.id = o.offered_by
 join organization_members m on m.organization_id = w.organization_id and m.user_id = o.user_id
 where w.deleted_at is null and (o.user_id = @user_id or w.owner_id = @user_id or o.offered_by = @user_id)
 and o.created_at > now() - interval '7 days'
-order by o.created_at;
+and (sqlc.narg(after_at)::timestamptz is null or (o.created_at, o.id) > (sqlc.narg(after_at)::timestamptz, @after_id::uuid))
+and (@name::text = '' or strpos(lower(w.name), lower(@name)) > 0)
+order by o.created_at, o.id limit @max;
 
 -- name: TakeOffer :one
 delete from workspace_offers o using workspaces w, organization_members m
@@ -36,7 +37,8 @@ and o.created_at > now() - interval '7 days'
 returning o.id;
 
 -- name: CostOfWorkspace :one
-select coalesce(t.cost, 0)::int as cost from workspaces w left join templates t on t.id = w.template_id where w.id = $1;
+select coalesce(t.cost, 0)::int as cost, w.organization_id
+from workspaces w left join templates t on t.id = w.template_id where w.id = $1;
 
 -- name: GiveWorkspace :exec
 update workspaces set owner_id = @owner_id, name = @name, used_at = now(), dormant_at = null, extended_until = null, version = version + 1

@@ -16,27 +16,27 @@ update workspaces set used_at = now(), dormant_at = null, extended_until = null,
 update workspaces set extended_until = null, upkeep_problem = '' where id = $1;
 
 -- name: WakeWorkspace :execrows
-update workspaces set used_at = now(), dormant_at = null, version = version + 1 where id = $1 and deleted_at is null;
+update workspaces set used_at = now(), dormant_at = null where id = $1 and deleted_at is null;
 
 -- name: MarkDormant :exec
 update workspaces set dormant_at = @at, version = version + 1 where id = @id;
 
--- name: SetAutostart :execrows
-update workspaces set autostart = @autostart, autostart_set_at = now(), version = version + 1 where id = @id and deleted_at is null;
+-- name: SetAutostart :exec
+update workspaces set autostart = @autostart, autostart_set_at = now() where id = @id;
 
--- name: SetTTL :execrows
-update workspaces set ttl = @ttl, version = version + 1 where id = @id and deleted_at is null;
+-- name: SetTTL :exec
+update workspaces set ttl = @ttl where id = @id;
 
 -- name: ExtendWorkspace :execrows
-update workspaces set extended_until = @until, version = version + 1 where id = @id and deleted_at is null and phase = 'running';
+update workspaces set extended_until = @until where id = @id and deleted_at is null and phase = 'running';
 
 -- name: SetUpkeepProblem :exec
 update workspaces set upkeep_problem = @problem where id = @id and upkeep_problem <> @problem;
 
 -- name: TemplateLimits :one
-select default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost from templates where id = $1;
+select default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost, version from templates where id = $1;
 
--- name: SetTemplateLimits :execrows
+-- name: SetTemplateLimits :exec
 update templates set default_ttl = @default_ttl, max_ttl = @max_ttl, activity_bump = @activity_bump, autostart = @autostart,
-    dormant_after = @dormant_after, delete_after = @delete_after, cost = @cost
+    dormant_after = @dormant_after, delete_after = @delete_after, cost = @cost, version = version + 1
 where id = @id and deleted_at is null;

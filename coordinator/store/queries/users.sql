@@ -19,7 +19,11 @@ select * from users where id = $1 and deleted_at is null;
 select * from users where lower(email) = lower(@email) and deleted_at is null;
 
 -- name: Users :many
-select * from users where deleted_at is null order by lower(username);
+select * from users
+where deleted_at is null and lower(username) > @after::text
+and (@name::text = '' or strpos(lower(username), lower(@name)) > 0)
+and (id = @own::uuid or role = 'member' and @members::boolean or role <> 'member' and @administrators::boolean)
+order by lower(username) limit @max;
 
 -- name: LockUser :one
 select * from users where id = $1 and deleted_at is null for update;
@@ -68,8 +72,10 @@ and u.suspended_at is null and u.deleted_at is null;
 
 -- name: TokensOfUser :many
 select * from api_tokens
-where user_id = $1 and revoked_at is null and (expires_at is null or expires_at > now())
-order by created_at;
+where user_id = @user_id and revoked_at is null and (expires_at is null or expires_at > now())
+and (sqlc.narg(after_at)::timestamptz is null or (created_at, id) > (sqlc.narg(after_at)::timestamptz, @after_id::uuid))
+and (@name::text = '' or strpos(lower(name), lower(@name)) > 0)
+order by created_at, id limit @max;
 
 -- name: TokenByID :one
 select * from api_tokens

@@ -13,7 +13,9 @@ update webhooks set key_id = @key_id, secret = @secret where id = @id and key_id
 select w.*,
     (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.status = 'pending') as pending,
     (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.status = 'dead') as dead
-from webhooks w order by lower(w.name);
+from webhooks w
+where lower(w.name) > @after::text and (@name::text = '' or strpos(lower(w.name), lower(@name)) > 0)
+order by lower(w.name) limit @max;
 
 -- name: CountWebhooks :one
 select count(*) from webhooks;

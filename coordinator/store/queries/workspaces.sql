@@ -15,17 +15,18 @@ returning *;
 -- Two queries, not one with an optional owner: each has its own plan.
 
 -- name: WorkspacesOfOwner :many
-select w.*, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.*, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.owner_id = @owner_id and lower(w.name) > @after_name::text
 and (@name::text = '' or strpos(lower(w.name), lower(@name)) > 0)
 and (@phase::text = '' or w.phase = @phase)
 and (sqlc.narg('external')::boolean is null or w.external = sqlc.narg('external'))
-and (@template::text = '' or w.template_id in (select t.id from templates t where lower(t.name) = lower(@template) and t.deleted_at is null))
+and (@template::text = '' or w.template_id in (select t.id from templates t join organizations o on o.id = t.organization_id
+    where lower(@template) in (lower(t.name), lower(o.name) || '/' || lower(t.name)) and t.deleted_at is null))
 order by lower(w.name) limit @max;
 
 -- Owner by owner, so that a page is read from two indexes and not sorted out of all.
 -- name: AllWorkspaces :many
-select w.*, u.username as owner_name
+select w.*, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name
 from users u cross join lateral (
     select * from workspaces v
     where v.owner_id = u.id and v.deleted_at is null
@@ -33,7 +34,8 @@ from users u cross join lateral (
     and (@name::text = '' or strpos(lower(v.name), lower(@name)) > 0)
     and (@phase::text = '' or v.phase = @phase)
     and (sqlc.narg('external')::boolean is null or v.external = sqlc.narg('external'))
-    and (@template::text = '' or v.template_id in (select t.id from templates t where lower(t.name) = lower(@template) and t.deleted_at is null))
+    and (@template::text = '' or v.template_id in (select t.id from templates t join organizations o on o.id = t.organization_id
+    where lower(@template) in (lower(t.name), lower(o.name) || '/' || lower(t.name)) and t.deleted_at is null))
     order by lower(v.name) limit @max
 ) w
 where lower(u.username) >= @after_owner
@@ -41,7 +43,7 @@ and (@owner::text = '' or lower(u.username) = lower(@owner))
 order by lower(u.username), lower(w.name) limit @max;
 
 -- name: WorkspaceByName :one
-select w.*, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.*, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and lower(u.username) = lower(@owner_name) and lower(w.name) = lower(@name);
 
 -- name: AgentsOfWorkspaces :many
@@ -58,7 +60,7 @@ join users u on u.id = w.owner_id
 where a.id = $1 and w.deleted_at is null;
 
 -- name: WorkspaceByID :one
-select w.*, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.*, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = $1;
 
 -- name: LockWorkspace :one
@@ -92,3 +94,6 @@ update agents set token_hash = '' where workspace_id = $1;
 
 -- name: SetScriptsState :execrows
 update agents set scripts_state = $2 where id = $1;
+
+-- name: TouchWorkspace :exec
+update workspaces set version = version + 1 where id = $1;

@@ -216,6 +216,7 @@ type Workspace struct {
 	TemplateVersion int32                  `protobuf:"varint,10,opt,name=template_version,json=templateVersion,proto3" json:"template_version,omitempty"`
 	Outdated        bool                   `protobuf:"varint,11,opt,name=outdated,proto3" json:"outdated,omitempty"`
 	LatestBuild     *Build                 `protobuf:"bytes,12,opt,name=latest_build,json=latestBuild,proto3" json:"latest_build,omitempty"`
+	Organization    string                 `protobuf:"bytes,13,opt,name=organization,proto3" json:"organization,omitempty"` // that it, and its template, belongs to
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -332,6 +333,13 @@ func (x *Workspace) GetLatestBuild() *Build {
 		return x.LatestBuild
 	}
 	return nil
+}
+
+func (x *Workspace) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
 }
 
 type Agent struct {
@@ -522,9 +530,10 @@ type CreateWorkspaceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	External      bool                   `protobuf:"varint,2,opt,name=external,proto3" json:"external,omitempty"`
-	Template      string                 `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
-	Version       int32                  `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"` // zero is the active one
+	Template      string                 `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"` // NAME, or ORGANIZATION/NAME if several organizations have one
+	Version       int32                  `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`  // zero is the active one
 	Parameters    map[string]string      `protobuf:"bytes,5,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Organization  string                 `protobuf:"bytes,6,opt,name=organization,proto3" json:"organization,omitempty"` // of an external one, or of the template
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -594,6 +603,13 @@ func (x *CreateWorkspaceRequest) GetParameters() map[string]string {
 	return nil
 }
 
+func (x *CreateWorkspaceRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
 // A workspace, and what its agent joins with.
 type CreatedWorkspace struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -611,6 +627,7 @@ type CreatedWorkspace struct {
 	LatestBuild     *Build                 `protobuf:"bytes,12,opt,name=latest_build,json=latestBuild,proto3" json:"latest_build,omitempty"`
 	AgentToken      string                 `protobuf:"bytes,13,opt,name=agent_token,json=agentToken,proto3" json:"agent_token,omitempty"` // of an external one; shown this once
 	AgentCommand    string                 `protobuf:"bytes,14,opt,name=agent_command,json=agentCommand,proto3" json:"agent_command,omitempty"`
+	Organization    string                 `protobuf:"bytes,15,opt,name=organization,proto3" json:"organization,omitempty"` // that it, and its template, belongs to
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -739,6 +756,13 @@ func (x *CreatedWorkspace) GetAgentToken() string {
 func (x *CreatedWorkspace) GetAgentCommand() string {
 	if x != nil {
 		return x.AgentCommand
+	}
+	return ""
+}
+
+func (x *CreatedWorkspace) GetOrganization() string {
+	if x != nil {
+		return x.Organization
 	}
 	return ""
 }
@@ -1474,6 +1498,7 @@ func (x *ListTemplatesResponse) GetNextCursor() string {
 type TemplateName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Organization  string                 `protobuf:"bytes,2,opt,name=organization,proto3" json:"organization,omitempty"` // if several have one of that name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1515,6 +1540,13 @@ func (x *TemplateName) GetName() string {
 	return ""
 }
 
+func (x *TemplateName) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
 type Template struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1522,6 +1554,7 @@ type Template struct {
 	CreatedAt     string                 `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	ActiveVersion int32                  `protobuf:"varint,4,opt,name=active_version,json=activeVersion,proto3" json:"active_version,omitempty"`
 	Workspaces    int32                  `protobuf:"varint,5,opt,name=workspaces,proto3" json:"workspaces,omitempty"`
+	Organization  string                 `protobuf:"bytes,6,opt,name=organization,proto3" json:"organization,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1591,6 +1624,13 @@ func (x *Template) GetWorkspaces() int32 {
 	return 0
 }
 
+func (x *Template) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
 var File_aditv1_adit_proto protoreflect.FileDescriptor
 
 const file_aditv1_adit_proto_rawDesc = "" +
@@ -1607,7 +1647,7 @@ const file_aditv1_adit_proto_rawDesc = "" +
 	"\x16ListWorkspacesResponse\x12(\n" +
 	"\x05items\x18\x01 \x03(\v2\x12.adit.v1.WorkspaceR\x05items\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\x88\x03\n" +
+	"nextCursor\"\xac\x03\n" +
 	"\tWorkspace\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x12\n" +
@@ -1624,7 +1664,8 @@ const file_aditv1_adit_proto_rawDesc = "" +
 	"\x10template_version\x18\n" +
 	" \x01(\x05R\x0ftemplateVersion\x12\x1a\n" +
 	"\boutdated\x18\v \x01(\bR\boutdated\x121\n" +
-	"\flatest_build\x18\f \x01(\v2\x0e.adit.v1.BuildR\vlatestBuild\"\xcc\x02\n" +
+	"\flatest_build\x18\f \x01(\v2\x0e.adit.v1.BuildR\vlatestBuild\x12\"\n" +
+	"\forganization\x18\r \x01(\tR\forganization\"\xcc\x02\n" +
 	"\x05Agent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
@@ -1642,7 +1683,7 @@ const file_aditv1_adit_proto_rawDesc = "" +
 	"\tCondition\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x8e\x02\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xb2\x02\n" +
 	"\x16CreateWorkspaceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bexternal\x18\x02 \x01(\bR\bexternal\x12\x1a\n" +
@@ -1650,10 +1691,11 @@ const file_aditv1_adit_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\x05R\aversion\x12O\n" +
 	"\n" +
 	"parameters\x18\x05 \x03(\v2/.adit.v1.CreateWorkspaceRequest.ParametersEntryR\n" +
-	"parameters\x1a=\n" +
+	"parameters\x12\"\n" +
+	"\forganization\x18\x06 \x01(\tR\forganization\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf9\x03\n" +
 	"\x10CreatedWorkspace\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x12\n" +
@@ -1673,7 +1715,8 @@ const file_aditv1_adit_proto_rawDesc = "" +
 	"\flatest_build\x18\f \x01(\v2\x0e.adit.v1.BuildR\vlatestBuild\x12\x1f\n" +
 	"\vagent_token\x18\r \x01(\tR\n" +
 	"agentToken\x12#\n" +
-	"\ragent_command\x18\x0e \x01(\tR\fagentCommand\"b\n" +
+	"\ragent_command\x18\x0e \x01(\tR\fagentCommand\x12\"\n" +
+	"\forganization\x18\x0f \x01(\tR\forganization\"b\n" +
 	"\x16RenameWorkspaceRequest\x124\n" +
 	"\tworkspace\x18\x01 \x01(\v2\x16.adit.v1.WorkspaceNameR\tworkspace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\x19\n" +
@@ -1741,9 +1784,10 @@ const file_aditv1_adit_proto_rawDesc = "" +
 	"\x15ListTemplatesResponse\x12'\n" +
 	"\x05items\x18\x01 \x03(\v2\x11.adit.v1.TemplateR\x05items\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\"\n" +
+	"nextCursor\"F\n" +
 	"\fTemplateName\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x94\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\forganization\x18\x02 \x01(\tR\forganization\"\xb8\x01\n" +
 	"\bTemplate\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
@@ -1752,7 +1796,8 @@ const file_aditv1_adit_proto_rawDesc = "" +
 	"\x0eactive_version\x18\x04 \x01(\x05R\ractiveVersion\x12\x1e\n" +
 	"\n" +
 	"workspaces\x18\x05 \x01(\x05R\n" +
-	"workspaces2\x90\x05\n" +
+	"workspaces\x12\"\n" +
+	"\forganization\x18\x06 \x01(\tR\forganization2\x90\x05\n" +
 	"\n" +
 	"Workspaces\x12V\n" +
 	"\x0eListWorkspaces\x12\x1e.adit.v1.ListWorkspacesRequest\x1a\x1f.adit.v1.ListWorkspacesResponse\"\x03\x90\x02\x01\x12?\n" +

@@ -98,31 +98,32 @@ func (q *Queries) PruneEvents(ctx context.Context, arg PruneEventsParams) (int64
 }
 
 const workspacesByIDs = `-- name: WorkspacesByIDs :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = any($1::uuid[])
 `
 
 type WorkspacesByIDsRow struct {
-	ID             uuid.UUID
-	OwnerID        uuid.UUID
-	Name           string
-	External       bool
-	CreatedAt      time.Time
-	DeletedAt      *time.Time
-	TemplateID     uuid.NullUUID
-	Phase          string
-	Version        int64
-	StateHeldBy    uuid.NullUUID
-	OrganizationID uuid.UUID
-	LastActiveAt   *time.Time
-	Autostart      string
-	AutostartSetAt time.Time
-	Ttl            pgtype.Int4
-	ExtendedUntil  *time.Time
-	UsedAt         time.Time
-	DormantAt      *time.Time
-	UpkeepProblem  string
-	OwnerName      string
+	ID               uuid.UUID
+	OwnerID          uuid.UUID
+	Name             string
+	External         bool
+	CreatedAt        time.Time
+	DeletedAt        *time.Time
+	TemplateID       uuid.NullUUID
+	Phase            string
+	Version          int64
+	StateHeldBy      uuid.NullUUID
+	OrganizationID   uuid.UUID
+	LastActiveAt     *time.Time
+	Autostart        string
+	AutostartSetAt   time.Time
+	Ttl              pgtype.Int4
+	ExtendedUntil    *time.Time
+	UsedAt           time.Time
+	DormantAt        *time.Time
+	UpkeepProblem    string
+	OwnerName        string
+	OrganizationName string
 }
 
 func (q *Queries) WorkspacesByIDs(ctx context.Context, ids []uuid.UUID) ([]WorkspacesByIDsRow, error) {
@@ -155,6 +156,7 @@ func (q *Queries) WorkspacesByIDs(ctx context.Context, ids []uuid.UUID) ([]Works
 			&i.DormantAt,
 			&i.UpkeepProblem,
 			&i.OwnerName,
+			&i.OrganizationName,
 		); err != nil {
 			return nil, err
 		}

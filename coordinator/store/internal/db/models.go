@@ -156,6 +156,7 @@ type Group struct {
 	OrganizationID uuid.UUID
 	Name           string
 	CreatedAt      time.Time
+	Version        int64
 }
 
 type GroupMember struct {
@@ -245,6 +246,7 @@ type Organization struct {
 	ID        uuid.UUID
 	Name      string
 	CreatedAt time.Time
+	Version   int64
 }
 
 type OrganizationMember struct {
@@ -252,6 +254,7 @@ type OrganizationMember struct {
 	UserID         uuid.UUID
 	Role           string
 	CreatedAt      time.Time
+	Version        int64
 }
 
 type Provisioner struct {
@@ -282,6 +285,7 @@ type Quota struct {
 	UserID  uuid.NullUUID
 	GroupID uuid.NullUUID
 	Budget  int32
+	Version int64
 }
 
 type Template struct {
@@ -332,6 +336,7 @@ type User struct {
 	CreatedAt    time.Time
 	SuspendedAt  *time.Time
 	DeletedAt    *time.Time
+	Version      int64
 }
 
 type UserIdentity struct {

@@ -94,7 +94,7 @@ func (q *Queries) DeleteOrganization(ctx context.Context, id uuid.UUID) error {
 }
 
 const groupByName = `-- name: GroupByName :one
-select g.id, g.organization_id, g.name, g.created_at, o.name as organization_name, (select count(*) from group_members m where m.group_id = g.id)::bigint as members
+select g.id, g.organization_id, g.name, g.created_at, g.version, o.name as organization_name, (select count(*) from group_members m where m.group_id = g.id)::bigint as members
 from groups g join organizations o on o.id = g.organization_id
 where g.organization_id = $1 and lower(g.name) = lower($2)
 `
@@ -109,6 +109,7 @@ type GroupByNameRow struct {
 	OrganizationID   uuid.UUID
 	Name             string
 	CreatedAt        time.Time
+	Version          int64
 	OrganizationName string
 	Members          int64
 }
@@ -121,6 +122,7 @@ func (q *Queries) GroupByName(ctx context.Context, arg GroupByNameParams) (Group
 		&i.OrganizationID,
 		&i.Name,
 		&i.CreatedAt,
+		&i.Version,
 		&i.OrganizationName,
 		&i.Members,
 	)
@@ -130,9 +132,17 @@ func (q *Queries) GroupByName(ctx context.Context, arg GroupByNameParams) (Group
 const groupMembers = `-- name: GroupMembers :many
 select u.id, u.username, m.managed
 from group_members m join users u on u.id = m.user_id
-where m.group_id = $1
-order by lower(u.username)
+where m.group_id = $1 and lower(u.username) > $2::text
+and ($3::text = '' or strpos(lower(u.username), lower($3)) > 0)
+order by lower(u.username) limit $4
 `
+
+type GroupMembersParams struct {
+	GroupID uuid.UUID
+	After   string
+	Name    string
+	Max     int32
+}
 
 type GroupMembersRow struct {
 	ID       uuid.UUID
@@ -140,8 +150,13 @@ type GroupMembersRow struct {
 	Managed  bool
 }
 
-func (q *Queries) GroupMembers(ctx context.Context, groupID uuid.UUID) ([]GroupMembersRow, error) {
-	rows, err := q.db.Query(ctx, groupMembers, groupID)
+func (q *Queries) GroupMembers(ctx context.Context, arg GroupMembersParams) ([]GroupMembersRow, error) {
+	rows, err := q.db.Query(ctx, groupMembers,
+		arg.GroupID,
+		arg.After,
+		arg.Name,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -161,22 +176,42 @@ func (q *Queries) GroupMembers(ctx context.Context, groupID uuid.UUID) ([]GroupM
 }
 
 const groups = `-- name: Groups :many
-select g.id, g.organization_id, g.name, g.created_at, o.name as organization_name, (select count(*) from group_members m where m.group_id = g.id)::bigint as members
+select g.id, g.organization_id, g.name, g.created_at, g.version, o.name as organization_name, (select count(*) from group_members m where m.group_id = g.id)::bigint as members
 from groups g join organizations o on o.id = g.organization_id
-order by lower(o.name), lower(g.name)
+where ($1::boolean or g.organization_id = any($2::uuid[]))
+and (lower(o.name), lower(g.name)) > ($3::text, $4::text)
+and ($5::text = '' or strpos(lower(g.name), lower($5)) > 0)
+order by lower(o.name), lower(g.name) limit $6
 `
+
+type GroupsParams struct {
+	Everywhere        bool
+	Organizations     []uuid.UUID
+	AfterOrganization string
+	AfterName         string
+	Name              string
+	Max               int32
+}
 
 type GroupsRow struct {
 	ID               uuid.UUID
 	OrganizationID   uuid.UUID
 	Name             string
 	CreatedAt        time.Time
+	Version          int64
 	OrganizationName string
 	Members          int64
 }
 
-func (q *Queries) Groups(ctx context.Context) ([]GroupsRow, error) {
-	rows, err := q.db.Query(ctx, groups)
+func (q *Queries) Groups(ctx context.Context, arg GroupsParams) ([]GroupsRow, error) {
+	rows, err := q.db.Query(ctx, groups,
+		arg.Everywhere,
+		arg.Organizations,
+		arg.AfterOrganization,
+		arg.AfterName,
+		arg.Name,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +224,7 @@ func (q *Queries) Groups(ctx context.Context) ([]GroupsRow, error) {
 			&i.OrganizationID,
 			&i.Name,
 			&i.CreatedAt,
+			&i.Version,
 			&i.OrganizationName,
 			&i.Members,
 		); err != nil {
@@ -203,7 +239,7 @@ func (q *Queries) Groups(ctx context.Context) ([]GroupsRow, error) {
 }
 
 const insertGroup = `-- name: InsertGroup :one
-insert into groups (organization_id, name) values ($1, $2) returning id, organization_id, name, created_at
+insert into groups (organization_id, name) values ($1, $2) returning id, organization_id, name, created_at, version
 `
 
 type InsertGroupParams struct {
@@ -219,6 +255,7 @@ func (q *Queries) InsertGroup(ctx context.Context, arg InsertGroupParams) (Group
 		&i.OrganizationID,
 		&i.Name,
 		&i.CreatedAt,
+		&i.Version,
 	)
 	return i, err
 }
@@ -260,31 +297,38 @@ func (q *Queries) InsertMember(ctx context.Context, arg InsertMemberParams) erro
 }
 
 const insertOrganization = `-- name: InsertOrganization :one
-insert into organizations (name) values ($1) returning id, name, created_at
+insert into organizations (name) values ($1) returning id, name, created_at, version
 `
 
 func (q *Queries) InsertOrganization(ctx context.Context, name string) (Organization, error) {
 	row := q.db.QueryRow(ctx, insertOrganization, name)
 	var i Organization
-	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.Version,
+	)
 	return i, err
 }
 
 const joinManagedGroups = `-- name: JoinManagedGroups :exec
 insert into group_members (group_id, user_id, managed)
-select g.id, m.user_id, true from groups g join organization_members m on m.organization_id = g.organization_id
-where m.user_id = $1 and g.organization_id = $2 and lower(g.name) = any($3::text[])
+select g.id, m.user_id, true
+from groups g join organizations o on o.id = g.organization_id join organization_members m on m.organization_id = o.id
+where m.user_id = $1
+and (lower(o.name) || '/' || lower(g.name) = any($2::text[]) or o.id = $3 and lower(g.name) = any($2::text[]))
 on conflict (group_id, user_id) do nothing
 `
 
 type JoinManagedGroupsParams struct {
-	UserID         uuid.UUID
-	OrganizationID uuid.UUID
-	Names          []string
+	UserID    uuid.UUID
+	Names     []string
+	DefaultID uuid.UUID
 }
 
 func (q *Queries) JoinManagedGroups(ctx context.Context, arg JoinManagedGroupsParams) error {
-	_, err := q.db.Exec(ctx, joinManagedGroups, arg.UserID, arg.OrganizationID, arg.Names)
+	_, err := q.db.Exec(ctx, joinManagedGroups, arg.UserID, arg.Names, arg.DefaultID)
 	return err
 }
 
@@ -304,17 +348,19 @@ func (q *Queries) LeaveGroupsOf(ctx context.Context, arg LeaveGroupsOfParams) er
 }
 
 const leaveManagedGroups = `-- name: LeaveManagedGroups :exec
-delete from group_members gm using groups g
-where g.id = gm.group_id and gm.user_id = $1 and gm.managed and not (lower(g.name) = any($2::text[]))
+delete from group_members gm using groups g, organizations o
+where g.id = gm.group_id and o.id = g.organization_id and gm.user_id = $1 and gm.managed
+and not (lower(o.name) || '/' || lower(g.name) = any($2::text[]) or o.id = $3 and lower(g.name) = any($2::text[]))
 `
 
 type LeaveManagedGroupsParams struct {
-	UserID uuid.UUID
-	Names  []string
+	UserID    uuid.UUID
+	Names     []string
+	DefaultID uuid.UUID
 }
 
 func (q *Queries) LeaveManagedGroups(ctx context.Context, arg LeaveManagedGroupsParams) error {
-	_, err := q.db.Exec(ctx, leaveManagedGroups, arg.UserID, arg.Names)
+	_, err := q.db.Exec(ctx, leaveManagedGroups, arg.UserID, arg.Names, arg.DefaultID)
 	return err
 }
 
@@ -334,23 +380,95 @@ func (q *Queries) LeaveOrganization(ctx context.Context, arg LeaveOrganizationPa
 	return err
 }
 
+const lockGroup = `-- name: LockGroup :one
+select version from groups where id = $1 for update
+`
+
+func (q *Queries) LockGroup(ctx context.Context, id uuid.UUID) (int64, error) {
+	row := q.db.QueryRow(ctx, lockGroup, id)
+	var version int64
+	err := row.Scan(&version)
+	return version, err
+}
+
+const lockMember = `-- name: LockMember :one
+select version from organization_members where organization_id = $1 and user_id = $2 for update
+`
+
+type LockMemberParams struct {
+	OrganizationID uuid.UUID
+	UserID         uuid.UUID
+}
+
+func (q *Queries) LockMember(ctx context.Context, arg LockMemberParams) (int64, error) {
+	row := q.db.QueryRow(ctx, lockMember, arg.OrganizationID, arg.UserID)
+	var version int64
+	err := row.Scan(&version)
+	return version, err
+}
+
 const lockOrganization = `-- name: LockOrganization :one
-select id, name, created_at from organizations where id = $1 for update
+select id, name, created_at, version from organizations where id = $1 for update
 `
 
 func (q *Queries) LockOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
 	row := q.db.QueryRow(ctx, lockOrganization, id)
 	var i Organization
-	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.Version,
+	)
+	return i, err
+}
+
+const member = `-- name: Member :one
+select u.id, u.username, m.role, m.created_at, m.version
+from organization_members m join users u on u.id = m.user_id
+where m.organization_id = $1 and m.user_id = $2 and u.deleted_at is null
+`
+
+type MemberParams struct {
+	OrganizationID uuid.UUID
+	UserID         uuid.UUID
+}
+
+type MemberRow struct {
+	ID        uuid.UUID
+	Username  string
+	Role      string
+	CreatedAt time.Time
+	Version   int64
+}
+
+func (q *Queries) Member(ctx context.Context, arg MemberParams) (MemberRow, error) {
+	row := q.db.QueryRow(ctx, member, arg.OrganizationID, arg.UserID)
+	var i MemberRow
+	err := row.Scan(
+		&i.ID,
+		&i.Username,
+		&i.Role,
+		&i.CreatedAt,
+		&i.Version,
+	)
 	return i, err
 }
 
 const members = `-- name: Members :many
 select u.id, u.username, m.role, m.created_at
 from organization_members m join users u on u.id = m.user_id
-where m.organization_id = $1 and u.deleted_at is null
-order by lower(u.username)
+where m.organization_id = $1 and u.deleted_at is null and lower(u.username) > $2::text
+and ($3::text = '' or strpos(lower(u.username), lower($3)) > 0)
+order by lower(u.username) limit $4
 `
+
+type MembersParams struct {
+	OrganizationID uuid.UUID
+	After          string
+	Name           string
+	Max            int32
+}
 
 type MembersRow struct {
 	ID        uuid.UUID
@@ -359,8 +477,13 @@ type MembersRow struct {
 	CreatedAt time.Time
 }
 
-func (q *Queries) Members(ctx context.Context, organizationID uuid.UUID) ([]MembersRow, error) {
-	rows, err := q.db.Query(ctx, members, organizationID)
+func (q *Queries) Members(ctx context.Context, arg MembersParams) ([]MembersRow, error) {
+	rows, err := q.db.Query(ctx, members,
+		arg.OrganizationID,
+		arg.After,
+		arg.Name,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -384,23 +507,61 @@ func (q *Queries) Members(ctx context.Context, organizationID uuid.UUID) ([]Memb
 	return items, nil
 }
 
+const organizationByID = `-- name: OrganizationByID :one
+select id, name, created_at, version from organizations where id = $1
+`
+
+func (q *Queries) OrganizationByID(ctx context.Context, id uuid.UUID) (Organization, error) {
+	row := q.db.QueryRow(ctx, organizationByID, id)
+	var i Organization
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.Version,
+	)
+	return i, err
+}
+
 const organizationByName = `-- name: OrganizationByName :one
-select id, name, created_at from organizations where lower(name) = lower($1)
+select id, name, created_at, version from organizations where lower(name) = lower($1)
 `
 
 func (q *Queries) OrganizationByName(ctx context.Context, name string) (Organization, error) {
 	row := q.db.QueryRow(ctx, organizationByName, name)
 	var i Organization
-	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.Version,
+	)
 	return i, err
 }
 
 const organizations = `-- name: Organizations :many
-select id, name, created_at from organizations order by lower(name)
+select id, name, created_at, version from organizations o
+where ($1::boolean or o.id = any($2::uuid[])) and lower(o.name) > $3::text
+and ($4::text = '' or strpos(lower(o.name), lower($4)) > 0)
+order by lower(o.name) limit $5
 `
 
-func (q *Queries) Organizations(ctx context.Context) ([]Organization, error) {
-	rows, err := q.db.Query(ctx, organizations)
+type OrganizationsParams struct {
+	Everywhere    bool
+	Organizations []uuid.UUID
+	After         string
+	Name          string
+	Max           int32
+}
+
+func (q *Queries) Organizations(ctx context.Context, arg OrganizationsParams) ([]Organization, error) {
+	rows, err := q.db.Query(ctx, organizations,
+		arg.Everywhere,
+		arg.Organizations,
+		arg.After,
+		arg.Name,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -408,7 +569,12 @@ func (q *Queries) Organizations(ctx context.Context) ([]Organization, error) {
 	var items []Organization
 	for rows.Next() {
 		var i Organization
-		if err := rows.Scan(&i.ID, &i.Name, &i.CreatedAt); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.CreatedAt,
+			&i.Version,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -419,8 +585,8 @@ func (q *Queries) Organizations(ctx context.Context) ([]Organization, error) {
 	return items, nil
 }
 
-const renameOrganization = `-- name: RenameOrganization :execrows
-update organizations set name = $2 where id = $1
+const renameOrganization = `-- name: RenameOrganization :one
+update organizations set name = $2 where id = $1 returning id, name, created_at, version
 `
 
 type RenameOrganizationParams struct {
@@ -428,10 +594,14 @@ type RenameOrganizationParams struct {
 	Name string
 }
 
-func (q *Queries) RenameOrganization(ctx context.Context, arg RenameOrganizationParams) (int64, error) {
-	result, err := q.db.Exec(ctx, renameOrganization, arg.ID, arg.Name)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) RenameOrganization(ctx context.Context, arg RenameOrganizationParams) (Organization, error) {
+	row := q.db.QueryRow(ctx, renameOrganization, arg.ID, arg.Name)
+	var i Organization
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.Version,
+	)
+	return i, err
 }

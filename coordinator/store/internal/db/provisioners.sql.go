@@ -78,27 +78,95 @@ func (q *Queries) LiveProvisionerKey(ctx context.Context, id uuid.UUID) (Provisi
 }
 
 const provisionerKeys = `-- name: ProvisionerKeys :many
-select id, name, secret_hash, tags, created_by, created_at, revoked_at, organization_id from provisioner_keys where revoked_at is null order by lower(name)
+select k.id, k.name, k.secret_hash, k.tags, k.created_by, k.created_at, k.revoked_at, k.organization_id, o.name as organization_name
+from provisioner_keys k join organizations o on o.id = k.organization_id
+where k.revoked_at is null and ($1::boolean or k.organization_id = any($2::uuid[]))
+and (lower(k.name), lower(o.name)) > ($3::text, $4::text)
+and ($5::text = '' or strpos(lower(k.name), lower($5)) > 0)
+order by lower(k.name), lower(o.name) limit $6
 `
 
-func (q *Queries) ProvisionerKeys(ctx context.Context) ([]ProvisionerKey, error) {
-	rows, err := q.db.Query(ctx, provisionerKeys)
+type ProvisionerKeysParams struct {
+	Everywhere        bool
+	Organizations     []uuid.UUID
+	AfterName         string
+	AfterOrganization string
+	Name              string
+	Max               int32
+}
+
+type ProvisionerKeysRow struct {
+	ProvisionerKey   ProvisionerKey
+	OrganizationName string
+}
+
+func (q *Queries) ProvisionerKeys(ctx context.Context, arg ProvisionerKeysParams) ([]ProvisionerKeysRow, error) {
+	rows, err := q.db.Query(ctx, provisionerKeys,
+		arg.Everywhere,
+		arg.Organizations,
+		arg.AfterName,
+		arg.AfterOrganization,
+		arg.Name,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ProvisionerKey
+	var items []ProvisionerKeysRow
 	for rows.Next() {
-		var i ProvisionerKey
+		var i ProvisionerKeysRow
 		if err := rows.Scan(
-			&i.ID,
-			&i.Name,
-			&i.SecretHash,
-			&i.Tags,
-			&i.CreatedBy,
-			&i.CreatedAt,
-			&i.RevokedAt,
-			&i.OrganizationID,
+			&i.ProvisionerKey.ID,
+			&i.ProvisionerKey.Name,
+			&i.ProvisionerKey.SecretHash,
+			&i.ProvisionerKey.Tags,
+			&i.ProvisionerKey.CreatedBy,
+			&i.ProvisionerKey.CreatedAt,
+			&i.ProvisionerKey.RevokedAt,
+			&i.ProvisionerKey.OrganizationID,
+			&i.OrganizationName,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const provisionerKeysByName = `-- name: ProvisionerKeysByName :many
+select k.id, k.name, k.secret_hash, k.tags, k.created_by, k.created_at, k.revoked_at, k.organization_id, o.name as organization_name
+from provisioner_keys k join organizations o on o.id = k.organization_id
+where k.revoked_at is null and lower(k.name) = lower($1)
+`
+
+type ProvisionerKeysByNameRow struct {
+	ProvisionerKey   ProvisionerKey
+	OrganizationName string
+}
+
+func (q *Queries) ProvisionerKeysByName(ctx context.Context, name string) ([]ProvisionerKeysByNameRow, error) {
+	rows, err := q.db.Query(ctx, provisionerKeysByName, name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ProvisionerKeysByNameRow
+	for rows.Next() {
+		var i ProvisionerKeysByNameRow
+		if err := rows.Scan(
+			&i.ProvisionerKey.ID,
+			&i.ProvisionerKey.Name,
+			&i.ProvisionerKey.SecretHash,
+			&i.ProvisionerKey.Tags,
+			&i.ProvisionerKey.CreatedBy,
+			&i.ProvisionerKey.CreatedAt,
+			&i.ProvisionerKey.RevokedAt,
+			&i.ProvisionerKey.OrganizationID,
+			&i.OrganizationName,
 		); err != nil {
 			return nil, err
 		}
@@ -115,8 +183,20 @@ select p.id, p.key_id, p.name, p.version, p.terraform_version, p.tags, p.slots, 
     (select count(*) from jobs j where j.provisioner_id = p.id and j.status = 'running') as running
 from provisioners p left join provisioner_keys k on k.id = p.key_id
 where p.last_seen_at > now() - interval '7 days'
-order by p.name
+and ($1::boolean or k.organization_id = any($2::uuid[]))
+and (lower(p.name), p.id) > ($3::text, $4::uuid)
+and ($5::text = '' or strpos(lower(p.name), lower($5)) > 0)
+order by lower(p.name), p.id limit $6
 `
+
+type ProvisionersParams struct {
+	Everywhere    bool
+	Organizations []uuid.UUID
+	AfterName     string
+	AfterID       uuid.UUID
+	Name          string
+	Max           int32
+}
 
 type ProvisionersRow struct {
 	ID               uuid.UUID
@@ -132,8 +212,16 @@ type ProvisionersRow struct {
 	Running          int64
 }
 
-func (q *Queries) Provisioners(ctx context.Context) ([]ProvisionersRow, error) {
-	rows, err := q.db.Query(ctx, provisioners)
+// Those built in work for all organizations and belong to none.
+func (q *Queries) Provisioners(ctx context.Context, arg ProvisionersParams) ([]ProvisionersRow, error) {
+	rows, err := q.db.Query(ctx, provisioners,
+		arg.Everywhere,
+		arg.Organizations,
+		arg.AfterName,
+		arg.AfterID,
+		arg.Name,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -164,15 +252,16 @@ func (q *Queries) Provisioners(ctx context.Context) ([]ProvisionersRow, error) {
 	return items, nil
 }
 
-const revokeProvisionerKey = `-- name: RevokeProvisionerKey :one
-update provisioner_keys set revoked_at = now() where lower(name) = lower($1) and revoked_at is null returning id
+const revokeProvisionerKey = `-- name: RevokeProvisionerKey :execrows
+update provisioner_keys set revoked_at = now() where id = $1 and revoked_at is null
 `
 
-func (q *Queries) RevokeProvisionerKey(ctx context.Context, name string) (uuid.UUID, error) {
-	row := q.db.QueryRow(ctx, revokeProvisionerKey, name)
-	var id uuid.UUID
-	err := row.Scan(&id)
-	return id, err
+func (q *Queries) RevokeProvisionerKey(ctx context.Context, id uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, revokeProvisionerKey, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const touchProvisioner = `-- name: TouchProvisioner :exec

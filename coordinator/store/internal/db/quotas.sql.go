@@ -109,41 +109,116 @@ func (q *Queries) LockOwner(ctx context.Context, id uuid.UUID) (uuid.UUID, error
 }
 
 const quotaOf = `-- name: QuotaOf :one
+with own as (select q.budget from quotas q where q.user_id = $1)
 select coalesce(
-    (select q.budget from quotas q where q.user_id = $1),
-    (select max(q.budget) from quotas q join group_members g on g.group_id = q.group_id where g.user_id = $1),
+    (select own.budget from own),
+    (select max(q.budget) from quotas q join groups g on g.id = q.group_id join group_members m on m.group_id = g.id
+        where m.user_id = $1 and g.organization_id = $2),
     -1)::int as budget,
     (select coalesce(sum(t.cost), 0) from workspaces w join templates t on t.id = w.template_id
-        where w.owner_id = $1 and w.deleted_at is null)::bigint as used
+        where w.owner_id = $1 and w.deleted_at is null
+        and (w.organization_id = $2 or exists (select 1 from own)))::bigint as used
 `
+
+type QuotaOfParams struct {
+	UserID         uuid.UUID
+	OrganizationID uuid.UUID
+}
 
 type QuotaOfRow struct {
 	Budget int32
 	Used   int64
 }
 
-func (q *Queries) QuotaOf(ctx context.Context, userID uuid.NullUUID) (QuotaOfRow, error) {
-	row := q.db.QueryRow(ctx, quotaOf, userID)
+// A user's own quota is for all their workspaces, a group's for those in its
+// organization.
+func (q *Queries) QuotaOf(ctx context.Context, arg QuotaOfParams) (QuotaOfRow, error) {
+	row := q.db.QueryRow(ctx, quotaOf, arg.UserID, arg.OrganizationID)
 	var i QuotaOfRow
 	err := row.Scan(&i.Budget, &i.Used)
 	return i, err
 }
 
-const quotas = `-- name: Quotas :many
-select q.budget, coalesce(u.username, '')::text as username, coalesce(g.name, '')::text as group_name
-from quotas q left join users u on u.id = q.user_id left join groups g on g.id = q.group_id
-where u.id is null or u.deleted_at is null
-order by q.group_id is not null, lower(coalesce(u.username, g.name))
+const quotaOfGroup = `-- name: QuotaOfGroup :one
+select q.budget, q.version from quotas q join groups g on g.id = q.group_id
+where lower(g.name) = lower($1) and g.organization_id = $2 for update of q
 `
 
-type QuotasRow struct {
-	Budget    int32
-	Username  string
-	GroupName string
+type QuotaOfGroupParams struct {
+	GroupName      string
+	OrganizationID uuid.UUID
 }
 
-func (q *Queries) Quotas(ctx context.Context) ([]QuotasRow, error) {
-	rows, err := q.db.Query(ctx, quotas)
+type QuotaOfGroupRow struct {
+	Budget  int32
+	Version int64
+}
+
+func (q *Queries) QuotaOfGroup(ctx context.Context, arg QuotaOfGroupParams) (QuotaOfGroupRow, error) {
+	row := q.db.QueryRow(ctx, quotaOfGroup, arg.GroupName, arg.OrganizationID)
+	var i QuotaOfGroupRow
+	err := row.Scan(&i.Budget, &i.Version)
+	return i, err
+}
+
+const quotaOfUser = `-- name: QuotaOfUser :one
+select q.budget, q.version from quotas q join users u on u.id = q.user_id
+where lower(u.username) = lower($1) and u.deleted_at is null for update of q
+`
+
+type QuotaOfUserRow struct {
+	Budget  int32
+	Version int64
+}
+
+func (q *Queries) QuotaOfUser(ctx context.Context, username string) (QuotaOfUserRow, error) {
+	row := q.db.QueryRow(ctx, quotaOfUser, username)
+	var i QuotaOfUserRow
+	err := row.Scan(&i.Budget, &i.Version)
+	return i, err
+}
+
+const quotas = `-- name: Quotas :many
+select q.budget, coalesce(u.username, '')::text as username, coalesce(g.name, '')::text as group_name, coalesce(o.name, '')::text as organization
+from quotas q
+left join users u on u.id = q.user_id
+left join groups g on g.id = q.group_id
+left join organizations o on o.id = g.organization_id
+where (u.id is null or u.deleted_at is null)
+and (q.user_id is not null and $1::boolean
+    or q.group_id is not null and ($2::boolean or g.organization_id = any($3::uuid[])))
+and (q.group_id is not null, lower(coalesce(o.name, '')), lower(coalesce(u.username, g.name)))
+    > ($4::boolean, $5::text, $6::text)
+order by q.group_id is not null, lower(coalesce(o.name, '')), lower(coalesce(u.username, g.name)) limit $7
+`
+
+type QuotasParams struct {
+	People            bool
+	Everywhere        bool
+	Organizations     []uuid.UUID
+	AfterGroup        bool
+	AfterOrganization string
+	AfterName         string
+	Max               int32
+}
+
+type QuotasRow struct {
+	Budget       int32
+	Username     string
+	GroupName    string
+	Organization string
+}
+
+func (q *Queries) Quotas(ctx context.Context, arg QuotasParams) ([]QuotasRow, error) {
+	rows, err := q.db.Query(ctx, quotas,
+		arg.People,
+		arg.Everywhere,
+		arg.Organizations,
+		arg.AfterGroup,
+		arg.AfterOrganization,
+		arg.AfterName,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +226,12 @@ func (q *Queries) Quotas(ctx context.Context) ([]QuotasRow, error) {
 	var items []QuotasRow
 	for rows.Next() {
 		var i QuotasRow
-		if err := rows.Scan(&i.Budget, &i.Username, &i.GroupName); err != nil {
+		if err := rows.Scan(
+			&i.Budget,
+			&i.Username,
+			&i.GroupName,
+			&i.Organization,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -97,22 +97,43 @@ func (q *Queries) ShareWithUser(ctx context.Context, arg ShareWithUserParams) (i
 }
 
 const sharedWith = `-- name: SharedWith :many
-select distinct on (w.id) w.id, s.level
-from workspace_shares s
-join workspaces w on w.id = s.workspace_id
-join organization_members m on m.organization_id = w.organization_id and m.user_id = $1
-where w.deleted_at is null and w.owner_id <> $1
-and (s.user_id = $1 or s.group_id in (select g.group_id from group_members g where g.user_id = $1))
-order by w.id, array_position(array['admin', 'connect', 'apps'], s.level)
+select s.id, s.level
+from (
+    select distinct on (w.id) w.id, s.level, lower(u.username) as owner, lower(w.name) as name
+    from workspace_shares s
+    join workspaces w on w.id = s.workspace_id
+    join users u on u.id = w.owner_id
+    join organization_members m on m.organization_id = w.organization_id and m.user_id = $1
+    where w.deleted_at is null and w.owner_id <> $1
+    and (s.user_id = $1 or s.group_id in (select g.group_id from group_members g where g.user_id = $1))
+    order by w.id, array_position(array['admin', 'connect', 'apps'], s.level)
+) s
+where (s.owner, s.name) > ($2::text, $3::text)
+and ($4::text = '' or strpos(s.name, lower($4)) > 0)
+order by s.owner, s.name limit $5
 `
+
+type SharedWithParams struct {
+	UserID     uuid.UUID
+	AfterOwner string
+	AfterName  string
+	Name       string
+	Max        int32
+}
 
 type SharedWithRow struct {
 	ID    uuid.UUID
 	Level string
 }
 
-func (q *Queries) SharedWith(ctx context.Context, userID uuid.UUID) ([]SharedWithRow, error) {
-	rows, err := q.db.Query(ctx, sharedWith, userID)
+func (q *Queries) SharedWith(ctx context.Context, arg SharedWithParams) ([]SharedWithRow, error) {
+	rows, err := q.db.Query(ctx, sharedWith,
+		arg.UserID,
+		arg.AfterOwner,
+		arg.AfterName,
+		arg.Name,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -132,31 +153,42 @@ func (q *Queries) SharedWith(ctx context.Context, userID uuid.UUID) ([]SharedWit
 }
 
 const sharesOfWorkspace = `-- name: SharesOfWorkspace :many
-select s.id, s.workspace_id, s.user_id, s.group_id, s.level, s.created_by, s.created_at, coalesce(u.username, g.name, '')::text as name, coalesce(o.name, '')::text as organization, b.username as sharer
+select s.id, s.workspace_id, s.user_id, s.group_id, s.level, s.created_by, s.created_at, coalesce(u.username, g.name, '')::text as name, b.username as sharer
 from workspace_shares s
 left join users u on u.id = s.user_id
 left join groups g on g.id = s.group_id
-left join organizations o on o.id = g.organization_id
 join users b on b.id = s.created_by
 where s.workspace_id = $1
-order by s.group_id is not null, lower(coalesce(u.username, g.name))
+and (s.group_id is not null, lower(coalesce(u.username, g.name))) > ($2::boolean, $3::text)
+order by s.group_id is not null, lower(coalesce(u.username, g.name)) limit $4
 `
 
-type SharesOfWorkspaceRow struct {
-	ID           uuid.UUID
-	WorkspaceID  uuid.UUID
-	UserID       uuid.NullUUID
-	GroupID      uuid.NullUUID
-	Level        string
-	CreatedBy    uuid.UUID
-	CreatedAt    time.Time
-	Name         string
-	Organization string
-	Sharer       string
+type SharesOfWorkspaceParams struct {
+	WorkspaceID uuid.UUID
+	AfterGroup  bool
+	AfterName   string
+	Max         int32
 }
 
-func (q *Queries) SharesOfWorkspace(ctx context.Context, workspaceID uuid.UUID) ([]SharesOfWorkspaceRow, error) {
-	rows, err := q.db.Query(ctx, sharesOfWorkspace, workspaceID)
+type SharesOfWorkspaceRow struct {
+	ID          uuid.UUID
+	WorkspaceID uuid.UUID
+	UserID      uuid.NullUUID
+	GroupID     uuid.NullUUID
+	Level       string
+	CreatedBy   uuid.UUID
+	CreatedAt   time.Time
+	Name        string
+	Sharer      string
+}
+
+func (q *Queries) SharesOfWorkspace(ctx context.Context, arg SharesOfWorkspaceParams) ([]SharesOfWorkspaceRow, error) {
+	rows, err := q.db.Query(ctx, sharesOfWorkspace,
+		arg.WorkspaceID,
+		arg.AfterGroup,
+		arg.AfterName,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +205,6 @@ func (q *Queries) SharesOfWorkspace(ctx context.Context, workspaceID uuid.UUID) 
 			&i.CreatedBy,
 			&i.CreatedAt,
 			&i.Name,
-			&i.Organization,
 			&i.Sharer,
 		); err != nil {
 			return nil, err

@@ -186,7 +186,7 @@ const userByIdentity = `-- name: UserByIdentity :one
 update user_identities i set last_used_at = now()
 from users u
 where i.issuer = $1 and i.subject = $2 and u.id = i.user_id and u.deleted_at is null
-returning u.id, u.username, u.email, u.password_hash, u.role, u.created_at, u.suspended_at, u.deleted_at
+returning u.id, u.username, u.email, u.password_hash, u.role, u.created_at, u.suspended_at, u.deleted_at, u.version
 `
 
 type UserByIdentityParams struct {
@@ -206,6 +206,7 @@ func (q *Queries) UserByIdentity(ctx context.Context, arg UserByIdentityParams) 
 		&i.CreatedAt,
 		&i.SuspendedAt,
 		&i.DeletedAt,
+		&i.Version,
 	)
 	return i, err
 }

@@ -60,7 +60,7 @@ func (q *Queries) DeleteTemplate(ctx context.Context, id uuid.UUID) error {
 
 const insertTemplate = `-- name: InsertTemplate :one
 insert into templates (name, created_by, organization_id) values ($1, $2, $3)
-on conflict (lower(name)) where deleted_at is null do update set name = templates.name
+on conflict (organization_id, lower(name)) where deleted_at is null do update set name = templates.name
 returning id, name, created_by, active_version_id, created_at, deleted_at, organization_id, version, default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost
 `
 
@@ -210,62 +210,6 @@ type SetVersionFoundParams struct {
 func (q *Queries) SetVersionFound(ctx context.Context, arg SetVersionFoundParams) error {
 	_, err := q.db.Exec(ctx, setVersionFound, arg.ID, arg.Found, arg.LockFile)
 	return err
-}
-
-const templateByName = `-- name: TemplateByName :one
-select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.version, t.default_ttl, t.max_ttl, t.activity_bump, t.autostart, t.dormant_after, t.delete_after, t.cost, u.username as creator, coalesce(v.number, 0)::int as active_number,
-    (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
-from templates t
-join users u on u.id = t.created_by
-left join template_versions v on v.id = t.active_version_id
-where t.deleted_at is null and lower(t.name) = lower($1)
-`
-
-type TemplateByNameRow struct {
-	ID              uuid.UUID
-	Name            string
-	CreatedBy       uuid.UUID
-	ActiveVersionID uuid.NullUUID
-	CreatedAt       time.Time
-	DeletedAt       *time.Time
-	OrganizationID  uuid.UUID
-	Version         int64
-	DefaultTtl      int32
-	MaxTtl          int32
-	ActivityBump    int32
-	Autostart       bool
-	DormantAfter    int32
-	DeleteAfter     int32
-	Cost            int32
-	Creator         string
-	ActiveNumber    int32
-	Workspaces      int64
-}
-
-func (q *Queries) TemplateByName(ctx context.Context, name string) (TemplateByNameRow, error) {
-	row := q.db.QueryRow(ctx, templateByName, name)
-	var i TemplateByNameRow
-	err := row.Scan(
-		&i.ID,
-		&i.Name,
-		&i.CreatedBy,
-		&i.ActiveVersionID,
-		&i.CreatedAt,
-		&i.DeletedAt,
-		&i.OrganizationID,
-		&i.Version,
-		&i.DefaultTtl,
-		&i.MaxTtl,
-		&i.ActivityBump,
-		&i.Autostart,
-		&i.DormantAfter,
-		&i.DeleteAfter,
-		&i.Cost,
-		&i.Creator,
-		&i.ActiveNumber,
-		&i.Workspaces,
-	)
-	return i, err
 }
 
 const templateVersion = `-- name: TemplateVersion :one
@@ -505,38 +449,58 @@ func (q *Queries) TemplateVersions(ctx context.Context, arg TemplateVersionsPara
 }
 
 const templates = `-- name: Templates :many
-select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.version, t.default_ttl, t.max_ttl, t.activity_bump, t.autostart, t.dormant_after, t.delete_after, t.cost, u.username as creator, coalesce(v.number, 0)::int as active_number,
+select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.version, t.default_ttl, t.max_ttl, t.activity_bump, t.autostart, t.dormant_after, t.delete_after, t.cost, o.name as organization_name, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
+join organizations o on o.id = t.organization_id
 join users u on u.id = t.created_by
 left join template_versions v on v.id = t.active_version_id
-where t.deleted_at is null
-order by lower(t.name)
+where t.deleted_at is null and ($1::boolean or t.organization_id = any($2::uuid[]))
+and (lower(t.name), lower(o.name)) > ($3::text, $4::text)
+and ($5::text = '' or strpos(lower(t.name), lower($5)) > 0)
+order by lower(t.name), lower(o.name) limit $6
 `
 
-type TemplatesRow struct {
-	ID              uuid.UUID
-	Name            string
-	CreatedBy       uuid.UUID
-	ActiveVersionID uuid.NullUUID
-	CreatedAt       time.Time
-	DeletedAt       *time.Time
-	OrganizationID  uuid.UUID
-	Version         int64
-	DefaultTtl      int32
-	MaxTtl          int32
-	ActivityBump    int32
-	Autostart       bool
-	DormantAfter    int32
-	DeleteAfter     int32
-	Cost            int32
-	Creator         string
-	ActiveNumber    int32
-	Workspaces      int64
+type TemplatesParams struct {
+	Everywhere        bool
+	Organizations     []uuid.UUID
+	AfterName         string
+	AfterOrganization string
+	Name              string
+	Max               int32
 }
 
-func (q *Queries) Templates(ctx context.Context) ([]TemplatesRow, error) {
-	rows, err := q.db.Query(ctx, templates)
+type TemplatesRow struct {
+	ID               uuid.UUID
+	Name             string
+	CreatedBy        uuid.UUID
+	ActiveVersionID  uuid.NullUUID
+	CreatedAt        time.Time
+	DeletedAt        *time.Time
+	OrganizationID   uuid.UUID
+	Version          int64
+	DefaultTtl       int32
+	MaxTtl           int32
+	ActivityBump     int32
+	Autostart        bool
+	DormantAfter     int32
+	DeleteAfter      int32
+	Cost             int32
+	OrganizationName string
+	Creator          string
+	ActiveNumber     int32
+	Workspaces       int64
+}
+
+func (q *Queries) Templates(ctx context.Context, arg TemplatesParams) ([]TemplatesRow, error) {
+	rows, err := q.db.Query(ctx, templates,
+		arg.Everywhere,
+		arg.Organizations,
+		arg.AfterName,
+		arg.AfterOrganization,
+		arg.Name,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -560,6 +524,7 @@ func (q *Queries) Templates(ctx context.Context) ([]TemplatesRow, error) {
 			&i.DormantAfter,
 			&i.DeleteAfter,
 			&i.Cost,
+			&i.OrganizationName,
 			&i.Creator,
 			&i.ActiveNumber,
 			&i.Workspaces,
@@ -575,15 +540,16 @@ func (q *Queries) Templates(ctx context.Context) ([]TemplatesRow, error) {
 }
 
 const templatesByID = `-- name: TemplatesByID :many
-select t.id, t.name, coalesce(v.number, 0)::int as active_number
+select t.id, t.name, t.active_version_id, coalesce(v.number, 0)::int as active_number
 from templates t left join template_versions v on v.id = t.active_version_id
 where t.id = any($1::uuid[])
 `
 
 type TemplatesByIDRow struct {
-	ID           uuid.UUID
-	Name         string
-	ActiveNumber int32
+	ID              uuid.UUID
+	Name            string
+	ActiveVersionID uuid.NullUUID
+	ActiveNumber    int32
 }
 
 func (q *Queries) TemplatesByID(ctx context.Context, ids []uuid.UUID) ([]TemplatesByIDRow, error) {
@@ -595,7 +561,85 @@ func (q *Queries) TemplatesByID(ctx context.Context, ids []uuid.UUID) ([]Templat
 	var items []TemplatesByIDRow
 	for rows.Next() {
 		var i TemplatesByIDRow
-		if err := rows.Scan(&i.ID, &i.Name, &i.ActiveNumber); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.ActiveVersionID,
+			&i.ActiveNumber,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const templatesByName = `-- name: TemplatesByName :many
+select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.version, t.default_ttl, t.max_ttl, t.activity_bump, t.autostart, t.dormant_after, t.delete_after, t.cost, o.name as organization_name, u.username as creator, coalesce(v.number, 0)::int as active_number,
+    (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
+from templates t
+join organizations o on o.id = t.organization_id
+join users u on u.id = t.created_by
+left join template_versions v on v.id = t.active_version_id
+where t.deleted_at is null and lower(t.name) = lower($1)
+order by lower(o.name)
+`
+
+type TemplatesByNameRow struct {
+	ID               uuid.UUID
+	Name             string
+	CreatedBy        uuid.UUID
+	ActiveVersionID  uuid.NullUUID
+	CreatedAt        time.Time
+	DeletedAt        *time.Time
+	OrganizationID   uuid.UUID
+	Version          int64
+	DefaultTtl       int32
+	MaxTtl           int32
+	ActivityBump     int32
+	Autostart        bool
+	DormantAfter     int32
+	DeleteAfter      int32
+	Cost             int32
+	OrganizationName string
+	Creator          string
+	ActiveNumber     int32
+	Workspaces       int64
+}
+
+func (q *Queries) TemplatesByName(ctx context.Context, name string) ([]TemplatesByNameRow, error) {
+	rows, err := q.db.Query(ctx, templatesByName, name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TemplatesByNameRow
+	for rows.Next() {
+		var i TemplatesByNameRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.CreatedBy,
+			&i.ActiveVersionID,
+			&i.CreatedAt,
+			&i.DeletedAt,
+			&i.OrganizationID,
+			&i.Version,
+			&i.DefaultTtl,
+			&i.MaxTtl,
+			&i.ActivityBump,
+			&i.Autostart,
+			&i.DormantAfter,
+			&i.DeleteAfter,
+			&i.Cost,
+			&i.OrganizationName,
+			&i.Creator,
+			&i.ActiveNumber,
+			&i.Workspaces,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -13,14 +13,20 @@ import (
 )
 
 const costOfWorkspace = `-- name: CostOfWorkspace :one
-select coalesce(t.cost, 0)::int as cost from workspaces w left join templates t on t.id = w.template_id where w.id = $1
+select coalesce(t.cost, 0)::int as cost, w.organization_id
+from workspaces w left join templates t on t.id = w.template_id where w.id = $1
 `
 
-func (q *Queries) CostOfWorkspace(ctx context.Context, id uuid.UUID) (int32, error) {
+type CostOfWorkspaceRow struct {
+	Cost           int32
+	OrganizationID uuid.UUID
+}
+
+func (q *Queries) CostOfWorkspace(ctx context.Context, id uuid.UUID) (CostOfWorkspaceRow, error) {
 	row := q.db.QueryRow(ctx, costOfWorkspace, id)
-	var cost int32
-	err := row.Scan(&cost)
-	return cost, err
+	var i CostOfWorkspaceRow
+	err := row.Scan(&i.Cost, &i.OrganizationID)
+	return i, err
 }
 
 const deleteNodesOfAgents = `-- name: DeleteNodesOfAgents :exec
@@ -86,7 +92,7 @@ func (q *Queries) GiveWorkspace(ctx context.Context, arg GiveWorkspaceParams) er
 	return err
 }
 
-const offerWorkspace = `-- name: OfferWorkspace :one
+const offerWorkspace = `-- name: OfferWorkspace :execrows
 insert into workspace_offers (id, user_id, offered_by)
 select w.id, u.id, $1
 from workspaces w
@@ -95,7 +101,6 @@ join users u on u.id = m.user_id
 where w.id = $2 and w.deleted_at is null and lower(u.username) = lower($3)
 and u.deleted_at is null and u.suspended_at is null and u.id <> w.owner_id
 on conflict (id) do update set user_id = excluded.user_id, offered_by = excluded.offered_by, created_at = now()
-returning id, user_id, offered_by, created_at
 `
 
 type OfferWorkspaceParams struct {
@@ -104,16 +109,12 @@ type OfferWorkspaceParams struct {
 	Username    string
 }
 
-func (q *Queries) OfferWorkspace(ctx context.Context, arg OfferWorkspaceParams) (WorkspaceOffer, error) {
-	row := q.db.QueryRow(ctx, offerWorkspace, arg.OfferedBy, arg.WorkspaceID, arg.Username)
-	var i WorkspaceOffer
-	err := row.Scan(
-		&i.ID,
-		&i.UserID,
-		&i.OfferedBy,
-		&i.CreatedAt,
-	)
-	return i, err
+func (q *Queries) OfferWorkspace(ctx context.Context, arg OfferWorkspaceParams) (int64, error) {
+	result, err := q.db.Exec(ctx, offerWorkspace, arg.OfferedBy, arg.WorkspaceID, arg.Username)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const offersOf = `-- name: OffersOf :many
@@ -126,8 +127,18 @@ join users b on b.id = o.offered_by
 join organization_members m on m.organization_id = w.organization_id and m.user_id = o.user_id
 where w.deleted_at is null and (o.user_id = $1 or w.owner_id = $1 or o.offered_by = $1)
 and o.created_at > now() - interval '7 days'
-order by o.created_at
+and ($2::timestamptz is null or (o.created_at, o.id) > ($2::timestamptz, $3::uuid))
+and ($4::text = '' or strpos(lower(w.name), lower($4)) > 0)
+order by o.created_at, o.id limit $5
 `
+
+type OffersOfParams struct {
+	UserID  uuid.UUID
+	AfterAt *time.Time
+	AfterID uuid.UUID
+	Name    string
+	Max     int32
+}
 
 type OffersOfRow struct {
 	ID        uuid.UUID
@@ -140,8 +151,14 @@ type OffersOfRow struct {
 }
 
 // Offers are good for a week, and while whoever they are to is in the organization.
-func (q *Queries) OffersOf(ctx context.Context, userID uuid.UUID) ([]OffersOfRow, error) {
-	rows, err := q.db.Query(ctx, offersOf, userID)
+func (q *Queries) OffersOf(ctx context.Context, arg OffersOfParams) ([]OffersOfRow, error) {
+	rows, err := q.db.Query(ctx, offersOf,
+		arg.UserID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.Name,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 const extendWorkspace = `-- name: ExtendWorkspace :execrows
-update workspaces set extended_until = $1, version = version + 1 where id = $2 and deleted_at is null and phase = 'running'
+update workspaces set extended_until = $1 where id = $2 and deleted_at is null and phase = 'running'
 `
 
 type ExtendWorkspaceParams struct {
@@ -53,8 +53,8 @@ func (q *Queries) MarkDormant(ctx context.Context, arg MarkDormantParams) error 
 	return err
 }
 
-const setAutostart = `-- name: SetAutostart :execrows
-update workspaces set autostart = $1, autostart_set_at = now(), version = version + 1 where id = $2 and deleted_at is null
+const setAutostart = `-- name: SetAutostart :exec
+update workspaces set autostart = $1, autostart_set_at = now() where id = $2
 `
 
 type SetAutostartParams struct {
@@ -62,16 +62,13 @@ type SetAutostartParams struct {
 	ID        uuid.UUID
 }
 
-func (q *Queries) SetAutostart(ctx context.Context, arg SetAutostartParams) (int64, error) {
-	result, err := q.db.Exec(ctx, setAutostart, arg.Autostart, arg.ID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) SetAutostart(ctx context.Context, arg SetAutostartParams) error {
+	_, err := q.db.Exec(ctx, setAutostart, arg.Autostart, arg.ID)
+	return err
 }
 
-const setTTL = `-- name: SetTTL :execrows
-update workspaces set ttl = $1, version = version + 1 where id = $2 and deleted_at is null
+const setTTL = `-- name: SetTTL :exec
+update workspaces set ttl = $1 where id = $2
 `
 
 type SetTTLParams struct {
@@ -79,17 +76,14 @@ type SetTTLParams struct {
 	ID  uuid.UUID
 }
 
-func (q *Queries) SetTTL(ctx context.Context, arg SetTTLParams) (int64, error) {
-	result, err := q.db.Exec(ctx, setTTL, arg.Ttl, arg.ID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) SetTTL(ctx context.Context, arg SetTTLParams) error {
+	_, err := q.db.Exec(ctx, setTTL, arg.Ttl, arg.ID)
+	return err
 }
 
-const setTemplateLimits = `-- name: SetTemplateLimits :execrows
+const setTemplateLimits = `-- name: SetTemplateLimits :exec
 update templates set default_ttl = $1, max_ttl = $2, activity_bump = $3, autostart = $4,
-    dormant_after = $5, delete_after = $6, cost = $7
+    dormant_after = $5, delete_after = $6, cost = $7, version = version + 1
 where id = $8 and deleted_at is null
 `
 
@@ -104,8 +98,8 @@ type SetTemplateLimitsParams struct {
 	ID           uuid.UUID
 }
 
-func (q *Queries) SetTemplateLimits(ctx context.Context, arg SetTemplateLimitsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, setTemplateLimits,
+func (q *Queries) SetTemplateLimits(ctx context.Context, arg SetTemplateLimitsParams) error {
+	_, err := q.db.Exec(ctx, setTemplateLimits,
 		arg.DefaultTtl,
 		arg.MaxTtl,
 		arg.ActivityBump,
@@ -115,10 +109,7 @@ func (q *Queries) SetTemplateLimits(ctx context.Context, arg SetTemplateLimitsPa
 		arg.Cost,
 		arg.ID,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	return err
 }
 
 const setUpkeepProblem = `-- name: SetUpkeepProblem :exec
@@ -136,7 +127,7 @@ func (q *Queries) SetUpkeepProblem(ctx context.Context, arg SetUpkeepProblemPara
 }
 
 const templateLimits = `-- name: TemplateLimits :one
-select default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost from templates where id = $1
+select default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost, version from templates where id = $1
 `
 
 type TemplateLimitsRow struct {
@@ -147,6 +138,7 @@ type TemplateLimitsRow struct {
 	DormantAfter int32
 	DeleteAfter  int32
 	Cost         int32
+	Version      int64
 }
 
 func (q *Queries) TemplateLimits(ctx context.Context, id uuid.UUID) (TemplateLimitsRow, error) {
@@ -160,6 +152,7 @@ func (q *Queries) TemplateLimits(ctx context.Context, id uuid.UUID) (TemplateLim
 		&i.DormantAfter,
 		&i.DeleteAfter,
 		&i.Cost,
+		&i.Version,
 	)
 	return i, err
 }
@@ -277,7 +270,7 @@ func (q *Queries) UseWorkspace(ctx context.Context, id uuid.UUID) error {
 }
 
 const wakeWorkspace = `-- name: WakeWorkspace :execrows
-update workspaces set used_at = now(), dormant_at = null, version = version + 1 where id = $1 and deleted_at is null
+update workspaces set used_at = now(), dormant_at = null where id = $1 and deleted_at is null
 `
 
 func (q *Queries) WakeWorkspace(ctx context.Context, id uuid.UUID) (int64, error) {

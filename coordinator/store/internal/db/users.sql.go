@@ -120,7 +120,7 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) (ApiTo
 const insertUser = `-- name: InsertUser :one
 insert into users (username, email, password_hash, role)
 values ($1, $2, $3, $4)
-returning id, username, email, password_hash, role, created_at, suspended_at, deleted_at
+returning id, username, email, password_hash, role, created_at, suspended_at, deleted_at, version
 `
 
 type InsertUserParams struct {
@@ -147,6 +147,7 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) (User, e
 		&i.CreatedAt,
 		&i.SuspendedAt,
 		&i.DeletedAt,
+		&i.Version,
 	)
 	return i, err
 }
@@ -188,7 +189,7 @@ func (q *Queries) LiveToken(ctx context.Context, id uuid.UUID) (LiveTokenRow, er
 }
 
 const lockUser = `-- name: LockUser :one
-select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where id = $1 and deleted_at is null for update
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at, version from users where id = $1 and deleted_at is null for update
 `
 
 func (q *Queries) LockUser(ctx context.Context, id uuid.UUID) (User, error) {
@@ -203,6 +204,7 @@ func (q *Queries) LockUser(ctx context.Context, id uuid.UUID) (User, error) {
 		&i.CreatedAt,
 		&i.SuspendedAt,
 		&i.DeletedAt,
+		&i.Version,
 	)
 	return i, err
 }
@@ -300,11 +302,27 @@ func (q *Queries) TokenByID(ctx context.Context, id uuid.UUID) (ApiToken, error)
 const tokensOfUser = `-- name: TokensOfUser :many
 select id, user_id, name, secret_hash, created_at, expires_at, last_used_at, revoked_at, scopes, kind from api_tokens
 where user_id = $1 and revoked_at is null and (expires_at is null or expires_at > now())
-order by created_at
+and ($2::timestamptz is null or (created_at, id) > ($2::timestamptz, $3::uuid))
+and ($4::text = '' or strpos(lower(name), lower($4)) > 0)
+order by created_at, id limit $5
 `
 
-func (q *Queries) TokensOfUser(ctx context.Context, userID uuid.UUID) ([]ApiToken, error) {
-	rows, err := q.db.Query(ctx, tokensOfUser, userID)
+type TokensOfUserParams struct {
+	UserID  uuid.UUID
+	AfterAt *time.Time
+	AfterID uuid.UUID
+	Name    string
+	Max     int32
+}
+
+func (q *Queries) TokensOfUser(ctx context.Context, arg TokensOfUserParams) ([]ApiToken, error) {
+	rows, err := q.db.Query(ctx, tokensOfUser,
+		arg.UserID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.Name,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -345,7 +363,7 @@ func (q *Queries) TouchToken(ctx context.Context, id uuid.UUID) error {
 }
 
 const userByEmail = `-- name: UserByEmail :one
-select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where lower(email) = lower($1) and deleted_at is null
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at, version from users where lower(email) = lower($1) and deleted_at is null
 `
 
 func (q *Queries) UserByEmail(ctx context.Context, email string) (User, error) {
@@ -360,12 +378,13 @@ func (q *Queries) UserByEmail(ctx context.Context, email string) (User, error) {
 		&i.CreatedAt,
 		&i.SuspendedAt,
 		&i.DeletedAt,
+		&i.Version,
 	)
 	return i, err
 }
 
 const userByID = `-- name: UserByID :one
-select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where id = $1 and deleted_at is null
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at, version from users where id = $1 and deleted_at is null
 `
 
 func (q *Queries) UserByID(ctx context.Context, id uuid.UUID) (User, error) {
@@ -380,12 +399,13 @@ func (q *Queries) UserByID(ctx context.Context, id uuid.UUID) (User, error) {
 		&i.CreatedAt,
 		&i.SuspendedAt,
 		&i.DeletedAt,
+		&i.Version,
 	)
 	return i, err
 }
 
 const userByName = `-- name: UserByName :one
-select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where lower(username) = lower($1) and deleted_at is null
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at, version from users where lower(username) = lower($1) and deleted_at is null
 `
 
 func (q *Queries) UserByName(ctx context.Context, username string) (User, error) {
@@ -400,16 +420,37 @@ func (q *Queries) UserByName(ctx context.Context, username string) (User, error)
 		&i.CreatedAt,
 		&i.SuspendedAt,
 		&i.DeletedAt,
+		&i.Version,
 	)
 	return i, err
 }
 
 const users = `-- name: Users :many
-select id, username, email, password_hash, role, created_at, suspended_at, deleted_at from users where deleted_at is null order by lower(username)
+select id, username, email, password_hash, role, created_at, suspended_at, deleted_at, version from users
+where deleted_at is null and lower(username) > $1::text
+and ($2::text = '' or strpos(lower(username), lower($2)) > 0)
+and (id = $3::uuid or role = 'member' and $4::boolean or role <> 'member' and $5::boolean)
+order by lower(username) limit $6
 `
 
-func (q *Queries) Users(ctx context.Context) ([]User, error) {
-	rows, err := q.db.Query(ctx, users)
+type UsersParams struct {
+	After          string
+	Name           string
+	Own            uuid.UUID
+	Members        bool
+	Administrators bool
+	Max            int32
+}
+
+func (q *Queries) Users(ctx context.Context, arg UsersParams) ([]User, error) {
+	rows, err := q.db.Query(ctx, users,
+		arg.After,
+		arg.Name,
+		arg.Own,
+		arg.Members,
+		arg.Administrators,
+		arg.Max,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -426,6 +467,7 @@ func (q *Queries) Users(ctx context.Context) ([]User, error) {
 			&i.CreatedAt,
 			&i.SuspendedAt,
 			&i.DeletedAt,
+			&i.Version,
 		); err != nil {
 			return nil, err
 		}
@@ -464,7 +506,7 @@ func (q *Queries) WorkspacesOfTemplates(ctx context.Context, ownerID uuid.UUID) 
 const writeUser = `-- name: WriteUser :one
 update users set email = $1, role = $2, password_hash = $3, suspended_at = $4
 where id = $5
-returning id, username, email, password_hash, role, created_at, suspended_at, deleted_at
+returning id, username, email, password_hash, role, created_at, suspended_at, deleted_at, version
 `
 
 type WriteUserParams struct {
@@ -493,6 +535,7 @@ func (q *Queries) WriteUser(ctx context.Context, arg WriteUserParams) (User, err
 		&i.CreatedAt,
 		&i.SuspendedAt,
 		&i.DeletedAt,
+		&i.Version,
 	)
 	return i, err
 }

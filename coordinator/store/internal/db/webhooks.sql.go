@@ -436,8 +436,16 @@ const webhooks = `-- name: Webhooks :many
 select w.id, w.name, w.url, w.secret, w.kinds, w.cursor, w.created_by, w.created_at, w.leased_by, w.leased_until, w.key_id,
     (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.status = 'pending') as pending,
     (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.status = 'dead') as dead
-from webhooks w order by lower(w.name)
+from webhooks w
+where lower(w.name) > $1::text and ($2::text = '' or strpos(lower(w.name), lower($2)) > 0)
+order by lower(w.name) limit $3
 `
+
+type WebhooksParams struct {
+	After string
+	Name  string
+	Max   int32
+}
 
 type WebhooksRow struct {
 	ID          uuid.UUID
@@ -455,8 +463,8 @@ type WebhooksRow struct {
 	Dead        int64
 }
 
-func (q *Queries) Webhooks(ctx context.Context) ([]WebhooksRow, error) {
-	rows, err := q.db.Query(ctx, webhooks)
+func (q *Queries) Webhooks(ctx context.Context, arg WebhooksParams) ([]WebhooksRow, error) {
+	rows, err := q.db.Query(ctx, webhooks, arg.After, arg.Name, arg.Max)
 	if err != nil {
 		return nil, err
 	}

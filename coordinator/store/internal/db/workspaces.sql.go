@@ -56,7 +56,7 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 }
 
 const allWorkspaces = `-- name: AllWorkspaces :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name
 from users u cross join lateral (
     select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem from workspaces v
     where v.owner_id = u.id and v.deleted_at is null
@@ -64,7 +64,8 @@ from users u cross join lateral (
     and ($3::text = '' or strpos(lower(v.name), lower($3)) > 0)
     and ($4::text = '' or v.phase = $4)
     and ($5::boolean is null or v.external = $5)
-    and ($6::text = '' or v.template_id in (select t.id from templates t where lower(t.name) = lower($6) and t.deleted_at is null))
+    and ($6::text = '' or v.template_id in (select t.id from templates t join organizations o on o.id = t.organization_id
+    where lower($6) in (lower(t.name), lower(o.name) || '/' || lower(t.name)) and t.deleted_at is null))
     order by lower(v.name) limit $7
 ) w
 where lower(u.username) >= $1
@@ -84,26 +85,27 @@ type AllWorkspacesParams struct {
 }
 
 type AllWorkspacesRow struct {
-	ID             uuid.UUID
-	OwnerID        uuid.UUID
-	Name           string
-	External       bool
-	CreatedAt      time.Time
-	DeletedAt      *time.Time
-	TemplateID     uuid.NullUUID
-	Phase          string
-	Version        int64
-	StateHeldBy    uuid.NullUUID
-	OrganizationID uuid.UUID
-	LastActiveAt   *time.Time
-	Autostart      string
-	AutostartSetAt time.Time
-	Ttl            pgtype.Int4
-	ExtendedUntil  *time.Time
-	UsedAt         time.Time
-	DormantAt      *time.Time
-	UpkeepProblem  string
-	OwnerName      string
+	ID               uuid.UUID
+	OwnerID          uuid.UUID
+	Name             string
+	External         bool
+	CreatedAt        time.Time
+	DeletedAt        *time.Time
+	TemplateID       uuid.NullUUID
+	Phase            string
+	Version          int64
+	StateHeldBy      uuid.NullUUID
+	OrganizationID   uuid.UUID
+	LastActiveAt     *time.Time
+	Autostart        string
+	AutostartSetAt   time.Time
+	Ttl              pgtype.Int4
+	ExtendedUntil    *time.Time
+	UsedAt           time.Time
+	DormantAt        *time.Time
+	UpkeepProblem    string
+	OwnerName        string
+	OrganizationName string
 }
 
 // Owner by owner, so that a page is read from two indexes and not sorted out of all.
@@ -146,6 +148,7 @@ func (q *Queries) AllWorkspaces(ctx context.Context, arg AllWorkspacesParams) ([
 			&i.DormantAt,
 			&i.UpkeepProblem,
 			&i.OwnerName,
+			&i.OrganizationName,
 		); err != nil {
 			return nil, err
 		}
@@ -469,6 +472,15 @@ func (q *Queries) SetScriptsState(ctx context.Context, arg SetScriptsStateParams
 	return result.RowsAffected(), nil
 }
 
+const touchWorkspace = `-- name: TouchWorkspace :exec
+update workspaces set version = version + 1 where id = $1
+`
+
+func (q *Queries) TouchWorkspace(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, touchWorkspace, id)
+	return err
+}
+
 const upsertAgent = `-- name: UpsertAgent :exec
 insert into agents (id, workspace_id, name, token_hash, build_id, manifest, auth, instance_id, connection_timeout)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -506,31 +518,32 @@ func (q *Queries) UpsertAgent(ctx context.Context, arg UpsertAgentParams) error 
 }
 
 const workspaceByID = `-- name: WorkspaceByID :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = $1
 `
 
 type WorkspaceByIDRow struct {
-	ID             uuid.UUID
-	OwnerID        uuid.UUID
-	Name           string
-	External       bool
-	CreatedAt      time.Time
-	DeletedAt      *time.Time
-	TemplateID     uuid.NullUUID
-	Phase          string
-	Version        int64
-	StateHeldBy    uuid.NullUUID
-	OrganizationID uuid.UUID
-	LastActiveAt   *time.Time
-	Autostart      string
-	AutostartSetAt time.Time
-	Ttl            pgtype.Int4
-	ExtendedUntil  *time.Time
-	UsedAt         time.Time
-	DormantAt      *time.Time
-	UpkeepProblem  string
-	OwnerName      string
+	ID               uuid.UUID
+	OwnerID          uuid.UUID
+	Name             string
+	External         bool
+	CreatedAt        time.Time
+	DeletedAt        *time.Time
+	TemplateID       uuid.NullUUID
+	Phase            string
+	Version          int64
+	StateHeldBy      uuid.NullUUID
+	OrganizationID   uuid.UUID
+	LastActiveAt     *time.Time
+	Autostart        string
+	AutostartSetAt   time.Time
+	Ttl              pgtype.Int4
+	ExtendedUntil    *time.Time
+	UsedAt           time.Time
+	DormantAt        *time.Time
+	UpkeepProblem    string
+	OwnerName        string
+	OrganizationName string
 }
 
 func (q *Queries) WorkspaceByID(ctx context.Context, id uuid.UUID) (WorkspaceByIDRow, error) {
@@ -557,12 +570,13 @@ func (q *Queries) WorkspaceByID(ctx context.Context, id uuid.UUID) (WorkspaceByI
 		&i.DormantAt,
 		&i.UpkeepProblem,
 		&i.OwnerName,
+		&i.OrganizationName,
 	)
 	return i, err
 }
 
 const workspaceByName = `-- name: WorkspaceByName :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and lower(u.username) = lower($1) and lower(w.name) = lower($2)
 `
 
@@ -572,26 +586,27 @@ type WorkspaceByNameParams struct {
 }
 
 type WorkspaceByNameRow struct {
-	ID             uuid.UUID
-	OwnerID        uuid.UUID
-	Name           string
-	External       bool
-	CreatedAt      time.Time
-	DeletedAt      *time.Time
-	TemplateID     uuid.NullUUID
-	Phase          string
-	Version        int64
-	StateHeldBy    uuid.NullUUID
-	OrganizationID uuid.UUID
-	LastActiveAt   *time.Time
-	Autostart      string
-	AutostartSetAt time.Time
-	Ttl            pgtype.Int4
-	ExtendedUntil  *time.Time
-	UsedAt         time.Time
-	DormantAt      *time.Time
-	UpkeepProblem  string
-	OwnerName      string
+	ID               uuid.UUID
+	OwnerID          uuid.UUID
+	Name             string
+	External         bool
+	CreatedAt        time.Time
+	DeletedAt        *time.Time
+	TemplateID       uuid.NullUUID
+	Phase            string
+	Version          int64
+	StateHeldBy      uuid.NullUUID
+	OrganizationID   uuid.UUID
+	LastActiveAt     *time.Time
+	Autostart        string
+	AutostartSetAt   time.Time
+	Ttl              pgtype.Int4
+	ExtendedUntil    *time.Time
+	UsedAt           time.Time
+	DormantAt        *time.Time
+	UpkeepProblem    string
+	OwnerName        string
+	OrganizationName string
 }
 
 func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams) (WorkspaceByNameRow, error) {
@@ -618,18 +633,20 @@ func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams
 		&i.DormantAt,
 		&i.UpkeepProblem,
 		&i.OwnerName,
+		&i.OrganizationName,
 	)
 	return i, err
 }
 
 const workspacesOfOwner = `-- name: WorkspacesOfOwner :many
 
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.owner_id = $1 and lower(w.name) > $2::text
 and ($3::text = '' or strpos(lower(w.name), lower($3)) > 0)
 and ($4::text = '' or w.phase = $4)
 and ($5::boolean is null or w.external = $5)
-and ($6::text = '' or w.template_id in (select t.id from templates t where lower(t.name) = lower($6) and t.deleted_at is null))
+and ($6::text = '' or w.template_id in (select t.id from templates t join organizations o on o.id = t.organization_id
+    where lower($6) in (lower(t.name), lower(o.name) || '/' || lower(t.name)) and t.deleted_at is null))
 order by lower(w.name) limit $7
 `
 
@@ -644,26 +661,27 @@ type WorkspacesOfOwnerParams struct {
 }
 
 type WorkspacesOfOwnerRow struct {
-	ID             uuid.UUID
-	OwnerID        uuid.UUID
-	Name           string
-	External       bool
-	CreatedAt      time.Time
-	DeletedAt      *time.Time
-	TemplateID     uuid.NullUUID
-	Phase          string
-	Version        int64
-	StateHeldBy    uuid.NullUUID
-	OrganizationID uuid.UUID
-	LastActiveAt   *time.Time
-	Autostart      string
-	AutostartSetAt time.Time
-	Ttl            pgtype.Int4
-	ExtendedUntil  *time.Time
-	UsedAt         time.Time
-	DormantAt      *time.Time
-	UpkeepProblem  string
-	OwnerName      string
+	ID               uuid.UUID
+	OwnerID          uuid.UUID
+	Name             string
+	External         bool
+	CreatedAt        time.Time
+	DeletedAt        *time.Time
+	TemplateID       uuid.NullUUID
+	Phase            string
+	Version          int64
+	StateHeldBy      uuid.NullUUID
+	OrganizationID   uuid.UUID
+	LastActiveAt     *time.Time
+	Autostart        string
+	AutostartSetAt   time.Time
+	Ttl              pgtype.Int4
+	ExtendedUntil    *time.Time
+	UsedAt           time.Time
+	DormantAt        *time.Time
+	UpkeepProblem    string
+	OwnerName        string
+	OrganizationName string
 }
 
 // Two queries, not one with an optional owner: each has its own plan.
@@ -705,6 +723,7 @@ func (q *Queries) WorkspacesOfOwner(ctx context.Context, arg WorkspacesOfOwnerPa
 			&i.DormantAt,
 			&i.UpkeepProblem,
 			&i.OwnerName,
+			&i.OrganizationName,
 		); err != nil {
 			return nil, err
 		}
