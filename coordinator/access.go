@@ -16,14 +16,14 @@ import (
 // recheckAgain is how long after it failed access is looked at again.
 const recheckAgain = time.Second
 
-// followAccess ends links that may not be any more, and tells peers what agents are
-// called, until ctx is done: shares, memberships, owners and names change on any
-// coordinator, and each has its own links.
+// followAccess ends streams and links that may not be any more, and tells peers what
+// agents are called, until ctx is done: tokens, shares, memberships, owners and names
+// change on any coordinator, and each has its own streams and links.
 func (s *Server) followAccess(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := s.recheckAsToldOf(ctx)
 		if ctx.Err() == nil {
-			s.cfg.Logger.Warn("access that ended may not have ended its links; all will be looked at", "err", err)
+			s.cfg.Logger.Warn("access that ended may not have ended what is open; all will be looked at", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -32,19 +32,24 @@ func (s *Server) followAccess(ctx context.Context) {
 	}
 }
 
-// recheckAsToldOf looks at all links, and then at those that events are about.
+// recheckAsToldOf looks at all that is open, and then at what events are about.
 func (s *Server) recheckAsToldOf(ctx context.Context) error {
 	after, err := s.store.NewestEvent(ctx)
 	if err != nil {
 		return err
 	}
-	which := mesh.Access{All: true}
+	now := ended{access: mesh.Access{All: true}}
 	for {
-		if err := s.hub.Recheck(ctx, which); err != nil {
+		if err := errors.Join(s.hub.Recheck(ctx, now.access), s.api.Recheck(ctx, now.access)); err != nil {
 			return err
 		}
-		var names map[uuid.UUID]string
-		for which = (mesh.Access{}); len(which.Users)+len(which.Workspaces)+len(names) == 0; {
+		for _, id := range now.keys {
+			s.workspaces.KeyRevoked(id)
+		}
+		if err := s.hub.Renamed(ctx, now.names); err != nil {
+			return err
+		}
+		for now = (ended{}); now.access.Nobody() && len(now.names)+len(now.keys) == 0; {
 			list, err := s.events.Next(ctx, after)
 			if errors.Is(err, store.ErrGone) {
 				return nil // from the start, then
@@ -53,36 +58,58 @@ func (s *Server) recheckAsToldOf(ctx context.Context) error {
 				return err
 			}
 			after = list[len(list)-1].Version
-			if which, names, err = accessChanged(list); err != nil {
+			if now, err = accessEnded(list); err != nil {
 				return err
 			}
-		}
-		if err := s.hub.Renamed(ctx, names); err != nil {
-			return err
 		}
 	}
 }
 
-// accessChanged says whose access events change, and what workspaces are called
+// ended is what events may have ended.
+type ended struct {
+	access mesh.Access
+	keys   []uuid.UUID          // of provisioners
+	names  map[uuid.UUID]string // of workspaces: what they are called now
+}
+
+// accessEnded says whose access events may have ended, and what workspaces are called
 // after them.
-func accessChanged(list []store.Event) (mesh.Access, map[uuid.UUID]string, error) {
-	names := make(map[uuid.UUID]string)
-	a := mesh.Access{Users: make(map[uuid.UUID]bool), Workspaces: make(map[uuid.UUID]bool)}
+func accessEnded(list []store.Event) (ended, error) {
+	now := ended{names: make(map[uuid.UUID]string), access: mesh.Access{
+		Users: make(map[uuid.UUID]bool), Workspaces: make(map[uuid.UUID]bool), Agents: make(map[uuid.UUID]bool),
+		Given: make(map[uuid.UUID]bool), Left: make(map[mesh.Leaver]bool),
+	}}
 	for _, e := range list {
+		gone := e.Action == store.Deleted
+		var data struct {
+			Name         string
+			Organization uuid.NullUUID `json:"organization_id"`
+			Group        uuid.NullUUID `json:"group_id"`
+		}
+		if err := json.Unmarshal(e.Data, &data); err != nil {
+			return now, fmt.Errorf("event %d: %w", e.Version, err)
+		}
 		switch {
 		case e.Kind == store.EventShare && e.Action != store.Created:
-			a.Workspaces[e.WorkspaceID] = true
-		case e.Kind == store.EventMembership && e.Action != store.Created, e.Kind == store.EventUser && e.Action != store.Created:
-			a.Users[e.SubjectID] = true
-		case e.Kind == store.EventWorkspace && e.Action == store.Deleted: // or it has another owner
-			a.Workspaces[e.WorkspaceID] = true
-		case e.Kind == store.EventWorkspace && e.Action == store.Changed:
-			var now struct{ Name string }
-			if err := json.Unmarshal(e.Data, &now); err != nil {
-				return a, nil, fmt.Errorf("event %d: %w", e.Version, err)
+			now.access.Workspaces[e.WorkspaceID] = true
+		case e.Kind == store.EventMembership && e.Action != store.Created:
+			now.access.Users[e.SubjectID] = true
+			if gone && !data.Group.Valid {
+				now.access.Left[mesh.Leaver{User: e.SubjectID, Organization: data.Organization.UUID}] = true
 			}
-			names[e.WorkspaceID] = now.Name
+		case e.Kind == store.EventUser && e.Action != store.Created:
+			now.access.Users[e.SubjectID] = true
+		case e.Kind == store.EventToken && gone:
+			now.access.Users[e.OwnerID] = true
+		case e.Kind == store.EventAgent && gone:
+			now.access.Agents[e.SubjectID] = true
+		case e.Kind == store.EventProvisionerKey && gone:
+			now.keys = append(now.keys, e.SubjectID)
+		case e.Kind == store.EventWorkspace && gone: // or it has another owner
+			now.access.Workspaces[e.WorkspaceID], now.access.Given[e.WorkspaceID] = true, true
+		case e.Kind == store.EventWorkspace && e.Action == store.Changed:
+			now.names[e.WorkspaceID] = data.Name
 		}
 	}
-	return a, names, nil
+	return now, nil
 }

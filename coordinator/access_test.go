@@ -157,3 +157,104 @@ func TestANewNameReachesThoseWhoAreLinked(t *testing.T) {
 	}
 	until(t, client, "new name", called("main.box.alice"))
 }
+
+// beside starts another coordinator on the database of a deployment, with clients of
+// its own.
+func (d *deployment) beside(t *testing.T, conf Config) *deployment {
+	t.Helper()
+	s, err := Open(t.Context(), conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run(t, s)
+}
+
+// Access ends where it is ended and wherever else somebody is connected: each
+// coordinator hears of it by what is committed.
+func TestAccessThatEndsEndsItsStreamsOnEveryCoordinator(t *testing.T) {
+	var conf Config
+	d := deploy(t, nil, func(c *Config) { conf = *c })
+	there := d.beside(t, conf)
+	ctx := t.Context()
+	bob := sdk.New(d.url, d.token(t, "bob"))
+	me, err := bob.Me(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	workspace := func(c *sdk.Client, name string) sdk.CreatedWorkspace {
+		t.Helper()
+		made, err := c.CreateWorkspace(ctx, sdk.CreateWorkspace{Name: name, External: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	token := func() sdk.CreatedToken {
+		t.Helper()
+		made, err := bob.CreateToken(ctx, sdk.CreateToken{Name: "other"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	given, deleted, mine := workspace(d.alice, "given"), workspace(bob, "deleted"), workspace(bob, "mine")
+	givenAgent, deletedAgent, mineAgent := there.join(t, given.AgentToken), there.join(t, deleted.AgentToken), there.join(t, mine.AgentToken)
+	alice := there.join(t, d.alice.Token())
+
+	if err := d.alice.OfferWorkspace(ctx, "me", "given", "bob"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.AcceptOffer(ctx, given.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	ends(t, "the agent of the old owner", givenAgent)
+	if err := bob.DeleteWorkspace(ctx, "me", "deleted"); err != nil {
+		t.Fatal(err)
+	}
+	ends(t, "the agent of a workspace that is deleted", deletedAgent)
+
+	yes, no := true, false
+	for _, c := range []struct {
+		name string
+		end  func(sdk.CreatedToken) error
+		back func() error
+	}{
+		{"the token is revoked", func(made sdk.CreatedToken) error { return bob.RevokeToken(ctx, made.ID) }, nil},
+		{"the user is suspended", func(sdk.CreatedToken) error {
+			_, err := d.alice.ChangeUser(ctx, "bob", sdk.ChangeUser{Suspended: &yes})
+			return err
+		}, func() error {
+			_, err := d.alice.ChangeUser(ctx, "bob", sdk.ChangeUser{Suspended: &no})
+			return err
+		}},
+		{"the user leaves an organization", func(sdk.CreatedToken) error { return d.alice.RemoveMember(ctx, "default", me.Username) },
+			func() error { return d.alice.SetMember(ctx, "default", me.Username, "member") }},
+	} {
+		made := token()
+		node, log := there.join(t, made.Text), there.follow(t, made.Text, "mine")
+		began := time.Now()
+		if err := c.end(made); err != nil {
+			t.Fatal(err)
+		}
+		ends(t, "a node, when "+c.name, node)
+		<-log // or the test hangs
+		t.Logf("%s: what was open elsewhere ended after %v", c.name, time.Since(began))
+		if c.back != nil {
+			if err := c.back(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// Nobody else noticed.
+	for name, s := range map[string]meshv1.Mesh_ConnectClient{"alice": alice, "bob's agent": mineAgent} {
+		if err := s.Send(&meshv1.Up{Msg: &meshv1.Up_Self{Self: &meshv1.Self{}}}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// ends waits for the end of a stream whose access was taken away.
+func ends(t *testing.T, whose string, stream meshv1.Mesh_ConnectClient) {
+	t.Helper()
+	until(t, stream, "the end of "+whose, func(d *meshv1.Down) bool { return d.GetError().GetCode() == meshv1.Error_REVOKED })
+}

@@ -71,6 +71,9 @@ type Config struct {
 	// and CancelGrace how long Terraform may take to end once it is interrupted.
 	// Zero means 30 s and 2 min.
 	JobLease, CancelGrace time.Duration
+	// ScheduleClock says what time it is for the starts and stops that nobody asks for,
+	// given the database's; nil is that.
+	ScheduleClock func(now time.Time) time.Time
 	// AgentBinaries is the directory of what agents of other platforms download, named
 	// adit-OS-ARCH; empty is none.
 	AgentBinaries string
@@ -124,6 +127,7 @@ type Server struct {
 	hub        *mesh.Hub
 	workspaces *workspaces.Service
 	events     *events.Bus
+	api        *api.API
 	metrics    *metrics.Metrics
 	breakers   *breaker.Registry
 	checker    *health.Checker
@@ -178,7 +182,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.hub = mesh.New(mesh.Config{Store: st, Relays: cfg.Relays, NodeTimeout: cfg.NodeTimeout, Logger: cfg.Logger})
 	s.workspaces = workspaces.New(workspaces.Config{
 		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
-		JobOver: s.metrics.JobOver, Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, Logger: cfg.Logger,
+		JobOver: s.metrics.JobOver, Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, ScheduleClock: cfg.ScheduleClock, Logger: cfg.Logger,
 	})
 	s.webhooks = events.NewDeliverer(events.DelivererConfig{
 		Store: st, Bus: s.events, Keys: cfg.StateKeys, AllowPrivate: cfg.WebhookPrivate, Version: cfg.Version, Logger: cfg.Logger,
@@ -200,7 +204,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	})
 	helps := cfg.Support
 	helps.Version, helps.Metrics, helps.Health = cfg.Version, s.metrics.Text, s.checker.Check
-	web := api.New(api.Config{
+	s.api = api.New(api.Config{
 		Health: s.checker.Check, Support: helps.Files,
 		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Keys: cfg.StateKeys, WebhookPrivate: cfg.WebhookPrivate, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 		Providers: cfg.Providers, MaxTokenLifetime: cfg.MaxTokenLifetime, TrustedProxies: cfg.TrustedProxies,
@@ -213,10 +217,10 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	mux.Handle("/rpc/v1/node", address(s.nodeRPC))
 	mux.Handle("/rpc/v1/provisioner", address(s.provisionerRPC))
 	for _, p := range []string{"/api/", "/signin", "/signin/", "/healthz", "/readyz"} {
-		mux.Handle(p, web)
+		mux.Handle(p, s.api)
 	}
 	mux.Handle("GET "+health.EchoPath, health.Echo())
-	for path, h := range connectrpc.Handlers(web) {
+	for path, h := range connectrpc.Handlers(s.api) {
 		mux.Handle(path, h)
 	}
 	mux.HandleFunc("GET /{$}", s.front)

@@ -59,6 +59,23 @@ func deploy(t *testing.T, mounts map[string]http.Handler, more ...func(*Config))
 	if err != nil {
 		t.Fatal(err)
 	}
+	d := run(t, s)
+	anybody := sdk.New(d.url, "")
+	first := sdk.FirstUser{Username: "alice", Email: "alice@example.com", Password: "correct horse"}
+	if _, err := anybody.CreateFirstUser(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	session, err := anybody.Login(t.Context(), sdk.Login{Username: first.Username, Password: first.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.alice = sdk.New(d.url, session.Token)
+	return d
+}
+
+// run serves a coordinator until the test is over.
+func run(t *testing.T, s *Server) *deployment {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -74,16 +91,6 @@ func deploy(t *testing.T, mounts map[string]http.Handler, more ...func(*Config))
 		for range d.served {
 		}
 	})
-	anybody := sdk.New(d.url, "")
-	first := sdk.FirstUser{Username: "alice", Email: "alice@example.com", Password: "correct horse"}
-	if _, err := anybody.CreateFirstUser(t.Context(), first); err != nil {
-		t.Fatal(err)
-	}
-	session, err := anybody.Login(t.Context(), sdk.Login{Username: first.Username, Password: first.Password})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.alice = sdk.New(d.url, session.Token)
 	return d
 }
 
@@ -134,6 +141,27 @@ func streamEnd(stream meshv1.Mesh_ConnectClient) *meshv1.Error {
 			last = e
 		}
 	}
+}
+
+// follow follows the log of a workspace's agent, and tells when the answer has ended.
+func (d *deployment) follow(t *testing.T, token, workspace string) <-chan error {
+	t.Helper()
+	ended := make(chan error, 1)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.url.String()+"/api/v1/workspaces/me/"+workspace+"/agents/main/logs?follow=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("follow: %v, %v", resp, err)
+	}
+	go func() {
+		_, err := io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		ended <- err
+	}()
+	return ended
 }
 
 func (d *deployment) get(t *testing.T, path string) (int, string) {
@@ -248,24 +276,6 @@ func TestPeopleWhoAreKeptOutHaveNothingOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	agent, alice := d.join(t, made.AgentToken), d.join(t, d.alice.Token())
-	follow := func(c *sdk.Client) chan error {
-		ended := make(chan error, 1)
-		req, err := http.NewRequestWithContext(t.Context(), "GET", d.url.String()+"/api/v1/workspaces/me/dev/agents/main/logs?follow=true", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+c.Token())
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("follow: %v, %v", resp, err)
-		}
-		go func() {
-			_, err := io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-			ended <- err
-		}()
-		return ended
-	}
 	yes, no := true, false
 	for name, end := range map[string]func() error{
 		"suspended": func() error {
@@ -277,7 +287,7 @@ func TestPeopleWhoAreKeptOutHaveNothingOpen(t *testing.T) {
 		},
 	} {
 		c := session()
-		node, log := d.join(t, c.Token()), follow(c)
+		node, log := d.join(t, c.Token()), d.follow(t, c.Token(), "dev")
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}

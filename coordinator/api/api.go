@@ -93,15 +93,19 @@ type Config struct {
 	Logger         *slog.Logger
 }
 
-// API holds what the operations need.
+// API serves the operations.
 type API struct {
 	Config
+	handler http.Handler
 	limits  limits
 	streams streams
 }
 
-// New returns the API's handler.
-func New(cfg Config) http.Handler {
+// ServeHTTP is http.Handler's.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// New returns the API.
+func New(cfg Config) *API {
 	a := &API{Config: cfg, limits: newLimits()}
 	r := chi.NewRouter()
 	r.Use(secure, recovered(cfg.Logger), ClientAddr(cfg.TrustedProxies), routed, from)
@@ -144,7 +148,8 @@ func New(cfg Config) http.Handler {
 	a.registerTransfers(h)
 	describeAll(h.OpenAPI())
 	serveDocs(r, h.OpenAPI())
-	return r
+	a.handler = r
+	return a
 }
 
 // secure sets the headers that keep a browser from being made a tool.

@@ -37,13 +37,25 @@ const (
 	Provisioner
 )
 
+// Mark tells a token from those that its bearer had before. It is no secret, and
+// small: there are as many as there are agents.
+type Mark [8]byte
+
+// MarkOf returns the mark of the token that has a hash.
+func MarkOf(hash []byte) (m Mark) {
+	copy(m[:], hash)
+	return m
+}
+
 // Identity is who a request is from.
 type Identity struct {
 	Kind Kind
 	// UserID is the person, or the owner of the agent's workspace.
 	UserID uuid.UUID
-	// AgentID is set for agents.
-	AgentID uuid.UUID
+	// AgentID is set for agents, and AgentToken tells which of an agent's tokens it
+	// came with: see [MarkOf].
+	AgentID    uuid.UUID
+	AgentToken Mark
 	// TokenID is the API token's, set for people, and Username what they are
 	// called.
 	TokenID  uuid.UUID
@@ -158,7 +170,7 @@ func (a *Authenticator) agent(ctx context.Context, rest string) (Identity, error
 	if err := judge(err, text, agent.TokenHash); err != nil {
 		return Identity{}, err
 	}
-	return Identity{Kind: Agent, UserID: agent.OwnerID, AgentID: agent.ID}, nil
+	return Identity{Kind: Agent, UserID: agent.OwnerID, AgentID: agent.ID, AgentToken: MarkOf(agent.TokenHash)}, nil
 }
 
 func (a *Authenticator) provisioner(ctx context.Context, rest string) (Identity, error) {

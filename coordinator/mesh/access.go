@@ -114,21 +114,45 @@ func (h *Hub) mayReach(ctx context.Context, who auth.Identity, agentID uuid.UUID
 	return a, auth.Allowed(auth.OfToken(t), auth.Connect, on), nil
 }
 
-// Access says whose links are to be looked at again: those of some users, and
-// those to some workspaces.
+// Access says whose streams and links are to be looked at again: those of some
+// users, links to some workspaces, and streams of some agents and of those of
+// workspaces that are deleted or given away.
 type Access struct {
-	All               bool
-	Users, Workspaces map[uuid.UUID]bool
+	All                              bool
+	Users, Workspaces, Agents, Given map[uuid.UUID]bool
+	// Left are users who are no longer in an organization: what they opened while
+	// they were ends, whatever else they may.
+	Left map[Leaver]bool
 }
 
-// Recheck ends the links of clients that may not reach their agents any more,
-// also those of clients that are lost, for their tunnels live on. An error says
-// that the database could not tell of some, which are to be looked at again.
+// Leaver is a user who has left an organization.
+type Leaver struct{ User, Organization uuid.UUID }
+
+// Nobody reports whether there is nothing to look at.
+func (a Access) Nobody() bool {
+	return !a.All && len(a.Users)+len(a.Workspaces)+len(a.Agents)+len(a.Given)+len(a.Left) == 0
+}
+
+// HasLeft reports whether somebody was in an organization, when it was asked who
+// they are, that they have left.
+func (a Access) HasLeft(who auth.Identity) bool {
+	for l := range a.Left {
+		if _, was := who.Organizations[l.Organization]; was && who.Kind == auth.User && who.UserID == l.User {
+			return true
+		}
+	}
+	return false
+}
+
+// Recheck ends the streams of those whose tokens are good no longer, and the links of
+// clients that may not reach their agents any more, also those of clients that are
+// lost, for their tunnels live on. An error says that the database could not tell of
+// some, which are to be looked at again.
 func (h *Hub) Recheck(ctx context.Context, which Access) error {
-	if !which.All && len(which.Users)+len(which.Workspaces) == 0 {
+	if which.Nobody() {
 		return nil
 	}
-	var failed error
+	failed := h.recheckSessions(ctx, which)
 	for _, l := range h.suspects(which) {
 		_, allowed, err := h.mayReach(ctx, auth.Identity{Kind: auth.User, TokenID: l.token}, l.agent)
 		if err != nil {
@@ -143,6 +167,70 @@ func (h *Hub) Recheck(ctx context.Context, which Access) error {
 		h.log.InfoContext(ctx, "a client may not reach an agent any more", "client", l.client, "agent", l.agent)
 	}
 	return failed
+}
+
+// recheckSessions ends streams that another coordinator may have ended access for.
+func (h *Hub) recheckSessions(ctx context.Context, which Access) error {
+	var failed error
+	for id, who := range h.doubtful(which) {
+		why, err := h.revoked(ctx, which, who)
+		if err != nil {
+			failed = fmt.Errorf("mesh: recheck a stream: %w", err)
+		}
+		if why == "" {
+			continue
+		}
+		h.mu.Lock()
+		h.endSession(id, why)
+		h.mu.Unlock()
+	}
+	return failed
+}
+
+// doubtful are the streams to look at again, and whose they are.
+func (h *Hub) doubtful(which Access) map[sessionID]auth.Identity {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make(map[sessionID]auth.Identity)
+	for id, s := range h.sessions {
+		doubt := which.All || which.HasLeft(s.who)
+		switch {
+		case s.who.Kind == auth.User:
+			doubt = doubt || which.Users[s.who.UserID]
+		case which.Agents[s.who.AgentID]:
+			doubt = true
+		default: // its workspace is not known before it has come in
+			n := h.core.sessions[id]
+			doubt = doubt || len(which.Given) > 0 && (n == nil || which.Given[n.workspace])
+		}
+		if doubt {
+			list[id] = s.who
+		}
+	}
+	return list
+}
+
+// revoked says why somebody's stream has to end, by what their token is now; empty
+// if it may go on.
+func (h *Hub) revoked(ctx context.Context, which Access, who auth.Identity) (why string, err error) {
+	if who.Kind == auth.Agent {
+		a, err := h.cfg.Store.LiveAgent(ctx, who.AgentID)
+		// One that is locked out by a build that stops its workspace has its scripts
+		// to run, and is ended by that build.
+		lockedOut := len(a.TokenHash) == 0 && which.All
+		if errors.Is(err, store.ErrNotFound) || err == nil && !lockedOut && auth.MarkOf(a.TokenHash) != who.AgentToken {
+			return workspaceDeleted, nil
+		}
+		return "", err
+	}
+	if which.HasLeft(who) {
+		return userRevoked, nil
+	}
+	_, err = h.cfg.Store.LiveToken(ctx, who.TokenID)
+	if errors.Is(err, store.ErrNotFound) {
+		return tokenRevoked, nil
+	}
+	return "", err
 }
 
 // Renamed tells the peers of agents what those are called now. Names are by

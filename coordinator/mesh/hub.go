@@ -213,10 +213,25 @@ func (h *Hub) endClients(why string, match func(auth.Identity) bool) {
 		if s.who.Kind != auth.User || !match(s.who) {
 			continue
 		}
-		s.revoked = why
-		if n := h.core.sessions[sid]; n != nil {
-			h.deliver(h.core.revoke(n.id, why))
-		}
+		h.endSession(sid, why)
+	}
+}
+
+// endSession ends a stream that may not be any more, also one that has yet to come
+// in. h.mu is held.
+func (h *Hub) endSession(id sessionID, why string) {
+	s := h.sessions[id]
+	if s == nil {
+		return
+	}
+	s.revoked = why
+	n := h.core.sessions[id]
+	if n == nil {
+		return
+	}
+	h.deliver(h.core.revoke(n.id, why))
+	if n.agent {
+		delete(h.liveness.agents, n.id)
 	}
 }
 
