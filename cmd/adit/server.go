@@ -276,7 +276,7 @@ func (f serverFlags) certificate() (*tls.Certificate, error) {
 func listenWeb(ctx context.Context, f serverFlags, cert *tls.Certificate) (net.Listener, error) {
 	var conf *tls.Config
 	if cert != nil {
-		conf = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+		conf = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
