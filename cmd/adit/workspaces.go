@@ -182,7 +182,7 @@ func printMade(out io.Writer, w sdk.Workspace) error {
 	if b == nil {
 		return nil
 	}
-	fmt.Fprintf(out, "Template   %s, version %d\nBuild      %d (%s): %s %s\n", w.Template, w.TemplateVersion, b.Number, b.Transition, b.Job.Status, oneLine(b.Job.Error))
+	fmt.Fprintf(out, "Template   %s/%s, version %d\nBuild      %d (%s): %s %s\n", w.Organization, w.Template, w.TemplateVersion, b.Number, b.Transition, b.Job.Status, oneLine(b.Job.Error))
 	for _, name := range slices.Sorted(maps.Keys(b.Parameters)) {
 		fmt.Fprintf(out, "Parameter  %s=%s\n", name, oneLine(b.Parameters[name]))
 	}

@@ -19,7 +19,8 @@ const ndjson = "application/x-ndjson"
 // tagOf says which chapter of the documentation an operation belongs to, by what
 // follows /api/v1 in its path; others are named by that itself.
 var tagOf = map[string]string{
-	"buildinfo": "deployment", "login": "sign-in", "logout": "sign-in", "provisioner-keys": "provisioners",
+	"buildinfo": "deployment", "login": "sign-in", "logout": "sign-in", "provisioner-keys": "provisioners", "quota": "quotas",
+	"shared-workspaces": "workspaces",
 }
 
 // describeAll completes the document with what follows from rules, so that an
@@ -62,6 +63,9 @@ func describeOne(op *huma.Operation, path string, problems *huma.Schema, e examp
 		noun, _, _ := strings.Cut(strings.TrimPrefix(path, "/api/v1/"), "/")
 		if t, ok := tagOf[noun]; ok {
 			noun = t
+		}
+		if strings.HasPrefix(path, "/api/v1/organizations/{organization}/groups/") {
+			noun = "groups"
 		}
 		op.Tags = []string{noun}
 	}

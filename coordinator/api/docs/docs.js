@@ -109,6 +109,11 @@ function show() {
       if (op) for (const tag of op.tags || ["other"]) chapters.set(tag, [...(chapters.get(tag) || []), [path, method, op]]);
     }
   }
+  // A narrow page has no room for it beside the text.
+  const wide = matchMedia("(min-width: 50.01rem)"), menu = document.getElementById("menu");
+  const fit = () => { menu.open = wide.matches; };
+  wide.addEventListener("change", fit);
+  fit();
   const found = [];
   for (const [tag, list] of chapters) {
     if (!list.length) continue;
