@@ -19,9 +19,10 @@ const (
 	maxOutbound = 256
 	maxInbound  = 512
 
-	// meterPatience is how long a meter waits for packets to leave before it
-	// takes them for dropped inside: as copies, or for lack of a session. After a
-	// pause of as long, none can be under way any more.
+	// meterPatience is how long a meter waits for any packet to leave before it
+	// takes all for dropped inside: as copies, or for lack of a session. While some
+	// leave, however slowly, the others are taken to be under way: a machine that is
+	// busy with something else would fill its memory with them.
 	meterPatience = 50 * time.Millisecond
 )
 
@@ -30,7 +31,7 @@ const (
 type meter struct {
 	most     int64
 	underWay atomic.Int64
-	lastAt   atomic.Int64 // when enter was last called, since epoch
+	lastAt   atomic.Int64 // when enter or leave was last called, since epoch
 	epoch    time.Time
 	waiters  atomic.Int32
 	room     chan struct{} // holds a token when there is room for a waiter
@@ -50,25 +51,35 @@ func (m *meter) enter(n int) {
 	if n == 0 {
 		return
 	}
-	now := int64(time.Since(m.epoch))
-	if now-m.lastAt.Swap(now) >= int64(meterPatience) {
+	if m.idleFor() >= meterPatience {
 		m.underWay.Store(0)
 	}
+	m.note()
 	if m.underWay.Load()+int64(n) > m.most {
 		m.wait()
 	}
 	m.underWay.Add(int64(n))
 }
 
+// note has idleFor begin anew.
+func (m *meter) note() { m.lastAt.Store(int64(time.Since(m.epoch))) }
+
+// idleFor is for how long nothing has entered or left.
+func (m *meter) idleFor() time.Duration {
+	return time.Since(m.epoch) - time.Duration(m.lastAt.Load())
+}
+
 func (m *meter) wait() {
 	m.waiters.Add(1)
 	timer := m.timers.Get().(*time.Timer)
 	for m.underWay.Load() > m.most/2 {
-		timer.Reset(meterPatience)
+		timer.Reset(meterPatience - m.idleFor())
 		select {
 		case <-m.room:
 		case <-timer.C:
-			m.underWay.Store(0)
+			if m.idleFor() >= meterPatience {
+				m.underWay.Store(0)
+			}
 		}
 	}
 	timer.Stop()
@@ -79,6 +90,7 @@ func (m *meter) wait() {
 
 // leave notes that n packets went out.
 func (m *meter) leave(n int) {
+	m.note()
 	left := m.underWay.Add(-int64(n))
 	if left < 0 {
 		// The device sends packets of its own, and what was given up may leave

@@ -72,6 +72,28 @@ func TestMeterForgetsWhatWasDroppedInside(t *testing.T) {
 	})
 }
 
+// On a busy machine packets leave slowly. They are under way for as long as any do.
+func TestMeterWaitsForWhatLeavesSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeter(100)
+		m.enter(100)
+		waiting := entering(m, 1)
+		for range 49 {
+			time.Sleep(meterPatience / 2)
+			m.leave(1)
+			synctest.Wait()
+			if isClosed(waiting) {
+				t.Fatal("let in although packets were leaving and more than half are under way")
+			}
+		}
+		m.leave(1)
+		synctest.Wait()
+		if !isClosed(waiting) {
+			t.Error("held back while less than half are under way")
+		}
+	})
+}
+
 // The device sends packets of its own, which never entered.
 func TestMeterDoesNotOweWhatLeftUnasked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
