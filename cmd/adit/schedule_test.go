@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,7 +51,13 @@ func TestAWorkspaceStartsAndStopsByItself(t *testing.T) {
 	config.succeeds("", "", "templates", "init", "process", files)
 	config.succeeds("version 1", "", as("templates", "push", "process", "-d", files)...)
 	config.succeeds("running", "", as("create", "dev", "--template", "process")...)
-	t.Cleanup(func() { config.run("", as("delete", "-y", "dev")...) }) // no process stays, whatever happens
+	t.Cleanup(func() { // no process stays, whatever happens; the test's own context has ended
+		var said bytes.Buffer
+		args := append(as("delete", "-y", "dev"), "--config-dir", config.dir)
+		if code := run(context.WithoutCancel(t.Context()), streams{in: strings.NewReader(""), out: &said, err: &said}, args); code != 0 {
+			t.Errorf("delete: exit %d, %s", code, &said)
+		}
+	})
 
 	at := time.Now().Add(6 * time.Hour).UTC()
 	config.succeeds("2h after its start", "", as("schedule", "dev", "--start", at.Format("daily 15:04"), "--stop-after", "2h")...)
