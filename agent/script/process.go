@@ -1,11 +1,9 @@
 package script
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -18,9 +16,6 @@ import (
 )
 
 const (
-	// maxLine bounds a line; a longer one goes on in the next.
-	maxLine = 4 << 10
-
 	// termGrace is how long a script may take to end when it is told to.
 	termGrace = 5 * time.Second
 
@@ -29,9 +24,10 @@ const (
 	drainGrace = 500 * time.Millisecond
 )
 
-// execute runs a script and calls say with each line of its output, also those
-// that come from its background after it has ended.
-func (r *Runner) execute(ctx context.Context, s sdk.Script, say func(string)) error {
+// execute runs a script and calls started, unless that is nil, once it runs, and
+// say with each line of its output, also those that come from its background after
+// it has ended.
+func (r *Runner) execute(ctx context.Context, s sdk.Script, started func(), say func(string)) error {
 	cmd, cleanUp, err := command(r.cfg.Shell, s.Script)
 	if err != nil {
 		return err
@@ -61,12 +57,18 @@ func (r *Runner) execute(ctx context.Context, s sdk.Script, say func(string)) er
 		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
 	defer all.Close()
+	if started != nil {
+		started()
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
 		err = end(all, ended)
+	}
+	if s.Service || s.RunOn != runOnStart {
+		_ = all.Signal(syscall.SIGKILL) // it fails if nothing is left
 	}
 	select {
 	case <-read:
@@ -124,18 +126,4 @@ func writeProgram(text string) (name string, err error) {
 		return "", errors.Join(err, os.Remove(f.Name()))
 	}
 	return f.Name(), nil
-}
-
-// readLines calls say with each line of r.
-func readLines(r io.Reader, say func(string)) {
-	lines := bufio.NewReaderSize(r, maxLine)
-	for {
-		line, err := lines.ReadSlice('\n')
-		if len(line) > 0 {
-			say(strings.TrimRight(string(line), "\r\n"))
-		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return
-		}
-	}
 }

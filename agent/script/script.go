@@ -1,18 +1,20 @@
-// Package script runs the scripts of a workspace's template inside it: some
-// when the agent starts, some before it ends.
+// Package script runs the scripts of a workspace inside it: some when the agent
+// starts, some before it ends, some at times, and some all the time.
 //
-// A [Runner] runs them side by side, each a process group of its own, and sends
-// what they say and how they end to the coordinator. Call Start once, and Stop
-// once when the agent ends; it returns when the shutdown scripts are done and
-// all of it is sent, or their time is up. What a script leaves running in the
-// background stays, and its output is kept as the script's.
+// A [Runner] runs them side by side, unless one is to run after another, each a
+// process group of its own, and sends what they say and how each is doing to the
+// coordinator. Call Start once, and Stop once when the agent ends; it returns when
+// the shutdown scripts are done and all of it is sent, or their time is up. What a
+// startup script leaves running in the background stays, and its output is kept as
+// the script's; what others leave ends with them.
 package script
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,8 +36,20 @@ type Coordinator interface {
 	ReportScripts(ctx context.Context, r sdk.ScriptsReport) error
 }
 
+// Step is something that the agent itself does before startup scripts run, such as
+// fetching what they are to work on.
+type Step struct {
+	Name string
+	// Do calls say with a level and a line, and returns scripts that it found to
+	// run beside the template's. An error fails the start, and nothing that follows
+	// is kept from running.
+	Do func(ctx context.Context, say func(level, line string)) ([]sdk.Script, error)
+}
+
 // Config configures a Runner.
 type Config struct {
+	// Steps come first, one after the other.
+	Steps   []Step
 	Scripts []sdk.Script
 	// Shell runs scripts that name no interpreter in a first line "#!".
 	Shell string
@@ -47,6 +61,9 @@ type Config struct {
 	Coordinator Coordinator
 	// Logger gets one line a script; nil discards.
 	Logger *slog.Logger
+	// RestartAfter is how long a service that failed waits at first. Zero means a
+	// second.
+	RestartAfter time.Duration
 }
 
 // Runner runs scripts.
@@ -54,8 +71,16 @@ type Runner struct {
 	cfg     Config
 	log     *slog.Logger
 	shipper *shipper
-	cancel  context.CancelFunc // ends startup scripts
-	starts  sync.WaitGroup
+	board   *board
+	cancel  context.CancelFunc // ends all but shutdown scripts
+	running sync.WaitGroup
+	stops   []placed
+}
+
+// placed is a script with its place on the board.
+type placed struct {
+	sdk.Script
+	place int
 }
 
 // New returns a runner that has run nothing yet.
@@ -63,94 +88,186 @@ func New(cfg Config) *Runner {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Runner{cfg: cfg, log: cfg.Logger, shipper: newShipper(cfg.Coordinator, cfg.LastLine, cfg.Logger)}
+	cfg.RestartAfter = cmp.Or(cfg.RestartAfter, defaultRestartAfter)
+	r := &Runner{cfg: cfg, log: cfg.Logger, shipper: newShipper(cfg.Coordinator, cfg.LastLine, cfg.Logger)}
+	r.board = newBoard(r.shipper.report)
+	return r
 }
 
-// Start starts the startup scripts. They end by themselves, when their time is
-// up, or with Stop.
+// Start starts the startup scripts, the services, and waiting for the times of
+// others. They end by themselves, when their time is up, or with Stop.
 func (r *Runner) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.shipper.start()
-	scripts := r.on("start")
+	var steps, starts []placed
+	for _, s := range r.cfg.Steps {
+		steps = append(steps, r.place(sdk.Script{Name: s.Name, RunOn: runOnStart}))
+	}
 	for _, s := range r.cfg.Scripts {
-		if s.RunOn != "start" && s.RunOn != "stop" {
-			r.shipper.say(s.Name, "warn", fmt.Sprintf("does not run: %q is neither start nor stop, and there are no schedules yet", s.RunOn))
+		p := r.place(s)
+		switch s.RunOn {
+		case runOnStart:
+			starts = append(starts, p)
+		case runOnStop:
+			r.stops = append(r.stops, p)
+		default:
+			r.runAtTimes(ctx, p)
 		}
 	}
-	if len(scripts) == 0 {
+	if len(r.cfg.Steps)+len(r.cfg.Scripts) == 0 {
 		return
 	}
-	r.shipper.report(sdk.ScriptsRunning)
-	r.starts.Go(func() {
-		state := r.runAll(ctx, scripts)
+	r.board.overall(sdk.ScriptsRunning)
+	r.running.Go(func() {
+		state := r.runSteps(ctx, steps, &starts)
+		state = worse(state, r.runAll(ctx, starts))
 		if ctx.Err() == nil { // else they were cut short, which tells nothing
-			r.shipper.report(state)
+			r.board.overall(state)
 		}
 	})
 }
 
-// Stop ends startup scripts that still run, runs the shutdown scripts, and
-// sends what is left to send.
+const (
+	runOnStart = "start"
+	runOnStop  = "stop"
+)
+
+func (r *Runner) place(s sdk.Script) placed { return placed{s, r.board.add(s)} }
+
+// Stop ends what still runs, runs the shutdown scripts, and sends what is left to
+// send.
 func (r *Runner) Stop() {
 	r.cancel()
-	r.starts.Wait()
+	r.running.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	r.runAll(ctx, r.on("stop"))
+	r.runAll(ctx, r.stops)
 	r.shipper.stop(flushTimeout)
 }
 
-func (r *Runner) on(event string) []sdk.Script {
-	var list []sdk.Script
-	for _, s := range r.cfg.Scripts {
-		if s.RunOn == event {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
-// runAll runs scripts side by side and returns the worst of how they ended.
-func (r *Runner) runAll(ctx context.Context, scripts []sdk.Script) string {
-	states := make(chan string, len(scripts))
-	for _, s := range scripts {
-		go func() { states <- r.run(ctx, s) }()
-	}
+// runSteps runs the agent's own steps and adds the scripts that they find.
+func (r *Runner) runSteps(ctx context.Context, steps []placed, starts *[]placed) string {
 	worst := sdk.ScriptsSucceeded
-	for range scripts {
-		switch state := <-states; {
-		case state == sdk.ScriptsFailed, worst == sdk.ScriptsSucceeded:
-			worst = state
+	for i, p := range steps {
+		var found []sdk.Script
+		worst = worse(worst, r.observe(ctx, ctx, p, func() (err error) {
+			found, err = r.cfg.Steps[i].Do(ctx, func(level, line string) { r.shipper.say(p.Name, level, line) })
+			return err
+		}))
+		for _, s := range found {
+			*starts = append(*starts, r.place(s))
 		}
 	}
 	return worst
 }
 
-// run runs one script to its end and says how it ended.
-func (r *Runner) run(ctx context.Context, s sdk.Script) string {
+// runAll runs scripts, each when those that it runs after have succeeded, and
+// returns the worst of how they ended. It waits for no service to end.
+func (r *Runner) runAll(ctx context.Context, scripts []placed) string {
+	plain := make([]sdk.Script, len(scripts))
+	for i, p := range scripts {
+		plain[i] = p.Script
+	}
+	wrong := faults(plain)
+	results := make([]*result, len(scripts))
+	for i := range scripts {
+		results[i] = &result{done: make(chan struct{})}
+	}
+	for i, p := range scripts {
+		var before []*result
+		for j, q := range scripts {
+			if slices.Contains(p.RunAfter, q.Name) && j != i {
+				before = append(before, results[j])
+			}
+		}
+		r.running.Go(func() { r.runInTurn(ctx, p, wrong[i], before, results[i]) })
+	}
+	worst := sdk.ScriptsSucceeded
+	for _, res := range results {
+		<-res.done
+		worst = worse(worst, res.state)
+	}
+	return worst
+}
+
+// result is how a script ended, or that a service began.
+type result struct {
+	done  chan struct{}
+	state string // set before done is closed
+}
+
+func (r *result) is(state string) {
+	r.state = state
+	close(r.done)
+}
+
+// runInTurn runs a script once those before it have succeeded.
+func (r *Runner) runInTurn(ctx context.Context, p placed, wrong string, before []*result, res *result) {
+	if wrong != "" {
+		r.refuse(p, sdk.ScriptsFailed, wrong)
+		res.is(sdk.ScriptsFailed)
+		return
+	}
+	for _, b := range before {
+		<-b.done // they end with ctx, too
+		if b.state != sdk.ScriptsSucceeded {
+			if ctx.Err() == nil {
+				r.refuse(p, sdk.ScriptSkipped, "what it runs after did not succeed")
+			}
+			res.is(sdk.ScriptSkipped)
+			return
+		}
+	}
+	if p.Service {
+		r.serve(ctx, p, func() { res.is(sdk.ScriptsSucceeded) })
+		return
+	}
+	res.is(r.run(ctx, p, nil))
+}
+
+// refuse says why a script does not run.
+func (r *Runner) refuse(p placed, state, why string) {
+	r.shipper.say(p.Name, "error", "does not run: "+why)
+	r.board.change(p.place, func(s *sdk.ScriptStatus) { s.State, s.Message = state, why })
+}
+
+// worse returns the worse of two states of startup scripts. One that was skipped
+// is so because another failed, which tells more.
+func worse(a, b string) string {
+	rank := []string{sdk.ScriptsSucceeded, sdk.ScriptSkipped, sdk.ScriptsTimeout, sdk.ScriptsFailed}
+	if slices.Index(rank, b) > slices.Index(rank, a) {
+		return b
+	}
+	return a
+}
+
+// run runs one script to its end, says how it ended, and returns that. started is
+// called once it runs; nil is nobody.
+func (r *Runner) run(ctx context.Context, p placed, started func()) string {
 	limited := ctx
-	if s.TimeoutSeconds > 0 {
+	if p.TimeoutSeconds > 0 {
 		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, time.Duration(s.TimeoutSeconds)*time.Second)
+		limited, cancel = context.WithTimeout(ctx, time.Duration(p.TimeoutSeconds)*time.Second)
 		defer cancel()
 	}
+	return r.observe(ctx, limited, p, func() error {
+		return r.execute(limited, p.Script, started, func(line string) { r.shipper.say(p.Name, "info", line) })
+	})
+}
+
+// observe does something in a script's name, and says when it begins and how it
+// ends.
+func (r *Runner) observe(ctx, limited context.Context, p placed, do func() error) string {
 	began := time.Now()
-	r.log.Info("script starts", "script", s.Name, "on", s.RunOn)
-	err := r.execute(limited, s, func(line string) { r.shipper.say(s.Name, "info", line) })
-	took := time.Since(began).Round(time.Millisecond)
-	state, level, text := sdk.ScriptsSucceeded, "info", fmt.Sprintf("exit code 0 after %v", took)
-	switch {
-	case err != nil && limited.Err() != nil && ctx.Err() == nil:
-		state, level, text = sdk.ScriptsTimeout, "error", fmt.Sprintf("ended: it took longer than %d s", s.TimeoutSeconds)
-	case err != nil && ctx.Err() != nil:
-		state, level, text = sdk.ScriptsFailed, "error", fmt.Sprintf("cut short after %v", took)
-	case err != nil:
-		// "exit status 3" is what Go calls it.
-		state, level = sdk.ScriptsFailed, "error"
-		text = fmt.Sprintf("%s after %v", strings.Replace(err.Error(), "exit status", "exit code", 1), took)
-	}
-	r.log.Info("script ended", "script", s.Name, "state", state, "how", text)
-	r.shipper.say(s.Name, level, text)
-	return state
+	r.log.Info("script starts", "script", p.Name, "on", p.RunOn)
+	r.board.began(p.place, began)
+	err := do()
+	ended := time.Now()
+	e := endingOf(err, ctx, limited, p.TimeoutSeconds)
+	text := fmt.Sprintf("%s after %v", e.text, ended.Sub(began).Round(time.Millisecond))
+	r.log.Info("script ended", "script", p.Name, "state", e.state, "how", text)
+	r.shipper.say(p.Name, e.level, text)
+	r.board.ended(p.place, ended, e)
+	return e.state
 }

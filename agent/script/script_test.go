@@ -26,6 +26,7 @@ type coordinator struct {
 	mu     sync.Mutex
 	lines  []sdk.LogLine // guarded by mu, as the rest
 	states []string
+	last   sdk.ScriptsReport
 	away   bool
 	tries  int
 	news   chan struct{}
@@ -38,7 +39,7 @@ func (c *coordinator) SendAgentLines(_ context.Context, lines []sdk.LogLine) err
 }
 
 func (c *coordinator) ReportScripts(_ context.Context, r sdk.ScriptsReport) error {
-	return c.take(func() { c.states = append(c.states, r.State) })
+	return c.take(func() { c.states, c.last = append(c.states, r.State), r })
 }
 
 func (c *coordinator) take(keep func()) error {
@@ -56,6 +57,16 @@ func (c *coordinator) isAway(away bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.away = away
+}
+
+// status is the last that was told of a script.
+func (c *coordinator) status(name string) sdk.ScriptStatus {
+	for _, s := range c.last.Scripts {
+		if s.Name == name {
+			return s
+		}
+	}
+	return sdk.ScriptStatus{}
 }
 
 // text is all lines, "NAME level: text" each.
@@ -127,13 +138,13 @@ func TestScriptsRunSideBySideAndSayHowTheyEnd(t *testing.T) {
 		sdk.Script{Name: "a", Script: meet("a", "b"), RunOn: "start"},
 		sdk.Script{Name: "b", Script: meet("b", "a") + "; echo oh >&2; exit 3", RunOn: "start"},
 		sdk.Script{Name: "c", Script: "#!/usr/bin/env sh\necho by its own interpreter: $0", RunOn: "start"},
-		sdk.Script{Name: "d", Script: "exit 1", RunOn: "0 4 * * *"},
+		sdk.Script{Name: "d", Script: "exit 1", RunOn: "at dawn"},
 		sdk.Script{Name: "e", Script: "echo goodbye", RunOn: "stop"})
 	c.until(t, "failed, as one did", c.reported(sdk.ScriptsFailed))
 	text := c.text()
 	for _, want := range []string{
 		"a info: hello from a\n", "a info: exit code 0 after", "b info: hello from b\n", "b info: oh\n", "b error: exit code 3 after",
-		"c info: by its own interpreter: /", "d warn: does not run",
+		"c info: by its own interpreter: /", "d error: does not run",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)

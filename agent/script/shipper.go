@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// maxQueue bounds lines that wait for a coordinator that is away; the
-	// oldest give way.
-	maxQueue = 8192
+	// maxQueue bounds lines that wait for a coordinator that is away, and
+	// maxQueueBytes their text; the oldest give way.
+	maxQueue      = 8192
+	maxQueueBytes = 4 << 20
 
 	// maxBatch is how many lines a request carries.
 	maxBatch = 256
@@ -41,8 +42,9 @@ type shipper struct {
 	mu      sync.Mutex // guards what follows
 	seq     int64
 	queue   []sdk.LogLine
+	queued  int // bytes of text in queue
 	dropped int
-	state   string // to report; empty if reported
+	state   *sdk.ScriptsReport // to report; nil if reported
 }
 
 func newShipper(to Coordinator, last int64, log *slog.Logger) *shipper {
@@ -68,21 +70,24 @@ func (s *shipper) stop(wait time.Duration) {
 func (s *shipper) say(script, level, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == maxQueue {
+	for len(s.queue) > 0 && (len(s.queue) == maxQueue || s.queued+len(text) > maxQueueBytes) {
+		s.queued -= len(s.queue[0].Text)
 		s.queue = s.queue[1:]
 		s.dropped++
 	}
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	s.queued += len(text)
 	s.seq++
-	s.queue = append(s.queue, sdk.LogLine{Seq: s.seq, At: time.Now(), Stage: script, Level: level, Text: strings.ToValidUTF8(text, "\uFFFD")})
+	s.queue = append(s.queue, sdk.LogLine{Seq: s.seq, At: time.Now(), Stage: script, Level: level, Text: text})
 	s.nudge()
 }
 
-// report queues a state, which goes after the lines that came before it. A
-// later one takes its place.
-func (s *shipper) report(state string) {
+// report queues how scripts are doing, which goes after the lines that came before
+// it. A later one takes its place.
+func (s *shipper) report(r sdk.ScriptsReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state = state
+	s.state = &r
 	s.nudge()
 }
 
@@ -122,7 +127,10 @@ func (s *shipper) send(ctx context.Context) bool {
 	s.queue = s.queue[len(batch):]
 	state := s.state
 	if len(batch) == 0 {
-		s.state = ""
+		s.state = nil
+	}
+	for _, l := range batch {
+		s.queued -= len(l.Text)
 	}
 	if s.dropped > 0 && len(batch) > 0 {
 		batch[0].Text = fmt.Sprintf("(%d lines before this one were lost while the coordinator was away) %s", s.dropped, batch[0].Text)
@@ -133,8 +141,8 @@ func (s *shipper) send(ctx context.Context) bool {
 	switch {
 	case len(batch) > 0:
 		return s.try(ctx, "lines of scripts", func() error { return s.to.SendAgentLines(ctx, batch) })
-	case state != "":
-		return s.try(ctx, "state of the scripts", func() error { return s.to.ReportScripts(ctx, sdk.ScriptsReport{State: state}) })
+	case state != nil:
+		return s.try(ctx, "state of the scripts", func() error { return s.to.ReportScripts(ctx, *state) })
 	}
 	return false
 }

@@ -34,6 +34,21 @@ resource "adit_script" "bye" {
   run_on   = "stop"
   script   = "echo goodbye"
 }
+
+resource "adit_script" "serve" {
+  agent_id  = adit_agent.main.id
+  name      = "serve"
+  run_after = [adit_script.slow.name]
+  service   = true
+  script    = "cp $HOME/greeting $HOME/served && exec sleep 1000"
+}
+
+resource "adit_script" "nightly" {
+  agent_id = adit_agent.main.id
+  name     = "nightly"
+  run_on   = "CRON_TZ=Europe/Berlin 0 4 * * *"
+  script   = "true"
+}
 `
 
 // A workspace's life, from the template that the binary carries to its end.
@@ -56,6 +71,24 @@ func TestWorkspaceFromATemplate(t *testing.T) {
 		out, err := d.adit("logs", "dev")
 		return err == nil && strings.Contains(out, "slow     done\n") && strings.Contains(out, "exit code 0") && strings.Contains(out, "Apply complete")
 	})
+
+	d.eventually("how each script is doing", func() bool {
+		var runs []sdk.ScriptStatus
+		d.json(&runs, "scripts", "dev", "-o", "json")
+		state := make(map[string]sdk.ScriptStatus)
+		for _, s := range runs {
+			state[s.Name] = s
+		}
+		slow := state["slow"]
+		return slow.State == sdk.ScriptsSucceeded && *slow.ExitCode == 0 && slow.FinishedAt.Sub(*slow.StartedAt) >= 2*time.Second &&
+			state["serve"].State == sdk.ScriptsRunning && state["nightly"].NextAt != nil && state["bye"].State == sdk.ScriptWaiting
+	})
+	if out := d.must("ssh", "dev", "--", "cat served"); out != "hello\n" {
+		t.Errorf("the service did not begin after the script: %q", out)
+	}
+	if out := d.must("show", "dev"); !strings.Contains(out, "serve    start, service") {
+		t.Errorf("show says nothing of scripts:\n%s", out)
+	}
 
 	d.eventually("what the template measures", func() bool {
 		var w sdk.Workspace

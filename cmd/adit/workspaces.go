@@ -132,6 +132,9 @@ func newShowCmd(a *app) *cobra.Command {
 					fmt.Fprintf(out, "\nAgent      %s\nState      %s\nAddress    %s\nVersion    %s\nFirst seen %s\nLast seen  %s\n",
 						agent.Name, agent.State, agent.Address, agent.Version, ago(agent.FirstConnectedAt), ago(agent.LastConnectedAt))
 					printMeasured(out, agent, stats)
+					if err := printScripts(out, agent.ScriptRuns); err != nil {
+						return err
+					}
 				}
 				return printConnections(out, links)
 			})

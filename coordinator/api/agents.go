@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,9 +16,11 @@ import (
 )
 
 // maxAgentLine bounds a line of a script, and maxAgentLines a request of 256.
+// maxScriptsReport bounds what is said of 256 scripts.
 const (
-	maxAgentLine  = 4 << 10
-	maxAgentLines = 2 << 20
+	maxAgentLine     = 4 << 10
+	maxAgentLines    = 2 << 20
+	maxScriptsReport = 512 << 10
 )
 
 func (a *API) registerAgents(h huma.API) {
@@ -28,7 +31,7 @@ func (a *API) registerAgents(h huma.API) {
 	}, a.manifest)
 	huma.Register(h, huma.Operation{
 		OperationID: "agent-scripts", Method: http.MethodPut, Path: agent + "/scripts",
-		Summary: "Tell how the agent's startup scripts are doing", Security: asAgent(), DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+		Summary: "Tell how the agent's scripts are doing", Security: asAgent(), DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxScriptsReport,
 	}, a.reportScripts)
 	huma.Register(h, huma.Operation{
 		OperationID: "agent-lines", Method: http.MethodPost, Path: agent + "/logs", Summary: "Keep what the agent's scripts have said",
@@ -69,7 +72,16 @@ func (a *API) manifest(ctx context.Context, in *struct {
 }
 
 func (a *API) reportScripts(ctx context.Context, in *body[sdk.ScriptsReport]) (*struct{}, error) {
-	if err := a.Workspaces.SetScriptsState(ctx, caller(ctx).AgentID, store.ScriptsState(in.Body.State)); err != nil {
+	runs := make([]sdk.ScriptStatus, 0, len(in.Body.Scripts))
+	for _, s := range in.Body.Scripts {
+		s.Name, s.RunOn, s.Message = foreign.Printable(s.Name), foreign.Printable(s.RunOn), foreign.Printable(s.Message)
+		runs = append(runs, s)
+	}
+	kept, err := json.Marshal(runs)
+	if err != nil {
+		return nil, fmt.Errorf("what an agent says of its scripts: %w", err)
+	}
+	if err := a.Workspaces.SetScriptsState(ctx, caller(ctx).AgentID, store.ScriptsState(in.Body.State), kept); err != nil {
 		return nil, a.problem(err)
 	}
 	return nil, nil

@@ -3,7 +3,9 @@ package api
 import (
 	"errors"
 	"net/http"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -40,7 +42,7 @@ func TestWorkspaceFromATemplate(t *testing.T) {
 		t.Errorf("a stop meanwhile: %v", err)
 	}
 	p.planned(job, &provisionerv1.Agent{Name: "main", Directory: "~/code", Env: map[string]string{"A": "b"}, Scripts: []*provisionerv1.Script{
-		{Name: "setup", Script: "make", RunOn: "start", BlocksLogin: true, TimeoutSeconds: 9},
+		{Name: "setup", Script: "make", RunOn: "start", BlocksLogin: true, TimeoutSeconds: 9, RunAfter: []string{"clone"}},
 	}})
 	p.finish(job, &provisionerv1.Result{})
 	w, err := alice.Workspace(t.Context(), "me", "dev")
@@ -56,8 +58,31 @@ func TestWorkspaceFromATemplate(t *testing.T) {
 	agent := d.client(token)
 	m, err := agent.Manifest(t.Context())
 	if err != nil || m.Agent != "main" || m.Workspace != "dev" || m.Owner != "alice" || m.Directory != "~/code" || m.Env["A"] != "b" ||
-		!slices.Equal(m.Scripts, []sdk.Script{{Name: "setup", Script: "make", RunOn: "start", BlocksLogin: true, TimeoutSeconds: 9}}) {
+		!reflect.DeepEqual(m.Scripts, []sdk.Script{{Name: "setup", Script: "make", RunOn: "start", BlocksLogin: true, TimeoutSeconds: 9, RunAfter: []string{"clone"}}}) {
 		t.Errorf("manifest: %+v, %v", m, err)
+	}
+	// Log-ins wait for the script that blocks them, and for no other.
+	setup, slow := sdk.ScriptStatus{Name: "setup\x1b", RunOn: "start", State: sdk.ScriptsRunning, Blocking: true, Runs: 1}, sdk.ScriptStatus{Name: "slow", RunOn: "start", State: sdk.ScriptsRunning}
+	for _, state := range []string{sdk.ScriptsRunning, sdk.ScriptsFailed} {
+		setup.State = state
+		if err := agent.ReportScripts(t.Context(), sdk.ScriptsReport{State: sdk.ScriptsRunning, Scripts: []sdk.ScriptStatus{setup, slow}}); err != nil {
+			t.Fatal(err)
+		}
+		w, err := alice.Workspace(t.Context(), "me", "dev")
+		if err != nil || w.Agents[0].LoginWaits != (state == sdk.ScriptsRunning) || len(w.Agents[0].ScriptRuns) != 2 || w.Agents[0].ScriptRuns[0].Name != "setup" {
+			t.Errorf("setup is %s: %+v, %v", state, w.Agents, err)
+		}
+	}
+	if list, err := alice.Workspaces(t.Context(), "me"); err != nil || len(list[0].Agents[0].ScriptRuns) != 0 {
+		t.Errorf("a list has %+v, %v", list, err)
+	}
+	if err := agent.ReportScripts(t.Context(), sdk.ScriptsReport{State: sdk.ScriptsFailed, Scripts: []sdk.ScriptStatus{setup, slow}}); err != nil {
+		t.Error(err)
+	}
+	if w, err := alice.Workspace(t.Context(), "me", "dev"); err != nil || !slices.ContainsFunc(w.Conditions, func(c sdk.Condition) bool {
+		return c.Type == "scripts-ready" && c.Status == "false" && strings.Contains(c.Message, "failed (setup)")
+	}) {
+		t.Errorf("%+v, %v", w.Conditions, err)
 	}
 	if err := agent.ReportScripts(t.Context(), sdk.ScriptsReport{State: sdk.ScriptsSucceeded}); err != nil {
 		t.Error(err)

@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -103,17 +105,21 @@ func workspaceJSON(w store.Workspace) (sdk.Workspace, error) {
 		if err != nil {
 			return out, err
 		}
+		runs, err := scriptRuns(a)
+		if err != nil {
+			return out, err
+		}
 		out.Agents = append(out.Agents, sdk.Agent{
 			ID: a.ID.String(), Name: a.Name, NodeID: a.ID.String(), Address: meshaddr.FromID(a.ID),
 			State: string(a.State), Version: a.Version, FirstConnectedAt: a.FirstConnectedAt,
 			LastConnectedAt: a.LastConnectedAt, DisconnectedAt: a.DisconnectedAt,
-			Scripts: string(a.ScriptsState), LoginWaits: waits, HostKey: a.HostKey,
+			Scripts: string(a.ScriptsState), LoginWaits: waits && !admits(runs), HostKey: a.HostKey,
 		})
 		if a.State != store.AgentConnected {
 			away = fmt.Sprintf("agent %s is %s", a.Name, a.State)
 		}
 		if s := a.ScriptsState; s != store.ScriptsSucceeded && (s != store.ScriptsNone || waits) {
-			notReady = fmt.Sprintf("startup scripts of agent %s: %s", a.Name, s)
+			notReady = fmt.Sprintf("startup scripts of agent %s: %s%s", a.Name, s, culprits(runs))
 		}
 	}
 	out.Conditions = append(out.Conditions, condition("agents-connected", away), condition("scripts-ready", notReady))
@@ -136,6 +142,41 @@ func loginWaits(a store.Agent) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// scriptRuns reads what an agent said of its scripts.
+func scriptRuns(a store.Agent) (runs []sdk.ScriptStatus, err error) {
+	if len(a.ScriptRuns) == 0 {
+		return nil, nil
+	}
+	if err := json.Unmarshal(a.ScriptRuns, &runs); err != nil {
+		return nil, fmt.Errorf("scripts of agent %s: %w", a.ID, err)
+	}
+	return runs, nil
+}
+
+// admits reports whether the scripts that log-ins wait for are known and done.
+func admits(runs []sdk.ScriptStatus) bool {
+	for _, s := range runs {
+		if s.Blocking && !s.Over() {
+			return false
+		}
+	}
+	return len(runs) > 0
+}
+
+// culprits names the startup scripts that did not succeed, for people.
+func culprits(runs []sdk.ScriptStatus) string {
+	var names []string
+	for _, s := range runs {
+		if s.RunOn == "start" && (s.State == sdk.ScriptsFailed || s.State == sdk.ScriptsTimeout) {
+			names = append(names, s.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(names, ", ") + ")"
 }
 
 // lenient reads what a later release may have written.

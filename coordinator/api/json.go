@@ -114,6 +114,7 @@ func manifestJSON(m workspaces.Manifest, lastLine int64) sdk.Manifest {
 	for _, s := range m.Agent.GetScripts() {
 		out.Scripts = append(out.Scripts, sdk.Script{
 			Name: s.GetName(), Script: s.GetScript(), RunOn: s.GetRunOn(), BlocksLogin: s.GetBlocksLogin(), TimeoutSeconds: int(s.GetTimeoutSeconds()),
+			RunAfter: s.GetRunAfter(), Service: s.GetService(),
 		})
 	}
 	for _, m := range m.Agent.GetMetadata() {

@@ -68,11 +68,15 @@ func statsJSON(s store.Stats) sdk.Stats {
 }
 
 // addMetadata fills in what the agents of a workspace measure: what the template
-// asks for, in its order, with the last values.
+// asks for, in its order, with the last values; and how their scripts are doing.
 func (a *API) addMetadata(ctx context.Context, out *sdk.Workspace, w store.Workspace) error {
 	var ids []uuid.UUID
 	asked := make(map[uuid.UUID][]*provisionerv1.AgentMetadata)
-	for _, agent := range w.Agents {
+	for i, agent := range w.Agents {
+		var err error
+		if out.Agents[i].ScriptRuns, err = scriptRuns(agent); err != nil {
+			return err
+		}
 		if agent.Manifest == nil {
 			continue
 		}

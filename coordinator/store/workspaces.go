@@ -65,9 +65,11 @@ type Agent struct {
 	Version         string
 	CreatedAt       time.Time
 	// Manifest is a provisionerv1.Agent in protojson; nil for external
-	// workspaces. ScriptsState is how its scripts are doing.
+	// workspaces. ScriptsState is how its startup scripts are doing, and ScriptRuns
+	// how each script is, in JSON as the API has it.
 	Manifest     []byte
 	ScriptsState ScriptsState
+	ScriptRuns   []byte
 	// HostKey is the public SSH key that it was told to have; empty if none.
 	HostKey string
 	// Nil where it has not happened, and DisconnectedAt while connected.
@@ -78,7 +80,7 @@ func agentFrom(a db.Agent) Agent {
 	return Agent{
 		ID: a.ID, WorkspaceID: a.WorkspaceID, Name: a.Name, TokenHash: a.TokenHash,
 		State: AgentState(a.State), Version: a.Version, CreatedAt: a.CreatedAt,
-		Manifest: a.Manifest, ScriptsState: ScriptsState(a.ScriptsState), HostKey: a.HostKey,
+		Manifest: a.Manifest, ScriptsState: ScriptsState(a.ScriptsState), ScriptRuns: a.ScriptRuns, HostKey: a.HostKey,
 		FirstConnectedAt: a.FirstConnectedAt, LastConnectedAt: a.LastConnectedAt, DisconnectedAt: a.DisconnectedAt,
 	}
 }
@@ -201,10 +203,11 @@ func (s *Store) WorkspaceByID(ctx context.Context, id uuid.UUID) (Workspace, err
 	return list[0], nil
 }
 
-// SetScriptsState notes how the start scripts of an agent are doing.
-func (s *Store) SetScriptsState(ctx context.Context, agentID uuid.UUID, state ScriptsState) error {
+// SetScriptsState notes how the start scripts of an agent are doing, and in JSON
+// how each of its scripts is.
+func (s *Store) SetScriptsState(ctx context.Context, agentID uuid.UUID, state ScriptsState, runs []byte) error {
 	return affected(ctx, "scripts of agent "+agentID.String(), func(ctx context.Context) (int64, error) {
-		return s.q.SetScriptsState(ctx, db.SetScriptsStateParams{ID: agentID, ScriptsState: string(state)})
+		return s.q.SetScriptsState(ctx, db.SetScriptsStateParams{ID: agentID, ScriptsState: string(state), ScriptRuns: runs})
 	})
 }
 

@@ -102,7 +102,8 @@ func (s *Service) AgentManifest(ctx context.Context, agentID uuid.UUID) (Manifes
 	return m, nil
 }
 
-// SetScriptsState notes how an agent's start scripts are doing.
-func (s *Service) SetScriptsState(ctx context.Context, agentID uuid.UUID, state store.ScriptsState) error {
-	return s.store.SetScriptsState(ctx, agentID, state)
+// SetScriptsState notes how an agent's start scripts are doing, and in JSON how
+// each of its scripts is.
+func (s *Service) SetScriptsState(ctx context.Context, agentID uuid.UUID, state store.ScriptsState, runs []byte) error {
+	return s.store.SetScriptsState(ctx, agentID, state, runs)
 }

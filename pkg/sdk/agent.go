@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // Manifest is what an agent is to be, as its template says.
@@ -33,6 +34,38 @@ type Script struct {
 	RunOn          string `json:"run_on" doc:"start, stop or a cron expression"`
 	BlocksLogin    bool   `json:"blocks_login,omitempty" doc:"Log-ins wait until it is done"`
 	TimeoutSeconds int    `json:"timeout_seconds,omitempty" doc:"Zero means without limit"`
+	// RunAfter are names of scripts that run on the same and must have succeeded
+	// first, or run if they are services. Others run at the same time.
+	RunAfter []string `json:"run_after,omitempty" doc:"Names of those that have to succeed before it begins"`
+	// Service is one that goes on, and that nobody waits for.
+	Service bool `json:"service,omitempty" doc:"It goes on until the agent ends, and is started again when it fails"`
+}
+
+// States of a script, beside those of all startup scripts.
+const (
+	ScriptWaiting    = "waiting"    // it has not run yet, or waits for its time
+	ScriptSkipped    = "skipped"    // what it runs after did not succeed
+	ScriptRestarting = "restarting" // a service that failed and waits to be started again
+)
+
+// ScriptStatus is how a script is doing.
+type ScriptStatus struct {
+	Name       string     `json:"name" maxLength:"200"`
+	RunOn      string     `json:"run_on" maxLength:"200"`
+	State      string     `json:"state" enum:"waiting,running,succeeded,failed,timeout,skipped,restarting"`
+	Blocking   bool       `json:"blocks_login,omitempty" doc:"Log-ins wait until it is done"`
+	Service    bool       `json:"service,omitempty"`
+	Runs       int        `json:"runs,omitempty" minimum:"0" doc:"How often it was started"`
+	ExitCode   *int       `json:"exit_code,omitempty" doc:"Of the last run that ended; left out if a signal or the time limit ended it"`
+	StartedAt  *time.Time `json:"started_at,omitempty" doc:"When the last run began"`
+	FinishedAt *time.Time `json:"finished_at,omitempty" doc:"When it ended; left out while it runs"`
+	NextAt     *time.Time `json:"next_at,omitempty" doc:"When it runs next"`
+	Message    string     `json:"message,omitempty" maxLength:"500" doc:"Why it is in this state, for people"`
+}
+
+// Over reports whether a script will not run, or go on, by itself.
+func (s ScriptStatus) Over() bool {
+	return s.State != ScriptWaiting && s.State != ScriptsRunning && s.State != ScriptRestarting
 }
 
 // Measure is a command whose output an agent reports again and again.
@@ -52,9 +85,11 @@ const (
 	ScriptsTimeout   = "timeout"
 )
 
-// ScriptsReport says how an agent's startup scripts are doing.
+// ScriptsReport says how an agent's scripts are doing.
 type ScriptsReport struct {
-	State string `json:"state" enum:"none,running,succeeded,failed,timeout"`
+	State string `json:"state" enum:"none,running,succeeded,failed,timeout" doc:"Of the startup scripts together"`
+	// Scripts are all of them, of any kind.
+	Scripts []ScriptStatus `json:"scripts,omitempty" maxItems:"256"`
 }
 
 // AgentLines is what an agent's scripts have said. The agent numbers them, so

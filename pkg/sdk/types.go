@@ -57,8 +57,10 @@ type Agent struct {
 	LastConnectedAt  *time.Time `json:"last_connected_at"`
 	DisconnectedAt   *time.Time `json:"disconnected_at"`
 	Scripts          string     `json:"scripts" enum:"none,running,succeeded,failed,timeout" doc:"How its startup scripts are doing"`
-	LoginWaits       bool       `json:"login_waits,omitempty" doc:"The template wants log-ins to wait until the scripts are done"`
+	LoginWaits       bool       `json:"login_waits,omitempty" doc:"The template wants log-ins to wait until some of the scripts are done, and they are not yet"`
 	HostKey          string     `json:"host_key,omitempty" doc:"The SSH key that it answers with, as authorized_keys has it; empty until it is known"`
+	// ScriptRuns are left out of lists.
+	ScriptRuns []ScriptStatus `json:"script_runs,omitempty" doc:"How each script is doing, as the agent says; not in lists"`
 	// Metadata is left out of lists.
 	Metadata []AgentMetadata `json:"metadata,omitempty" doc:"What the template has the agent measure; not in lists"`
 }

@@ -57,6 +57,17 @@ func (a attributes) texts(name string) map[string]string {
 	return texts
 }
 
+// list is a list of texts; what is not known yet is left out.
+func (a attributes) list(name string) (texts []string) {
+	items, _ := a[name].([]any)
+	for _, item := range items {
+		if s, ok := item.(string); ok {
+			texts = append(texts, s)
+		}
+	}
+	return texts
+}
+
 // blocks are the blocks of a name: a list of them, or one.
 func (a attributes) blocks(name string) []attributes {
 	switch v := a[name].(type) {

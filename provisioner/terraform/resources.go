@@ -168,6 +168,7 @@ func script(name string, v attributes) *provisionerv1.Script {
 	return &provisionerv1.Script{
 		Name: cmp.Or(v.text("name"), name), Script: v.text("script"), RunOn: cmp.Or(v.text("run_on"), "start"),
 		BlocksLogin: v.yes("blocks_login"), TimeoutSeconds: v.seconds("timeout"),
+		RunAfter: v.list("run_after"), Service: v.yes("service"),
 	}
 }
 

@@ -22,7 +22,7 @@ var (
 	label         = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	parameterName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,63}$`)
 	seconds       = atLeast(0)
-	when          = regexp.MustCompile(`^(start|stop|\S+ \S+ \S+ \S+ \S+)$`)
+	when          = regexp.MustCompile(`^(start|stop|(CRON_TZ=\S+ )?[^\s=]+ \S+ \S+ \S+ \S+)$`)
 )
 
 const (

@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
 type scriptResource struct{ plainResource }
@@ -15,7 +16,7 @@ func (*scriptResource) Metadata(_ context.Context, _ resource.MetadataRequest, r
 }
 
 func (*scriptResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
-	runOn := optional("When it runs: `start` (the default), `stop`, or at times given by a cron expression of five fields, such as `0 4 * * *`.",
+	runOn := optional("When it runs: `start` (the default), `stop`, or at times given by a cron expression of five fields, such as `0 4 * * *` by the workspace's clock or `CRON_TZ=Europe/Berlin 0 4 * * *`.",
 		matches(when, "start, stop or a cron expression of five fields"))
 	runOn.Computed, runOn.Default = true, stringdefault.StaticString("start")
 	resp.Schema = schema.Schema{
@@ -27,6 +28,9 @@ func (*scriptResource) Schema(_ context.Context, _ resource.SchemaRequest, resp 
 			"run_on":       runOn,
 			"blocks_login": flag("Whether log-ins wait until it is done; `false` by default."),
 			"timeout":      period("How long it may take; 0 means without limit.", 0),
+			"run_after": schema.ListAttribute{Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Names of scripts that run on the same and have to succeed before it begins, or run if they are services. All others run at the same time."},
+			"service": flag("Whether it goes on until the workspace stops, and is started again, after ever longer pauses, when it fails. Nobody waits for it to end; `false` by default."),
 		},
 	}
 }

@@ -82,7 +82,7 @@ where id = @id;
 insert into agents (id, workspace_id, name, token_hash, build_id, manifest, auth, instance_id, connection_timeout)
 values (@id, @workspace_id, @name, @token_hash, @build_id, @manifest, @auth, @instance_id, @connection_timeout)
 on conflict (id) do update set
-    token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest, scripts_state = 'none',
+    token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest, scripts_state = 'none', script_runs = '[]',
     auth = excluded.auth, instance_id = excluded.instance_id, connection_timeout = excluded.connection_timeout,
     state = case when agents.state = 'connected' then agents.state else 'connecting' end;
 
@@ -93,7 +93,7 @@ delete from agents where workspace_id = $1 and build_id is distinct from $2 retu
 update agents set token_hash = '' where workspace_id = $1;
 
 -- name: SetScriptsState :execrows
-update agents set scripts_state = $2 where id = $1;
+update agents set scripts_state = $2, script_runs = $3 where id = $1;
 
 -- name: TouchWorkspace :exec
 update workspaces set version = version + 1 where id = $1;

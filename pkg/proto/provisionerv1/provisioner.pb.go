@@ -2465,8 +2465,12 @@ type Script struct {
 	// Log-ins wait until it is done.
 	BlocksLogin    bool   `protobuf:"varint,4,opt,name=blocks_login,json=blocksLogin,proto3" json:"blocks_login,omitempty"`
 	TimeoutSeconds uint32 `protobuf:"varint,5,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Names of scripts that have to succeed before it begins.
+	RunAfter []string `protobuf:"bytes,6,rep,name=run_after,json=runAfter,proto3" json:"run_after,omitempty"`
+	// It goes on, and is started again when it fails.
+	Service       bool `protobuf:"varint,7,opt,name=service,proto3" json:"service,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Script) Reset() {
@@ -2532,6 +2536,20 @@ func (x *Script) GetTimeoutSeconds() uint32 {
 		return x.TimeoutSeconds
 	}
 	return 0
+}
+
+func (x *Script) GetRunAfter() []string {
+	if x != nil {
+		return x.RunAfter
+	}
+	return nil
+}
+
+func (x *Script) GetService() bool {
+	if x != nil {
+		return x.Service
+	}
+	return false
 }
 
 type App struct {
@@ -2946,13 +2964,15 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\aon_open\x18\x05 \x01(\tR\x06onOpen\x12\x1e\n" +
 	"\n" +
 	"visibility\x18\x06 \x01(\tR\n" +
-	"visibility\"\x97\x01\n" +
+	"visibility\"\xce\x01\n" +
 	"\x06Script\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06script\x18\x02 \x01(\tR\x06script\x12\x15\n" +
 	"\x06run_on\x18\x03 \x01(\tR\x05runOn\x12!\n" +
 	"\fblocks_login\x18\x04 \x01(\bR\vblocksLogin\x12'\n" +
-	"\x0ftimeout_seconds\x18\x05 \x01(\rR\x0etimeoutSeconds\"\x96\x03\n" +
+	"\x0ftimeout_seconds\x18\x05 \x01(\rR\x0etimeoutSeconds\x12\x1b\n" +
+	"\trun_after\x18\x06 \x03(\tR\brunAfter\x12\x18\n" +
+	"\aservice\x18\a \x01(\bR\aservice\"\x96\x03\n" +
 	"\x03App\x12\x12\n" +
 	"\x04slug\x18\x01 \x01(\tR\x04slug\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x10\n" +

@@ -30,6 +30,7 @@ type Agent struct {
 	Auth              string
 	InstanceID        string
 	HostKey           string
+	ScriptRuns        []byte
 }
 
 type AgentLog struct {

@@ -14,7 +14,7 @@ import (
 )
 
 const agentsOfWorkspaces = `-- name: AgentsOfWorkspaces :many
-select id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state, connection_timeout, auth, instance_id, host_key from agents where workspace_id = any($1::uuid[]) order by name
+select id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state, connection_timeout, auth, instance_id, host_key, script_runs from agents where workspace_id = any($1::uuid[]) order by name
 `
 
 func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UUID) ([]Agent, error) {
@@ -44,6 +44,7 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 			&i.Auth,
 			&i.InstanceID,
 			&i.HostKey,
+			&i.ScriptRuns,
 		); err != nil {
 			return nil, err
 		}
@@ -204,7 +205,7 @@ func (q *Queries) DeleteWorkspace(ctx context.Context, id uuid.UUID) (int64, err
 const insertAgent = `-- name: InsertAgent :one
 insert into agents (workspace_id, name, token_hash)
 values ($1, $2, $3)
-returning id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state, connection_timeout, auth, instance_id, host_key
+returning id, workspace_id, name, token_hash, state, version, created_at, first_connected_at, last_connected_at, disconnected_at, build_id, manifest, scripts_state, connection_timeout, auth, instance_id, host_key, script_runs
 `
 
 type InsertAgentParams struct {
@@ -234,6 +235,7 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (Agent
 		&i.Auth,
 		&i.InstanceID,
 		&i.HostKey,
+		&i.ScriptRuns,
 	)
 	return i, err
 }
@@ -292,7 +294,7 @@ func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams
 }
 
 const liveAgent = `-- name: LiveAgent :one
-select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, a.connection_timeout, a.auth, a.instance_id, a.host_key, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name
+select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, a.connection_timeout, a.auth, a.instance_id, a.host_key, a.script_runs, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name
 from agents a
 join workspaces w on w.id = a.workspace_id
 join users u on u.id = w.owner_id
@@ -317,6 +319,7 @@ type LiveAgentRow struct {
 	Auth              string
 	InstanceID        string
 	HostKey           string
+	ScriptRuns        []byte
 	OwnerID           uuid.UUID
 	OrganizationID    uuid.UUID
 	WorkspaceName     string
@@ -344,6 +347,7 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 		&i.Auth,
 		&i.InstanceID,
 		&i.HostKey,
+		&i.ScriptRuns,
 		&i.OwnerID,
 		&i.OrganizationID,
 		&i.WorkspaceName,
@@ -456,16 +460,17 @@ func (q *Queries) RenameWorkspace(ctx context.Context, arg RenameWorkspaceParams
 }
 
 const setScriptsState = `-- name: SetScriptsState :execrows
-update agents set scripts_state = $2 where id = $1
+update agents set scripts_state = $2, script_runs = $3 where id = $1
 `
 
 type SetScriptsStateParams struct {
 	ID           uuid.UUID
 	ScriptsState string
+	ScriptRuns   []byte
 }
 
 func (q *Queries) SetScriptsState(ctx context.Context, arg SetScriptsStateParams) (int64, error) {
-	result, err := q.db.Exec(ctx, setScriptsState, arg.ID, arg.ScriptsState)
+	result, err := q.db.Exec(ctx, setScriptsState, arg.ID, arg.ScriptsState, arg.ScriptRuns)
 	if err != nil {
 		return 0, err
 	}
@@ -485,7 +490,7 @@ const upsertAgent = `-- name: UpsertAgent :exec
 insert into agents (id, workspace_id, name, token_hash, build_id, manifest, auth, instance_id, connection_timeout)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (id) do update set
-    token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest, scripts_state = 'none',
+    token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest, scripts_state = 'none', script_runs = '[]',
     auth = excluded.auth, instance_id = excluded.instance_id, connection_timeout = excluded.connection_timeout,
     state = case when agents.state = 'connected' then agents.state else 'connecting' end
 `
