@@ -82,6 +82,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	account := ssh.CurrentAccount()
 	home := place{account: account, dir: directory(m.Directory, account.Home), env: sessionEnv(os.Environ(), m)}
+	defer home.helpGit(coordinator, cfg.Logger)()
 	scripts := home.scripts(m, coordinator, cfg.Logger)
 	scripts.Start()
 	var tally stats.Tally

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aditmesh/adit/agent/content"
 	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/script"
 	"github.com/aditmesh/adit/agent/ssh"
@@ -62,7 +63,8 @@ type place struct {
 // does, and where one would begin.
 func (p place) scripts(m sdk.Manifest, c *sdk.Client, log *slog.Logger) *script.Runner {
 	return script.New(script.Config{
-		Scripts: m.Scripts, Shell: p.account.Shell, Dir: p.begin(), Env: p.environ(), LastLine: m.LastLine, Coordinator: c, Logger: log,
+		Steps:   content.Steps(content.Config{Repositories: m.Repositories, Dotfiles: m.Dotfiles, Home: p.account.Home, Env: p.environ()}),
+		Scripts: m.Scripts, Shell: p.account.Shell, Dir: p.dir, Home: p.account.Home, Env: p.environ(), LastLine: m.LastLine, Coordinator: c, Logger: log,
 	})
 }
 
@@ -115,4 +117,21 @@ func sessionEnv(env []string, m sdk.Manifest) []string {
 		kept = append(kept, "ADIT_WORKSPACE="+m.Workspace, "ADIT_OWNER="+m.Owner, "ADIT_AGENT="+m.Agent)
 	}
 	return kept
+}
+
+// helpGit has git in sessions and scripts ask the agent for credentials. The
+// function that it returns ends that.
+func (p *place) helpGit(c *sdk.Client, log *slog.Logger) (end func()) {
+	program, err := os.Executable()
+	if err != nil {
+		log.Warn("git gets no credentials", "err", err)
+		return func() {}
+	}
+	answers, err := content.Serve(c, log)
+	if err != nil {
+		log.Warn("git gets no credentials", "err", err)
+		return func() {}
+	}
+	p.env = answers.Env(p.env, program)
+	return func() { _ = answers.Close() } // nobody is left to ask
 }

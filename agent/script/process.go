@@ -34,6 +34,9 @@ func (r *Runner) execute(ctx context.Context, s sdk.Script, started func(), say 
 	}
 	defer cleanUp()
 	cmd.Dir, cmd.Env = r.cfg.Dir, r.cfg.Env
+	if info, err := os.Stat(cmd.Dir); err != nil || !info.IsDir() {
+		cmd.Dir = r.cfg.Home
+	}
 	family.Apart(cmd)
 	in, out, err := os.Pipe()
 	if err != nil {

@@ -53,9 +53,10 @@ type Config struct {
 	Scripts []sdk.Script
 	// Shell runs scripts that name no interpreter in a first line "#!".
 	Shell string
-	// Dir is where they run, and Env their environment.
-	Dir string
-	Env []string
+	// Dir is where they run, or Home while it is not there, and Env their
+	// environment.
+	Dir, Home string
+	Env       []string
 	// LastLine is the number of the last line that the coordinator has.
 	LastLine    int64
 	Coordinator Coordinator
@@ -156,7 +157,14 @@ func (r *Runner) runSteps(ctx context.Context, steps []placed, starts *[]placed)
 			return err
 		}))
 		for _, s := range found {
-			*starts = append(*starts, r.place(s))
+			switch p := r.place(s); s.RunOn {
+			case runOnStart:
+				*starts = append(*starts, p)
+			case runOnStop:
+				r.stops = append(r.stops, p)
+			default:
+				r.runAtTimes(ctx, p)
+			}
 		}
 	}
 	return worst

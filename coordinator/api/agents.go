@@ -68,6 +68,13 @@ func (a *API) manifest(ctx context.Context, in *struct {
 	if out.HostKeySeed, err = a.Workspaces.AgentHostKey(ctx, m, in.HostKey); err != nil {
 		return nil, a.problem(err)
 	}
+	d, err := a.Store.DotfilesOf(ctx, m.OwnerID)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	if d.URL != "" {
+		out.Dotfiles = &sdk.Dotfiles{URL: d.URL, Ref: d.Ref}
+	}
 	return &body[sdk.Manifest]{out}, nil
 }
 

@@ -135,6 +135,7 @@ func New(cfg Config) *API {
 	a.registerState(h)
 	a.registerProvisioners(h)
 	a.registerAgents(h)
+	a.registerGit(h)
 	a.registerWatches(h)
 	a.registerHealth(h)
 	a.registerStats(h)

@@ -117,6 +117,11 @@ func manifestJSON(m workspaces.Manifest, lastLine int64) sdk.Manifest {
 			RunAfter: s.GetRunAfter(), Service: s.GetService(),
 		})
 	}
+	for _, r := range m.Agent.GetRepositories() {
+		out.Repositories = append(out.Repositories, sdk.Repository{
+			URL: r.GetUrl(), Ref: r.GetRef(), Directory: r.GetDirectory(), Depth: int(r.GetDepth()), Submodules: r.GetSubmodules(), IgnoreTasks: r.GetIgnoreTasks(),
+		})
+	}
 	for _, m := range m.Agent.GetMetadata() {
 		out.Metadata = append(out.Metadata, sdk.Measure{
 			Key: m.GetKey(), Script: m.GetScript(), IntervalSeconds: int(m.GetIntervalSeconds()), TimeoutSeconds: int(m.GetTimeoutSeconds()),

@@ -20,8 +20,10 @@ type Manifest struct {
 	ForbidForwarding         bool              `json:"forbid_forwarding,omitempty" doc:"Neither ports nor sockets, agents and displays are forwarded"`
 	// HostKeySeed is what the agent's SSH host key is made of, and nobody else may
 	// know.
-	HostKeySeed []byte        `json:"host_key_seed,omitempty" doc:"Seed of its Ed25519 host key; left out unless it is asked for"`
-	Ports       []PortSetting `json:"ports,omitempty" doc:"What the template says of ports"`
+	HostKeySeed  []byte        `json:"host_key_seed,omitempty" doc:"Seed of its Ed25519 host key; left out unless it is asked for"`
+	Ports        []PortSetting `json:"ports,omitempty" doc:"What the template says of ports"`
+	Repositories []Repository  `json:"repositories,omitempty" doc:"What it is to clone if that is not there"`
+	Dotfiles     *Dotfiles     `json:"dotfiles,omitempty" doc:"What makes it its owner's"`
 	// LastLine is the last line of its scripts that is kept; numbering goes on
 	// from there.
 	LastLine int64 `json:"last_line"`

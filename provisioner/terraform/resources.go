@@ -155,6 +155,11 @@ func agent(r *tfjson.StateResource) *provisionerv1.Agent {
 			Name: "shutdown", Script: s, RunOn: "stop", TimeoutSeconds: v.seconds("shutdown_script_timeout"),
 		})
 	}
+	for _, r := range v.blocks("repository") {
+		a.Repositories = append(a.Repositories, &provisionerv1.Repository{
+			Url: r.text("url"), Ref: r.text("ref"), Directory: r.text("directory"), Depth: r.seconds("depth"), Submodules: r.yes("submodules"), IgnoreTasks: r.yes("ignore_tasks"),
+		})
+	}
 	for _, m := range v.blocks("metadata") {
 		a.Metadata = append(a.Metadata, &provisionerv1.AgentMetadata{
 			Key: m.text("key"), DisplayName: m.text("display_name"), Script: m.text("script"),

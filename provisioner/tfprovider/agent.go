@@ -58,6 +58,18 @@ func (*agentResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *
 			"cloud_init": cloudInit,
 		},
 		Blocks: map[string]schema.Block{
+			"repository": schema.ListNestedBlock{
+				MarkdownDescription: "A git repository that the agent clones before scripts run, unless it is there already. Git gets credentials from those that " +
+					"the workspace's owner keeps with `adit git-credentials`. What its `.gitpod.yml` or `devfile.yaml` wants to be run is run.",
+				NestedObject: schema.NestedBlockObject{Attributes: map[string]schema.Attribute{
+					"url":          required("Where it is; nothing is cloned if this is empty, as a parameter may be."),
+					"ref":          optional("A branch, a tag or a commit; the repository's own if left out."),
+					"directory":    optional("Where it goes: absolute, or below the home directory; called as the repository if left out."),
+					"depth":        schema.Int64Attribute{Optional: true, Validators: []validator.Int64{atLeast(0)}, MarkdownDescription: "How many commits are fetched; all if left out or 0."},
+					"submodules":   flag("Whether its submodules are cloned, too; `false` by default."),
+					"ignore_tasks": flag("Whether its `.gitpod.yml` or `devfile.yaml` is left alone; `false` by default."),
+				}},
+			},
 			"metadata": schema.ListNestedBlock{
 				MarkdownDescription: "Something that the agent measures again and again, for people to see.",
 				NestedObject: schema.NestedBlockObject{Attributes: map[string]schema.Attribute{

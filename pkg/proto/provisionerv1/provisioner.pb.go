@@ -2247,9 +2247,10 @@ type Agent struct {
 	// The instance that it runs on, as its cloud calls it; empty until that is known.
 	InstanceId string `protobuf:"bytes,9,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	// What people may not do there, whoever they are.
-	ForbidFileTransfer bool    `protobuf:"varint,40,opt,name=forbid_file_transfer,json=forbidFileTransfer,proto3" json:"forbid_file_transfer,omitempty"`
-	ForbidForwarding   bool    `protobuf:"varint,41,opt,name=forbid_forwarding,json=forbidForwarding,proto3" json:"forbid_forwarding,omitempty"`
-	Ports              []*Port `protobuf:"bytes,20,rep,name=ports,proto3" json:"ports,omitempty"`
+	ForbidFileTransfer bool          `protobuf:"varint,40,opt,name=forbid_file_transfer,json=forbidFileTransfer,proto3" json:"forbid_file_transfer,omitempty"`
+	ForbidForwarding   bool          `protobuf:"varint,41,opt,name=forbid_forwarding,json=forbidForwarding,proto3" json:"forbid_forwarding,omitempty"`
+	Ports              []*Port       `protobuf:"bytes,20,rep,name=ports,proto3" json:"ports,omitempty"`
+	Repositories       []*Repository `protobuf:"bytes,21,rep,name=repositories,proto3" json:"repositories,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -2368,6 +2369,13 @@ func (x *Agent) GetPorts() []*Port {
 	return nil
 }
 
+func (x *Agent) GetRepositories() []*Repository {
+	if x != nil {
+		return x.Repositories
+	}
+	return nil
+}
+
 // Port is what holds for a range of ports.
 type Port struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2456,6 +2464,91 @@ func (x *Port) GetVisibility() string {
 	return ""
 }
 
+// Repository is one that the agent clones when it starts for the first time.
+type Repository struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Url           string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	Ref           string                 `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	Directory     string                 `protobuf:"bytes,3,opt,name=directory,proto3" json:"directory,omitempty"`
+	Depth         uint32                 `protobuf:"varint,4,opt,name=depth,proto3" json:"depth,omitempty"`
+	Submodules    bool                   `protobuf:"varint,5,opt,name=submodules,proto3" json:"submodules,omitempty"`
+	IgnoreTasks   bool                   `protobuf:"varint,6,opt,name=ignore_tasks,json=ignoreTasks,proto3" json:"ignore_tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Repository) Reset() {
+	*x = Repository{}
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Repository) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Repository) ProtoMessage() {}
+
+func (x *Repository) ProtoReflect() protoreflect.Message {
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Repository.ProtoReflect.Descriptor instead.
+func (*Repository) Descriptor() ([]byte, []int) {
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Repository) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Repository) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *Repository) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+func (x *Repository) GetDepth() uint32 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
+func (x *Repository) GetSubmodules() bool {
+	if x != nil {
+		return x.Submodules
+	}
+	return false
+}
+
+func (x *Repository) GetIgnoreTasks() bool {
+	if x != nil {
+		return x.IgnoreTasks
+	}
+	return false
+}
+
 type Script struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2475,7 +2568,7 @@ type Script struct {
 
 func (x *Script) Reset() {
 	*x = Script{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +2580,7 @@ func (x *Script) String() string {
 func (*Script) ProtoMessage() {}
 
 func (x *Script) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +2593,7 @@ func (x *Script) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Script.ProtoReflect.Descriptor instead.
 func (*Script) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{30}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Script) GetName() string {
@@ -2575,7 +2668,7 @@ type App struct {
 
 func (x *App) Reset() {
 	*x = App{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2680,7 @@ func (x *App) String() string {
 func (*App) ProtoMessage() {}
 
 func (x *App) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2600,7 +2693,7 @@ func (x *App) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use App.ProtoReflect.Descriptor instead.
 func (*App) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{31}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *App) GetSlug() string {
@@ -2693,7 +2786,7 @@ type AgentMetadata struct {
 
 func (x *AgentMetadata) Reset() {
 	*x = AgentMetadata{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[32]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +2798,7 @@ func (x *AgentMetadata) String() string {
 func (*AgentMetadata) ProtoMessage() {}
 
 func (x *AgentMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[32]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +2811,7 @@ func (x *AgentMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentMetadata.ProtoReflect.Descriptor instead.
 func (*AgentMetadata) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{32}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AgentMetadata) GetKey() string {
@@ -2938,7 +3031,7 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\bMetadata\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +
-	"\tsensitive\x18\x03 \x01(\bR\tsensitive\"\xd0\x04\n" +
+	"\tsensitive\x18\x03 \x01(\bR\tsensitive\"\x95\x05\n" +
 	"\x05Agent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\tR\tdirectory\x125\n" +
@@ -2952,7 +3045,8 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"instanceId\x120\n" +
 	"\x14forbid_file_transfer\x18( \x01(\bR\x12forbidFileTransfer\x12+\n" +
 	"\x11forbid_forwarding\x18) \x01(\bR\x10forbidForwarding\x12/\n" +
-	"\x05ports\x18\x14 \x03(\v2\x19.adit.provisioner.v1.PortR\x05ports\x1a6\n" +
+	"\x05ports\x18\x14 \x03(\v2\x19.adit.provisioner.v1.PortR\x05ports\x12C\n" +
+	"\frepositories\x18\x15 \x03(\v2\x1f.adit.provisioner.v1.RepositoryR\frepositories\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9b\x01\n" +
@@ -2964,7 +3058,17 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\aon_open\x18\x05 \x01(\tR\x06onOpen\x12\x1e\n" +
 	"\n" +
 	"visibility\x18\x06 \x01(\tR\n" +
-	"visibility\"\xce\x01\n" +
+	"visibility\"\xa7\x01\n" +
+	"\n" +
+	"Repository\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x10\n" +
+	"\x03ref\x18\x02 \x01(\tR\x03ref\x12\x1c\n" +
+	"\tdirectory\x18\x03 \x01(\tR\tdirectory\x12\x14\n" +
+	"\x05depth\x18\x04 \x01(\rR\x05depth\x12\x1e\n" +
+	"\n" +
+	"submodules\x18\x05 \x01(\bR\n" +
+	"submodules\x12!\n" +
+	"\fignore_tasks\x18\x06 \x01(\bR\vignoreTasks\"\xce\x01\n" +
 	"\x06Script\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06script\x18\x02 \x01(\tR\x06script\x12\x15\n" +
@@ -3019,7 +3123,7 @@ func file_provisionerv1_provisioner_proto_rawDescGZIP() []byte {
 }
 
 var file_provisionerv1_provisioner_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_provisionerv1_provisioner_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_provisionerv1_provisioner_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_provisionerv1_provisioner_proto_goTypes = []any{
 	(Transition)(0),       // 0: adit.provisioner.v1.Transition
 	(Line_Level)(0),       // 1: adit.provisioner.v1.Line.Level
@@ -3054,20 +3158,21 @@ var file_provisionerv1_provisioner_proto_goTypes = []any{
 	(*Metadata)(nil),      // 30: adit.provisioner.v1.Metadata
 	(*Agent)(nil),         // 31: adit.provisioner.v1.Agent
 	(*Port)(nil),          // 32: adit.provisioner.v1.Port
-	(*Script)(nil),        // 33: adit.provisioner.v1.Script
-	(*App)(nil),           // 34: adit.provisioner.v1.App
-	(*AgentMetadata)(nil), // 35: adit.provisioner.v1.AgentMetadata
-	nil,                   // 36: adit.provisioner.v1.Hello.TagsEntry
-	nil,                   // 37: adit.provisioner.v1.Job.VariablesEntry
-	nil,                   // 38: adit.provisioner.v1.Build.ParametersEntry
-	nil,                   // 39: adit.provisioner.v1.Template.RequiredProvidersEntry
-	nil,                   // 40: adit.provisioner.v1.Agent.EnvEntry
+	(*Repository)(nil),    // 33: adit.provisioner.v1.Repository
+	(*Script)(nil),        // 34: adit.provisioner.v1.Script
+	(*App)(nil),           // 35: adit.provisioner.v1.App
+	(*AgentMetadata)(nil), // 36: adit.provisioner.v1.AgentMetadata
+	nil,                   // 37: adit.provisioner.v1.Hello.TagsEntry
+	nil,                   // 38: adit.provisioner.v1.Job.VariablesEntry
+	nil,                   // 39: adit.provisioner.v1.Build.ParametersEntry
+	nil,                   // 40: adit.provisioner.v1.Template.RequiredProvidersEntry
+	nil,                   // 41: adit.provisioner.v1.Agent.EnvEntry
 }
 var file_provisionerv1_provisioner_proto_depIdxs = []int32{
 	4,  // 0: adit.provisioner.v1.Up.hello:type_name -> adit.provisioner.v1.Hello
 	5,  // 1: adit.provisioner.v1.Up.heartbeat:type_name -> adit.provisioner.v1.Heartbeat
 	6,  // 2: adit.provisioner.v1.Up.bye:type_name -> adit.provisioner.v1.Bye
-	36, // 3: adit.provisioner.v1.Hello.tags:type_name -> adit.provisioner.v1.Hello.TagsEntry
+	37, // 3: adit.provisioner.v1.Hello.tags:type_name -> adit.provisioner.v1.Hello.TagsEntry
 	11, // 4: adit.provisioner.v1.Hello.jobs:type_name -> adit.provisioner.v1.JobRef
 	11, // 5: adit.provisioner.v1.Heartbeat.jobs:type_name -> adit.provisioner.v1.JobRef
 	11, // 6: adit.provisioner.v1.Log.job:type_name -> adit.provisioner.v1.JobRef
@@ -3078,11 +3183,11 @@ var file_provisionerv1_provisioner_proto_depIdxs = []int32{
 	15, // 11: adit.provisioner.v1.Down.cancel:type_name -> adit.provisioner.v1.Cancel
 	16, // 12: adit.provisioner.v1.Down.error:type_name -> adit.provisioner.v1.Error
 	11, // 13: adit.provisioner.v1.Job.ref:type_name -> adit.provisioner.v1.JobRef
-	37, // 14: adit.provisioner.v1.Job.variables:type_name -> adit.provisioner.v1.Job.VariablesEntry
+	38, // 14: adit.provisioner.v1.Job.variables:type_name -> adit.provisioner.v1.Job.VariablesEntry
 	13, // 15: adit.provisioner.v1.Job.import:type_name -> adit.provisioner.v1.Import
 	14, // 16: adit.provisioner.v1.Job.build:type_name -> adit.provisioner.v1.Build
 	0,  // 17: adit.provisioner.v1.Build.transition:type_name -> adit.provisioner.v1.Transition
-	38, // 18: adit.provisioner.v1.Build.parameters:type_name -> adit.provisioner.v1.Build.ParametersEntry
+	39, // 18: adit.provisioner.v1.Build.parameters:type_name -> adit.provisioner.v1.Build.ParametersEntry
 	11, // 19: adit.provisioner.v1.Cancel.job:type_name -> adit.provisioner.v1.JobRef
 	19, // 20: adit.provisioner.v1.StateChunk.head:type_name -> adit.provisioner.v1.StateHead
 	11, // 21: adit.provisioner.v1.StateHead.job:type_name -> adit.provisioner.v1.JobRef
@@ -3099,33 +3204,34 @@ var file_provisionerv1_provisioner_proto_depIdxs = []int32{
 	28, // 32: adit.provisioner.v1.Template.variables:type_name -> adit.provisioner.v1.Variable
 	29, // 33: adit.provisioner.v1.Template.resources:type_name -> adit.provisioner.v1.Resource
 	31, // 34: adit.provisioner.v1.Template.agents:type_name -> adit.provisioner.v1.Agent
-	39, // 35: adit.provisioner.v1.Template.required_providers:type_name -> adit.provisioner.v1.Template.RequiredProvidersEntry
+	40, // 35: adit.provisioner.v1.Template.required_providers:type_name -> adit.provisioner.v1.Template.RequiredProvidersEntry
 	27, // 36: adit.provisioner.v1.Parameter.options:type_name -> adit.provisioner.v1.Option
 	30, // 37: adit.provisioner.v1.Resource.metadata:type_name -> adit.provisioner.v1.Metadata
-	40, // 38: adit.provisioner.v1.Agent.env:type_name -> adit.provisioner.v1.Agent.EnvEntry
-	33, // 39: adit.provisioner.v1.Agent.scripts:type_name -> adit.provisioner.v1.Script
-	34, // 40: adit.provisioner.v1.Agent.apps:type_name -> adit.provisioner.v1.App
-	35, // 41: adit.provisioner.v1.Agent.metadata:type_name -> adit.provisioner.v1.AgentMetadata
+	41, // 38: adit.provisioner.v1.Agent.env:type_name -> adit.provisioner.v1.Agent.EnvEntry
+	34, // 39: adit.provisioner.v1.Agent.scripts:type_name -> adit.provisioner.v1.Script
+	35, // 40: adit.provisioner.v1.Agent.apps:type_name -> adit.provisioner.v1.App
+	36, // 41: adit.provisioner.v1.Agent.metadata:type_name -> adit.provisioner.v1.AgentMetadata
 	32, // 42: adit.provisioner.v1.Agent.ports:type_name -> adit.provisioner.v1.Port
-	3,  // 43: adit.provisioner.v1.Provisioner.Connect:input_type -> adit.provisioner.v1.Up
-	11, // 44: adit.provisioner.v1.Provisioner.Archive:input_type -> adit.provisioner.v1.JobRef
-	11, // 45: adit.provisioner.v1.Provisioner.LoadState:input_type -> adit.provisioner.v1.JobRef
-	18, // 46: adit.provisioner.v1.Provisioner.SaveState:input_type -> adit.provisioner.v1.StateChunk
-	22, // 47: adit.provisioner.v1.Provisioner.Planned:input_type -> adit.provisioner.v1.PlanReport
-	7,  // 48: adit.provisioner.v1.Provisioner.AddLog:input_type -> adit.provisioner.v1.Log
-	23, // 49: adit.provisioner.v1.Provisioner.Finish:input_type -> adit.provisioner.v1.Result
-	9,  // 50: adit.provisioner.v1.Provisioner.Connect:output_type -> adit.provisioner.v1.Down
-	17, // 51: adit.provisioner.v1.Provisioner.Archive:output_type -> adit.provisioner.v1.Chunk
-	17, // 52: adit.provisioner.v1.Provisioner.LoadState:output_type -> adit.provisioner.v1.Chunk
-	20, // 53: adit.provisioner.v1.Provisioner.SaveState:output_type -> adit.provisioner.v1.Saved
-	21, // 54: adit.provisioner.v1.Provisioner.Planned:output_type -> adit.provisioner.v1.Acknowledged
-	21, // 55: adit.provisioner.v1.Provisioner.AddLog:output_type -> adit.provisioner.v1.Acknowledged
-	21, // 56: adit.provisioner.v1.Provisioner.Finish:output_type -> adit.provisioner.v1.Acknowledged
-	50, // [50:57] is the sub-list for method output_type
-	43, // [43:50] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	33, // 43: adit.provisioner.v1.Agent.repositories:type_name -> adit.provisioner.v1.Repository
+	3,  // 44: adit.provisioner.v1.Provisioner.Connect:input_type -> adit.provisioner.v1.Up
+	11, // 45: adit.provisioner.v1.Provisioner.Archive:input_type -> adit.provisioner.v1.JobRef
+	11, // 46: adit.provisioner.v1.Provisioner.LoadState:input_type -> adit.provisioner.v1.JobRef
+	18, // 47: adit.provisioner.v1.Provisioner.SaveState:input_type -> adit.provisioner.v1.StateChunk
+	22, // 48: adit.provisioner.v1.Provisioner.Planned:input_type -> adit.provisioner.v1.PlanReport
+	7,  // 49: adit.provisioner.v1.Provisioner.AddLog:input_type -> adit.provisioner.v1.Log
+	23, // 50: adit.provisioner.v1.Provisioner.Finish:input_type -> adit.provisioner.v1.Result
+	9,  // 51: adit.provisioner.v1.Provisioner.Connect:output_type -> adit.provisioner.v1.Down
+	17, // 52: adit.provisioner.v1.Provisioner.Archive:output_type -> adit.provisioner.v1.Chunk
+	17, // 53: adit.provisioner.v1.Provisioner.LoadState:output_type -> adit.provisioner.v1.Chunk
+	20, // 54: adit.provisioner.v1.Provisioner.SaveState:output_type -> adit.provisioner.v1.Saved
+	21, // 55: adit.provisioner.v1.Provisioner.Planned:output_type -> adit.provisioner.v1.Acknowledged
+	21, // 56: adit.provisioner.v1.Provisioner.AddLog:output_type -> adit.provisioner.v1.Acknowledged
+	21, // 57: adit.provisioner.v1.Provisioner.Finish:output_type -> adit.provisioner.v1.Acknowledged
+	51, // [51:58] is the sub-list for method output_type
+	44, // [44:51] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_provisionerv1_provisioner_proto_init() }
@@ -3155,7 +3261,7 @@ func file_provisionerv1_provisioner_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_provisionerv1_provisioner_proto_rawDesc), len(file_provisionerv1_provisioner_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -136,6 +136,12 @@ type DeviceLogin struct {
 	DeniedAt   *time.Time
 }
 
+type Dotfile struct {
+	UserID uuid.UUID
+	Url    string
+	Ref    string
+}
+
 type Event struct {
 	Version     int64
 	At          time.Time
@@ -150,6 +156,16 @@ type Event struct {
 type Favourite struct {
 	UserID      uuid.UUID
 	WorkspaceID uuid.UUID
+}
+
+type GitCredential struct {
+	UserID    uuid.UUID
+	Origin    string
+	Username  string
+	KeyID     string
+	Sealed    []byte
+	CreatedAt time.Time
+	UsedAt    *time.Time
 }
 
 type Group struct {
