@@ -55,7 +55,7 @@ backup-test:
 	@deploy/deps.sh test
 	$(GO) test -count=1 -timeout 10m -run '^TestABackup' -v ./cmd/adit
 
-PROTOS   := meshv1/mesh.proto provisionerv1/provisioner.proto
+PROTOS   := meshv1/mesh.proto provisionerv1/provisioner.proto relayv1/relay.proto
 CONNECT  := aditv1/adit.proto
 PROTOGEN := $(CURDIR)/bin/tools
 SQLC     := $(GO) tool -modfile=tools/go.mod sqlc

@@ -30,6 +30,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/metrics"
+	"github.com/aditmesh/adit/coordinator/relays"
 	"github.com/aditmesh/adit/coordinator/request"
 	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -37,6 +38,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+	relayv1 "github.com/aditmesh/adit/pkg/proto/relayv1"
 	"github.com/aditmesh/adit/pkg/rpc"
 )
 
@@ -54,7 +56,8 @@ const (
 	drainTimeout = 10 * time.Second
 
 	// maxCalls bounds what a provisioner has under way: its stream, and a file
-	// or a report for each of many jobs.
+	// or a report for each of many jobs; and a relay: a question for each of the
+	// nodes that come at the same moment.
 	maxCalls = 256
 )
 
@@ -90,7 +93,7 @@ type Config struct {
 	TrustedProxies   []string
 	// WebhookPrivate lets webhooks go to private and loopback addresses.
 	WebhookPrivate bool
-	// Relays is the relay map that nodes get.
+	// Relays are those that are always in the map that nodes get; others join.
 	Relays *meshv1.Relays
 	// Mounts are handlers of other rooms, by pattern of http.ServeMux.
 	Mounts map[string]http.Handler
@@ -125,6 +128,7 @@ type Server struct {
 	store      *store.Store
 	auth       *auth.Authenticator
 	hub        *mesh.Hub
+	relays     *relays.Registry
 	workspaces *workspaces.Service
 	events     *events.Bus
 	api        *api.API
@@ -134,8 +138,8 @@ type Server struct {
 	webhooks   *events.Deliverer
 	closing    chan struct{} // closed when Run ends
 	// One for each role: what a role may call is decided where it comes in.
-	nodeRPC, provisionerRPC *rpc.Server
-	handler                 http.Handler
+	nodeRPC, provisionerRPC, relayRPC *rpc.Server
+	handler                           http.Handler
 }
 
 // Open connects to the database, brings its schema up to date and puts the
@@ -180,6 +184,11 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		events: events.New(st, cfg.Logger),
 	}
 	s.hub = mesh.New(mesh.Config{Store: st, Relays: cfg.Relays, NodeTimeout: cfg.NodeTimeout, Logger: cfg.Logger})
+	s.relays = relays.New(relays.Config{Store: st, Static: cfg.Relays, Vouch: s.hub.Vouches, Publish: s.hub.SetRelays, Logger: cfg.Logger})
+	if err := s.relays.Restore(ctx); err != nil {
+		st.Close()
+		return nil, fmt.Errorf("coordinator: %w", err)
+	}
 	s.workspaces = workspaces.New(workspaces.Config{
 		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
 		JobOver: s.metrics.JobOver, Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, ScheduleClock: cfg.ScheduleClock, Logger: cfg.Logger,
@@ -198,15 +207,17 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	conf.Authenticate = only(authn, auth.Provisioner)
 	conf.MaxMessage, conf.MaxStreams = rpc.MaxJobMessage, maxCalls
 	s.provisionerRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { provisionerv1.RegisterProvisionerServer(r, s.workspaces) })
+	conf = rpc.ServerConfig{Refuse: conf.Refuse, Authenticate: only(authn, auth.Relay), Ping: relays.Ping, Timeout: relays.PingTimeout, MaxStreams: maxCalls}
+	s.relayRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { relayv1.RegisterRelayServer(r, s.relays) })
 
 	s.checker = health.New(health.Config{
-		Store: st, Breakers: s.breakers, AccessURL: cfg.AccessURL, Relays: cfg.Relays, DataDir: cfg.DataDir, Certificate: cfg.Certificate, Logger: cfg.Logger,
+		Store: st, Breakers: s.breakers, AccessURL: cfg.AccessURL, Relays: s.relays.Map, DataDir: cfg.DataDir, Certificate: cfg.Certificate, Logger: cfg.Logger,
 	})
 	helps := cfg.Support
 	helps.Version, helps.Metrics, helps.Health = cfg.Version, s.metrics.Text, s.checker.Check
 	s.api = api.New(api.Config{
 		Health: s.checker.Check, Support: helps.Files,
-		Store: st, Auth: authn, Mesh: s.hub, Workspaces: s.workspaces, Events: s.events, Keys: cfg.StateKeys, WebhookPrivate: cfg.WebhookPrivate, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, Relays: s.relays, Workspaces: s.workspaces, Events: s.events, Keys: cfg.StateKeys, WebhookPrivate: cfg.WebhookPrivate, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
 		Providers: cfg.Providers, MaxTokenLifetime: cfg.MaxTokenLifetime, TrustedProxies: cfg.TrustedProxies,
 	})
 	mux := http.NewServeMux()
@@ -216,6 +227,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	address := api.ClientAddr(cfg.TrustedProxies)
 	mux.Handle("/rpc/v1/node", address(s.nodeRPC))
 	mux.Handle("/rpc/v1/provisioner", address(s.provisionerRPC))
+	mux.Handle("/rpc/v1/relay", address(s.relayRPC))
 	for _, p := range []string{"/api/", "/signin", "/signin/", "/healthz", "/readyz"} {
 		mux.Handle(p, s.api)
 	}
@@ -284,6 +296,7 @@ func (s *Server) Vouches(ctx context.Context, key [32]byte) (bool, error) {
 func (s *Server) startLoops(ctx context.Context) *sync.WaitGroup {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.hub.Run(ctx) })
+	loops.Go(func() { s.relays.Run(ctx) })
 	loops.Go(func() { s.workspaces.Run(ctx) })
 	loops.Go(func() { s.events.Run(ctx) })
 	loops.Go(func() { s.webhooks.Run(ctx) })

@@ -112,14 +112,14 @@ directly where a direct path exists, over a relay while none does.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newServerCmd(a), newAgentCmd(a), newProvisionerCmd(a),
+		newServerCmd(a), newAgentCmd(a), newProvisionerCmd(a), newRelayCmd(a),
 		newLoginCmd(a), newLogoutCmd(a), newTokensCmd(a),
 		newUsersCmd(a), newGroupsCmd(a), newOrganizationsCmd(a),
 		newCreateCmd(a), newListCmd(a), newShowCmd(a), newStatsCmd(a), newScriptsCmd(a), newGitCredentialsCmd(a), newDotfilesCmd(a), newGitCredentialCmd(a), newDeleteCmd(a), newRenameCmd(a),
 		newShareCmd(a), newUnshareCmd(a), newSharesCmd(a), newScheduleCmd(a), newFavouriteCmd(a), newQuotasCmd(a), newTransferCmd(a),
 		newStartCmd(a), newStopCmd(a), newRestartCmd(a), newUpdateCmd(a),
 		newBuildsCmd(a), newCancelCmd(a), newLogsCmd(a), newStateCmd(a),
-		newTemplatesCmd(a), newProvisionersCmd(a), newAuditCmd(a), newWebhooksCmd(a),
+		newTemplatesCmd(a), newProvisionersCmd(a), newRelaysCmd(a), newAuditCmd(a), newWebhooksCmd(a),
 		newSSHCmd(a), newSessionsCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a), newPortsCmd(a),
 		newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
 		newVersionCmd(a), newHealthCmd(a), newSupportBundleCmd(a), newLoadtestCmd(a),

@@ -26,6 +26,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/mesh"
+	"github.com/aditmesh/adit/coordinator/relays"
 	"github.com/aditmesh/adit/coordinator/request"
 	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -58,6 +59,8 @@ type Config struct {
 	Store *store.Store
 	Auth  *auth.Authenticator
 	Mesh  Mesh
+	// Relays are the regional ones.
+	Relays *relays.Registry
 	// Workspaces has templates, builds and provisioners.
 	Workspaces *workspaces.Service
 	// Events are what watches tell of.
@@ -134,6 +137,7 @@ func New(cfg Config) *API {
 	a.registerBuilds(h)
 	a.registerState(h)
 	a.registerProvisioners(h)
+	a.registerRelays(h)
 	a.registerAgents(h)
 	a.registerGit(h)
 	a.registerWatches(h)

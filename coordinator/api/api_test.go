@@ -20,11 +20,13 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/mesh"
+	"github.com/aditmesh/adit/coordinator/relays"
 	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -102,7 +104,7 @@ func deploy(t *testing.T, configure ...func(*Config)) *deployment {
 			return sdk.Health{Status: sdk.HealthWarning, Findings: []sdk.Finding{{Code: "made-up", Severity: sdk.HealthWarning}}}
 		},
 		Support: func(context.Context) []sdk.SupportFile { return []sdk.SupportFile{{Name: "a"}} },
-		Store:   st, Auth: d.auth, Mesh: d.revoked, Workspaces: d.workspaces, Events: bus, Keys: keys, Closing: d.closing, Version: "test", Logger: log,
+		Store:   st, Auth: d.auth, Mesh: d.revoked, Relays: relays.New(relays.Config{Store: st, Publish: func(*meshv1.Relays) {}}), Workspaces: d.workspaces, Events: bus, Keys: keys, Closing: d.closing, Version: "test", Logger: log,
 	}
 	for _, c := range configure {
 		c(&conf)

@@ -159,6 +159,9 @@ func inhabit(t *testing.T) *inhabited {
 	if _, err := in.root.CreateProvisionerKey(t.Context(), sdk.CreateProvisionerKey{Name: "dev"}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := in.root.CreateRelay(t.Context(), sdk.CreateRelay{Name: "dev", Region: "eu"}); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []*sdk.Client{in.root, in.alice} {
 		w, err := c.CreateWorkspace(t.Context(), sdk.CreateWorkspace{Name: "dev", Template: "dev"})
 		if err != nil {

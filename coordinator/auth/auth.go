@@ -1,6 +1,6 @@
 // Package auth says who a request is from, and what they may do: people by
 // password, by a provider's word and by API token, agents by the token of their
-// workspace, provisioners by their key. What people may do is one table: see
+// workspace, provisioners by their key, relays by their token. What people may do is one table: see
 // [Allowed].
 //
 // Whatever is wrong with a credential, the answer is the one error
@@ -35,6 +35,8 @@ const (
 	Agent
 	// Provisioner runs jobs.
 	Provisioner
+	// Relay carries packets.
+	Relay
 )
 
 // Mark tells a token from those that its bearer had before. It is no secret, and
@@ -65,6 +67,8 @@ type Identity struct {
 	Role          store.Role
 	Organizations map[uuid.UUID]store.Role
 	Scopes        Scopes
+	// RelayID is set for relays.
+	RelayID uuid.UUID
 	// KeyID is the provisioner key's, zero for provisioners built in, KeyName what
 	// it is called, and Tags are what it gives to its provisioners.
 	KeyID   uuid.UUID
@@ -74,7 +78,7 @@ type Identity struct {
 
 // actorKinds are what those with a token are called where changes are noted.
 var actorKinds = map[Kind]store.ActorKind{
-	User: store.ActorUser, Agent: store.ActorAgent, Provisioner: store.ActorProvisioner,
+	User: store.ActorUser, Agent: store.ActorAgent, Provisioner: store.ActorProvisioner, Relay: store.ActorRelay,
 }
 
 // Actor is who acts with a token, for the audit log. Where from is the caller's
@@ -93,6 +97,7 @@ const (
 	userPrefix        = "adit_"
 	agentPrefix       = agenttoken.Prefix
 	provisionerPrefix = "adit_provisioner_"
+	relayPrefix       = "adit_relay_"
 )
 
 // Store is what authentication reads and writes.
@@ -102,6 +107,7 @@ type Store interface {
 	CreateToken(ctx context.Context, n store.NewToken) (store.Token, error)
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
 	LiveProvisionerKey(ctx context.Context, id uuid.UUID) (store.ProvisionerKey, error)
+	LiveRelay(ctx context.Context, id uuid.UUID) (store.Relay, error)
 	UserByName(ctx context.Context, name string) (store.User, error)
 	CountLogin(ctx context.Context, name string) error
 	ForgetLogins(ctx context.Context, name string) error
@@ -137,6 +143,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Identit
 	}
 	if rest, ok := strings.CutPrefix(token, provisionerPrefix); ok {
 		return a.provisioner(ctx, rest)
+	}
+	if rest, ok := strings.CutPrefix(token, relayPrefix); ok {
+		return a.relay(ctx, rest)
 	}
 	if rest, ok := strings.CutPrefix(token, userPrefix); ok {
 		return a.user(ctx, rest)
@@ -188,6 +197,18 @@ func (a *Authenticator) provisioner(ctx context.Context, rest string) (Identity,
 	return Identity{Kind: Provisioner, KeyID: k.ID, KeyName: k.Name, Tags: k.Tags}, nil
 }
 
+func (a *Authenticator) relay(ctx context.Context, rest string) (Identity, error) {
+	id, text, err := split(rest)
+	if err != nil {
+		return Identity{}, err
+	}
+	r, err := a.store.LiveRelay(ctx, id)
+	if err := judge(err, text, r.SecretHash); err != nil {
+		return Identity{}, err
+	}
+	return Identity{Kind: Relay, RelayID: r.ID}, nil
+}
+
 // judge turns the outcome of a look-up and the secret given into an error.
 func judge(err error, text string, hash []byte) error {
 	switch {
@@ -224,6 +245,9 @@ func AgentToken(id uuid.UUID, text string) string { return agenttoken.Format(id,
 
 // ProvisionerToken returns the token of a provisioner key with this secret.
 func ProvisionerToken(id uuid.UUID, text string) string { return join(provisionerPrefix, id, text) }
+
+// RelayToken returns the token of a relay with this secret.
+func RelayToken(id uuid.UUID, text string) string { return join(relayPrefix, id, text) }
 
 // BuiltInToken returns the token of the provisioners of this process.
 func (a *Authenticator) BuiltInToken() string { return ProvisionerToken(uuid.Nil, a.builtIn) }

@@ -31,8 +31,10 @@ const (
 	TemplateSource Resource = "template-source"
 	// Provisioners are those and the keys that they join with.
 	Provisioners Resource = "provisioner"
-	Audit        Resource = "audit"
-	Webhook      Resource = "webhook"
+	// Relays are the regional ones.
+	Relays  Resource = "relay"
+	Audit   Resource = "audit"
+	Webhook Resource = "webhook"
 	// Deployment is its settings, its health and its numbers.
 	Deployment Resource = "deployment"
 )
@@ -40,7 +42,7 @@ const (
 // Resources are all kinds there are.
 var Resources = []Resource{
 	Account, AdminAccount, Token, Group, Organization, Membership, Workspace, State,
-	Template, TemplateSource, Provisioners, Audit, Webhook, Deployment,
+	Template, TemplateSource, Provisioners, Relays, Audit, Webhook, Deployment,
 }
 
 // Action is what somebody would do.
@@ -127,6 +129,7 @@ var rules = []rule{
 	{store.RoleOwner, Template, all, []Action{List, Read, Create, Update, Delete, Use}},
 	{store.RoleOwner, TemplateSource, all, []Action{Read}},
 	{store.RoleOwner, Provisioners, all, []Action{List, Read, Create, Update, Delete}},
+	{store.RoleOwner, Relays, all, []Action{List, Read, Create, Update, Delete}},
 	{store.RoleOwner, Audit, all, []Action{List, Read}},
 	{store.RoleOwner, Webhook, all, []Action{List, Read, Create, Update, Delete}},
 	{store.RoleOwner, Deployment, all, []Action{Read, Update}},
@@ -149,6 +152,7 @@ var rules = []rule{
 	{store.RoleAuditor, Workspace, all, []Action{List}},
 	{store.RoleAuditor, Template, all, []Action{List, Read}},
 	{store.RoleAuditor, Provisioners, all, []Action{List, Read}},
+	{store.RoleAuditor, Relays, all, []Action{List, Read}},
 	{store.RoleAuditor, Audit, all, []Action{List, Read}},
 	{store.RoleAuditor, Webhook, all, []Action{List, Read}},
 	{store.RoleAuditor, Deployment, all, []Action{Read}},

@@ -27,6 +27,7 @@ func (w policyWorld) people() map[string]Identity {
 		"nobody":      {},
 		"agent":       {Kind: Agent, UserID: w.me, AgentID: uuid.New(), Role: store.RoleOwner},
 		"provisioner": {Kind: Provisioner, UserID: w.me, Role: store.RoleOwner},
+		"relay":       {Kind: Relay, UserID: w.me, Role: store.RoleOwner},
 	}
 	for _, r := range store.Roles {
 		people[string(r)] = Identity{Kind: User, UserID: w.me, Role: r, Organizations: map[uuid.UUID]store.Role{w.home: store.RoleMember}}

@@ -55,8 +55,8 @@ type Config struct {
 	// AccessURL is where people and agents reach the coordinator. Nil is
 	// unknown, and not checked.
 	AccessURL *url.URL
-	// Relays is the relay map that nodes get.
-	Relays *meshv1.Relays
+	// Relays returns the relay map that nodes get.
+	Relays func() *meshv1.Relays
 	// DataDir is the directory whose disk must not fill. Empty is none.
 	DataDir string
 	// Certificate is the one that the coordinator serves. Nil is none.

@@ -103,16 +103,17 @@ func TestFindingsOfDatabaseJobsAndAgents(t *testing.T) {
 	}
 }
 
-func relayMap(u string, embedded bool) *meshv1.Relays {
+func relayMap(u string, embedded bool) func() *meshv1.Relays {
 	if embedded {
 		u = ""
 	}
-	return &meshv1.Relays{Regions: []*meshv1.Region{{Code: "default", Relays: []*meshv1.Relay{{Name: "one", Url: u}}}}}
+	m := &meshv1.Relays{Regions: []*meshv1.Region{{Code: "default", Relays: []*meshv1.Relay{{Name: "one", Url: u}}}}}
+	return func() *meshv1.Relays { return m }
 }
 
 func TestAThousandWhoAskCostOneCheck(t *testing.T) {
 	db := &database{}
-	c := New(Config{Store: db, Breakers: breaker.NewRegistry(nil)})
+	c := New(Config{Store: db, Breakers: breaker.NewRegistry(nil), Relays: func() *meshv1.Relays { return nil }})
 	for range 1000 {
 		if h := c.Check(t.Context()); h.Status != sdk.HealthWarning || h.CheckedAt.IsZero() {
 			t.Fatalf("%+v, want a warning that there is no relay", h)

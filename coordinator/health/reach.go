@@ -147,7 +147,7 @@ func (c *Checker) relays(ctx context.Context) found {
 	p := Prober{c.cfg.Transport, c.cfg.Breakers}
 	var list found
 	n := 0
-	for _, region := range c.cfg.Relays.GetRegions() {
+	for _, region := range c.cfg.Relays().GetRegions() {
 		for _, r := range region.GetRelays() {
 			n++
 			u := c.cfg.AccessURL // the embedded one is wherever the coordinator is

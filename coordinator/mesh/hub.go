@@ -73,7 +73,7 @@ type Store interface {
 // Config configures a Hub.
 type Config struct {
 	Store Store
-	// Relays is the relay map that nodes get.
+	// Relays is the relay map that nodes get until SetRelays.
 	Relays *meshv1.Relays
 	// NodeTimeout is how long an agent whose stream broke may take to return
 	// before it counts as timed out. Zero means 30 s.
@@ -97,6 +97,7 @@ type Hub struct {
 	liveness *liveness
 	reports  *reports
 	states   *agentStates
+	relays   *meshv1.Relays
 	sessions map[sessionID]*session
 	lastID   sessionID
 	// epoch grows when access may have changed: what was asked of the store
@@ -123,7 +124,7 @@ func New(cfg Config) *Hub {
 	}
 	return &Hub{
 		cfg: cfg, log: cfg.Logger, joining: make(chan struct{}, joinsAtOnce),
-		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), reports: newReports(), states: newAgentStates(), sessions: make(map[sessionID]*session),
+		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), reports: newReports(), states: newAgentStates(), relays: cfg.Relays, sessions: make(map[sessionID]*session),
 	}
 }
 
@@ -165,6 +166,16 @@ func (h *Hub) deliver(outs []out) {
 		if s := h.sessions[o.to]; s != nil {
 			s.outbox.put(o.msg, o.end)
 		}
+	}
+}
+
+// SetRelays replaces the relay map that nodes get, and tells those that are here.
+func (h *Hub) SetRelays(m *meshv1.Relays) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.relays = m
+	for sid := range h.core.sessions {
+		h.sessions[sid].outbox.put(&meshv1.Down{Msg: &meshv1.Down_Relays{Relays: m}}, false)
 	}
 }
 
@@ -313,7 +324,7 @@ func (h *Hub) enter(s *session, m member, resume string) (refusal *meshv1.Down) 
 	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Welcome{Welcome: &meshv1.Welcome{
 		NodeId: m.id.String(), Address: m.addr.String(), ResumeToken: resume, Name: m.name,
 	}}}, false)
-	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Relays{Relays: h.cfg.Relays}}, false)
+	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Relays{Relays: h.relays}}, false)
 	h.deliver(h.core.join(s.id, m))
 	if m.agent {
 		h.liveness.happened(m.id, agentJoined, time.Now())

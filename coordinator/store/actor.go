@@ -20,6 +20,7 @@ const (
 	ActorUser        ActorKind = "user"
 	ActorAgent       ActorKind = "agent"
 	ActorProvisioner ActorKind = "provisioner"
+	ActorRelay       ActorKind = "relay"
 )
 
 // Actor is who acts, and from where. The zero Actor is the system.

@@ -305,6 +305,33 @@ type Quota struct {
 	Version int64
 }
 
+type Relay struct {
+	ID          uuid.UUID
+	Name        string
+	RegionID    int32
+	SecretHash  []byte
+	CreatedBy   uuid.NullUUID
+	CreatedAt   time.Time
+	RevokedAt   *time.Time
+	Version     string
+	Url         string
+	StunPorts   []int32
+	CertName    string
+	PublicKey   []byte
+	Connected   bool
+	ConnectedAt *time.Time
+	LastSeenAt  *time.Time
+}
+
+type RelayRegion struct {
+	ID        int32
+	Code      string
+	Name      string
+	Latitude  pgtype.Float8
+	Longitude pgtype.Float8
+	CreatedAt time.Time
+}
+
 type Template struct {
 	ID              uuid.UUID
 	Name            string

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aditmesh/adit/derp"
+)
+
+// relayDrain is how long nodes have to move once a relay leaves the map: they are
+// told within milliseconds, and connect to another within a second.
+const relayDrain = 5 * time.Second
+
+type relayFlags struct {
+	tokenFile, listen, address, dataDir, tlsCert, tlsKey, metricsListen string
+	plainHTTP                                                           bool
+	stunPorts                                                           []uint
+	drain                                                               time.Duration
+}
+
+func newRelayCmd(a *app) *cobra.Command {
+	var f relayFlags
+	cmd := &cobra.Command{
+		Use: "relay", Short: "Run a regional relay on this host",
+		Long: `Run a regional relay on this host.
+
+It carries the packets of nodes that have no direct path, which it cannot read, and
+answers STUN. Nodes learn of it from the coordinator. It serves HTTPS with the
+certificate it is given, or else with one of its own that the coordinator has nodes
+trust, so that a host without a name will do.`,
+		Example: `  adit relays create fra --region eu          (prints the token)
+  adit relay --url https://adit.example.com --token-file /etc/adit/relay.token
+  adit relay --url https://adit.example.com --address https://fra.example.com --tls-cert cert.pem --tls-key key.pem`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := a.logger(slog.LevelInfo)
+			conf, err := f.config(a)
+			if err != nil {
+				return err
+			}
+			conf.Logger = log
+			conf.Joined = func(name, region string) { fmt.Fprintf(a.out, "adit relay %s ready in region %s\n", name, region) }
+			if err := prepareDataDir(f.dataDir); err != nil {
+				return err
+			}
+			return relayError(derp.Serve(cmd.Context(), conf), f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.tokenFile, "token-file", os.Getenv("ADIT_RELAY_TOKEN_FILE"), "file that holds the relay's token")
+	flags.StringVar(&f.listen, "listen", envOr("ADIT_RELAY_LISTEN", ":443"), "TCP address to serve on")
+	flags.StringVar(&f.address, "address", os.Getenv("ADIT_RELAY_ADDRESS"), "HOST[:PORT] or URL by which nodes reach it (default: the address that leads to the coordinator)")
+	flags.StringVar(&f.dataDir, "data-dir", envOr("ADIT_RELAY_DATA_DIR", filepath.Join(defaultDataDir(), "relay")), "where the relay's keys are kept")
+	flags.StringVar(&f.tlsCert, "tls-cert", os.Getenv("ADIT_RELAY_TLS_CERT"), "certificate to serve HTTPS with (default: one of its own, which nodes are told to trust)")
+	flags.StringVar(&f.tlsKey, "tls-key", os.Getenv("ADIT_RELAY_TLS_KEY"), "key of the certificate")
+	flags.BoolVar(&f.plainHTTP, "plain-http", false, "serve HTTP, for a proxy in front that ends TLS; say where that is with --address")
+	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports to answer STUN on")
+	flags.DurationVar(&f.drain, "drain", relayDrain, "how long nodes have to move elsewhere when it ends")
+	flags.StringVar(&f.metricsListen, "metrics-listen", os.Getenv("ADIT_RELAY_METRICS_LISTEN"), "address to serve /metrics on (default: nowhere)")
+	return cmd
+}
+
+// config reads the flags, but for where the log goes.
+func (f relayFlags) config(a *app) (derp.ServeConfig, error) {
+	none := derp.ServeConfig{}
+	if a.url == "" {
+		return none, usagef("name the coordinator with --url or ADIT_URL")
+	}
+	u, err := parseURL(a.url)
+	if err != nil {
+		return none, err
+	}
+	token, err := relayToken(a.token, f.tokenFile)
+	if err != nil {
+		return none, err
+	}
+	conf := derp.ServeConfig{
+		URL: u, Token: token, Listen: f.listen, PlainHTTP: f.plainHTTP, DataDir: f.dataDir, DrainFor: f.drain, MetricsListen: f.metricsListen, Version: version,
+	}
+	host, _, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		return none, usagef("--listen %q: %w", f.listen, err)
+	}
+	for _, p := range f.stunPorts {
+		conf.STUN = append(conf.STUN, net.JoinHostPort(host, strconv.Itoa(int(p))))
+	}
+	if (f.tlsCert == "") != (f.tlsKey == "") {
+		return none, usagef("--tls-cert and --tls-key go together")
+	}
+	if f.plainHTTP && (f.address == "" || f.tlsCert != "") {
+		return none, usagef("--plain-http wants the --address of the proxy in front, and no certificate")
+	}
+	if f.tlsCert != "" {
+		cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
+		if err != nil {
+			return none, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		conf.Certificate = &cert
+	}
+	if f.address != "" {
+		text := f.address
+		if !strings.Contains(text, "://") {
+			text = "https://" + text
+		}
+		at, err := url.Parse(text)
+		if err != nil || at.Hostname() == "" {
+			return none, usagef("--address %q: want HOST[:PORT] or https://HOST[:PORT]", f.address)
+		}
+		conf.Address = at
+	}
+	return conf, nil
+}
+
+// relayError says what to do about what ended a relay.
+func relayError(err error, f relayFlags) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil
+	case errors.Is(err, derp.ErrRevoked):
+		return errors.New("the coordinator does not accept this relay's token: wrong, or the relay was deleted; 'adit relays create NAME --region CODE' makes another")
+	case errors.Is(err, derp.ErrInUse):
+		return errors.New("another relay runs with this token; give each its own with 'adit relays create', and delete this one if you do not know the other")
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w; choose others with --listen and --stun-ports", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w; run it as a user that may, or choose another with --listen", err)
+	}
+	return err
+}
+
+// relayToken finds the token: flag, file, then environment.
+func relayToken(flag, file string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if file != "" {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("--token-file: %w", err)
+		}
+		if token := strings.TrimSpace(string(raw)); token != "" {
+			return token, nil
+		}
+		return "", fmt.Errorf("--token-file %s is empty", file)
+	}
+	if token := os.Getenv("ADIT_RELAY_TOKEN"); token != "" {
+		return token, nil
+	}
+	return "", usagef("give the relay's token with --token, --token-file or ADIT_RELAY_TOKEN; 'adit relays create NAME --region CODE' prints it")
+}

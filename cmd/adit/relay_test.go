@@ -1,0 +1,103 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aditmesh/adit/pkg/netlab"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// relay makes a relay, runs it on a host, and waits until it has joined.
+func (d *deployment) relay(h *netlab.Host, name, region string) *program {
+	d.t.Helper()
+	var made sdk.CreatedRelay
+	d.json(&made, "relays", "create", name, "--region", region, "-o", "json")
+	return d.runRelay(h, name, made.Token)
+}
+
+func (d *deployment) runRelay(h *netlab.Host, name, token string) *program {
+	d.t.Helper()
+	p := d.start(h, name+".log", "relay", "--url", d.urlFor(h), "--token", token, "--data-dir", filepath.Join(d.dir, name))
+	p.waitFor("ready in region")
+	return p
+}
+
+// relays returns the names of the relays that the coordinator has in its map.
+func (d *deployment) relays() []string {
+	d.t.Helper()
+	var list []sdk.Relay
+	d.json(&list, "relays", "list", "-o", "json")
+	var names []string
+	for _, r := range list {
+		if r.Connected {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// Two nodes that have no direct path, and a server without a relay of its own: what
+// they say to each other goes by a relay that joined, and by another when it ends.
+func TestRelaysJoinCarryAndLeave(t *testing.T) {
+	d := newDeployment(t, "--relay=false")
+	d.home, d.office = d.lab.Router("home", netlab.PortRestricted), d.lab.Router("office", netlab.PortRestricted)
+	d.laptop, d.devbox = d.home.Host("laptop"), d.office.Host("devbox")
+	d.laptop.IPv4Only()
+	frankfurt, tokyo := d.lab.Host("frankfurt"), d.lab.Host("tokyo")
+	d.startServer()
+	d.login()
+	fra := d.relay(frankfurt, "fra", "eu")
+	d.home.Fault(netlab.BlockUDP())
+	d.agentToken = d.create("dev")
+	d.startAgent()
+
+	session := d.start(d.laptop, "session.log", "ssh", "dev", "--", "cat")
+	session.echo("by Frankfurt")
+	ping := d.start(d.laptop, "ping.log", "ping", "dev", "-i", "50ms", "-o", "json")
+	if line := ping.pingedVia("derp"); line.Path.Region != "eu" {
+		t.Errorf("the path is %+v", line.Path)
+	}
+
+	var asia sdk.CreatedRelay
+	d.json(&asia, "relays", "create", "nrt", "--region", "asia", "--region-name", "Asia", "-o", "json")
+	nrt := d.runRelay(tokyo, "nrt", asia.Token)
+	if got := d.relays(); !slices.Equal(got, []string{"fra", "nrt"}) {
+		t.Errorf("there are %v", got)
+	}
+
+	// A relay that dies takes nothing with it.
+	died := time.Now()
+	fra.kill()
+	ping.waitLine("an echo via asia", func(text string) bool {
+		return strings.Contains(text, `"region":"asia"`) && strings.Contains(text, `"rtt_ms"`) && !strings.Contains(text, `"error"`)
+	})
+	t.Logf("the path was by the other relay %v after the death of the first", time.Since(died).Round(time.Millisecond))
+	session.echo("by Tokyo")
+
+	// Its token is good for one relay at a time.
+	thief := d.start(frankfurt, "thief.log", "relay", "--url", d.urlFor(frankfurt), "--token", asia.Token, "--data-dir", filepath.Join(d.dir, "thief"))
+	thief.waitFor("another relay runs with this token")
+	if err := thief.wait(); err == nil {
+		t.Error("a second relay with the same token ended well")
+	}
+
+	// One that is asked to end has its nodes move first.
+	fra = d.relay(frankfurt, "fra-2", "eu")
+	nrt.stop()
+	session.echo("by Frankfurt again")
+
+	if out, err := d.adit("relays", "delete", "fra-2"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	fra.waitFor("the relay was deleted")
+	if err := fra.wait(); err == nil {
+		t.Error("a relay that was deleted ended well")
+	}
+	if got := d.relays(); len(got) != 0 {
+		t.Errorf("there are %v", got)
+	}
+}

@@ -1,0 +1,247 @@
+package derp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"expvar"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	relayv1 "github.com/aditmesh/adit/pkg/proto/relayv1"
+)
+
+const (
+	// headerTimeout bounds how long a client may take to say what it wants, and
+	// maxHeader how much that is.
+	headerTimeout = 10 * time.Second
+	maxHeader     = 16 << 10
+
+	// idleTimeout ends connections that ask for nothing more.
+	idleTimeout = 30 * time.Second
+
+	// httpsPort is what a URL need not say.
+	httpsPort = 443
+)
+
+// ServeConfig configures a relay that runs apart from the coordinator.
+type ServeConfig struct {
+	// URL is the coordinator's, and Token what it knows the relay by.
+	URL   *url.URL
+	Token string
+	// HTTPClient reaches the coordinator; nil is the default one.
+	HTTPClient *http.Client
+	// Listen is the TCP address to serve on.
+	Listen string
+	// Address is where nodes reach the relay; nil is by the address from which it
+	// reaches the coordinator, on the port of Listen.
+	Address *url.URL
+	// STUN lists the UDP addresses to answer STUN on: two, for nodes to see whether
+	// their mapping varies.
+	STUN []string
+	// Certificate is what HTTPS is served with: one that nodes trust. Nil is a
+	// self-signed one, which they are told to trust. PlainHTTP is neither, for a
+	// relay behind a proxy that ends TLS; Address must be set then.
+	Certificate *tls.Certificate
+	PlainHTTP   bool
+	// DataDir is where the relay's keys are kept.
+	DataDir string
+	// DrainFor is how long nodes have to move elsewhere once the relay has left
+	// the map.
+	DrainFor time.Duration
+	// MetricsListen is where /metrics is served, apart from the relay; empty is
+	// nowhere.
+	MetricsListen string
+	// Joined is called with each session that the coordinator accepts; nil is not.
+	Joined  func(name, region string)
+	Version string
+	Logger  *slog.Logger
+}
+
+// Serve runs a relay until ctx is done, and then for as long as its nodes need to
+// move. Errors that match [ErrRevoked], [ErrInUse] and [ErrRefused] are the
+// coordinator's last word.
+func Serve(ctx context.Context, cfg ServeConfig) error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	secure, pin, err := cfg.tls()
+	if err != nil {
+		return fmt.Errorf("derp: %w", err)
+	}
+	m := &membership{url: cfg.URL, token: cfg.Token, client: cfg.HTTPClient, log: cfg.Logger}
+	relay, err := Start(Config{
+		KeyFile: filepath.Join(cfg.DataDir, "relay.key"), Admit: newVouches(m.ask).admit, STUN: cfg.STUN, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("derp: listen on %s: %w", cfg.Listen, err), relay.Close())
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
+	var here atomic.Bool
+	web := &http.Server{
+		Handler: relay.front(&here), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 2)
+	go func() { served <- web.Serve(l) }()
+	watched, err := cfg.serveMetrics(ctx, relay, served)
+	if err != nil {
+		return errors.Join(err, web.Close(), <-served, relay.Close())
+	}
+
+	m.load = relay.load
+	m.hello = func(local netip.Addr) *relayv1.Hello {
+		return relay.hello(cfg, cfg.address(local, port, secure != nil), pin)
+	}
+	m.joined = func(w *relayv1.Welcome) {
+		here.Store(true)
+		cfg.Logger.Info("relay joined", "relay", w.GetName(), "region", w.GetRegion())
+		if cfg.Joined != nil {
+			cfg.Joined(w.GetName(), w.GetRegion())
+		}
+	}
+	member, leave := context.WithCancel(ctx)
+	kept := make(chan error, 1)
+	go func() { kept <- m.keep(member) }()
+	running := 1
+	if watched != nil {
+		running++
+	}
+	select {
+	case err = <-served:
+		running--
+		leave()
+		<-kept
+	case err = <-kept: // left, or thrown out
+		leave()
+		if err == nil && here.Load() {
+			cfg.Logger.Info("left the map; nodes move elsewhere", "for", cfg.DrainFor)
+			select {
+			case <-time.After(cfg.DrainFor):
+			case err = <-served:
+				running--
+			}
+		}
+	}
+	err = errors.Join(err, relay.Close(), web.Close())
+	if watched != nil {
+		err = errors.Join(err, watched.Close())
+	}
+	for range running {
+		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// tls returns how to serve HTTPS, nil for not at all, and the pin that nodes need.
+func (cfg ServeConfig) tls() (*tls.Config, string, error) {
+	if cfg.PlainHTTP {
+		return nil, "", nil
+	}
+	cert, pin := cfg.Certificate, ""
+	if cert == nil {
+		own, p, err := selfSigned(cfg.DataDir)
+		if err != nil {
+			return nil, "", err
+		}
+		cert, pin = &own, p
+	}
+	// The upgrade to DERP is one of HTTP/1.1.
+	return &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, pin, nil
+}
+
+// address is where nodes reach the relay.
+func (cfg ServeConfig) address(local netip.Addr, port int, secure bool) string {
+	if cfg.Address != nil {
+		return cfg.Address.String()
+	}
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(local.Unmap().String(), strconv.Itoa(port))}
+	if secure {
+		u.Scheme = "https"
+		if port == httpsPort {
+			u.Host = local.Unmap().String()
+			if local.Is6() && !local.Is4In6() {
+				u.Host = "[" + u.Host + "]"
+			}
+		}
+	}
+	return u.String()
+}
+
+func (r *Relay) hello(cfg ServeConfig, address, pin string) *relayv1.Hello {
+	h := &relayv1.Hello{Protocol: protocolVersion, Version: cfg.Version, Url: address, CertName: pin, PublicKey: r.server.PublicKey().AppendTo(nil)}
+	for _, p := range r.stunPorts {
+		h.StunPorts = append(h.StunPorts, uint32(p))
+	}
+	return h
+}
+
+// load is how much the relay has to do.
+func (r *Relay) load() *relayv1.Load {
+	vars, ok := r.server.ExpVar(false).(interface{ Get(string) expvar.Var })
+	if !ok {
+		return &relayv1.Load{}
+	}
+	count := func(name string) uint64 {
+		n, _ := number(vars.Get(name))
+		return uint64(max(0, n))
+	}
+	return &relayv1.Load{
+		Clients: uint32(count("gauge_current_connections")), Bytes: count("bytes_received"),
+		DroppedPackets: count("packets_received") - min(count("packets_received"), count("packets_sent")),
+	}
+}
+
+// front serves the relay, and says whether it is well.
+func (r *Relay) front(here *atomic.Bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", r.Handler())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if !here.Load() {
+			http.Error(w, "not joined yet", http.StatusServiceUnavailable)
+			return
+		}
+		// The asker is gone if this fails.
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	return mux
+}
+
+// serveMetrics serves the relay's counts, if they are wanted.
+func (cfg ServeConfig) serveMetrics(ctx context.Context, r *Relay, served chan<- error) (*http.Server, error) {
+	if cfg.MetricsListen == "" {
+		return nil, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.MetricsListen)
+	if err != nil {
+		return nil, fmt.Errorf("derp: listen for metrics on %s: %w", cfg.MetricsListen, err)
+	}
+	counts := prometheus.NewRegistry()
+	counts.MustRegister(r.Metrics())
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(counts, promhttp.HandlerOpts{}))
+	web := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
+	go func() { served <- web.Serve(l) }()
+	return web, nil
+}
