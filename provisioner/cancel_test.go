@@ -63,6 +63,31 @@ func TestCancelInterruptsThenKillsAndKeepsTheState(t *testing.T) {
 	}
 }
 
+// Two coordinators may give a job the same id, or one restored from another's
+// backup.
+func TestProvisionersOfOneHostLeaveEachOthersJobsAlone(t *testing.T) {
+	ours, theirs := newCoordinator(t), newCoordinator(t)
+	for _, c := range []*coordinator{ours, theirs} {
+		start(t, c.config(t.TempDir()))
+		c.order("b", `
+resource "terraform_data" "x" {
+  provisioner "local-exec" { command = "echo it-began; sleep 1000" }
+}
+`, nil)
+		c.awaitLog("b", "it-began")
+	}
+	ours.cancel("b", true)
+	ours.fail("b")
+	theirs.order("next", two, nil)
+	theirs.succeed("next") // time for what was killed to be reported
+	theirs.mu.Lock()
+	r := theirs.results["b"]
+	theirs.mu.Unlock()
+	if r != nil {
+		t.Errorf("the other provisioner's job of the same id ended, too: %s", r.GetError())
+	}
+}
+
 func TestAJobThatTakesTooLongIsEnded(t *testing.T) {
 	c := newCoordinator(t)
 	start(t, c.config(t.TempDir()))

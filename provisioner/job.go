@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -59,8 +60,11 @@ func newJob(p *provisioner, work *provisionerv1.Job) *job {
 	return j
 }
 
-// mark is what the job's processes are known by.
-func (j *job) mark() string { return fmt.Sprintf("%s.%d", j.ref.GetId(), j.ref.GetAttempt()) }
+// mark is what the job's processes are known by on their host, on which there may
+// be other provisioners, with other coordinators' jobs.
+func (j *job) mark() string {
+	return fmt.Sprintf("%s.%d", filepath.Join(j.p.cfg.Dir, "jobs", j.ref.GetId()), j.ref.GetAttempt())
+}
 
 // interrupt asks Terraform to end. The first reason stays.
 func (j *job) interrupt(reason error) { j.end(reason) }

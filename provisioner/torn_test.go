@@ -19,9 +19,10 @@ resource "terraform_data" "x" { count = 400 }
 
 var creationComplete = regexp.MustCompile(`^(terraform_data\.x\[\d+\]): Creation complete`)
 
-// terraformOf finds the Terraform that applies a job's plan.
-func terraformOf(t *testing.T, mark string) int {
+// terraformOf finds the Terraform that applies the plan of a provisioner's job.
+func terraformOf(t *testing.T, dir, job string) int {
 	t.Helper()
+	mark := "ADIT_JOB=" + filepath.Join(dir, "jobs", job) + ".1"
 	environs, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
 		t.Fatal(err)
@@ -47,12 +48,13 @@ func terraformOf(t *testing.T, mark string) int {
 func TestOfAKilledApplyTheStateHasWhatWasMade(t *testing.T) {
 	const atOnce = 10 // by Terraform, unless told otherwise
 	c := newCoordinator(t)
-	start(t, c.config(t.TempDir()))
+	dir := t.TempDir()
+	start(t, c.config(dir))
 	for i := range 5 {
 		id := "b" + strconv.Itoa(i)
 		c.order(id, many, nil)
 		c.awaitLog(id, "terraform_data.x["+strconv.Itoa(50*i+20)+"]: Creation complete")
-		if err := syscall.Kill(terraformOf(t, "ADIT_JOB="+id+".1"), syscall.SIGKILL); err != nil {
+		if err := syscall.Kill(terraformOf(t, dir, id), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		c.fail(id)
@@ -76,11 +78,12 @@ func TestOfAKilledApplyTheStateHasWhatWasMade(t *testing.T) {
 
 func TestOfAKilledTerraformItIsSaidWhatItWasAt(t *testing.T) {
 	c := newCoordinator(t)
-	start(t, c.config(t.TempDir()))
+	dir := t.TempDir()
+	start(t, c.config(dir))
 	pid := filepath.Join(t.TempDir(), "pid")
 	c.order("b", endless(pid), nil)
 	c.awaitLog("b", "it-began")
-	if err := syscall.Kill(terraformOf(t, "ADIT_JOB=b.1"), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(terraformOf(t, dir, "b"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if why := c.fail("b"); !strings.Contains(why, "killed while it was at terraform_data.endless: ") || strings.Contains(why, "more") {

@@ -138,7 +138,7 @@ func killTerraform(job string, over <-chan struct{}) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		for _, p := range carrying("ADIT_JOB=" + job) {
+		for _, p := range carrying("/jobs/" + job + ".") {
 			if p.name == "terraform" && syscall.Kill(p.pid, syscall.SIGKILL) == nil {
 				return true
 			}

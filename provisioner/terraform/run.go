@@ -42,7 +42,7 @@ type RunConfig struct {
 	// Dir has the template's files. Its parent belongs to the job too: the state
 	// and Terraform's own data go there.
 	Dir string
-	// Mark is the value of MarkVar.
+	// Mark is the value of MarkVar, no other's on this host.
 	Mark string
 	// Env is added to the environment.
 	Env map[string]string
