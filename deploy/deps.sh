@@ -34,6 +34,10 @@ for target in "$@"; do
 		need nft nftables
 		need ip iproute2
 		need miniupnpd miniupnpd-nftables
+		need podman podman
+		need buildah buildah
+		need runc runc
+		need busybox busybox-static
 		needC # the race detector
 		;;
 	bench)

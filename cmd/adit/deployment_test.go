@@ -31,7 +31,9 @@ var buildAdit = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir+"/adit", ".").CombinedOutput()
+	build := exec.Command("go", "build", "-o", dir+"/adit", ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped: containers have another C library, or none
+	out, err := build.CombinedOutput()
 	if err != nil {
 		err = errors.Join(err, errors.New(string(out)))
 	}

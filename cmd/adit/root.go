@@ -123,7 +123,7 @@ directly where a direct path exists, over a relay while none does.`,
 		newSSHCmd(a), newSessionsCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a), newPortsCmd(a),
 		newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
 		newVersionCmd(a), newHealthCmd(a), newSupportBundleCmd(a), newLoadtestCmd(a),
-		newTerraformProviderCmd(a), newProcessSupervisorCmd(a),
+		newTerraformProviderCmd(a), newProcessSupervisorCmd(a), newContainerSupervisorCmd(a),
 	)
 	return root
 }

@@ -33,3 +33,11 @@ func newProcessSupervisorCmd(*app) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error { return process.Supervise(args[0]) },
 	}
 }
+
+// newContainerSupervisorCmd is the first process of an adit_container.
+func newContainerSupervisorCmd(*app) *cobra.Command {
+	return &cobra.Command{
+		Use: process.ContainerCommand, Short: "Supervise the agent of an adit_container", Hidden: true, Args: args(cobra.NoArgs),
+		Run: func(*cobra.Command, []string) { process.SuperviseContainer() },
+	}
+}

@@ -31,6 +31,15 @@ const (
 	// [Supervise].
 	SuperviseCommand = "process-supervisor"
 
+	// ContainerCommand is the hidden command of the adit binary that runs
+	// [SuperviseContainer].
+	ContainerCommand = "container-supervisor"
+
+	// ContainerDir is where a container has the adit binary, and the
+	// CertificatesFile of its host.
+	ContainerDir     = "/opt/adit"
+	CertificatesFile = "certificates.pem"
+
 	// DefaultGrace is how long an agent may take to stop: its shutdown scripts
 	// run in it.
 	DefaultGrace = 30 * time.Second

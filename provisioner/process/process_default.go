@@ -31,3 +31,9 @@ func (h Host) Remove(context.Context, uuid.UUID) error { return ErrUnsupported }
 
 // Supervise is not supported here.
 func Supervise(string) error { return ErrUnsupported }
+
+// Certificates is not supported here.
+func Certificates() string { return "" }
+
+// SuperviseContainer is not supported here.
+func SuperviseContainer() {}

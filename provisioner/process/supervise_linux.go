@@ -26,7 +26,7 @@ const (
 // It is the whole of a process: it reaps every child there is.
 func Supervise(dir string) error {
 	ready := os.NewFile(readyFD, "ready")
-	s, err := newSupervisor(dir)
+	s, err := newHosted(dir)
 	if err != nil {
 		fmt.Fprint(ready, err)
 		return err
@@ -34,18 +34,30 @@ func Supervise(dir string) error {
 	defer s.alive.Close()
 	fmt.Fprint(ready, "ok")
 	ready.Close()
-	return s.run()
+	s.run()
+	killAll(s.spec.Agent)
+	s.log.say("stopped")
+	return nil
+}
+
+// hosted supervises the agent of a directory.
+type hosted struct {
+	supervisor
+	dir   string
+	spec  Spec
+	alive *os.File
+	log   *logWriter
 }
 
 // supervisor is one agent's; a single goroutine owns it.
 //
 //	waiting ⇄ running → stopping → end
 type supervisor struct {
-	dir   string
-	spec  Spec
-	alive *os.File
-	log   *logWriter
-	said  *os.File // the agent's end of the pipe to log
+	home    string // where the agent begins
+	environ []string
+	grace   time.Duration
+	said    *os.File // what the agent writes goes there
+	say     func(format string, a ...any)
 
 	pid     int // 0: none runs
 	started time.Time
@@ -53,8 +65,8 @@ type supervisor struct {
 	again   <-chan time.Time // when to start the agent; nil while it runs
 }
 
-func newSupervisor(dir string) (*supervisor, error) {
-	s := &supervisor{dir: dir, delay: firstDelay}
+func newHosted(dir string) (*hosted, error) {
+	s := &hosted{dir: dir}
 	raw, err := os.ReadFile(filepath.Join(dir, specFile))
 	if err != nil {
 		return nil, err
@@ -79,8 +91,9 @@ func newSupervisor(dir string) (*supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.said = w
 	go io.Copy(s.log, r) // ends with the process
+	home := filepath.Join(dir, "..", "..", "home")
+	s.supervisor = supervisor{home: home, environ: s.environment(home), grace: s.spec.Grace, said: w, say: s.log.say}
 	return s, nil
 }
 
@@ -96,9 +109,11 @@ func ownProc() error {
 	return unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 }
 
-func (s *supervisor) run() error {
+// run returns when it was told to stop and the agent has.
+func (s *supervisor) run() {
 	// The agent is killed when the thread that started it ends.
 	runtime.LockOSThread()
+	s.delay = firstDelay
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGCHLD, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	var kill <-chan time.Time
@@ -111,7 +126,7 @@ func (s *supervisor) run() error {
 				s.reap()
 			case syscall.SIGTERM, syscall.SIGINT:
 				if kill == nil {
-					kill = time.After(s.spec.Grace)
+					kill = time.After(s.grace)
 				}
 				s.again = nil
 				s.signal(syscall.SIGTERM)
@@ -119,15 +134,13 @@ func (s *supervisor) run() error {
 		case <-s.again:
 			s.start()
 		case <-kill:
-			s.log.say("the agent takes more than %v to stop and is killed", s.spec.Grace)
+			s.say("the agent takes more than %v to stop and is killed", s.grace)
 			s.signal(syscall.SIGKILL)
 		}
 		if kill != nil {
 			s.again = nil
 			if s.pid == 0 {
-				killAll(s.spec.Agent)
-				s.log.say("stopped")
-				return nil
+				return
 			}
 		}
 	}
@@ -142,7 +155,7 @@ func (s *supervisor) start() {
 		// The file may have been replaced by a newer version, or removed: what
 		// this process runs is still there.
 		s.pid, err = syscall.ForkExec("/proc/self/exe", []string{"adit", "agent"}, &syscall.ProcAttr{
-			Dir: s.home(), Env: s.environ(),
+			Dir: s.home, Env: s.environ,
 			Files: []uintptr{null.Fd(), s.said.Fd(), s.said.Fd()},
 			Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
 		})
@@ -153,16 +166,14 @@ func (s *supervisor) start() {
 	}
 }
 
-func (s *supervisor) home() string { return filepath.Join(s.dir, "..", "..", "home") }
-
-// environ is the agent's environment. Its token goes by a file: an environment
-// is inherited, and can be read.
-func (s *supervisor) environ() []string {
+// environment is the agent's. Its token goes by a file: an environment is
+// inherited, and can be read.
+func (s *hosted) environment(home string) []string {
 	env := append(os.Environ(),
 		"ADIT_URL="+s.spec.URL,
 		"ADIT_AGENT_TOKEN_FILE="+filepath.Join(s.dir, tokenFile),
-		"ADIT_AGENT_HOME="+s.home(),
-		"HOME="+s.home(),
+		"ADIT_AGENT_HOME="+home,
+		"HOME="+home,
 	)
 	for k, v := range s.spec.Env {
 		env = append(env, k+"="+v)
@@ -204,7 +215,7 @@ func (s *supervisor) retry(why string) {
 	if time.Since(s.started) >= soundAfter {
 		s.delay = firstDelay
 	}
-	s.log.say("the agent ended: %s; it is started again in %v", why, s.delay)
+	s.say("the agent ended: %s; it is started again in %v", why, s.delay)
 	s.again = time.After(s.delay)
 	s.delay = min(2*s.delay, lastDelay)
 }

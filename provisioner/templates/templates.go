@@ -14,7 +14,7 @@ import (
 
 // files has a directory for each template.
 //
-//go:embed process
+//go:embed docker podman process
 var files embed.FS
 
 // ErrUnknown is a name that no template has.

@@ -132,3 +132,15 @@ func (a atLeast) ValidateInt64(ctx context.Context, req validator.Int64Request, 
 		resp.Diagnostics.AddAttributeError(req.Path, "Value is not accepted", fmt.Sprintf("%d: want %s.", v.ValueInt64(), a.Description(ctx)))
 	}
 }
+
+// atMostOne is a rule of blocks.
+type atMostOne struct{}
+
+func (atMostOne) Description(context.Context) string         { return "one block at most" }
+func (atMostOne) MarkdownDescription(context.Context) string { return "one block at most" }
+
+func (atMostOne) ValidateList(_ context.Context, req validator.ListRequest, resp *validator.ListResponse) {
+	if len(req.ConfigValue.Elements()) > 1 {
+		resp.Diagnostics.AddAttributeError(req.Path, "Too many blocks", "Want one at most.")
+	}
+}

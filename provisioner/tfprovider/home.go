@@ -107,7 +107,7 @@ func (r *homeResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 // hasHost reports whether there is a place for what runs on this host.
 func (s *Session) hasHost(d *diag.Diagnostics) bool {
 	if s.host.Dir == "" {
-		d.AddError("No data directory", "adit_process and adit_home keep what is theirs in the provisioner's data directory, and ADIT_DATA_DIR does not name it.")
+		d.AddError("No data directory", "What runs on the provisioner's host is kept track of in its data directory, and ADIT_DATA_DIR does not name it.")
 	}
 	return s.host.Dir != ""
 }

@@ -7,10 +7,11 @@
 //
 //	ADIT_BUILD     the build, as JSON of provisionerv1.Build
 //	ADIT_IMPORT=1  instead: there is no build, a template is looked at
-//	ADIT_DATA_DIR  where adit_process and adit_home keep what is theirs
+//	ADIT_DATA_DIR  where what runs on this host keeps what is its own
 //
 // Most resources do nothing. The provisioner reads agents, apps, scripts and
-// metadata from the plan; only adit_process and adit_home make something. What a
+// metadata from the plan; only adit_process, adit_home, adit_container and
+// adit_volume make something. What a
 // resource says of itself is known when it is planned, so that the coordinator
 // can expect an agent before it is made.
 package tfprovider
@@ -98,12 +99,14 @@ func (p *adit) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
 		func() resource.Resource { return &agentResource{} },
 		func() resource.Resource { return &appResource{} },
+		func() resource.Resource { return &containerResource{} },
 		func() resource.Resource { return &portResource{} },
 		func() resource.Resource { return &homeResource{} },
 		func() resource.Resource { return &instanceResource{} },
 		func() resource.Resource { return &metadataResource{} },
 		func() resource.Resource { return &processResource{} },
 		func() resource.Resource { return &scriptResource{} },
+		func() resource.Resource { return &volumeResource{} },
 	}
 }
 

@@ -1,0 +1,4 @@
+# Persistent: there is no count.
+resource "adit_volume" "home" {
+  name = "home"
+}
