@@ -46,6 +46,29 @@ resource "terraform_data" "x" {
 	c.succeed("next")
 }
 
+// Gigabytes, as far as Terraform passes them on: a wrapper stands for the hours
+// that takes.
+func TestAJobThatWritesWithoutEndIsEnded(t *testing.T) {
+	c := newCoordinator(t)
+	cfg := c.config(t.TempDir())
+	cfg.Terraform.Exec = filepath.Join(t.TempDir(), "terraform")
+	script := `#!/bin/sh
+if [ "$1" = apply ]; then
+	exec yes '{"@level":"info","@message":"terraform_data.x: (local-exec): y","@module":"terraform.ui","type":"provision_progress"}'
+fi
+exec terraform "$@"
+`
+	if err := os.WriteFile(cfg.Terraform.Exec, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	start(t, cfg)
+	c.order("b", two, nil)
+	if why := c.fail("b"); !strings.Contains(why, "said more than 256 MiB") {
+		t.Errorf("error is %q", why)
+	}
+	c.awaitLog("b", "said more than 256 MiB") // after all that was left out
+}
+
 func TestTenThousandResources(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a while")

@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// maxLog bounds what is kept of one job's log, in bytes of text.
-	maxLog = 4 << 20
+	// maxLog bounds what is kept of one job's log, in bytes of text. maxErrors more
+	// is for errors, which come last and are what people look for.
+	maxLog    = 4 << 20
+	maxErrors = 256 << 10
 
 	// maxBatch and maxLine are the protocol's limits on one message.
 	maxBatch = 256
@@ -26,21 +28,25 @@ const (
 	logPoll = 5 * time.Second
 )
 
-// logFull is the last line of a log that is too long.
-const logFull = "the log is longer than 4 MiB; the rest of it is not kept"
+// logFull is the line of a log that is too long after which only errors come.
+const logFull = "the log is longer than 4 MiB; what follows is not kept, but for errors"
 
 // fitLog returns what is kept of lines in a log of so many bytes. The line that
-// takes it past its limit is followed by one that says so, and by nothing else.
-func fitLog(size int64, lines []store.LogLine) []store.LogLine {
-	if size > maxLog {
-		return nil
-	}
-	for i, l := range lines {
-		if size += int64(len(l.Text)) + 1; size > maxLog {
-			return append(lines[:i+1:i+1], store.LogLine{At: l.At, Stage: l.Stage, Level: "warn", Text: logFull})
+// takes it past its limit is followed by one that says so.
+func fitLog(size int64, lines []store.LogLine) (kept []store.LogLine) {
+	for _, l := range lines {
+		full := size > maxLog
+		if full && (l.Level != "error" || size > maxLog+maxErrors) {
+			continue
+		}
+		kept = append(kept, l)
+		size += int64(len(l.Text)) + 1
+		if !full && size > maxLog {
+			kept = append(kept, store.LogLine{At: l.At, Stage: l.Stage, Level: "warn", Text: logFull})
+			size += int64(len(logFull)) + 1
 		}
 	}
-	return lines
+	return kept
 }
 
 // linesFrom reads lines as a provisioner sent them.

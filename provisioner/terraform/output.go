@@ -22,14 +22,23 @@ const (
 	// as many messages.
 	maxMessage = 1 << 20
 
+	// maxSaid is how much a command of Terraform may write. 20,000 resources take
+	// less than a quarter of it, and a job's log keeps a fraction.
+	maxSaid = 256 << 20
+
 	// maxProblems is how many problems are kept: nobody reads more, and a
 	// template can fail 10,000 times.
 	maxProblems = 100
 )
 
+// errSaidTooMuch ends a command that writes without end.
+var errSaidTooMuch = fmt.Errorf("it said more than %d MiB, of which a log keeps the beginning; Terraform was interrupted", maxSaid>>20)
+
 // output takes what one command of Terraform writes: a JSON object a line.
 type output struct {
 	stage    string
+	said     int
+	tooMuch  func() // called when it is more than maxSaid
 	log      func(*provisionerv1.Line) (more bool)
 	enough   bool // log wants errors only
 	problem  func(*provisionerv1.Problem)
@@ -43,6 +52,10 @@ type output struct {
 
 func (o *output) Write(p []byte) (int, error) {
 	n := len(p)
+	if o.said <= maxSaid && o.said+n > maxSaid {
+		o.tooMuch()
+	}
+	o.said += n
 	for {
 		line, rest, found := bytes.Cut(p, []byte{'\n'})
 		if room := maxMessage - len(o.line); len(line) > room {

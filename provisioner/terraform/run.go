@@ -170,7 +170,12 @@ func (r *Run) LockFile() ([]byte, error) {
 
 // say runs one command of Terraform and tells what it says.
 func (r *Run) say(ctx context.Context, stage string, args ...string) error {
-	out := &output{stage: stage, log: r.cfg.Log, underway: make(map[string]bool), problem: func(p *provisionerv1.Problem) { r.problems = append(r.problems, p) }}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	out := &output{
+		stage: stage, log: r.cfg.Log, underway: make(map[string]bool), tooMuch: func() { end(errSaidTooMuch) },
+		problem: func(p *provisionerv1.Problem) { r.problems = append(r.problems, p) },
+	}
 	before := len(r.problems)
 	err := r.watch(ctx, func() error { return r.command(ctx, out, args...) })
 	out.flush()
