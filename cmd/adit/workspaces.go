@@ -226,12 +226,18 @@ func printConnections(out io.Writer, links []sdk.Connection) error {
 
 // describeView writes one end's view of a path for people.
 func describeView(v *sdk.PathView) string {
-	switch {
-	case v == nil:
+	if v == nil {
 		return "-"
-	case v.Verdict != nil:
-		return v.Path + " (" + v.Verdict.Code + ")"
-	default:
-		return v.Path
 	}
+	text := v.Path
+	if v.Region != "" {
+		text += " " + v.Region
+	}
+	if v.RTTMs > 0 {
+		text += fmt.Sprintf(" %.1f ms", v.RTTMs)
+	}
+	if v.Verdict != nil {
+		text += " (" + v.Verdict.Code + ")"
+	}
+	return text
 }
