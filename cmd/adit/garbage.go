@@ -22,7 +22,9 @@ const (
 )
 
 // boundGarbage keeps garbage under maxGarbage, as far as that is wise, until
-// ctx is done.
+// ctx is done. Of a node that is silent 10 KB of objects live, and 20 KB of stacks
+// of gRPC's goroutines, of which Go's rule lets as much again lie about. The
+// price is collecting more often while many nodes come back.
 func boundGarbage(ctx context.Context) {
 	sizes := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	tick := time.NewTicker(lookForGarbage)
