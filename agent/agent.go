@@ -21,6 +21,7 @@ import (
 
 	gossh "golang.org/x/crypto/ssh"
 
+	"github.com/aditmesh/adit/agent/app"
 	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/agent/pty"
@@ -82,6 +83,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	account := ssh.CurrentAccount()
 	home := place{account: account, dir: directory(m.Directory, account.Home), env: sessionEnv(os.Environ(), m)}
+	stopSelf := serveSelf(cfg, coordinator, m, &home, out)
 	defer home.helpGit(coordinator, cfg.Logger)()
 	scripts := home.scripts(m, coordinator, cfg.Logger)
 	scripts.Start()
@@ -89,6 +91,7 @@ func Run(ctx context.Context, cfg Config) error {
 	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup
 	watching.Go(func() { watchPorts(watch, m, node, out, cfg.Logger) })
+	watching.Go(func() { app.Run(watch, home.apps(m, out.apps, cfg.Logger)) })
 	watching.Go(func() { metadata.Run(watch, home.metadata(m, out.measured)) })
 	watching.Go(func() {
 		stats.Run(watch, stats.Config{Tally: &tally, Dir: account.Home, RoundTrips: func() []time.Duration { return roundTrips(node) }, Report: out.counted, Every: cfg.StatsEvery})
@@ -100,7 +103,7 @@ func Run(ctx context.Context, cfg Config) error {
 	unwatch()
 	watching.Wait() // the last report goes out before the node says bye
 	scripts.Stop()
-	return errors.Join(err, node.Close())
+	return errors.Join(err, stopSelf(), node.Close())
 }
 
 // hostKey is the one that the coordinator wants, and vouches for.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aditmesh/adit/agent/app"
 	"github.com/aditmesh/adit/agent/content"
 	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/script"
@@ -71,6 +72,11 @@ func (p place) scripts(m sdk.Manifest, c *sdk.Client, log *slog.Logger) *script.
 // metadata is how a manifest's measures run: as its scripts do.
 func (p place) metadata(m sdk.Manifest, report func(key, value, err string)) metadata.Config {
 	return metadata.Config{Items: m.Metadata, Shell: p.account.Shell, Dir: p.begin(), Env: p.environ(), Report: report}
+}
+
+// apps is how a manifest's applications run: as its scripts do.
+func (p place) apps(m sdk.Manifest, report func([]app.State), log *slog.Logger) app.Config {
+	return app.Config{Apps: m.Apps, Shell: p.account.Shell, Dir: p.begin(), Env: p.environ(), Report: report, Logger: log}
 }
 
 // begin is where scripts begin.

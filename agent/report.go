@@ -3,6 +3,7 @@ package agent
 import (
 	"sync"
 
+	"github.com/aditmesh/adit/agent/app"
 	"github.com/aditmesh/adit/agent/port"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
@@ -71,6 +72,23 @@ func (o *outgoing) ports(list []port.Seen) {
 			})
 		}
 	})
+}
+
+// apps takes how they are doing.
+func (o *outgoing) apps(list []app.State) {
+	o.changed(func(s *meshv1.State) {
+		s.Apps = nil
+		for _, a := range list {
+			s.Apps = append(s.Apps, &meshv1.App{Slug: a.Slug, State: a.State, Why: a.Why})
+		}
+	})
+}
+
+// listening is what listens, as it was last told.
+func (o *outgoing) listening() []*meshv1.Port {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.state.GetPorts()
 }
 
 // to says whom to ask to be asked.

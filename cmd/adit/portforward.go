@@ -62,6 +62,11 @@ Ports that the workspace's programs bind to localhost are reached, too.`,
 }
 
 func portForward(ctx context.Context, a *app, name string, specs []portSpec, reverse bool) error {
+	return forwardPorts(ctx, a, name, specs, reverse, func(*portForwarder) error { return nil })
+}
+
+// forwardPorts forwards until ctx ends, and calls opened once it does.
+func forwardPorts(ctx context.Context, a *app, name string, specs []portSpec, reverse bool, opened func(*portForwarder) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &portForwarder{app: a, forwards: forwards{cancel: cancel}, failed: make(chan error, len(specs)), log: a.logger(slog.LevelInfo)}
 	defer f.Close()
@@ -86,6 +91,9 @@ func portForward(ctx context.Context, a *app, name string, specs []portSpec, rev
 		}
 	} else {
 		f.start(ctx)
+	}
+	if err := opened(f); err != nil {
+		return err
 	}
 	select {
 	case <-ctx.Done():

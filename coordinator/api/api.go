@@ -144,6 +144,8 @@ func New(cfg Config) *API {
 	a.registerHealth(h)
 	a.registerStats(h)
 	a.registerPorts(h)
+	a.registerApps(h)
+	a.registerSelf(h)
 	a.registerIdentity(h)
 	a.registerAudit(h)
 	a.registerWebhooks(h)

@@ -63,7 +63,7 @@ func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Work
 		}
 		out = append(out, j)
 	}
-	return out, nil
+	return out, a.addApps(ctx, out, list)
 }
 
 // addBuild fills in what a workspace has of its template and its latest build.

@@ -127,6 +127,9 @@ func manifestJSON(m workspaces.Manifest, lastLine int64) sdk.Manifest {
 			Key: m.GetKey(), Script: m.GetScript(), IntervalSeconds: int(m.GetIntervalSeconds()), TimeoutSeconds: int(m.GetTimeoutSeconds()),
 		})
 	}
+	for _, app := range m.Agent.GetApps() {
+		out.Apps = append(out.Apps, appJSON(app))
+	}
 	for _, p := range m.Agent.GetPorts() {
 		out.Ports = append(out.Ports, sdk.PortSetting{
 			First: int(p.GetFirst()), Last: int(p.GetLast()), Label: p.GetLabel(), Protocol: p.GetProtocol(), OnOpen: p.GetOnOpen(), Visibility: p.GetVisibility(),

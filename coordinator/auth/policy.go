@@ -91,6 +91,8 @@ type Object struct {
 	Owner, Organization uuid.UUID
 	// Grant is what sharing gives the caller.
 	Grant Grant
+	// Agent is the caller if it is the agent of this workspace; zero of all others.
+	Agent uuid.UUID
 }
 
 // reach is how far a rule goes.
@@ -174,10 +176,18 @@ var grants = map[Grant][]Action{
 	GrantAdmin:   {Read, OpenApps, Connect, Operate, Update},
 }
 
+// ownWorkspace is what an agent may do with the workspace that it is in, for
+// programs there: stop it and put its stop off, and see how it is. It may do nothing
+// else with anything by its token, but for what is an agent's alone to do.
+var ownWorkspace = []Action{Read, Operate}
+
 // Allowed reports whether somebody may do something. It is the only place that
-// says so; whatever is not allowed here is denied. What agents and provisioners
+// says so; whatever is not allowed here is denied. What else agents and provisioners
 // may do is said by the operations that are theirs.
 func Allowed(who Identity, action Action, on Object) bool {
+	if who.Kind == Agent {
+		return on.Type == Workspace && on.Agent != uuid.Nil && on.Agent == who.AgentID && slices.Contains(ownWorkspace, action)
+	}
 	if who.Kind != User || !who.Scopes.cover(on.Type, action) {
 		return false
 	}

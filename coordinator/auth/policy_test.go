@@ -180,3 +180,35 @@ func FuzzParseScopes(f *testing.F) {
 		}
 	})
 }
+
+// An agent may do a little with its own workspace, and nothing with anything else,
+// whoever its owner is.
+func TestAnAgentMayStopAndSeeItsOwnWorkspace(t *testing.T) {
+	me := uuid.New()
+	who := Identity{Kind: Agent, UserID: me, AgentID: uuid.New(), Role: store.RoleOwner}
+	for _, resource := range Resources {
+		for _, a := range Actions {
+			own := Object{Type: resource, Instance: true, Owner: me, Agent: who.AgentID}
+			if got, want := Allowed(who, a, own), resource == Workspace && (a == Read || a == Operate); got != want {
+				t.Errorf("%s of its own %s: %v", a, resource, got)
+			}
+			for name, on := range map[string]Object{
+				"another agent's": {Type: resource, Instance: true, Owner: me, Agent: uuid.New()},
+				"its owner's":     {Type: resource, Instance: true, Owner: me},
+				"a shared":        {Type: resource, Instance: true, Grant: GrantAdmin},
+			} {
+				if Allowed(who, a, on) {
+					t.Errorf("%s of %s %s is allowed", a, name, resource)
+				}
+			}
+		}
+	}
+	nobody := Identity{Kind: Agent}
+	if Allowed(nobody, Read, Object{Type: Workspace}) {
+		t.Error("an agent without an id may read a workspace without one")
+	}
+	person := Identity{Kind: User, UserID: uuid.New()}
+	if Allowed(person, Read, Object{Type: Workspace, Agent: person.AgentID}) {
+		t.Error("a person is an agent")
+	}
+}

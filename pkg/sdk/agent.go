@@ -24,6 +24,7 @@ type Manifest struct {
 	Ports        []PortSetting `json:"ports,omitempty" doc:"What the template says of ports"`
 	Repositories []Repository  `json:"repositories,omitempty" doc:"What it is to clone if that is not there"`
 	Dotfiles     *Dotfiles     `json:"dotfiles,omitempty" doc:"What makes it its owner's"`
+	Apps         []App         `json:"apps,omitempty" doc:"What it is to run and check"`
 	// LastLine is the last line of its scripts that is kept; numbering goes on
 	// from there.
 	LastLine int64 `json:"last_line"`

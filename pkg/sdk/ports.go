@@ -45,3 +45,13 @@ func (c *Client) WorkspacePorts(ctx context.Context, owner, name string) ([]Port
 	err := c.do(ctx, http.MethodGet, &l, nil, "workspaces", owner, name, "ports")
 	return l.Items, err
 }
+
+// SettingOf returns what holds for a port: what is said of the fewest.
+func SettingOf(settings []PortSetting, number int) (found PortSetting, ok bool) {
+	for _, s := range settings {
+		if s.First <= number && number <= s.Last && (!ok || s.Last-s.First < found.Last-found.First) {
+			found, ok = s, true
+		}
+	}
+	return found, ok
+}

@@ -180,7 +180,9 @@ func script(name string, v attributes) *provisionerv1.Script {
 func app(name string, v attributes) *provisionerv1.App {
 	return &provisionerv1.App{
 		Slug: cmp.Or(v.text("slug"), name), DisplayName: v.text("display_name"), Url: v.text("url"),
-		Subdomain: v.yes("subdomain"), Share: cmp.Or(v.text("share"), "owner"), HealthcheckUrl: v.text("healthcheck_url"),
+		Subdomain: v.yes("subdomain"), Share: cmp.Or(v.text("share"), "owner"), Command: v.text("command"),
+		HealthcheckUrl: v.text("healthcheck_url"), HealthcheckTcp: v.text("healthcheck_tcp"), HealthcheckCommand: v.text("healthcheck_command"),
+		HealthcheckIntervalSeconds: v.seconds("healthcheck_interval"), HealthcheckThreshold: v.seconds("healthcheck_threshold"),
 	}
 }
 

@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/aditmesh/adit/agent/self"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// inside is what programs of the workspace may ask of the agent.
+type inside struct {
+	coordinator *sdk.Client
+	name        string
+	settings    []sdk.PortSetting
+	environ     func() []string
+	out         *outgoing
+}
+
+// serveSelf opens the socket on which they do, and has them find it. A workspace in
+// which none can be made does without.
+func serveSelf(cfg Config, c *sdk.Client, m sdk.Manifest, home *place, out *outgoing) (stop func() error) {
+	in := &inside{coordinator: c, name: m.Agent, settings: m.Ports, out: out}
+	s, err := self.Open(self.Config{Agent: in, UIDs: []int{os.Getuid()}, Logger: cfg.Logger})
+	if err != nil {
+		cfg.Logger.Warn("programs of the workspace cannot ask the agent", "err", err)
+		return func() error { return nil }
+	}
+	home.env = append(home.env, self.SocketEnv+"="+s.Path())
+	whole := home.environ()
+	in.environ = func() []string { return slices.Clone(whole) }
+	return s.Close
+}
+
+func (in *inside) Env() []string { return in.environ() }
+
+func (in *inside) URL() string { return in.coordinator.URL().String() }
+
+// Ports are those that listen. What the template says of them the coordinator
+// knows, too; here it saves asking.
+func (in *inside) Ports() []sdk.Port {
+	list := []sdk.Port{}
+	for _, p := range in.out.listening() {
+		s := sdk.Port{
+			Agent: in.name, Network: p.GetNetwork(), Port: int(p.GetPort()), Listening: true, Address: p.GetAddress(), Process: p.GetProcess(),
+			PID: int(p.GetPid()), Protocol: p.GetProtocol(), OnOpen: sdk.OnOpenNotify, Visibility: "owner",
+		}
+		if setting, ok := sdk.SettingOf(in.settings, s.Port); ok {
+			s.Label, s.OnOpen, s.Visibility = setting.Label, setting.OnOpen, setting.Visibility
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+func (in *inside) Workspace(ctx context.Context) (sdk.Workspace, error) {
+	return in.coordinator.OwnWorkspace(ctx)
+}
+
+func (in *inside) Stop(ctx context.Context) (sdk.Build, error) {
+	return in.coordinator.StopOwnWorkspace(ctx)
+}
+
+func (in *inside) Extend(ctx context.Context, by time.Duration) (sdk.Workspace, error) {
+	return in.coordinator.ExtendOwnWorkspace(ctx, by)
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
+	"github.com/aditmesh/adit/pkg/sdk"
+)
+
+// stopReason is that of builds which somebody in the workspace asked for.
+const stopReason = "asked for in the workspace"
+
+func (a *API) registerSelf(h huma.API) {
+	const agent = "/api/v1/agent"
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-workspace", Method: http.MethodGet, Path: agent + "/workspace",
+		Summary: "Show the workspace of this agent", Security: asAgent(),
+	}, a.ownWorkspace)
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-stop", Method: http.MethodPost, Path: agent + "/stop",
+		Summary: "Stop the workspace of this agent", Security: asAgent(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+	}, a.stopOwnWorkspace)
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-extend", Method: http.MethodPost, Path: agent + "/extend",
+		Summary: "Have the workspace of this agent not stop for some time", Security: asAgent(), MaxBodyBytes: maxBody,
+	}, a.extendOwnWorkspace)
+}
+
+// own finds the workspace of the agent that asks, if it may do something with it.
+func (a *API) own(ctx context.Context, action auth.Action) (store.Workspace, error) {
+	id := caller(ctx).AgentID
+	agent, err := a.Store.LiveAgent(ctx, id)
+	if err != nil {
+		return store.Workspace{}, a.problem(err)
+	}
+	list, err := a.Store.WorkspacesByIDs(ctx, []uuid.UUID{agent.WorkspaceID})
+	if err == nil && len(list) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Workspace{}, a.problem(err)
+	}
+	return list[0], a.allow(ctx, action, auth.Object{Type: auth.Workspace, Instance: true, Owner: list[0].OwnerID, Agent: id})
+}
+
+// ownMade is own of what a template makes.
+func (a *API) ownMade(ctx context.Context, action auth.Action) (store.Workspace, error) {
+	w, err := a.own(ctx, action)
+	if err == nil && w.External {
+		err = huma.Error422UnprocessableEntity("workspace " + w.Name + " is external: somebody starts and stops it by hand")
+	}
+	return w, err
+}
+
+func (a *API) ownWorkspace(ctx context.Context, _ *struct{}) (*body[sdk.Workspace], error) {
+	w, err := a.own(ctx, auth.Read)
+	if err != nil {
+		return nil, err
+	}
+	described, err := a.describe(ctx, w)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.Workspace]{described[0]}, nil
+}
+
+func (a *API) stopOwnWorkspace(ctx context.Context, _ *struct{}) (*body[sdk.Build], error) {
+	w, err := a.ownMade(ctx, auth.Operate)
+	if err != nil {
+		return nil, err
+	}
+	b, err := a.Workspaces.Build(ctx, workspaces.Move{
+		WorkspaceID: w.ID, Transition: store.Stop, InitiatorID: caller(ctx).UserID, Reason: stopReason,
+	})
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return a.answerBuild(b)
+}
+
+func (a *API) extendOwnWorkspace(ctx context.Context, in *body[sdk.Extend]) (*body[sdk.Workspace], error) {
+	w, err := a.ownMade(ctx, auth.Operate)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Workspaces.Extend(ctx, w.ID, time.Duration(in.Body.Seconds)*time.Second, nil); err != nil {
+		return nil, a.problem(err)
+	}
+	return a.ownWorkspace(ctx, nil)
+}

@@ -1,0 +1,25 @@
+package sdk
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// OwnWorkspace returns the workspace of the agent whose token the client has.
+func (c *Client) OwnWorkspace(ctx context.Context) (w Workspace, err error) {
+	err = c.do(ctx, http.MethodGet, &w, nil, "agent", "workspace")
+	return w, err
+}
+
+// StopOwnWorkspace has that workspace stopped.
+func (c *Client) StopOwnWorkspace(ctx context.Context) (b Build, err error) {
+	err = c.do(ctx, http.MethodPost, &b, nil, "agent", "stop")
+	return b, err
+}
+
+// ExtendOwnWorkspace has that workspace not stop by itself for some time.
+func (c *Client) ExtendOwnWorkspace(ctx context.Context, by time.Duration) (w Workspace, err error) {
+	err = c.do(ctx, http.MethodPost, &w, Extend{Seconds: int64(by / time.Second)}, "agent", "extend")
+	return w, err
+}
