@@ -345,7 +345,7 @@ func TestAMultiplexerKeepsSessions(t *testing.T) {
 			first.shows("said-42")
 			first.Close()
 			eventually(t, "nobody looks", func() bool { i := l.List(); return len(i) == 1 && i[0].Viewers == 0 })
-			second := attach(Size{Columns: 70, Rows: 20})
+			second := attach(normal)
 			second.shows("said-42")
 			second.types("echo $X-still\n")
 			second.shows("kept-still")
