@@ -81,7 +81,7 @@ func (a *API) manifest(ctx context.Context, in *struct {
 func (a *API) reportScripts(ctx context.Context, in *body[sdk.ScriptsReport]) (*struct{}, error) {
 	runs := make([]sdk.ScriptStatus, 0, len(in.Body.Scripts))
 	for _, s := range in.Body.Scripts {
-		s.Name, s.RunOn, s.Message = foreign.Printable(s.Name), foreign.Printable(s.RunOn), foreign.Printable(s.Message)
+		s.Name, s.RunOn, s.Message = strings.TrimSpace(foreign.Printable(s.Name)), foreign.Printable(s.RunOn), foreign.Printable(s.Message)
 		runs = append(runs, s)
 	}
 	kept, err := json.Marshal(runs)

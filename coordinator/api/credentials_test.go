@@ -460,9 +460,10 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
-// heedless are updates that need not look at what they change: a favourite is the
-// caller's own and nothing more, and a state says itself which it follows.
-var heedless = []string{"add-favourite", "push-state"}
+// heedless are updates that need not look at what they change: favourites and
+// dotfiles are the caller's own and nothing more, a credential of git is never shown,
+// and a state says itself which it follows.
+var heedless = []string{"add-favourite", "set-dotfiles", "set-git-credential", "push-state"}
 
 // Every update can be made to fail if what it changes is not as it was seen, and
 // whoever adds one has to see to that. An update of what is not there any more is
