@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
@@ -84,30 +83,9 @@ func envOr(name, def string) string {
 func signIn(ctx context.Context, a *app, u *url.URL, auth, metadataURL, tokenFile string) (string, error) {
 	switch auth {
 	case sdk.AuthToken:
-		return agentToken(a.token, tokenFile)
+		return roleToken("agent", a.token, tokenFile, "ADIT_AGENT_TOKEN", "'adit create NAME --external' prints it")
 	case sdk.AuthAWS, sdk.AuthGoogle, sdk.AuthAzure:
 		return instance.Token(ctx, instance.Config{Auth: auth, Metadata: metadataURL, URL: u, Logger: a.logger(slog.LevelInfo)})
 	}
 	return "", usagef("--auth %s: use %s, %s, %s or %s", auth, sdk.AuthToken, sdk.AuthAWS, sdk.AuthGoogle, sdk.AuthAzure)
-}
-
-// agentToken finds the token: flag, file, then environment.
-func agentToken(flag, file string) (string, error) {
-	if flag != "" {
-		return flag, nil
-	}
-	if file != "" {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			return "", fmt.Errorf("--token-file: %w", err)
-		}
-		if token := strings.TrimSpace(string(raw)); token != "" {
-			return token, nil
-		}
-		return "", fmt.Errorf("--token-file %s is empty", file)
-	}
-	if token := os.Getenv("ADIT_AGENT_TOKEN"); token != "" {
-		return token, nil
-	}
-	return "", usagef("give the agent's token with --token, --token-file or ADIT_AGENT_TOKEN; 'adit create NAME --external' prints it")
 }

@@ -49,7 +49,7 @@ give it a user, or a host, of its own. It needs a 'terraform' of 1.9 or newer.`,
 			if err != nil {
 				return err
 			}
-			token, err := provisionerToken(a.token, f.tokenFile)
+			token, err := roleToken("provisioner", a.token, f.tokenFile, "ADIT_PROVISIONER_TOKEN", "'adit provisioners keys create NAME' prints it")
 			if err != nil {
 				return err
 			}
@@ -113,27 +113,6 @@ func (f provisionerFlags) config(log *slog.Logger) (provisioner.Config, error) {
 		Name: f.name, Tags: tags, Slots: f.slots, Dir: f.dataDir, Version: version, Logger: log,
 		Terraform: terraform.Config{Exec: f.terraform, Adit: self, Version: version, Mirrors: mirrors, Environ: os.Environ()},
 	}, nil
-}
-
-// provisionerToken finds the token: flag, file, then environment.
-func provisionerToken(flag, file string) (string, error) {
-	if flag != "" {
-		return flag, nil
-	}
-	if file != "" {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			return "", fmt.Errorf("--token-file: %w", err)
-		}
-		if token := strings.TrimSpace(string(raw)); token != "" {
-			return token, nil
-		}
-		return "", fmt.Errorf("--token-file %s is empty", file)
-	}
-	if token := os.Getenv("ADIT_PROVISIONER_TOKEN"); token != "" {
-		return token, nil
-	}
-	return "", usagef("give the provisioner's token with --token, --token-file or ADIT_PROVISIONER_TOKEN; 'adit provisioners keys create NAME' prints it")
 }
 
 // startProvisioners runs the provisioners that are built into a server: one with

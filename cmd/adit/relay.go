@@ -83,7 +83,7 @@ func (f relayFlags) config(a *app) (derp.ServeConfig, error) {
 	if err != nil {
 		return none, err
 	}
-	token, err := relayToken(a.token, f.tokenFile)
+	token, err := roleToken("relay", a.token, f.tokenFile, "ADIT_RELAY_TOKEN", "'adit relays create NAME --region CODE' prints it")
 	if err != nil {
 		return none, err
 	}
@@ -139,25 +139,4 @@ func relayError(err error, f relayFlags) error {
 		return fmt.Errorf("%w; run it as a user that may, or choose another with --listen", err)
 	}
 	return err
-}
-
-// relayToken finds the token: flag, file, then environment.
-func relayToken(flag, file string) (string, error) {
-	if flag != "" {
-		return flag, nil
-	}
-	if file != "" {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			return "", fmt.Errorf("--token-file: %w", err)
-		}
-		if token := strings.TrimSpace(string(raw)); token != "" {
-			return token, nil
-		}
-		return "", fmt.Errorf("--token-file %s is empty", file)
-	}
-	if token := os.Getenv("ADIT_RELAY_TOKEN"); token != "" {
-		return token, nil
-	}
-	return "", usagef("give the relay's token with --token, --token-file or ADIT_RELAY_TOKEN; 'adit relays create NAME --region CODE' prints it")
 }
