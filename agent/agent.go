@@ -98,6 +98,7 @@ func Run(ctx context.Context, cfg Config) error {
 	})
 	err = serve(ctx, cfg, node, l, &tally, ssh.New(ssh.Config{
 		HostKey: hostKey, Account: account, Env: home.env, EnvFile: loginEnvironment, Dir: home.dir, Terminals: &pty.Sessions{Scope: node.ID()}, Tally: &tally, Logger: cfg.Logger,
+		Audit:  func(r ssh.Record) { out.audited(sessionReport(node, r)) },
 		Policy: ssh.Policy{NoFileTransfer: m.ForbidFileTransfer, NoForwarding: m.ForbidForwarding},
 	}), !m.ForbidForwarding)
 	unwatch()

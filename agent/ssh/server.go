@@ -46,6 +46,9 @@ type Config struct {
 	Terminals *pty.Sessions
 	// Tally counts sessions and what goes through them; nil is nobody's.
 	Tally *stats.Tally
+	// Audit is told of what clients do, when it begins and when it ends; nil is
+	// nobody. It may be called concurrently and must not block.
+	Audit func(Record)
 	// Logger gets one line a session; nil discards.
 	Logger *slog.Logger
 	// AliveEvery is how often a client is asked for a sign of life, and AliveFor

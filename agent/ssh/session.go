@@ -171,8 +171,10 @@ func (s *session) startIfAsked(req *ssh.Request, running *sync.WaitGroup) {
 	}
 	s.started = true
 	s.conn.server.log.Info("ssh session", "from", s.conn.RemoteAddr(), "kind", req.Type, "pty", s.pty != nil)
-	s.ch = s.conn.server.count(kind, s.ch)
+	record := s.conn.server.audit(s.kindOf(req, p), s.conn.RemoteAddr())
+	s.ch = s.conn.count(kind, s.ch, record)
 	running.Go(func() {
+		defer record.done()
 		switch {
 		case req.Type != "subsystem":
 			s.runCommand(p)
