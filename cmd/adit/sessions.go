@@ -103,7 +103,7 @@ func (a *app) sessionHistory(ctx context.Context, workspace string) error {
 				took = s.EndedAt.Sub(s.StartedAt).Round(time.Millisecond).String()
 			}
 			rows = append(rows, []string{
-				s.StartedAt.Local().Format(time.DateTime), took, printable(s.User), s.Kind, s.Path, printable(s.From),
+				s.StartedAt.Local().Format(time.DateTime), took, foreign.Printable(s.User), s.Kind, s.Path, foreign.Printable(s.From),
 				strconv.FormatInt(s.RxBytes, 10), strconv.FormatInt(s.TxBytes, 10),
 			})
 		}
