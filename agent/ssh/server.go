@@ -40,6 +40,9 @@ type Config struct {
 	// Dir is where sessions begin; the account's home if it is empty or not
 	// there, as before a startup script has made it.
 	Dir string
+	// FileServer is the program that serves SFTP on its standard input and output,
+	// with [ServeFiles], and its arguments; empty if there is none, nor SFTP.
+	FileServer []string
 	// Policy is what sessions may not do. Zero forbids nothing.
 	Policy Policy
 	// Terminals are the sessions by name; nil makes some that end with the server.

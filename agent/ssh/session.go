@@ -152,7 +152,7 @@ func (s *session) mayStart(req *ssh.Request) bool {
 	if forbidden {
 		s.conn.server.log.Info("file transfer refused", "from", s.conn.RemoteAddr())
 	}
-	return !forbidden && (req.Type != "subsystem" || p == "sftp")
+	return !forbidden && (req.Type != "subsystem" || p == "sftp" && len(s.conn.server.cfg.FileServer) > 0)
 }
 
 // startIfAsked starts the program of a request that was granted.
