@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,11 +57,7 @@ func newGroupsCmd(a *app) *cobra.Command {
 			return a.print(shown, func(w io.Writer) error {
 				var rows [][]string
 				for _, m := range people {
-					by := "people"
-					if m.Managed {
-						by = "their provider"
-					}
-					rows = append(rows, []string{m.Username, by})
+					rows = append(rows, []string{m.Username, cmp.Or(strings.Join(m.Managers, ", "), "people")})
 				}
 				return writeTable(w, []string{"USER", "ADDED BY"}, rows)
 			})

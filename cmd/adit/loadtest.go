@@ -28,8 +28,6 @@ traffic. The workspaces that a test makes have names that begin with
   adit loadtest api --rate 100 --workspaces 10000
   adit loadtest churn -o json
   adit loadtest clean                   # what a killed one left`,
-		Args: args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLoadtestAgentsCmd(a), newLoadtestAPICmd(a), newLoadtestChurnCmd(a), newLoadtestCleanCmd(a))
 	return cmd

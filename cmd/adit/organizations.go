@@ -76,13 +76,13 @@ func newOrganizationsCmd(a *app) *cobra.Command {
 func writeOrganizations(w io.Writer, list ...sdk.Organization) error {
 	var rows [][]string
 	for _, o := range list {
-		what := "-"
+		who := "chosen"
 		if o.Default {
-			what = "default"
+			who = "everybody"
 		}
-		rows = append(rows, []string{o.Name, what, ago(&o.CreatedAt)})
+		rows = append(rows, []string{o.Name, who, ago(&o.CreatedAt)})
 	}
-	return writeTable(w, []string{"ORGANIZATION", "", "CREATED"}, rows)
+	return writeTable(w, []string{"ORGANIZATION", "MEMBERS", "CREATED"}, rows)
 }
 
 // noOrganization says how to find the organization that there is none of.

@@ -68,6 +68,12 @@ func TestPeople(t *testing.T) {
 	scoped.fails(exitFailed, "scopes", "", with("tokens", "create", "wider")...)
 	bob.fails(exitFailed, "RESOURCE:ACTION", "", "tokens", "create", "x", "--scope", "everything")
 	alice.succeeds("ci", "", "tokens", "list", "--user", "bob")
+	bob.succeeds("adit_", "", "tokens", "create", "ci", "--lifetime", "1s")
+	bob.fails(exitFailed, "2 tokens are called ci", "", "tokens", "delete", "ci")
+	bob.succeeds("adit_", "", "tokens", "create", "once")
+	bob.succeeds("", "", "tokens", "delete", "once")
+	bob.fails(exitFailed, "no token once", "", "tokens", "delete", "once")
+	bob.fails(exitFailed, "no token", "", "tokens", "delete", "00000000-0000-4000-8000-000000000000")
 
 	// Groups and organizations.
 	alice.succeeds("research", "", "organizations", "create", "research")
@@ -85,6 +91,9 @@ func TestPeople(t *testing.T) {
 	alice.succeeds("", "", "organizations", "rename", "research", "science")
 	alice.succeeds("", "", "organizations", "delete", "science")
 	alice.fails(exitFailed, "default one", "", "organizations", "delete", "default")
+	alice.fails(exitUsage, `unknown command "member"`, "", "organizations", "member", "list", "default")
+	alice.fails(exitUsage, `unknown command "keyz"`, "", "provisioners", "keyz")
+	alice.succeeds("Available Commands", "", "groups")
 
 	// Keeping out, and the end.
 	bob.succeeds("", "", "create", "dev", "--external")

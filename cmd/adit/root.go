@@ -87,13 +87,6 @@ directly where a direct path exists, over a relay while none does.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
-		Args: func(_ *cobra.Command, argv []string) error {
-			if len(argv) > 0 {
-				return usagef("unknown command %q", argv[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(a.in)
 	root.SetOut(a.out)
@@ -125,7 +118,26 @@ directly where a direct path exists, over a relay while none does.`,
 		newVersionCmd(a), newHealthCmd(a), newSupportBundleCmd(a), newLoadtestCmd(a),
 		newTerraformProviderCmd(a), newServeFilesCmd(a), newProcessSupervisorCmd(a), newContainerSupervisorCmd(a),
 	)
+	helpful(root)
 	return root
+}
+
+// helpful has commands that only group others show what there is, and refuse
+// what there is not.
+func helpful(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		helpful(c)
+	}
+	if !cmd.HasSubCommands() || cmd.Runnable() {
+		return
+	}
+	cmd.Args = func(_ *cobra.Command, argv []string) error {
+		if len(argv) > 0 {
+			return usagef("unknown command %q", argv[0])
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // args makes a positional-argument check a usage error.

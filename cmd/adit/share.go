@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -88,8 +89,12 @@ func newUnshareCmd(a *app) *cobra.Command {
 				if with.group != "" {
 					unshare, name = c.UnshareWithGroup, with.group
 				}
-				if err := unshare(ctx, w.Owner, w.Name, name); err != nil {
-					return fmt.Errorf("workspace %s is not shared with %s: %w; 'adit shares %s' lists whom it is shared with", w.Ref(), &with, err, w.Ref())
+				err := unshare(ctx, w.Owner, w.Name, name)
+				switch {
+				case errors.Is(err, sdk.ErrNotFound):
+					return fmt.Errorf("workspace %s is not shared with %s; 'adit shares %s' lists whom it is shared with", w.Ref(), &with, w.Ref())
+				case err != nil:
+					return fmt.Errorf("unshare workspace %s with %s: %w", w.Ref(), &with, err)
 				}
 				return nil
 			})

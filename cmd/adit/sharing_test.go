@@ -30,7 +30,10 @@ func TestWhatOthersShareIsNamedByItsOwner(t *testing.T) {
 	bob.fails(exitFailed, "level admin, which does not let you", "", "delete", "-y", "alice/devbox")
 	alice.succeeds("Workspace devbox is called dev now", "", "rename", "devbox", "dev")
 
-	alice.succeeds("", "", "transfer", "offer", "dev", "--to", "bob")
+	bob.fails(exitFailed, "unshare workspace alice/dev with bob: the workspace is shared with you at level admin", "", "unshare", "alice/dev", "--user", "bob")
+	alice.fails(exitFailed, "workspace dev is not shared with eve; 'adit shares dev'", "", "unshare", "dev", "--user", "eve")
+
+	alice.succeeds("Workspace dev is offered to bob", "", "transfer", "offer", "dev", "--to", "bob")
 	bob.succeeds("alice/dev", "", "transfer", "list")
 	bob.fails(exitFailed, "no workspace alice/none is offered", "", "transfer", "accept", "alice/none")
 	accepted := bob.succeeds("Workspace box is yours now", "", "transfer", "accept", "alice/dev", "--as", "box")

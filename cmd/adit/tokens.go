@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -35,7 +39,9 @@ func newTokensCmd(a *app) *cobra.Command {
 				var rows [][]string
 				for _, t := range tokens {
 					expires := "never"
-					if t.ExpiresAt != nil {
+					if t.ExpiresAt != nil && t.ExpiresAt.Before(time.Now()) {
+						expires = "expired"
+					} else if t.ExpiresAt != nil {
 						expires = t.ExpiresAt.Local().Format(time.DateOnly)
 					}
 					rows = append(rows, []string{t.ID, t.Name, ago(&t.CreatedAt), ago(t.LastUsedAt), expires, orDash(strings.Join(t.Scopes, ","))})
@@ -72,16 +78,47 @@ func newTokensCmd(a *app) *cobra.Command {
 	create.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it is good for (default: as long as the deployment lets tokens last)")
 	create.Flags().StringArrayVar(&scopes, "scope", nil, "RESOURCE:ACTION that it may be used for, where * is any (default: all that you may do)")
 	remove := &cobra.Command{
-		Use: "delete ID", Short: "Revoke a token", Args: args(cobra.ExactArgs(1)),
-		Example: "  adit tokens delete 6f1c…    # as 'adit tokens list' shows it",
+		Use: "delete NAME|ID", Short: "Revoke a token", Args: args(cobra.ExactArgs(1)),
+		Example: `  adit tokens delete ci
+  adit tokens delete 6f1c…    # of several of a name, as 'adit tokens list' shows it`,
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			return c.RevokeToken(cmd.Context(), argv[0])
+			id := argv[0]
+			if uuid.Validate(id) != nil {
+				if id, err = tokenNamed(cmd.Context(), c, id); err != nil {
+					return err
+				}
+			}
+			err = c.RevokeToken(cmd.Context(), id)
+			if errors.Is(err, sdk.ErrNotFound) {
+				return noToken(argv[0])
+			}
+			return err
 		},
 	}
 	cmd.AddCommand(list, create, remove)
 	return cmd
+}
+
+// tokenNamed returns the id of the only token of a name.
+func tokenNamed(ctx context.Context, c *sdk.Client, name string) (string, error) {
+	tokens, err := c.Tokens(ctx)
+	if err != nil {
+		return "", err
+	}
+	tokens = slices.DeleteFunc(tokens, func(t sdk.Token) bool { return t.Name != name })
+	switch len(tokens) {
+	case 0:
+		return "", noToken(name)
+	case 1:
+		return tokens[0].ID, nil
+	}
+	return "", fmt.Errorf("%d tokens are called %s; name one by its id, as 'adit tokens list' shows it", len(tokens), name)
+}
+
+func noToken(name string) error {
+	return fmt.Errorf("no token %s; 'adit tokens list' shows yours", name)
 }

@@ -44,7 +44,11 @@ func newTransferOfferCmd(a *app) *cobra.Command {
 			if err := c.OfferWorkspace(cmd.Context(), name.Owner, name.Name, to); err != nil {
 				return fmt.Errorf("offer workspace %s: %w", name, err)
 			}
-			return nil
+			if a.output == "json" { // there is nothing to read
+				return nil
+			}
+			_, err = fmt.Fprintf(a.out, "Workspace %s is offered to %s, for a week.\n", name, to)
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&to, "to", "", "user name")

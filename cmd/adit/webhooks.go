@@ -118,22 +118,24 @@ func newDeliveriesCmd(a *app) *cobra.Command {
 					break
 				}
 			}
-			return a.print(list, func(w io.Writer) error {
-				var rows [][]string
-				for _, d := range list {
-					answer := d.Error
-					if answer == "" && d.Answer != 0 {
-						answer = strconv.Itoa(d.Answer)
-					}
-					rows = append(rows, []string{strconv.FormatInt(d.ID, 10), d.Event, d.Status, strconv.Itoa(d.Attempts), ago(&d.CreatedAt), orDash(oneLine(answer))})
-				}
-				return writeTable(w, []string{"DELIVERY", "EVENT", "STATUS", "ATTEMPTS", "CREATED", "ANSWER"}, rows)
-			})
+			return a.print(list, func(w io.Writer) error { return writeDeliveries(w, list...) })
 		},
 	}
 	cmd.Flags().StringVar(&status, "status", "", "pending, delivered or dead")
 	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many")
 	return cmd
+}
+
+func writeDeliveries(w io.Writer, list ...sdk.Delivery) error {
+	var rows [][]string
+	for _, d := range list {
+		answer := d.Error
+		if answer == "" && d.Answer != 0 {
+			answer = strconv.Itoa(d.Answer)
+		}
+		rows = append(rows, []string{strconv.FormatInt(d.ID, 10), d.Event, d.Status, strconv.Itoa(d.Attempts), ago(&d.CreatedAt), orDash(oneLine(answer))})
+	}
+	return writeTable(w, []string{"DELIVERY", "EVENT", "STATUS", "ATTEMPTS", "CREATED", "ANSWER"}, rows)
 }
 
 func newRedeliverCmd(a *app) *cobra.Command {
@@ -149,11 +151,14 @@ func newRedeliverCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = c.Redeliver(cmd.Context(), argv[0], id)
+			d, err := c.Redeliver(cmd.Context(), argv[0], id)
 			if errors.Is(err, sdk.ErrNotFound) {
 				return fmt.Errorf("webhook %s has no delivery %d that is over; 'adit webhooks deliveries %s' shows them", argv[0], id, argv[0])
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			return a.print(d, func(w io.Writer) error { return writeDeliveries(w, d) })
 		},
 	}
 }

@@ -14,12 +14,16 @@ import (
 const requestIDHeader = "X-Request-Id"
 
 // ClientAddr finds out where requests come from, also behind proxies whose
-// networks are trusted; RemoteAddr tells it of a request that passed by it.
+// networks are trusted; RemoteAddr tells it of a request that passed by it. What
+// a proxy says nothing of, or nothing that can be read, comes from the proxy.
 func ClientAddr(trusted []string) func(http.Handler) http.Handler {
 	if len(trusted) == 0 {
 		return middleware.ClientIPFromRemoteAddr
 	}
-	return middleware.ClientIPFromXFF(trusted...)
+	forwarded := middleware.ClientIPFromXFF(trusted...)
+	return func(next http.Handler) http.Handler {
+		return middleware.ClientIPFromRemoteAddr(forwarded(next))
+	}
 }
 
 // RemoteAddr returns where a request comes from.

@@ -118,7 +118,7 @@ func (a *API) listGroupMembers(ctx context.Context, in *struct {
 		func(p store.Page) ([]store.GroupMember, error) { return a.Store.GroupMembers(ctx, g.ID, p) },
 		func(m store.GroupMember) []string { return []string{m.Username} },
 		func(m store.GroupMember) sdk.GroupMember {
-			return sdk.GroupMember{Username: m.Username, Managed: m.Managed}
+			return sdk.GroupMember{Username: m.Username, Managers: m.Managers}
 		})
 }
 

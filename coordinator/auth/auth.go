@@ -118,7 +118,7 @@ type Store interface {
 	AddIdentity(ctx context.Context, userID uuid.UUID, issuer, subject string) error
 	CreateUserOfIdentity(ctx context.Context, u store.NewUser, issuer, subject string) (store.User, error)
 	ChangeUser(ctx context.Context, id uuid.UUID, change func(*store.User) error) (store.User, error)
-	SetManagedGroups(ctx context.Context, userID uuid.UUID, names []string) error
+	SetManagedGroups(ctx context.Context, userID uuid.UUID, provider string, names []string) error
 }
 
 // Authenticator checks credentials.

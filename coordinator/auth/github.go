@@ -138,7 +138,7 @@ func (g *GitHub) Finish(ctx context.Context, redirect, code string, f Flow) (Per
 		return Person{}, err
 	}
 	// The id: logins change hands.
-	p := Person{Issuer: g.cfg.URL.String(), Subject: strconv.FormatInt(user.ID, 10), Username: user.Login}
+	p := Person{Provider: g.Name(), Issuer: g.cfg.URL.String(), Subject: strconv.FormatInt(user.ID, 10), Username: user.Login}
 	if p.Groups, err = g.groups(ctx, token); err != nil {
 		return Person{}, err
 	}

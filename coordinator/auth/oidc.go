@@ -198,7 +198,8 @@ func addUserInfo(ctx context.Context, provider *oidc.Provider, token *oauth2.Tok
 
 func (o *OIDC) person(issuer, subject string, claims map[string]json.RawMessage) (Person, error) {
 	p := Person{
-		Issuer: issuer, Subject: subject, Email: text(claims["email"]), Username: text(claims[o.cfg.UsernameClaim]),
+		Provider: o.Name(),
+		Issuer:   issuer, Subject: subject, Email: text(claims["email"]), Username: text(claims[o.cfg.UsernameClaim]),
 		// Some say it as a string.
 		EmailVerified: string(claims["email_verified"]) == "true" || string(claims["email_verified"]) == `"true"`,
 	}

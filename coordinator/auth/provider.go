@@ -44,6 +44,8 @@ func NewFlow() Flow {
 
 // Person is somebody as a provider knows them.
 type Person struct {
+	// Provider is the name of whose word this is: groups are each provider's own.
+	Provider string
 	// Issuer and Subject are whom the provider means, now and for ever. Names
 	// and addresses pass on to others.
 	Issuer, Subject string
@@ -181,7 +183,7 @@ func (a *Authenticator) follow(ctx context.Context, u store.User, p Person) (sto
 		for _, g := range p.Groups {
 			names = append(names, strings.ToLower(g))
 		}
-		if err := a.store.SetManagedGroups(ctx, u.ID, names); err != nil {
+		if err := a.store.SetManagedGroups(ctx, u.ID, p.Provider, names); err != nil {
 			return u, fmt.Errorf("auth: %w", err)
 		}
 	}

@@ -19,8 +19,8 @@ type inside struct {
 func (t inside) RoundTrip(req *http.Request) (*http.Response, error) {
 	in := req.Clone(req.Context())
 	for _, name := range forwarded {
-		if v := t.call.Header().Get(name); v != "" {
-			in.Header.Set(name, v)
+		if v := t.call.Header().Values(name); len(v) > 0 {
+			in.Header[name] = v
 		}
 	}
 	in.RemoteAddr, in.RequestURI = t.call.Peer().Addr, in.URL.RequestURI()

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,8 +24,9 @@ import (
 
 const (
 	// leaseEvery is how often a coordinator says that it delivers, and looks for
-	// webhooks that are new; lease is how long nobody else takes over after it
-	// said so: an attempt, and two renewals that did not come.
+	// webhooks that nobody delivers to; of new ones it is told. lease is how long
+	// nobody else takes over after it said so: an attempt, and two renewals that
+	// did not come.
 	leaseEvery = 5 * time.Second
 	lease      = 30 * time.Second
 
@@ -115,6 +117,8 @@ func (d *Deliverer) Run(ctx context.Context) {
 		_, _ = d.cfg.Store.LeaseWebhooks(context.WithoutCancel(ctx), d.self, 0)
 	}()
 	running := make(map[uuid.UUID]context.CancelFunc)
+	came := make(chan struct{}, 1)
+	hooks.Go(func() { d.follow(ctx, came) })
 	tick := time.NewTicker(leaseEvery)
 	defer tick.Stop()
 	prune := time.NewTicker(pruneEvery)
@@ -148,12 +152,53 @@ func (d *Deliverer) Run(ctx context.Context) {
 			}
 			return
 		case <-tick.C:
+		case <-came:
 		case <-prune.C:
 			if _, err := d.cfg.Store.PruneDeliveries(ctx, time.Now().Add(-keepDeliveries), maxKeptDeliveries); err != nil {
 				d.log.Warn("old deliveries cannot be pruned now", "err", err)
 			}
 		}
 	}
+}
+
+// follow says when webhooks came or went, until ctx is done.
+func (d *Deliverer) follow(ctx context.Context, came chan<- struct{}) {
+	seen := int64(-1)
+	for ctx.Err() == nil {
+		list, err := d.next(ctx, &seen)
+		if err != nil {
+			pause(ctx, refusedWait)
+			continue
+		}
+		// None is that it only begins: what came until now is not told.
+		if list == nil || slices.ContainsFunc(list, func(e store.Event) bool { return e.Kind == store.EventWebhook }) {
+			select {
+			case came <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// next returns the events after the last that was seen, and notes that they were.
+// Below zero none was, and it begins with those that are still to come.
+func (d *Deliverer) next(ctx context.Context, seen *int64) ([]store.Event, error) {
+	if *seen < 0 {
+		newest, err := d.cfg.Store.NewestEvent(ctx)
+		if err != nil {
+			return nil, err
+		}
+		*seen = newest
+		return nil, nil
+	}
+	list, err := d.cfg.Bus.Next(ctx, *seen)
+	if errors.Is(err, store.ErrGone) {
+		*seen = -1
+	}
+	if err == nil {
+		*seen = list[len(list)-1].Version
+	}
+	return list, err
 }
 
 // serve delivers to one webhook until ctx is done.
@@ -167,17 +212,15 @@ func (d *Deliverer) serve(ctx context.Context, w store.Webhook) {
 	seen := int64(-1)
 	for ctx.Err() == nil {
 		if seen < 0 { // before it is looked what there is to deliver
-			newest, err := d.cfg.Store.NewestEvent(ctx)
-			if err != nil {
+			if _, err := d.next(ctx, &seen); err != nil {
 				pause(ctx, refusedWait)
 				continue
 			}
-			seen = newest
 		}
 		next, err := d.cfg.Store.NextDelivery(ctx, w.ID, d.self, batch, payload)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			seen = d.await(ctx, seen)
+			d.await(ctx, &seen)
 		case err != nil:
 			if ctx.Err() == nil {
 				d.log.Warn("deliveries to a webhook have to wait", "webhook", w.Name, "err", err)
@@ -192,19 +235,12 @@ func (d *Deliverer) serve(ctx context.Context, w store.Webhook) {
 	}
 }
 
-// await waits for events after a version, or for a while: what people have
-// delivered again is no event. It returns the version that it has seen.
-func (d *Deliverer) await(ctx context.Context, seen int64) int64 {
+// await waits for events after the last that was seen, or for a while.
+func (d *Deliverer) await(ctx context.Context, seen *int64) {
 	ctx, cancel := context.WithTimeout(ctx, leaseEvery)
 	defer cancel()
-	switch list, err := d.cfg.Bus.Next(ctx, seen); {
-	case errors.Is(err, store.ErrGone):
-		return -1
-	case err == nil:
-		return list[len(list)-1].Version
-	default:
+	if _, err := d.next(ctx, seen); err != nil && !errors.Is(err, store.ErrGone) {
 		<-ctx.Done()
-		return seen
 	}
 }
 

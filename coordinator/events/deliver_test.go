@@ -208,6 +208,31 @@ func TestADeliveryThatFailsTooOftenIsDeadAndCanBeMadeAgain(t *testing.T) {
 	}
 }
 
+// Of a webhook that is new, and of what is to be delivered again, whoever delivers
+// is told, and does not wait until it looks.
+func TestANewWebhookAndARedeliveryGoOutAtOnce(t *testing.T) {
+	st, owner := open(t)
+	bus := running(t, st, kept)
+	delivering(t, DelivererConfig{Store: st, Bus: bus})
+	first := receive(t, func(int) int { return http.StatusOK })
+	hook(t, st, first.url, store.EventToken)
+	tokens(t, st, owner, 1)
+	first.took(t, 1) // it runs, and has looked
+
+	began := time.Now()
+	r := receive(t, func(int) int { return http.StatusOK })
+	w := hook(t, st, r.url, store.EventToken)
+	tokens(t, st, owner, 1)
+	ids := r.took(t, 1)
+	if _, err := st.Redeliver(t.Context(), w.ID, ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	r.took(t, 2)
+	if took := time.Since(began); took > leaseEvery/2 {
+		t.Errorf("both took %v: somebody had to look", took)
+	}
+}
+
 func TestWhatTheGuardRefusesIsNoAttempt(t *testing.T) {
 	st, owner := open(t)
 	r := receive(t, func(int) int { return http.StatusOK })

@@ -52,6 +52,40 @@ func TestWhoIsInWhatIsAudited(t *testing.T) {
 	}
 }
 
+// What has no name of its own is called as the workspace that it is of, or the
+// user: nobody knows a share by its id.
+func TestWhatHasNoNameIsAuditedByWhoseItIs(t *testing.T) {
+	s := open(t)
+	ctx := t.Context()
+	alice, bob := addUser(t, s, "alice"), addUser(t, s, "bob")
+	w, err := s.CreateWorkspace(ctx, NewWorkspace{OwnerID: alice.ID, OwnerName: "alice", Name: "dev", External: true, AgentName: "main", AgentTokenHash: []byte("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := s.CreateGroup(ctx, Organization{ID: DefaultOrganization, Name: "default"}, "ops")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := ShareWith{WorkspaceID: w.ID, Name: "bob"}
+	for _, err := range []error{
+		s.Share(ctx, with, "apps", alice.ID, nil), s.Unshare(ctx, with, nil),
+		s.OfferWorkspace(ctx, w.ID, "bob", alice.ID, nil), s.CancelOffer(ctx, w.ID, nil),
+		s.AddGroupMember(ctx, g.ID, bob.ID, nil), s.AddIdentity(ctx, bob.ID, "https://id.example.com", "1"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for action, want := range map[string]string{
+		"share.created": "dev", "share.deleted": "dev", "offer.created": "dev", "offer.deleted": "dev",
+		"group_membership.created": "bob", "identity.created": "bob",
+	} {
+		if got, err := s.Audit(ctx, AuditFilter{Action: action, Limit: 10}); err != nil || len(got) != 1 || got[0].ObjectName != want {
+			t.Errorf("%s: %+v, %v, want it of %s", action, got, err, want)
+		}
+	}
+}
+
 // What did not happen is neither told nor noted; what did is both, in whose
 // name it was, also on a connection that served somebody else before.
 func TestAuditAndEventsGoWithTheChange(t *testing.T) {

@@ -29,6 +29,8 @@ const (
 	EventShare           = "share"
 	// EventLink is of a client and an agent of the workspace's.
 	EventLink = "link"
+	// EventWebhook is of a webhook that came or went, or is to get something again.
+	EventWebhook = "webhook"
 	// EventMembership is of a user, in a group or an organization.
 	EventMembership = "membership"
 )
@@ -37,7 +39,7 @@ const (
 func EventKinds() []string {
 	return []string{
 		EventWorkspace, EventBuild, EventAgent, EventMetadata, EventPorts, EventApps, EventNode, EventTemplate, EventTemplateVersion, EventUser, EventToken, EventProvisionerKey,
-		EventShare, EventMembership, EventLink,
+		EventShare, EventMembership, EventLink, EventWebhook,
 	}
 }
 

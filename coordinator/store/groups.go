@@ -25,8 +25,9 @@ type Group struct {
 type GroupMember struct {
 	UserID   uuid.UUID
 	Username string
-	// Managed are those whom their provider's claims put there, and take away.
-	Managed bool
+	// Managers are the providers whose word put them there, and takes them away;
+	// none is that people did. "" is some provider, from before it was noted which.
+	Managers []string
 }
 
 func groupFrom(g db.GroupByNameRow) Group {
@@ -80,7 +81,7 @@ func (s *Store) GroupMembers(ctx context.Context, id uuid.UUID, p Page) ([]Group
 	})
 	list := make([]GroupMember, 0, len(rows))
 	for _, m := range rows {
-		list = append(list, GroupMember{UserID: m.ID, Username: m.Username, Managed: m.Managed})
+		list = append(list, GroupMember{UserID: m.ID, Username: m.Username, Managers: m.Managers})
 	}
 	return list, err
 }
@@ -123,18 +124,22 @@ func (s *Store) changeGroup(ctx context.Context, what string, id uuid.UUID, at V
 }
 
 // SetManagedGroups makes a user a member of some groups, of organizations that they
-// are in, and no longer of others that a provider once put them into. Where people
-// put them they stay. Names are in lower case: "organization/group", or those of
-// groups of the default organization.
-func (s *Store) SetManagedGroups(ctx context.Context, userID uuid.UUID, names []string) error {
+// are in, by a provider's word, and no longer of others that only its word put them
+// into. Where people put them they stay. Names are in lower case:
+// "organization/group", or those of groups of the default organization.
+func (s *Store) SetManagedGroups(ctx context.Context, userID uuid.UUID, provider string, names []string) error {
 	if names == nil {
 		names = []string{}
 	}
 	err := s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
-		if err := q.LeaveManagedGroups(ctx, db.LeaveManagedGroupsParams{UserID: userID, Names: names, DefaultID: DefaultOrganization}); err != nil {
+		p := db.LeaveManagedGroupsParams{Provider: provider, UserID: userID, Names: names, DefaultID: DefaultOrganization}
+		if err := q.LeaveManagedGroups(ctx, p); err != nil {
 			return err
 		}
-		return q.JoinManagedGroups(ctx, db.JoinManagedGroupsParams{UserID: userID, Names: names, DefaultID: DefaultOrganization})
+		if err := q.DisownManagedGroups(ctx, db.DisownManagedGroupsParams(p)); err != nil {
+			return err
+		}
+		return q.JoinManagedGroups(ctx, db.JoinManagedGroupsParams(p))
 	})
 	if err != nil {
 		return fmt.Errorf("store: groups of user %s: %w", userID, kind(err))

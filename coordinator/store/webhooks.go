@@ -242,16 +242,19 @@ const maxPending = 1000
 // Redeliver queues a delivery of a webhook that is over once more, behind those
 // that wait; ErrNotFound if it is pending or there is none.
 func (s *Store) Redeliver(ctx context.Context, webhookID uuid.UUID, id int64) (Delivery, error) {
-	return one(ctx, fmt.Sprintf("redeliver %d", id), func(ctx context.Context) (Delivery, error) {
-		n, err := s.q.CountPending(ctx, webhookID)
+	return oneTx(ctx, s, fmt.Sprintf("redeliver %d", id), func(ctx context.Context, q *db.Queries) (Delivery, error) {
+		n, err := q.CountPending(ctx, webhookID)
 		if err != nil {
 			return Delivery{}, err
 		}
 		if n >= maxPending {
 			return Delivery{}, ErrTooMany
 		}
-		d, err := s.q.Redeliver(ctx, db.RedeliverParams{ID: id, WebhookID: webhookID})
-		return deliveryFrom(d), err
+		d, err := q.Redeliver(ctx, db.RedeliverParams{ID: id, WebhookID: webhookID})
+		if err != nil {
+			return Delivery{}, err
+		}
+		return deliveryFrom(d), q.NoteRedelivery(ctx, webhookID)
 	})
 }
 

@@ -65,12 +65,13 @@ func (e *Error) Error() string {
 	if text == "" {
 		text = http.StatusText(e.Status)
 	}
-	for i, d := range e.Errors {
-		sep := "; "
-		if i == 0 {
-			sep = ": "
+	sep := ": "
+	for _, d := range e.Errors {
+		if strings.Contains(e.Detail, d.Message) { // it says all there is
+			continue
 		}
 		text += sep
+		sep = "; "
 		if field, ok := strings.CutPrefix(d.Location, "body."); ok {
 			text += field + ": "
 		}

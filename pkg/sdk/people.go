@@ -66,7 +66,8 @@ type Group struct {
 // GroupMember is a user in a group.
 type GroupMember struct {
 	Username string `json:"username"`
-	Managed  bool   `json:"managed" doc:"Their provider put them there, and takes them away"`
+	// Managers are none where people put somebody.
+	Managers []string `json:"managers,omitempty" doc:"Providers whose word put them there, and takes them away; empty text is one of before this was noted"`
 }
 
 // CreateGroup asks for a group.

@@ -75,7 +75,7 @@ where g.organization_id = @organization_id and lower(g.name) = lower(@name);
 delete from groups where id = $1;
 
 -- name: GroupMembers :many
-select u.id, u.username, m.managed
+select u.id, u.username, m.managers
 from group_members m join users u on u.id = m.user_id
 where m.group_id = @group_id and lower(u.username) > @after::text
 and (@name::text = '' or strpos(lower(u.username), lower(@name)) > 0)
@@ -88,7 +88,7 @@ select version from groups where id = $1 for update;
 insert into group_members (group_id, user_id)
 select g.id, m.user_id from groups g join organization_members m on m.organization_id = g.organization_id
 where g.id = @group_id and m.user_id = @user_id
-on conflict (group_id, user_id) do update set managed = false;
+on conflict (group_id, user_id) do update set managers = '{}';
 
 -- name: DeleteGroupMember :execrows
 delete from group_members where group_id = $1 and user_id = $2;
@@ -99,13 +99,21 @@ where g.id = gm.group_id and g.organization_id = @organization_id and gm.user_id
 
 -- name: LeaveManagedGroups :exec
 delete from group_members gm using groups g, organizations o
-where g.id = gm.group_id and o.id = g.organization_id and gm.user_id = @user_id and gm.managed
+where g.id = gm.group_id and o.id = g.organization_id
+and gm.managers <> '{}' and gm.managers <@ array[@provider::text, ''] and gm.user_id = @user_id
+and not (lower(o.name) || '/' || lower(g.name) = any(@names::text[]) or o.id = @default_id and lower(g.name) = any(@names::text[]));
+
+-- name: DisownManagedGroups :exec
+update group_members gm set managers = array_remove(gm.managers, @provider::text)
+from groups g, organizations o
+where g.id = gm.group_id and o.id = g.organization_id and gm.user_id = @user_id and @provider = any(gm.managers)
 and not (lower(o.name) || '/' || lower(g.name) = any(@names::text[]) or o.id = @default_id and lower(g.name) = any(@names::text[]));
 
 -- name: JoinManagedGroups :exec
-insert into group_members (group_id, user_id, managed)
-select g.id, m.user_id, true
+insert into group_members as gm (group_id, user_id, managers)
+select g.id, m.user_id, array[@provider::text]
 from groups g join organizations o on o.id = g.organization_id join organization_members m on m.organization_id = o.id
 where m.user_id = @user_id
 and (lower(o.name) || '/' || lower(g.name) = any(@names::text[]) or o.id = @default_id and lower(g.name) = any(@names::text[]))
-on conflict (group_id, user_id) do nothing;
+on conflict (group_id, user_id) do update set managers = array_remove(gm.managers, '') || @provider::text
+where gm.managers <> '{}' and @provider <> all(gm.managers);

@@ -63,6 +63,9 @@ select d.webhook_id, d.version, d.event, d.payload from webhook_deliveries d
 where d.id = @id and d.webhook_id = @webhook_id and d.status <> 'pending'
 returning *;
 
+-- name: NoteRedelivery :exec
+update webhooks set redelivered_at = now() where id = $1;
+
 -- name: CountPending :one
 select count(*) from webhook_deliveries where webhook_id = $1 and status = 'pending';
 

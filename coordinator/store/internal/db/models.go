@@ -177,9 +177,9 @@ type Group struct {
 }
 
 type GroupMember struct {
-	GroupID uuid.UUID
-	UserID  uuid.UUID
-	Managed bool
+	GroupID  uuid.UUID
+	UserID   uuid.UUID
+	Managers []string
 }
 
 type HostKeyRoot struct {
@@ -408,17 +408,18 @@ type UserIdentity struct {
 }
 
 type Webhook struct {
-	ID          uuid.UUID
-	Name        string
-	Url         string
-	Secret      []byte
-	Kinds       []string
-	Cursor      int64
-	CreatedBy   uuid.NullUUID
-	CreatedAt   time.Time
-	LeasedBy    uuid.NullUUID
-	LeasedUntil time.Time
-	KeyID       string
+	ID            uuid.UUID
+	Name          string
+	Url           string
+	Secret        []byte
+	Kinds         []string
+	Cursor        int64
+	CreatedBy     uuid.NullUUID
+	CreatedAt     time.Time
+	LeasedBy      uuid.NullUUID
+	LeasedUntil   time.Time
+	KeyID         string
+	RedeliveredAt *time.Time
 }
 
 type WebhookDelivery struct {

@@ -93,6 +93,30 @@ func (q *Queries) DeleteOrganization(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
+const disownManagedGroups = `-- name: DisownManagedGroups :exec
+update group_members gm set managers = array_remove(gm.managers, $1::text)
+from groups g, organizations o
+where g.id = gm.group_id and o.id = g.organization_id and gm.user_id = $2 and $1 = any(gm.managers)
+and not (lower(o.name) || '/' || lower(g.name) = any($3::text[]) or o.id = $4 and lower(g.name) = any($3::text[]))
+`
+
+type DisownManagedGroupsParams struct {
+	Provider  string
+	UserID    uuid.UUID
+	Names     []string
+	DefaultID uuid.UUID
+}
+
+func (q *Queries) DisownManagedGroups(ctx context.Context, arg DisownManagedGroupsParams) error {
+	_, err := q.db.Exec(ctx, disownManagedGroups,
+		arg.Provider,
+		arg.UserID,
+		arg.Names,
+		arg.DefaultID,
+	)
+	return err
+}
+
 const groupByName = `-- name: GroupByName :one
 select g.id, g.organization_id, g.name, g.created_at, g.version, o.name as organization_name, (select count(*) from group_members m where m.group_id = g.id)::bigint as members
 from groups g join organizations o on o.id = g.organization_id
@@ -130,7 +154,7 @@ func (q *Queries) GroupByName(ctx context.Context, arg GroupByNameParams) (Group
 }
 
 const groupMembers = `-- name: GroupMembers :many
-select u.id, u.username, m.managed
+select u.id, u.username, m.managers
 from group_members m join users u on u.id = m.user_id
 where m.group_id = $1 and lower(u.username) > $2::text
 and ($3::text = '' or strpos(lower(u.username), lower($3)) > 0)
@@ -147,7 +171,7 @@ type GroupMembersParams struct {
 type GroupMembersRow struct {
 	ID       uuid.UUID
 	Username string
-	Managed  bool
+	Managers []string
 }
 
 func (q *Queries) GroupMembers(ctx context.Context, arg GroupMembersParams) ([]GroupMembersRow, error) {
@@ -164,7 +188,7 @@ func (q *Queries) GroupMembers(ctx context.Context, arg GroupMembersParams) ([]G
 	var items []GroupMembersRow
 	for rows.Next() {
 		var i GroupMembersRow
-		if err := rows.Scan(&i.ID, &i.Username, &i.Managed); err != nil {
+		if err := rows.Scan(&i.ID, &i.Username, &i.Managers); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -264,7 +288,7 @@ const insertGroupMember = `-- name: InsertGroupMember :execrows
 insert into group_members (group_id, user_id)
 select g.id, m.user_id from groups g join organization_members m on m.organization_id = g.organization_id
 where g.id = $1 and m.user_id = $2
-on conflict (group_id, user_id) do update set managed = false
+on conflict (group_id, user_id) do update set managers = '{}'
 `
 
 type InsertGroupMemberParams struct {
@@ -313,22 +337,29 @@ func (q *Queries) InsertOrganization(ctx context.Context, name string) (Organiza
 }
 
 const joinManagedGroups = `-- name: JoinManagedGroups :exec
-insert into group_members (group_id, user_id, managed)
-select g.id, m.user_id, true
+insert into group_members as gm (group_id, user_id, managers)
+select g.id, m.user_id, array[$1::text]
 from groups g join organizations o on o.id = g.organization_id join organization_members m on m.organization_id = o.id
-where m.user_id = $1
-and (lower(o.name) || '/' || lower(g.name) = any($2::text[]) or o.id = $3 and lower(g.name) = any($2::text[]))
-on conflict (group_id, user_id) do nothing
+where m.user_id = $2
+and (lower(o.name) || '/' || lower(g.name) = any($3::text[]) or o.id = $4 and lower(g.name) = any($3::text[]))
+on conflict (group_id, user_id) do update set managers = array_remove(gm.managers, '') || $1::text
+where gm.managers <> '{}' and $1 <> all(gm.managers)
 `
 
 type JoinManagedGroupsParams struct {
+	Provider  string
 	UserID    uuid.UUID
 	Names     []string
 	DefaultID uuid.UUID
 }
 
 func (q *Queries) JoinManagedGroups(ctx context.Context, arg JoinManagedGroupsParams) error {
-	_, err := q.db.Exec(ctx, joinManagedGroups, arg.UserID, arg.Names, arg.DefaultID)
+	_, err := q.db.Exec(ctx, joinManagedGroups,
+		arg.Provider,
+		arg.UserID,
+		arg.Names,
+		arg.DefaultID,
+	)
 	return err
 }
 
@@ -349,18 +380,25 @@ func (q *Queries) LeaveGroupsOf(ctx context.Context, arg LeaveGroupsOfParams) er
 
 const leaveManagedGroups = `-- name: LeaveManagedGroups :exec
 delete from group_members gm using groups g, organizations o
-where g.id = gm.group_id and o.id = g.organization_id and gm.user_id = $1 and gm.managed
-and not (lower(o.name) || '/' || lower(g.name) = any($2::text[]) or o.id = $3 and lower(g.name) = any($2::text[]))
+where g.id = gm.group_id and o.id = g.organization_id
+and gm.managers <> '{}' and gm.managers <@ array[$1::text, ''] and gm.user_id = $2
+and not (lower(o.name) || '/' || lower(g.name) = any($3::text[]) or o.id = $4 and lower(g.name) = any($3::text[]))
 `
 
 type LeaveManagedGroupsParams struct {
+	Provider  string
 	UserID    uuid.UUID
 	Names     []string
 	DefaultID uuid.UUID
 }
 
 func (q *Queries) LeaveManagedGroups(ctx context.Context, arg LeaveManagedGroupsParams) error {
-	_, err := q.db.Exec(ctx, leaveManagedGroups, arg.UserID, arg.Names, arg.DefaultID)
+	_, err := q.db.Exec(ctx, leaveManagedGroups,
+		arg.Provider,
+		arg.UserID,
+		arg.Names,
+		arg.DefaultID,
+	)
 	return err
 }
 

@@ -186,7 +186,7 @@ func (q *Queries) InsertDelivery(ctx context.Context, arg InsertDeliveryParams) 
 const insertWebhook = `-- name: InsertWebhook :one
 insert into webhooks (id, name, url, secret, key_id, kinds, cursor, created_by)
 select $1, $2, $3, $4, $5, $6::text[], coalesce(max(e.version), 0), $7 from events e
-returning id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id
+returning id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id, redelivered_at
 `
 
 type InsertWebhookParams struct {
@@ -222,6 +222,7 @@ func (q *Queries) InsertWebhook(ctx context.Context, arg InsertWebhookParams) (W
 		&i.LeasedBy,
 		&i.LeasedUntil,
 		&i.KeyID,
+		&i.RedeliveredAt,
 	)
 	return i, err
 }
@@ -229,7 +230,7 @@ func (q *Queries) InsertWebhook(ctx context.Context, arg InsertWebhookParams) (W
 const leaseWebhooks = `-- name: LeaseWebhooks :many
 update webhooks set leased_by = $1, leased_until = now() + make_interval(secs => $2::float8)
 where leased_by = $1 or leased_until < now()
-returning id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id
+returning id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id, redelivered_at
 `
 
 type LeaseWebhooksParams struct {
@@ -258,6 +259,7 @@ func (q *Queries) LeaseWebhooks(ctx context.Context, arg LeaseWebhooksParams) ([
 			&i.LeasedBy,
 			&i.LeasedUntil,
 			&i.KeyID,
+			&i.RedeliveredAt,
 		); err != nil {
 			return nil, err
 		}
@@ -270,7 +272,7 @@ func (q *Queries) LeaseWebhooks(ctx context.Context, arg LeaseWebhooksParams) ([
 }
 
 const lockLeasedWebhook = `-- name: LockLeasedWebhook :one
-select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id from webhooks where id = $1 and leased_by = $2 for no key update
+select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id, redelivered_at from webhooks where id = $1 and leased_by = $2 for no key update
 `
 
 type LockLeasedWebhookParams struct {
@@ -293,6 +295,7 @@ func (q *Queries) LockLeasedWebhook(ctx context.Context, arg LockLeasedWebhookPa
 		&i.LeasedBy,
 		&i.LeasedUntil,
 		&i.KeyID,
+		&i.RedeliveredAt,
 	)
 	return i, err
 }
@@ -319,6 +322,15 @@ func (q *Queries) NextDelivery(ctx context.Context, webhookID uuid.UUID) (Webhoo
 		&i.FinishedAt,
 	)
 	return i, err
+}
+
+const noteRedelivery = `-- name: NoteRedelivery :exec
+update webhooks set redelivered_at = now() where id = $1
+`
+
+func (q *Queries) NoteRedelivery(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, noteRedelivery, id)
+	return err
 }
 
 const pruneDeliveries = `-- name: PruneDeliveries :execrows
@@ -410,7 +422,7 @@ func (q *Queries) SetWebhookCursor(ctx context.Context, arg SetWebhookCursorPara
 }
 
 const webhookByName = `-- name: WebhookByName :one
-select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id from webhooks where lower(name) = lower($1)
+select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id, redelivered_at from webhooks where lower(name) = lower($1)
 `
 
 func (q *Queries) WebhookByName(ctx context.Context, name string) (Webhook, error) {
@@ -428,12 +440,13 @@ func (q *Queries) WebhookByName(ctx context.Context, name string) (Webhook, erro
 		&i.LeasedBy,
 		&i.LeasedUntil,
 		&i.KeyID,
+		&i.RedeliveredAt,
 	)
 	return i, err
 }
 
 const webhooks = `-- name: Webhooks :many
-select w.id, w.name, w.url, w.secret, w.kinds, w.cursor, w.created_by, w.created_at, w.leased_by, w.leased_until, w.key_id,
+select w.id, w.name, w.url, w.secret, w.kinds, w.cursor, w.created_by, w.created_at, w.leased_by, w.leased_until, w.key_id, w.redelivered_at,
     (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.status = 'pending') as pending,
     (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.status = 'dead') as dead
 from webhooks w
@@ -448,19 +461,20 @@ type WebhooksParams struct {
 }
 
 type WebhooksRow struct {
-	ID          uuid.UUID
-	Name        string
-	Url         string
-	Secret      []byte
-	Kinds       []string
-	Cursor      int64
-	CreatedBy   uuid.NullUUID
-	CreatedAt   time.Time
-	LeasedBy    uuid.NullUUID
-	LeasedUntil time.Time
-	KeyID       string
-	Pending     int64
-	Dead        int64
+	ID            uuid.UUID
+	Name          string
+	Url           string
+	Secret        []byte
+	Kinds         []string
+	Cursor        int64
+	CreatedBy     uuid.NullUUID
+	CreatedAt     time.Time
+	LeasedBy      uuid.NullUUID
+	LeasedUntil   time.Time
+	KeyID         string
+	RedeliveredAt *time.Time
+	Pending       int64
+	Dead          int64
 }
 
 func (q *Queries) Webhooks(ctx context.Context, arg WebhooksParams) ([]WebhooksRow, error) {
@@ -484,6 +498,7 @@ func (q *Queries) Webhooks(ctx context.Context, arg WebhooksParams) ([]WebhooksR
 			&i.LeasedBy,
 			&i.LeasedUntil,
 			&i.KeyID,
+			&i.RedeliveredAt,
 			&i.Pending,
 			&i.Dead,
 		); err != nil {
@@ -498,7 +513,7 @@ func (q *Queries) Webhooks(ctx context.Context, arg WebhooksParams) ([]WebhooksR
 }
 
 const webhooksSealedOtherwise = `-- name: WebhooksSealedOtherwise :many
-select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id from webhooks where key_id <> $1
+select id, name, url, secret, kinds, cursor, created_by, created_at, leased_by, leased_until, key_id, redelivered_at from webhooks where key_id <> $1
 `
 
 func (q *Queries) WebhooksSealedOtherwise(ctx context.Context, keyID string) ([]Webhook, error) {
@@ -522,6 +537,7 @@ func (q *Queries) WebhooksSealedOtherwise(ctx context.Context, keyID string) ([]
 			&i.LeasedBy,
 			&i.LeasedUntil,
 			&i.KeyID,
+			&i.RedeliveredAt,
 		); err != nil {
 			return nil, err
 		}
