@@ -27,16 +27,21 @@ import (
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/pkg/rpc"
+	"github.com/aditmesh/adit/provisioner/standin"
 	"github.com/aditmesh/adit/provisioner/terraform"
 )
 
 func TestMain(m *testing.M) {
-	supervise()
-	goleak.VerifyTestMain(m,
+	goleak.VerifyTestMain(mainFunc(func() int { return standin.Run(m) }),
 		// terraform-exec does not wait for a process whose context ended in the
 		// moment of its start.
 		goleak.IgnoreTopFunction("os/exec.(*Cmd).watchCtx"))
 }
+
+// mainFunc is what runs the tests.
+type mainFunc func() int
+
+func (f mainFunc) Run() int { return f() }
 
 // coordinator is as much of one as a provisioner sees.
 type coordinator struct {
@@ -87,7 +92,7 @@ func newCoordinator(t *testing.T) *coordinator {
 func (c *coordinator) open() {
 	c.rpc.Store(rpc.NewServer(rpc.ServerConfig{
 		Authenticate: func(_ context.Context, token string) (any, error) {
-			if token != "good" {
+			if token != standin.Token {
 				return nil, errors.New("bad token")
 			}
 			return token, nil
@@ -337,8 +342,8 @@ func (c *coordinator) configAt(at, dir string) Config {
 		out = os.Stderr
 	}
 	return Config{
-		URL: u, Token: "good", Name: "test", Slots: 8, Dir: dir, Version: "test",
-		Terraform: terraform.Config{Environ: os.Environ(), Grace: 2 * time.Second},
+		URL: u, Token: standin.Token, Name: "test", Slots: standin.Slots, Dir: dir, Version: "test",
+		Terraform: terraform.Config{Environ: os.Environ(), Grace: standin.Grace},
 		Logger:    slog.New(slog.NewTextHandler(out, nil)),
 	}
 }

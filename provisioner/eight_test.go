@@ -2,7 +2,6 @@ package provisioner
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+	"github.com/aditmesh/adit/provisioner/standin"
 )
 
 const (
@@ -20,9 +20,9 @@ const (
 	maxRatio = 1.2
 
 	// A round is eight runs and eight builds, one after the other, so that what
-	// else the machine does falls on both. When the median of the first rounds
-	// is beyond the bound as many again are added to them.
-	rounds = 7
+	// else the machine does falls on both. As long as the median is beyond the bound
+	// there are more of them, up to five times as many.
+	rounds, mostRounds = 3, 15
 )
 
 // agents is a template with what every workspace has but a machine.
@@ -51,17 +51,11 @@ resource "terraform_data" "machine" {
 // TestEightBuildsAtOnceKeepUpWithBareTerraform is of templates that do nothing:
 // whatever a template does takes the same with and without a provisioner.
 func TestEightBuildsAtOnceKeepUpWithBareTerraform(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, template := range map[string]string{"nothing": two, "agents": agents} {
 		t.Run(name, func(t *testing.T) {
 			c := newCoordinator(t)
 			dir := t.TempDir()
-			cfg := c.config(dir)
-			cfg.Terraform.Adit = self
-			start(t, cfg)
+			startApart(t, c, dir)
 			// As the template is when people make workspaces of it.
 			c.order("import", template, anImport)
 			lock := c.succeed("import").GetTemplate().GetLockFile()
@@ -72,14 +66,14 @@ func TestEightBuildsAtOnceKeepUpWithBareTerraform(t *testing.T) {
 			}
 			env := []string{
 				"TF_CLI_CONFIG_FILE=" + filepath.Join(dir, "terraform", "terraform.tfrc"),
-				"ADIT_EXECUTABLE=" + self, "ADIT_BUILD=" + string(raw), "ADIT_DATA_DIR=" + dir,
+				"ADIT_EXECUTABLE=" + standin.Path(t), "ADIT_BUILD=" + string(raw), "ADIT_DATA_DIR=" + dir,
 			}
 			var ratios []float64
 			median := func() float64 {
 				sorted := slices.Sorted(slices.Values(ratios))
 				return sorted[len(sorted)/2]
 			}
-			for len(ratios) < rounds || len(ratios) < 2*rounds && median() > maxRatio {
+			for len(ratios) < rounds || len(ratios) < mostRounds && median() > maxRatio {
 				theirs := eight(func(int) { bare(t, t.TempDir(), template, env...) })
 				round := len(ratios)
 				ours := eight(func(i int) {

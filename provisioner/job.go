@@ -51,9 +51,11 @@ type job struct {
 }
 
 func newJob(p *provisioner, work *provisionerv1.Job) *job {
+	// Whoever knows what agents' tokens are derived from can be any of them.
+	secrets := append([]string{string(work.GetBuild().GetAgentSecret())}, work.GetSecrets()...)
 	j := &job{
 		p: p, work: work, ref: work.GetRef(), worked: make(chan struct{}),
-		logs: newLogs(newRedactor(work.GetSecrets(), p.cfg.Terraform.Environ)),
+		logs: newLogs(newRedactor(secrets, p.cfg.Terraform.Environ)),
 		log:  p.log.With("job", work.GetRef().GetId(), "attempt", work.GetRef().GetAttempt()),
 	}
 	j.ctx, j.end = context.WithCancelCause(context.Background())

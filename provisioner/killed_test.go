@@ -1,41 +1,31 @@
 package provisioner
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/aditmesh/adit/provisioner/standin"
 )
 
-// childVar makes this test program a provisioner: the directory to run it on.
-const childVar = "TEST_PROVISIONER_DIR"
-
-// TestProvisionerProcess is a provisioner in a process of its own, for tests
-// that kill it.
-func TestProvisionerProcess(t *testing.T) {
-	dir := os.Getenv(childVar)
-	if dir == "" {
-		t.Skip("not the child")
-	}
-	c := &coordinator{t: t}
-	cfg := c.configAt(os.Getenv("TEST_PROVISIONER_URL"), dir)
-	if err := Run(context.Background(), cfg); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func startProcess(t *testing.T, c *coordinator, dir string) *exec.Cmd {
+// startApart runs a provisioner in a process of its own, for tests that kill it,
+// and for those that measure: this one may be instrumented.
+func startApart(t *testing.T, c *coordinator, dir string, env ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestProvisionerProcess$")
-	cmd.Env = append(os.Environ(), childVar+"="+dir, "TEST_PROVISIONER_URL="+c.web.URL)
+	cmd := exec.Command(standin.Path(t), standin.ProvisionerCommand, c.web.URL, dir)
+	cmd.Env = append(os.Environ(), env...)
+	if testing.Verbose() {
+		cmd.Stderr = os.Stderr
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
+		_ = cmd.Process.Signal(syscall.SIGTERM) // or the test has ended it
+		_ = cmd.Wait()
 	})
 	return cmd
 }
@@ -43,7 +33,7 @@ func startProcess(t *testing.T, c *coordinator, dir string) *exec.Cmd {
 func TestStateSurvivesSIGKILLOfTheProvisioner(t *testing.T) {
 	c := newCoordinator(t)
 	dir := t.TempDir()
-	child := startProcess(t, c, dir)
+	child := startApart(t, c, dir)
 	pid := filepath.Join(t.TempDir(), "pid")
 	c.order("b", endless(pid), nil)
 	c.awaitLog("b", "it-began")
@@ -63,7 +53,7 @@ func TestStateSurvivesSIGKILLOfTheProvisioner(t *testing.T) {
 func TestAnImportThatWasKilledLeavesNothing(t *testing.T) {
 	c := newCoordinator(t)
 	dir := t.TempDir()
-	child := startProcess(t, c, dir)
+	child := startApart(t, c, dir)
 	c.order("i", `
 data "external" "x" {}
 resource "terraform_data" "x" {}

@@ -31,7 +31,7 @@ func bare(t *testing.T, dir, main string, env ...string) {
 
 func TestOverheadOverBareTerraform(t *testing.T) {
 	c := newCoordinator(t)
-	start(t, c.config(t.TempDir()))
+	startApart(t, c, t.TempDir())
 	var ours, theirs []time.Duration
 	for i := range 7 {
 		began := time.Now()

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+	"github.com/aditmesh/adit/provisioner/standin"
 )
 
 // counted is a Terraform that writes down what it is started for.
@@ -55,14 +56,10 @@ func (c counted) want(when string, commands ...string) {
 }
 
 func TestABuildStartsTerraformTwice(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := newCoordinator(t)
 	tf := newCounted(t)
 	cfg := c.config(t.TempDir())
-	cfg.Terraform.Exec, cfg.Terraform.Adit = tf.path, self
+	cfg.Terraform.Exec, cfg.Terraform.Adit = tf.path, standin.Path(t)
 	start(t, cfg)
 	c.order("i", agents, anImport)
 	lock := c.succeed("i").GetTemplate().GetLockFile()
@@ -88,13 +85,9 @@ func TestABuildStartsTerraformTwice(t *testing.T) {
 func TestInitIsRunAgainWhenItCouldDoOtherwise(t *testing.T) {
 	c := newCoordinator(t)
 	tf := newCounted(t)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	cfg := c.config(dir)
-	cfg.Terraform.Exec, cfg.Terraform.Adit = tf.path, self
+	cfg.Terraform.Exec, cfg.Terraform.Adit = tf.path, standin.Path(t)
 	start(t, cfg)
 	elsewhere := t.TempDir()
 	if err := os.WriteFile(filepath.Join(elsewhere, "main.tf"), []byte(two), 0o600); err != nil {

@@ -1,46 +1,18 @@
 package provisioner
 
 import (
-	"context"
 	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 	"testing"
 
 	"github.com/google/uuid"
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/provisioner/process"
-	"github.com/aditmesh/adit/provisioner/tfprovider"
+	"github.com/aditmesh/adit/provisioner/standin"
 )
 
 var testWorkspace = uuid.NewSHA1(uuid.NameSpaceOID, []byte("workspace"))
-
-// supervise plays adit, if this process was started as a supervisor, an agent or the
-// provider.
-func supervise() {
-	if len(os.Args) < 2 {
-		return
-	}
-	switch os.Args[1] {
-	case tfprovider.Command:
-		if tfprovider.Serve(context.Background(), "0.0.1") != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
-	case process.SuperviseCommand:
-		if process.Supervise(os.Args[2]) != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
-	case "agent":
-		term := make(chan os.Signal, 1)
-		signal.Notify(term, syscall.SIGTERM)
-		<-term
-		os.Exit(0)
-	}
-}
 
 // A process of which no state knows: its Terraform was killed before it could
 // write it down.
@@ -51,7 +23,7 @@ func TestProcessWithoutAStateIsSwept(t *testing.T) {
 	c := newCoordinator(t)
 	dir := t.TempDir()
 	start(t, c.config(dir))
-	host := process.Host{Dir: dir, Binary: os.Args[0]}
+	host := process.Host{Dir: dir, Binary: standin.Path(t)}
 	agent := uuid.New()
 	lost := process.Spec{Workspace: testWorkspace, Agent: agent, URL: "https://adit.test", Token: "token"}
 	running := func() bool {

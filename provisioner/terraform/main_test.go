@@ -1,7 +1,6 @@
 package terraform
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,19 +8,10 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
-	"github.com/aditmesh/adit/provisioner/tfprovider"
+	"github.com/aditmesh/adit/provisioner/standin"
 )
 
-// The test binary plays adit for the real Terraform.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == tfprovider.Command {
-		if tfprovider.Serve(context.Background(), "0.0.1") != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(standin.Run(m)) }
 
 // bench is a workspace's directory and what its builds are run with.
 type bench struct {
@@ -34,11 +24,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, err := Install(Config{Dir: t.TempDir(), Adit: self, Environ: os.Environ()})
+	in, err := Install(Config{Dir: t.TempDir(), Adit: standin.Path(t), Environ: os.Environ()})
 	if err != nil {
 		t.Fatal(err)
 	}

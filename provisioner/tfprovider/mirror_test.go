@@ -11,6 +11,7 @@ import (
 
 	"github.com/aditmesh/adit/pkg/agenttoken"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+	"github.com/aditmesh/adit/provisioner/standin"
 	"github.com/aditmesh/adit/provisioner/templates"
 	"github.com/aditmesh/adit/provisioner/terraform"
 	"github.com/aditmesh/adit/provisioner/tfprovider"
@@ -33,11 +34,7 @@ func TestProvisionerReadsThePlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, err := terraform.Install(terraform.Config{Dir: filepath.Join(dir, "terraform"), Adit: self, Environ: os.Environ()})
+	in, err := terraform.Install(terraform.Config{Dir: filepath.Join(dir, "terraform"), Adit: standin.Path(t), Environ: os.Environ()})
 	if err != nil {
 		t.Fatal(err)
 	}

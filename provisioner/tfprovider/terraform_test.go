@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,34 +16,10 @@ import (
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/provisioner/process"
-	"github.com/aditmesh/adit/provisioner/tfprovider"
+	"github.com/aditmesh/adit/provisioner/standin"
 )
 
-// The test binary plays adit for the real Terraform: the provider, the
-// supervisor, and an agent that only leaves a note.
-func TestMain(m *testing.M) {
-	switch {
-	case tfprovider.IsProvider(os.Args[0]), len(os.Args) > 1 && os.Args[1] == tfprovider.Command:
-		if err := tfprovider.Serve(ctx(), "0.0.1"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	case len(os.Args) > 2 && os.Args[1] == process.SuperviseCommand:
-		if process.Supervise(os.Args[2]) != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
-	case len(os.Args) > 1 && os.Args[1] == "agent":
-		token, _ := os.ReadFile(os.Getenv("ADIT_AGENT_TOKEN_FILE"))
-		os.WriteFile("note", fmt.Appendf(nil, "%s %s", os.Getenv("ADIT_URL"), token), 0o600)
-		term := make(chan os.Signal, 1)
-		signal.Notify(term, syscall.SIGTERM)
-		<-term
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(standin.Run(m)) }
 
 // workspace is a directory of Terraform and the builds that go through it.
 type workspace struct {
@@ -66,11 +40,7 @@ func newWorkspace(t *testing.T, mainTF string) *workspace {
 	}
 	w := &workspace{T: t, dir: t.TempDir(), data: t.TempDir()}
 	bin := t.TempDir()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(self, filepath.Join(bin, "terraform-provider-adit")); err != nil {
+	if err := os.Symlink(standin.Path(t), filepath.Join(bin, "terraform-provider-adit")); err != nil {
 		t.Fatal(err)
 	}
 	w.config = filepath.Join(bin, "terraform.tfrc")
