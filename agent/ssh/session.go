@@ -152,7 +152,7 @@ func (s *session) mayStart(req *ssh.Request) bool {
 	if forbidden {
 		s.conn.server.log.Info("file transfer refused", "from", s.conn.RemoteAddr())
 	}
-	return !forbidden && (req.Type != "subsystem" || p == "sftp" && len(s.conn.server.cfg.FileServer) > 0)
+	return !forbidden && (req.Type != "subsystem" || p == "sftp")
 }
 
 // startIfAsked starts the program of a request that was granted.
@@ -171,10 +171,8 @@ func (s *session) startIfAsked(req *ssh.Request, running *sync.WaitGroup) {
 	}
 	s.started = true
 	s.conn.server.log.Info("ssh session", "from", s.conn.RemoteAddr(), "kind", req.Type, "pty", s.pty != nil)
-	record := s.conn.server.audit(s.kindOf(req, p), s.conn.RemoteAddr())
-	s.ch = s.conn.count(kind, s.ch, record)
+	s.ch = s.conn.server.count(kind, s.ch)
 	running.Go(func() {
-		defer record.done()
 		switch {
 		case req.Type != "subsystem":
 			s.runCommand(p)

@@ -285,7 +285,14 @@ func newCancelCmd(a *app) *cobra.Command {
 			if w.LatestBuild == nil || w.LatestBuild.Job.Done() {
 				return fmt.Errorf("no build of workspace %s is under way", w.Ref())
 			}
-			return c.CancelBuild(cmd.Context(), w.Owner, w.Name, w.LatestBuild.Number, force)
+			if err := c.CancelBuild(cmd.Context(), w.Owner, w.Name, w.LatestBuild.Number, force); err != nil {
+				return err
+			}
+			return a.print(w, func(out io.Writer) error {
+				_, err := fmt.Fprintf(out, "Build %d of workspace %s is told to end; 'adit logs -f %s' shows when it has.\n",
+					w.LatestBuild.Number, w.Ref(), w.Ref())
+				return err
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "kill Terraform instead of interrupting it")

@@ -103,9 +103,21 @@ func createFromTemplate(ctx context.Context, a *app, c *sdk.Client, name string,
 		}
 	}
 	return a.print(w, func(out io.Writer) error {
-		_, err := fmt.Fprintf(out, "Workspace %s is %s. Open a shell: adit ssh %s\n", w.Ref(), w.Phase, w.Ref())
+		_, err := fmt.Fprintln(out, whatNow(w))
 		return err
 	})
+}
+
+// whatNow says what a workspace is and what can be done with it.
+func whatNow(w sdk.Workspace) string {
+	switch is := fmt.Sprintf("Workspace %s is %s", w.Ref(), w.Phase); {
+	case w.Phase != "running":
+		return fmt.Sprintf("%s; 'adit logs -f %s' shows how its build is doing.", is, w.Ref())
+	case len(w.Agents) == 0:
+		return is + ". Its template has no agent, so there is no shell to open."
+	default:
+		return fmt.Sprintf("%s. Open a shell: adit ssh %s", is, w.Ref())
+	}
 }
 
 // findVersion returns a version of a template: the active one for zero.

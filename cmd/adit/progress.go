@@ -179,6 +179,6 @@ func (a *app) judge(job sdk.Job, what, try string) error {
 	case "canceled":
 		return fmt.Errorf("%s was canceled; %s", what, try)
 	default:
-		return fmt.Errorf("%s failed: %s; %s", what, reason, try)
+		return fmt.Errorf("%s failed: %s; %s", what, strings.TrimSuffix(reason, "."), try)
 	}
 }

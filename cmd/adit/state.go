@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -45,6 +46,9 @@ have the lineage of the state that is kept and a higher serial, or --force.`,
 			state, err := readAll(a.in, argv[1])
 			if err != nil {
 				return fmt.Errorf("read the state: %w", err)
+			}
+			if !json.Valid(state) {
+				return fmt.Errorf("%s is no Terraform state: it is not JSON", argv[1])
 			}
 			c, name, err := a.stateOf(argv[0])
 			if err != nil {

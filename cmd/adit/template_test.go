@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +100,11 @@ func TestWorkspaceFromATemplate(t *testing.T) {
 
 	var started sdk.Workspace
 	d.json(&started, "show", "dev", "-o", "json")
-	d.must("stop", "dev")
+	var stopped sdk.Workspace
+	d.json(&stopped, "stop", "dev", "-o", "json")
+	if !slices.Contains(stopped.Conditions, sdk.Condition{Type: "agents-connected", Status: "false", Message: "the workspace is stopped"}) {
+		t.Errorf("conditions of a stopped workspace: %+v", stopped.Conditions)
+	}
 	if _, err := d.adit("ssh", "dev", "--", "true"); err == nil || !strings.Contains(err.Error(), "adit start dev") {
 		t.Errorf("ssh into a workspace that is stopped: %v", err)
 	}
@@ -119,6 +124,9 @@ func TestWorkspaceFromATemplate(t *testing.T) {
 	var state struct{ Lineage string }
 	if err := json.Unmarshal([]byte(d.must("state", "pull", "dev")), &state); err != nil || state.Lineage == "" {
 		t.Errorf("state: %+v, %v", state, err)
+	}
+	if _, err := d.adit("state", "push", "dev", os.DevNull); err == nil || !strings.Contains(err.Error(), "no Terraform state") {
+		t.Errorf("an empty state is pushed: %v", err)
 	}
 	var builds []sdk.Build
 	d.json(&builds, "builds", "dev", "-o", "json")

@@ -181,7 +181,17 @@ func newTemplatesActivateCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return noTemplate(c.ActivateVersion(cmd.Context(), argv[0], n), argv[0])
+			if err := c.ActivateVersion(cmd.Context(), argv[0], n); err != nil {
+				return noTemplate(err, argv[0])
+			}
+			done := struct {
+				Template string `json:"template"`
+				Version  int    `json:"active_version"`
+			}{argv[0], n}
+			return a.print(done, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "Version %d of template %s is active: new workspaces get it, 'adit update WORKSPACE' takes others there.\n", n, argv[0])
+				return err
+			})
 		},
 	}
 }

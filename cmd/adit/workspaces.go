@@ -178,7 +178,7 @@ func printMade(out io.Writer, w sdk.Workspace) error {
 		fmt.Fprintf(out, "Shared     with you (%s)\n", w.Shared)
 	}
 	for _, c := range w.Conditions {
-		fmt.Fprintf(out, "%-10s %s %s\n", "", c.Type+"="+c.Status, oneLine(c.Message))
+		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("%-10s %s=%s %s", "", c.Type, c.Status, oneLine(c.Message)), " "))
 	}
 	printSchedule(out, w)
 	b := w.LatestBuild

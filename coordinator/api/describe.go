@@ -122,6 +122,9 @@ func workspaceJSON(w store.Workspace) (sdk.Workspace, error) {
 			notReady = fmt.Sprintf("startup scripts of agent %s: %s%s", a.Name, s, culprits(runs))
 		}
 	}
+	if w.Phase == store.PhaseStopped { // whatever was last heard of its agents
+		away, notReady = "the workspace is stopped", "the workspace is stopped"
+	}
 	out.Conditions = append(out.Conditions, condition("agents-connected", away), condition("scripts-ready", notReady))
 	return out, nil
 }

@@ -404,12 +404,7 @@ func (h *Hub) onUp(ctx context.Context, id sessionID, who auth.Identity, up *mes
 				return err
 			}
 		}
-		if err := h.reports.came(who.AgentID, m.Report, time.Now()); err != nil {
-			return err
-		}
-		return h.reports.sessionsCame(who.AgentID, m.Report.GetSessions(), func(client string) uuid.UUID {
-			return h.core.userOf(who.AgentID, client)
-		})
+		return h.reports.came(who.AgentID, m.Report, time.Now())
 	case *meshv1.Up_Hello:
 		return errors.New("hello came twice")
 	}

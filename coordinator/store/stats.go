@@ -89,8 +89,7 @@ func (s *Store) WorkspaceStats(ctx context.Context, workspaceID uuid.UUID, r Res
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
-// RollUpStats sums minutes up to hours and hours to days, and forgets what is old,
-// also of sessions.
+// RollUpStats sums minutes up to hours and hours to days, and forgets what is old.
 // All of it may be done any number of times. Of several at once one does it, and
 // the others have nothing to do.
 func (s *Store) RollUpStats(ctx context.Context) error {
@@ -99,7 +98,7 @@ func (s *Store) RollUpStats(ctx context.Context) error {
 		if err != nil || !mine {
 			return err
 		}
-		for _, step := range []func(context.Context) error{q.RollUpHours, q.RollUpDays, q.PruneStats, q.PruneSSHSessions} {
+		for _, step := range []func(context.Context) error{q.RollUpHours, q.RollUpDays, q.PruneStats} {
 			if err := step(ctx); err != nil {
 				return err
 			}
