@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aditmesh/adit/coordinator/seal"
+	"github.com/aditmesh/adit/coordinator/store/storetest"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -26,7 +27,7 @@ import (
 // database is one real Postgres for all tests; each has a database of its own.
 var database *postgres.Server
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &database)) }
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m, &database)) }
 
 // deployment is a coordinator that serves, with one user.
 type deployment struct {

@@ -23,6 +23,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/relays"
 	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/store/storetest"
 	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
@@ -33,7 +34,7 @@ import (
 // server is one real Postgres for all tests; each has a database of its own.
 var server *postgres.Server
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &server)) }
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m, &server)) }
 
 // deployment is the API on a database of its own.
 type deployment struct {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/store/storetest"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 )
@@ -22,7 +23,7 @@ import (
 // server is one real Postgres for all tests; each has a database of its own.
 var server *postgres.Server
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &server)) }
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m, &server)) }
 
 // open returns a store of its own, with a user.
 func open(t testing.TB) (*store.Store, store.User) {

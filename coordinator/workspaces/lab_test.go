@@ -20,6 +20,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/seal"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/store/storetest"
 	"github.com/aditmesh/adit/pkg/postgres"
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
@@ -29,7 +30,7 @@ import (
 // database is one real Postgres for all tests; each has a database of its own.
 var database *postgres.Server
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &database)) }
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m, &database)) }
 
 // timeout is how long a test waits for what has to happen.
 const timeout = 10 * time.Second

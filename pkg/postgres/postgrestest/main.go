@@ -7,17 +7,21 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"github.com/aditmesh/adit/pkg/postgres"
 )
 
 // Main runs a package's tests with a Postgres, which it stores in server, and
-// returns the exit code. It fails if goroutines are left over.
-func Main(m *testing.M, server **postgres.Server) (code int) {
+// returns the exit code. It fails if goroutines are left over. Every database that
+// is made there begins as prepare leaves the one whose connection string it gets;
+// without prepare it begins empty.
+func Main(m *testing.M, server **postgres.Server, prepare ...func(ctx context.Context, url string) error) (code int) {
 	dir, err := os.MkdirTemp("", "adit-test-")
 	if err != nil {
 		panic(err)
@@ -30,6 +34,14 @@ func Main(m *testing.M, server **postgres.Server) (code int) {
 	if err != nil {
 		panic(err)
 	}
+	if err := forget(context.Background(), (*server).URL()); err != nil {
+		panic(err)
+	}
+	for _, prepare := range prepare {
+		if err := prepare(context.Background(), strings.Replace((*server).URL(), "/postgres?", "/template1?", 1)); err != nil {
+			panic(err)
+		}
+	}
 	code = m.Run()
 	err = (*server).Close()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -38,6 +50,27 @@ func Main(m *testing.M, server **postgres.Server) (code int) {
 		return 1
 	}
 	return code
+}
+
+// forget lets a server lose everything when the machine does: what a test has
+// made is of no use afterwards, and the disk is what tests wait for.
+func forget(ctx context.Context, url string) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for _, statement := range []string{
+		"alter system set fsync = off",
+		"alter system set synchronous_commit = off",
+		"alter system set full_page_writes = off",
+		"select pg_reload_conf()",
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Database makes a database for one test and returns its connection string.
