@@ -38,6 +38,9 @@ for target in "$@"; do
 		need buildah buildah
 		need runc runc
 		need busybox busybox-static
+		need dig bind9-dnsutils
+		need ping iputils-ping
+		need curl curl
 		needC # the race detector
 		;;
 	bench)

@@ -253,6 +253,9 @@ func (n *Node) onWelcome(w *meshv1.Welcome) error {
 	defer n.mu.Unlock()
 	n.id, n.name, n.addr, n.resume, n.joined = w.GetNodeId(), w.GetName(), addr, w.GetResumeToken(), true
 	n.filter.setSelf(addr)
+	if n.cfg.Addressed != nil {
+		n.cfg.Addressed(addr)
+	}
 	n.changedLocked()
 	n.log.Info("joined the mesh", "node", n.id, "name", n.name, "address", addr)
 	return nil

@@ -65,6 +65,10 @@ type Config struct {
 	// and routes are the caller's to set. Nil means a stack in the process,
 	// which DialTCP, DialUDP, ListenTCP, ListenUDP, HandleTCP and Ping need.
 	Device tun.Device
+	// Addressed is called with the node's address whenever the coordinator gives it
+	// one, which is the same as before unless the node was away for very long. It
+	// must not block. Nil means that Address is good enough.
+	Addressed func(netip.Addr)
 	// Path is what the node is to do without on its way to peers.
 	Path path.Options
 	// Report returns what an agent has to tell of its workspace since the last time
@@ -294,6 +298,15 @@ func (n *Node) Connect(ctx context.Context, id string) (netip.Addr, error) {
 			return netip.Addr{}, fmt.Errorf("tunnel: connect to peer %s: %w", id, err)
 		}
 	}
+}
+
+// Release gives the link to a peer up that Connect asked for. Both ends forget it.
+func (n *Node) Release(id string) {
+	n.mu.Lock()
+	delete(n.wants, id)
+	delete(n.refused, id)
+	n.mu.Unlock()
+	n.poke()
 }
 
 // DialTCP connects to a port of a peer. The connection has CloseWrite.

@@ -114,7 +114,7 @@ directly where a direct path exists, over a relay while none does.`,
 		newBuildsCmd(a), newCancelCmd(a), newLogsCmd(a), newStateCmd(a),
 		newTemplatesCmd(a), newProvisionersCmd(a), newRelaysCmd(a), newAuditCmd(a), newWebhooksCmd(a),
 		newSSHCmd(a), newSessionsCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a), newPortsCmd(a), newAppsCmd(a), newOpenCmd(a), newSelfCmd(a),
-		newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
+		newUpCmd(a), newDownCmd(a), newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
 		newVersionCmd(a), newHealthCmd(a), newSupportBundleCmd(a), newLoadtestCmd(a),
 		newTerraformProviderCmd(a), newProcessSupervisorCmd(a), newContainerSupervisorCmd(a),
 	)

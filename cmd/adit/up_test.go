@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aditmesh/adit/pkg/netlab"
+	"github.com/aditmesh/adit/tunnel/daemon"
+	"github.com/aditmesh/adit/tunnel/names"
+)
+
+// vpn is a deployment whose laptop is on the mesh by an interface, with a resolver's
+// configuration of its own.
+type vpn struct {
+	*deployment
+	resolvConf string
+	up         *program
+}
+
+// deployVPN starts everything but the daemon.
+func deployVPN(t *testing.T) *vpn {
+	t.Helper()
+	v := &vpn{deployment: deploy(t, netlab.PortRestricted, netlab.PortRestricted)}
+	v.resolvConf = filepath.Join(v.dir, "resolv.conf")
+	if err := os.WriteFile(v.resolvConf, []byte("# by hand\nnameserver "+v.server.Addr().String()+"\noptions timeout:1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// inside makes a program of the laptop's see its configuration.
+func (v *vpn) inside(program string, args ...string) (string, []string) {
+	const script = `mount --bind "$0" /etc/resolv.conf && exec "$@"`
+	return "unshare", append([]string{"-m", "sh", "-c", script, v.resolvConf, program}, args...)
+}
+
+// run runs an unmodified program on the laptop.
+func (v *vpn) run(program string, args ...string) (string, error) {
+	program, args = v.inside(program, args...)
+	cmd := v.program(v.laptop, program, args...)
+	cmd.Env = append(cmd.Env, "ADIT_SOCKET="+v.socket())
+	return v.output(v.laptop, cmd)
+}
+
+func (v *vpn) must(program string, args ...string) string {
+	v.t.Helper()
+	out, err := v.run(program, args...)
+	if err != nil {
+		v.t.Fatalf("%s %s: %s %v", program, strings.Join(args, " "), out, err)
+	}
+	return out
+}
+
+// in is the deployment for a subtest, which fails for it.
+func (v *vpn) in(t *testing.T) *vpn {
+	sub := *v
+	sub.deployment = v.deployment.in(t)
+	return &sub
+}
+
+func (v *vpn) socket() string { return filepath.Join(v.dir, "up.sock") }
+
+// start starts the daemon and waits until it is up.
+func (v *vpn) start(args ...string) {
+	v.t.Helper()
+	program, argv := v.inside(v.bin, append([]string{"up", "--socket", v.socket(), "-v"}, args...)...)
+	cmd := v.laptop.Command(context.Background(), program, argv...)
+	cmd.Env, cmd.Dir = v.env(), v.dir
+	v.up = v.deployment.run(v.laptop, "up.log", cmd)
+	v.up.waitFor("adit is up")
+}
+
+// status is what the daemon tells of itself.
+func (v *vpn) status() daemon.Status {
+	v.t.Helper()
+	s, err := daemon.NewClient(v.socket()).Status(v.t.Context())
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return s
+}
+
+// footprint is all of the laptop's network that a daemon could leave something in.
+func (v *vpn) footprint() string {
+	v.t.Helper()
+	var all strings.Builder
+	for _, c := range [][]string{
+		{"ip", "-d", "addr"}, {"ip", "-d", "route", "show", "table", "all"}, {"ip", "-d", "-6", "route", "show", "table", "all"},
+		{"ip", "-d", "rule"}, {"ip", "-d", "-6", "rule"}, {"nft", "list", "ruleset"}, {"cat", "/etc/resolv.conf"}, {"ls", "-ln", v.resolvConf},
+	} {
+		all.WriteString(strings.Join(c, " ") + ":\n" + v.must(c[0], c[1:]...))
+	}
+	return all.String()
+}
+
+// web serves HTTP on the devbox's localhost.
+func (v *vpn) web(port string) {
+	v.t.Helper()
+	var l net.Listener
+	if err := v.devbox.Do(func() (err error) {
+		l, err = net.Listen("tcp", "127.0.0.1:"+port)
+		return err
+	}); err != nil {
+		v.t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "served to "+r.Host) })}
+	go server.Serve(l)
+	v.t.Cleanup(func() { server.Close() })
+}
+
+// provider answers for names of the internet on the server.
+func (v *vpn) provider() {
+	v.t.Helper()
+	var table names.Table
+	table.Set("", []names.Host{{Agent: "www", Workspace: "some", Owner: "site", Addr: netip.MustParseAddr("2001:db8::80")}})
+	s, err := names.New(names.Config{Suffix: "example", Table: &table, Owns: func(netip.Addr) bool { return false }})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.t.Cleanup(s.Close)
+	if err := v.server.Do(func() error { return s.Listen(netip.AddrPortFrom(v.server.Addr(), 53)) }); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// Programs that know nothing of adit reach a workspace by its name, through the
+// routers of two homes, and nothing is left of it afterwards.
+func TestUpBringsWorkspacesOntoTheNetworkByName(t *testing.T) {
+	v := deployVPN(t)
+	v.provider()
+	v.web("8080")
+	before := v.footprint()
+	v.start()
+	address := v.agentIs("connected").Address.String()
+
+	t.Run("names", func(t *testing.T) {
+		v := v.in(t)
+		for _, tt := range []struct{ args, want string }{
+			{"+short dev.adit AAAA", address + "\n"},
+			{"+short DEV.Alice.adit AAAA", address + "\n"},
+			{"+short main.dev.alice.adit AAAA", address + "\n"},
+			{"+short +tcp dev.adit AAAA", address + "\n"},
+			{"+short dev.adit TXT", ""},
+			{"+short -x " + address, "main.dev.alice.adit.\n"},
+			{"+short www.some.site.example AAAA", "2001:db8::80\n"},
+			{"+short +tcp www.some.site.example AAAA", "2001:db8::80\n"},
+		} {
+			if got := v.must("dig", strings.Fields(tt.args)...); got != tt.want {
+				t.Errorf("dig %s: %q, want %q", tt.args, got, tt.want)
+			}
+		}
+		if got := v.must("dig", "nosuch.adit", "AAAA"); !strings.Contains(got, "NXDOMAIN") {
+			t.Errorf("a name that is none:\n%s", got)
+		}
+	})
+	t.Run("ping", func(t *testing.T) {
+		v := v.in(t)
+		if out := v.must("ping", "-c", "3", "-i", "0.2", "dev.adit"); !strings.Contains(out, "3 received") {
+			t.Error(out)
+		}
+	})
+	t.Run("curl", func(t *testing.T) {
+		v := v.in(t)
+		if out := v.must("curl", "-sS", "http://main.dev.alice.adit:8080/"); out != "served to main.dev.alice.adit:8080" {
+			t.Error(out)
+		}
+	})
+	t.Run("ssh and scp", func(t *testing.T) {
+		v := v.in(t)
+		args := slices.Concat(openSSHArgs()[:len(openSSHArgs())-2], []string{"dev.adit", "echo by name; exit 5"})
+		out, err := v.run("ssh", args...)
+		var exit *exec.ExitError
+		if !asExit(err, &exit) || exit.ExitCode() != 5 || out != "by name\n" {
+			t.Errorf("%q, %v", out, err)
+		}
+		args = slices.Concat(openSSHArgs()[:len(openSSHArgs())-2], []string{v.bin, "dev.adit:" + filepath.Join(v.dir, "copy")})
+		v.must("scp", args...)
+		v.must("cmp", v.bin, filepath.Join(v.dir, "copy"))
+	})
+	t.Run("nobody has the address", func(t *testing.T) {
+		v := v.in(t)
+		if out, err := v.run("ping", "-c", "1", "-W", "5", "fdad:17:ad17::1"); err == nil || !strings.Contains(out, "No route") && !strings.Contains(out, "unreachable") {
+			t.Errorf("%s %v", out, err)
+		}
+	})
+	t.Run("status", func(t *testing.T) {
+		v := v.in(t)
+		s := v.status()
+		if s.State != daemon.StateUp || s.Interface != "adit0" || s.User != "alice" || len(s.Peers) != 1 || s.Peers[0].Path.Kind == "none" {
+			raw, _ := json.Marshal(s)
+			t.Errorf("%s", raw)
+		}
+	})
+	t.Run("a second one says who is up", func(t *testing.T) {
+		v := v.in(t)
+		out, err := v.run(v.bin, "up", "--socket", v.socket())
+		if err == nil || !strings.Contains(err.Error(), "is up already (process ") || out != "" {
+			t.Errorf("%s %v", out, err)
+		}
+	})
+	t.Run("down", func(t *testing.T) {
+		v := v.in(t)
+		if out := v.must(v.bin, "down"); out != "adit is down\n" {
+			t.Error(out)
+		}
+		if err := v.up.wait(); err != nil {
+			t.Errorf("the daemon ended with %v", err)
+		}
+		if after := v.footprint(); after != before {
+			t.Errorf("left behind:\n%s\nbefore it was:\n%s", after, before)
+		}
+	})
+}
+
+// Whatever a killed daemon has left, the next one and its end leave nothing of.
+func TestNothingIsLeftOfAKilledDaemon(t *testing.T) {
+	v := deployVPN(t)
+	before := v.footprint()
+	v.start()
+	v.up.kill()
+	if out := v.must("cat", "/etc/resolv.conf"); !strings.Contains(out, "nameserver "+v.server.Addr().String()) {
+		t.Errorf("no resolver is left for the rest of the world:\n%s", out)
+	}
+	v.start() // over a stale socket
+	v.must(v.bin, "down")
+	if after := v.footprint(); after != before {
+		t.Errorf("left behind:\n%s\nbefore it was:\n%s", after, before)
+	}
+	v.start()
+	v.up.kill()
+	if out := v.must(v.bin, "down"); out != "adit is not up\n" {
+		t.Error(out)
+	}
+	if after := v.footprint(); after != before {
+		t.Errorf("left behind by down alone:\n%s\nbefore it was:\n%s", after, before)
+	}
+}
+
+// What stands in the way is said in one line.
+func TestUpSaysWhyItCannotBe(t *testing.T) {
+	v := deployVPN(t)
+	v.must("ip", "link", "add", "mine", "type", "bridge")
+	for name, tt := range map[string]struct {
+		prefix, args []string
+		want         string
+	}{
+		"interface taken": {args: []string{"--interface", "mine"}, want: "interface mine that is not ours"},
+		"no TUN device":   {prefix: []string{"unshare", "-m", "sh", "-c", `mount -t tmpfs none /dev/net && exec "$0" "$@"`}, want: "has no TUN device"},
+		"no permission":   {prefix: []string{"setpriv", "--bounding-set=-net_admin"}, want: "needs root or CAP_NET_ADMIN"},
+		"bad suffix":      {args: []string{"--suffix", "no dots."}, want: "--suffix"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := v.in(t)
+			argv := slices.Concat(tt.prefix, []string{v.bin, "up", "--socket", filepath.Join(t.TempDir(), "s")}, tt.args)
+			start := time.Now()
+			out, err := v.run(argv[0], argv[1:]...)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Count(err.Error(), "adit up: ") != 1 {
+				t.Errorf("%s %v after %v", out, err, time.Since(start))
+			}
+		})
+	}
+}

@@ -1,0 +1,117 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/aditmesh/adit/tunnel"
+	"github.com/aditmesh/adit/tunnel/hostnet"
+)
+
+const (
+	// connectFor is how long packets wait for a tunnel to an agent that is there; one
+	// that is not answers no sooner.
+	connectFor = 10 * time.Second
+
+	// maxOpen bounds the tunnels at a time. The coordinator takes a client for broken
+	// that wants more than 1,024.
+	maxOpen = 900
+)
+
+// errTooMany is a tunnel beyond maxOpen.
+var errTooMany = errors.New("too many tunnels are open")
+
+// need makes a tunnel, which a packet waits for.
+func (d *daemon) need(addr netip.Addr) {
+	d.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(d.ctx, connectFor)
+		defer cancel()
+		_ = d.connect(ctx, addr) // whoever waits for it is told by the gate
+	})
+}
+
+// connect makes a tunnel to an address, unless there is one, and has the gate know.
+func (d *daemon) connect(ctx context.Context, addr netip.Addr) error {
+	d.mu.Lock()
+	h, node := d.hosts[addr], d.node
+	known := d.open[addr] != ""
+	var err error
+	switch {
+	case h == nil || node == nil:
+		err = tunnel.ErrPeerNotFound
+	case len(d.open) >= maxOpen && !known:
+		err = errTooMany
+	default:
+		d.open[addr] = h.ID
+	}
+	d.mu.Unlock()
+	if err != nil {
+		d.gate.Failed(addr)
+		return fmt.Errorf("daemon: connect to %v: %w", addr, err)
+	}
+	if _, err := node.Connect(ctx, h.ID); err != nil {
+		if !known {
+			d.drop(addr, h.ID)
+		}
+		d.gate.Failed(addr)
+		d.events.publish(Event{Kind: EventFailed, Peer: h.Name(), Error: err.Error()})
+		return err
+	}
+	d.gate.Opened(addr)
+	if !known {
+		d.events.publish(Event{Kind: EventOpened, Peer: h.Name()})
+	}
+	return nil
+}
+
+// drop gives a tunnel up.
+func (d *daemon) drop(addr netip.Addr, id string) {
+	d.gate.Shut(addr)
+	d.mu.Lock()
+	delete(d.open, addr)
+	node := d.node
+	d.mu.Unlock()
+	node.Release(id)
+}
+
+// dropIdle drops tunnels that nothing has been sent through for long, until ctx is
+// done. A connection that is open and silent keeps its tunnel: the workspace may have
+// something to say.
+func (d *daemon) dropIdle(ctx context.Context) {
+	const looks = 10 // in idleAfter
+	tick := time.NewTicker(idleAfter / looks)
+	defer tick.Stop()
+	idle := make(map[netip.Addr]time.Duration)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		connected, known := hostnet.Connections()
+		limit := idleAfter
+		if !known {
+			limit = idleUnknown
+		}
+		now := make(map[netip.Addr]time.Duration)
+		for _, addr := range d.gate.Unused() {
+			now[addr] = idle[addr] + idleAfter/looks
+			if connected[addr] || now[addr] < limit {
+				continue
+			}
+			d.mu.Lock()
+			h := d.hosts[addr]
+			d.mu.Unlock()
+			if h == nil {
+				continue // it went meanwhile, and its link with it
+			}
+			d.drop(addr, h.ID)
+			delete(now, addr)
+			d.events.publish(Event{Kind: EventIdle, Peer: h.Name()})
+		}
+		idle = now
+	}
+}

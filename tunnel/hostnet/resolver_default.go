@@ -1,0 +1,29 @@
+//go:build !linux
+
+package hostnet
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Resolver is the machine's resolver, set up for the mesh's names until Close.
+type Resolver struct{ cfg ResolverConfig }
+
+// OpenResolver has the machine ask for the mesh's names, and for no others, at
+// cfg.Server.
+func OpenResolver(cfg ResolverConfig) (*Resolver, error) {
+	if err := setResolver(cfg); err != nil {
+		return nil, fmt.Errorf("hostnet: resolver: %w", err)
+	}
+	return &Resolver{cfg}, nil
+}
+
+// How says by what the resolver was set up, for people.
+func (r *Resolver) How() string { return resolverHow }
+
+// Others returns none: other names are asked for elsewhere.
+func (r *Resolver) Others() []netip.Addr { return nil }
+
+// Close restores the resolver.
+func (r *Resolver) Close() error { return RestoreResolver(r.cfg.Suffix) }

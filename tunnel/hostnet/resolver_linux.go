@@ -1,0 +1,224 @@
+package hostnet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// resolvConf is where every program's C library looks.
+	resolvConf = "/etc/resolv.conf"
+
+	// commandTimeout bounds each call of resolvectl.
+	commandTimeout = 5 * time.Second
+
+	// lookEvery is how often the file is looked at: DHCP clients and NetworkManager
+	// write it anew when the network changes.
+	lookEvery = 2 * time.Second
+)
+
+// stubServers are where systemd-resolved answers.
+var stubServers = []netip.Addr{netip.MustParseAddr("127.0.0.53"), netip.MustParseAddr("127.0.0.54")}
+
+// Resolver is the machine's resolver, set up for the mesh's names until Close.
+type Resolver struct {
+	cfg    ResolverConfig
+	how    string
+	file   *confFile // nil with systemd-resolved
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// OpenResolver has the machine ask for the mesh's names at cfg.Server: by
+// systemd-resolved for those alone where it is in use, else by a line in
+// /etc/resolv.conf, whatever program writes that otherwise.
+func OpenResolver(cfg ResolverConfig) (*Resolver, error) {
+	if cfg.Changed == nil {
+		cfg.Changed = func() {}
+	}
+	r := &Resolver{cfg: cfg, cancel: func() {}, done: make(chan struct{})}
+	conf, err := os.ReadFile(resolvConf)
+	if err == nil && slices.ContainsFunc(nameservers(conf), func(a netip.Addr) bool { return slices.Contains(stubServers, a) }) {
+		if err = resolvectl(cfg); err == nil {
+			r.how = "systemd-resolved"
+			close(r.done)
+			return r, nil
+		}
+	}
+	r.file, r.how = &confFile{path: resolvConf, server: cfg.Server.Addr()}, resolvConf
+	if err := r.file.add(); err != nil {
+		return nil, fmt.Errorf("hostnet: resolver: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	go r.watch(ctx)
+	return r, nil
+}
+
+// How says by what the resolver was set up, for people.
+func (r *Resolver) How() string { return r.how }
+
+// Others returns the servers for all other names, if they are ours to ask.
+func (r *Resolver) Others() []netip.Addr {
+	if r.file == nil {
+		return nil
+	}
+	conf, err := os.ReadFile(resolvConf)
+	if err != nil {
+		return nil
+	}
+	rest, _ := withoutBlock(conf)
+	return nameservers(rest)
+}
+
+// Close restores the resolver.
+func (r *Resolver) Close() error {
+	r.cancel()
+	<-r.done
+	if r.file == nil { // settings of a link go with it, but the link may stay for a while
+		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+		defer cancel()
+		_ = exec.CommandContext(ctx, "resolvectl", "revert", r.cfg.Interface).Run()
+		return nil
+	}
+	return RestoreResolver(r.cfg.Suffix)
+}
+
+// watch adds our line again whenever somebody has written the file without it.
+func (r *Resolver) watch(ctx context.Context) {
+	defer close(r.done)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var before os.FileInfo
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now, err := os.Stat(resolvConf)
+		if err == nil && before != nil && os.SameFile(now, before) && now.ModTime().Equal(before.ModTime()) {
+			continue
+		}
+		before = now
+		if err := r.file.add(); err == nil {
+			r.cfg.Changed()
+		}
+	}
+}
+
+// RestoreResolver takes out of the resolver's settings what a daemon has left there,
+// whose end was none of its own making.
+func RestoreResolver(string) error {
+	if err := (&confFile{path: resolvConf}).remove(); err != nil {
+		return fmt.Errorf("hostnet: restore the resolver: %w", err)
+	}
+	return nil
+}
+
+// resolvectl has systemd-resolved ask at the interface for the suffix's names alone.
+func resolvectl(cfg ResolverConfig) error {
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	defer cancel()
+	for _, args := range [][]string{
+		{"dns", cfg.Interface, cfg.Server.Addr().String()},
+		{"domain", cfg.Interface, "~" + cfg.Suffix, "~" + reverseZone},
+		{"default-route", cfg.Interface, "false"},
+	} {
+		if out, err := exec.CommandContext(ctx, "resolvectl", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("resolvectl %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+		}
+	}
+	return nil
+}
+
+// reverseZone is where the names of the mesh's addresses are looked up.
+const reverseZone = "7.1.d.a.7.1.0.0.d.a.d.f.ip6.arpa"
+
+// confFile is a resolver's configuration in a file.
+type confFile struct {
+	path   string
+	server netip.Addr
+}
+
+// add puts our block in front, unless it is there.
+func (f *confFile) add() error {
+	conf, err := os.ReadFile(f.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		conf = nil
+	} else if conf == nil {
+		conf = []byte{}
+	}
+	rest, _ := withoutBlock(conf)
+	want := withBlock(rest, f.server)
+	if bytes.Equal(conf, want) {
+		return nil
+	}
+	return f.write(want)
+}
+
+// remove takes our block out, if it is there.
+func (f *confFile) remove() error {
+	conf, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	rest, had := withoutBlock(conf)
+	switch {
+	case !had:
+		return nil
+	case rest == nil:
+		return os.Remove(f.path)
+	}
+	return f.write(rest)
+}
+
+// write replaces the file, or what a link leads to, at once: programs read it at any
+// time. A file that is mounted into a container can only be written over.
+func (f *confFile) write(data []byte) error {
+	path, err := filepath.EvalSymlinks(f.path)
+	if err != nil { // new, or a link to nowhere
+		path = f.path
+		if to, linkErr := os.Readlink(f.path); linkErr == nil {
+			path = to
+		}
+	}
+	mode, uid, gid := fs.FileMode(0o644), -1, -1
+	var st unix.Stat_t
+	if unix.Stat(path, &st) == nil {
+		mode, uid, gid = fs.FileMode(st.Mode&0o7777), int(st.Uid), int(st.Gid)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".resolv.conf-adit-*")
+	if err != nil {
+		return os.WriteFile(path, data, mode)
+	}
+	defer os.Remove(tmp.Name()) // gone already when all went well
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Chown(uid, gid), tmp.Close())
+	if err != nil {
+		return err
+	}
+	err = os.Rename(tmp.Name(), path)
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EXDEV) {
+		return os.WriteFile(path, data, mode)
+	}
+	return err
+}

@@ -1,0 +1,93 @@
+package hostnet
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestTheResolversFileIsRestored(t *testing.T) {
+	const conf = "nameserver 192.0.2.1\n"
+	server := netip.MustParseAddr("127.0.17.53")
+	for name, prepare := range map[string]func(t *testing.T, path string){
+		"a file": func(t *testing.T, path string) {
+			if err := os.WriteFile(path, []byte(conf), 0o640); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a link, as of NetworkManager and resolvconf": func(t *testing.T, path string) {
+			to := filepath.Join(t.TempDir(), "resolv.conf")
+			if err := os.WriteFile(to, []byte(conf), 0o640); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(to, path); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"none": func(*testing.T, string) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "resolv.conf")
+			prepare(t, path)
+			before := describeFile(t, path)
+			f := &confFile{path: path, server: server}
+			for range 2 { // the second finds its own work
+				if err := f.add(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			text, err := os.ReadFile(path)
+			if got := nameservers(text); err != nil || got[0] != server || len(got) > 2 {
+				t.Errorf("%s (%v)", text, err)
+			}
+			if err := f.remove(); err != nil {
+				t.Fatal(err)
+			}
+			if after := describeFile(t, path); after != before {
+				t.Errorf("was %s, is %s", before, after)
+			}
+			if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*")); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func describeFile(t *testing.T, path string) string {
+	t.Helper()
+	st, err := os.Lstat(path)
+	if os.IsNotExist(err) {
+		return "none"
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, _ := os.Readlink(path) // empty for a file
+	whole, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Mode().Type().String() + " " + to + " " + whole.Mode().String() + " " + string(text)
+}
+
+// Lines of the kernel's table of sockets, of a machine of this byte order.
+func TestRemoteEndsAreReadFromTheKernelsTable(t *testing.T) {
+	for line, want := range map[string]string{
+		"  0: 0100007F:1F90 0500A8C0:D431 01 00000000:00000000 00:00000000 00000000 0 0 1 1":  "192.168.0.5",
+		"  1: 00000000000000000000000001000000:0016 17 00 0A":                                 "",
+		"  2: 0100007F:1F90 0500A8C0:D431 06 00000000:00000000":                               "", // TIME_WAIT
+		"  3: 0000ADFD00000000000000000100ADFD:0016 1700ADFD0000017AEEDDCCBB00000053:1F90 01": "fdad:17:7a01:0:bbcc:ddee:5300:0",
+		"sl local_address rem_address st":                                                     "",
+		"":                                                                                    "",
+	} {
+		got, ok := remoteOf(line)
+		if ok != (want != "") || ok && got.String() != want {
+			t.Errorf("%q: %v, %v; want %q", line, got, ok, want)
+		}
+	}
+}
