@@ -22,6 +22,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/aditmesh/adit/agent/app"
+	"github.com/aditmesh/adit/agent/files"
 	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/agent/pty"
@@ -35,6 +36,10 @@ import (
 
 // loginEnvironment is what a login adds to its environment.
 const loginEnvironment = "/etc/environment"
+
+// ServeFilesCommand is the argument with which the agent's own program serves SFTP on
+// its standard input and output; see [ssh.ServeFiles].
+const ServeFilesCommand = "serve-files"
 
 // sshPort is where SSH is served on the mesh.
 const sshPort = 22
@@ -98,8 +103,10 @@ func Run(ctx context.Context, cfg Config) error {
 	})
 	err = serve(ctx, cfg, node, l, &tally, ssh.New(ssh.Config{
 		HostKey: hostKey, Account: account, Env: home.env, EnvFile: loginEnvironment, Dir: home.dir, Terminals: &pty.Sessions{Scope: node.ID()}, Tally: &tally, Logger: cfg.Logger,
-		Policy: ssh.Policy{NoFileTransfer: m.ForbidFileTransfer, NoForwarding: m.ForbidForwarding},
-	}), !m.ForbidForwarding)
+		FileServer: fileServer(cfg.Logger),
+		Audit:      func(r ssh.Record) { out.audited(sessionReport(node, r)) },
+		Policy:     ssh.Policy{NoFileTransfer: m.ForbidFileTransfer, NoForwarding: m.ForbidForwarding},
+	}), services{ports: !m.ForbidForwarding, files: !m.ForbidFileTransfer, home: account.Home})
 	unwatch()
 	watching.Wait() // the last report goes out before the node says bye
 	scripts.Stop()
@@ -129,16 +136,40 @@ func roundTrips(node *tunnel.Node) []time.Duration {
 	return list
 }
 
-// serve serves SSH, speed tests and, unless they are forbidden, ports on the node
-// until one of them ends.
-func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, tally *stats.Tally, server *ssh.Server, ports bool) error {
+// fileServer is the program that serves SFTP: this one.
+func fileServer(log *slog.Logger) []string {
+	program, err := os.Executable()
+	if err != nil {
+		log.Warn("no files are served", "err", err)
+		return nil
+	}
+	return []string{program, ServeFilesCommand}
+}
+
+// services are what is served beside SSH and speed tests.
+type services struct {
+	ports, files bool
+	home         string // where names of files begin
+}
+
+// serve serves SSH, speed tests and what else may be on the node until one of them
+// ends.
+func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, tally *stats.Tally, server *ssh.Server, also services) error {
 	tests, err := listenSpeed(node, cfg.Logger)
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
 	serving := []func() error{func() error { return server.Serve(l) }, tests.Serve}
 	closing := []io.Closer{server, tests}
-	if ports {
+	if also.files {
+		l, err := node.ListenTCP(files.Port)
+		if err != nil {
+			return errors.Join(fmt.Errorf("agent: %w", err), tests.Close())
+		}
+		shelf := files.NewServer(files.Config{Home: also.home, Tally: tally, Logger: cfg.Logger})
+		serving, closing = append(serving, func() error { return shelf.Serve(l) }), append(closing, shelf)
+	}
+	if also.ports {
 		forwards, err := listenForwards(node, tally, cfg.Logger)
 		if err != nil {
 			return errors.Join(fmt.Errorf("agent: %w", err), tests.Close())

@@ -1,11 +1,16 @@
 package agent
 
 import (
+	"net/netip"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/aditmesh/adit/agent/app"
 	"github.com/aditmesh/adit/agent/port"
+	"github.com/aditmesh/adit/agent/ssh"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+	"github.com/aditmesh/adit/tunnel"
 )
 
 // outgoing is what waits to be told to the coordinator: the last value of each
@@ -17,10 +22,91 @@ type outgoing struct {
 	state    *meshv1.State // whole; nil until there is one
 	told     bool          // the state
 	tell     func()        // asks to be asked; nil until there is a node
+	sessions map[string]*toldSession
 }
 
+// toldSession is a session that is to be told of: its end more than once, for a
+// report that is lost is not said again.
+type toldSession struct {
+	report *meshv1.SessionReport
+	left   int       // how often it is to be told
+	due    time.Time // not before
+}
+
+const (
+	// tellEnds is how often the end of a session is told, tellAgain how long after
+	// each other: until a control session that broke has come back.
+	tellEnds  = 3
+	tellAgain = 30 * time.Second
+
+	// maxSessions bounds the sessions that are to be told of, and maxInReport those
+	// in one report.
+	maxSessions = 4096
+	maxInReport = 64
+)
+
 func newOutgoing() *outgoing {
-	return &outgoing{metadata: make(map[string]*meshv1.MetadataValue)}
+	return &outgoing{metadata: make(map[string]*meshv1.MetadataValue), sessions: make(map[string]*toldSession)}
+}
+
+// audited takes what is to be told of a session. Who it was and where from is known
+// when it begins.
+func (o *outgoing) audited(s *meshv1.SessionReport) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t := o.sessions[s.GetId()]
+	if t == nil {
+		if len(o.sessions) >= maxSessions {
+			return
+		}
+		t = &toldSession{report: s}
+		o.sessions[s.GetId()] = t
+	}
+	s.Client, s.From, s.Path = t.report.GetClient(), t.report.GetFrom(), t.report.GetPath()
+	t.report, t.left, t.due = s, 1, time.Time{}
+	if s.GetEndedMs() != 0 {
+		t.left = tellEnds
+	}
+}
+
+// takeSessions returns what is to be told of sessions now.
+func (o *outgoing) takeSessions(now time.Time) []*meshv1.SessionReport {
+	var list []*meshv1.SessionReport
+	for id, t := range o.sessions {
+		if len(list) == maxInReport {
+			break
+		}
+		if t.left == 0 || now.Before(t.due) {
+			continue
+		}
+		list = append(list, t.report)
+		t.due = now.Add(tellAgain)
+		if t.left--; t.left == 0 && t.report.GetEndedMs() != 0 {
+			delete(o.sessions, id)
+		}
+	}
+	return list
+}
+
+// sessionReport says whose client it was that did something, and how it came.
+func sessionReport(node *tunnel.Node, r ssh.Record) *meshv1.SessionReport {
+	s := &meshv1.SessionReport{
+		Id: r.ID.String(), Kind: r.Kind, StartedMs: r.Started.UnixMilli(), RxBytes: r.Rx, TxBytes: r.Tx,
+	}
+	if !r.Ended.IsZero() {
+		s.EndedMs = r.Ended.UnixMilli()
+		return s
+	}
+	addr, err := netip.ParseAddrPort(r.Client.String())
+	if err != nil {
+		return s
+	}
+	for _, p := range node.Peers() {
+		if slices.Contains(p.Addresses, addr.Addr()) {
+			s.Client, s.From, s.Path = p.ID, p.Path.Addr, p.Path.Kind
+		}
+	}
+	return s
 }
 
 // measured takes a value; a later one takes its place.
@@ -103,15 +189,16 @@ func (o *outgoing) to(tell func()) {
 func (o *outgoing) take(newSession bool) *meshv1.Report {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	sessions := o.takeSessions(time.Now())
 	state := o.state
 	if o.told && !newSession {
 		state = nil
 	}
-	if len(o.metadata) == 0 && o.stats == nil && state == nil {
+	if len(o.metadata) == 0 && o.stats == nil && state == nil && len(sessions) == 0 {
 		return nil
 	}
 	o.told = o.state != nil
-	r := &meshv1.Report{Stats: o.stats, State: state}
+	r := &meshv1.Report{Stats: o.stats, State: state, Sessions: sessions}
 	for _, v := range o.metadata {
 		r.Metadata = append(r.Metadata, v)
 	}

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
@@ -118,6 +119,31 @@ func TestRequestsThatNeverEndAreCutOff(t *testing.T) {
 	err := <-d.served
 	if took := time.Since(began); took < drainTimeout || took > drainTimeout+5*time.Second || err == nil || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("%v after %v, want it cut off after %v", err, took, drainTimeout)
+	}
+}
+
+// Of a request's head the server reads what fits, so that no parameter of an
+// operation is longer.
+func TestAnEndlessHeadIsRefused(t *testing.T) {
+	d := deploy(t, nil)
+	for what, to := range map[string]string{
+		"path":  "/api/v1/workspaces/" + strings.Repeat("x", 10<<20),
+		"query": "/api/v1/workspaces?cursor=" + strings.Repeat("x", 10<<20),
+	} {
+		conn, err := net.Dial("tcp", d.url.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go io.WriteString(conn, "GET "+to+" HTTP/1.1\r\nHost: adit\r\n\r\n") // ends when the server has enough
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s of 10 MB: %v", what, err)
+		}
+		if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("%s of 10 MB: %s, want 431", what, resp.Status)
+		}
+		resp.Body.Close()
+		conn.Close()
 	}
 }
 

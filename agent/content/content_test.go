@@ -48,7 +48,7 @@ type forge struct {
 	asked    atomic.Int32
 }
 
-func newForge(t *testing.T) *forge {
+func newForge(t *testing.T, password string) *forge {
 	t.Helper()
 	git, err := exec.LookPath("git")
 	if err != nil {
@@ -58,7 +58,7 @@ func newForge(t *testing.T) *forge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &forge{t: t, root: t.TempDir()}
+	f := &forge{t: t, root: t.TempDir(), password: password}
 	backend := &cgi.Handler{
 		Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + f.root, "GIT_HTTP_EXPORT_ALL=1"}, InheritEnv: []string{"PATH"},
@@ -172,7 +172,7 @@ func read(t *testing.T, path ...string) string {
 }
 
 func TestClone(t *testing.T) {
-	f := newForge(t)
+	f := newForge(t, "")
 	url, ids := f.repository("app", map[string]string{"file": "one"}, map[string]string{"file": "two"}, map[string]string{
 		"file": "three", ".gitpod.yml": "tasks:\n- name: t\n  command: make\n- name: 7\n  comand: x\nports:\n- port: 80\n"})
 	for _, c := range []struct {
@@ -220,7 +220,7 @@ func TestClone(t *testing.T) {
 }
 
 func TestSubmodules(t *testing.T) {
-	f := newForge(t)
+	f := newForge(t, "")
 	inner, _ := f.repository("inner", map[string]string{"in": "x"})
 	work := t.TempDir()
 	f.git(work, "init", "-q", "-b", "main")
@@ -239,7 +239,7 @@ func TestSubmodules(t *testing.T) {
 
 // What somebody works on is theirs, however the agent comes and goes.
 func TestNothingIsOverwritten(t *testing.T) {
-	f := newForge(t)
+	f := newForge(t, "")
 	url, _ := f.repository("app", map[string]string{"file": "theirs"})
 	home := t.TempDir()
 	cfg := f.config(home, sdk.Repository{URL: url})
@@ -275,7 +275,7 @@ func TestNothingIsOverwritten(t *testing.T) {
 }
 
 func TestAForgeThatIsBusyIsAskedAgain(t *testing.T) {
-	f := newForge(t)
+	f := newForge(t, "")
 	url, _ := f.repository("app", map[string]string{"file": "x"})
 	f.down.Store(2)
 	home := t.TempDir()
@@ -300,7 +300,7 @@ func TestAForgeThatIsBusyIsAskedAgain(t *testing.T) {
 }
 
 func TestURLsThatAreRefused(t *testing.T) {
-	f := newForge(t)
+	f := newForge(t, "")
 	for _, repo := range []sdk.Repository{
 		{URL: "--upload-pack=touch /tmp/x"}, {URL: "ext::sh -c true"}, {URL: "file:///etc"}, {URL: "/etc"}, {URL: "https://"}, {URL: "-oProxyCommand=x@y:z"},
 		{URL: f.url + "/x", Ref: "--exec=x"}, {URL: f.url + "/x", Ref: "a b"}, {URL: f.url + "/" + strings.Repeat("x", 4096)},
@@ -314,13 +314,23 @@ func TestURLsThatAreRefused(t *testing.T) {
 
 // keeper has the credentials of one origin.
 type keeper struct {
-	origin string
 	secret sdk.GitSecret
 	asked  atomic.Int32
+
+	mu     sync.Mutex
+	origin string
+}
+
+func (k *keeper) moveTo(origin string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.origin = origin
 }
 
 func (k *keeper) AgentGitCredential(_ context.Context, origin string) (sdk.GitSecret, error) {
 	k.asked.Add(1)
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if origin != k.origin {
 		return sdk.GitSecret{}, &sdk.Error{Status: http.StatusNotFound, Detail: "no credential for " + origin}
 	}
@@ -330,9 +340,8 @@ func (k *keeper) AgentGitCredential(_ context.Context, origin string) (sdk.GitSe
 // A private repository is fetched, and pushed to from a session, with what the
 // coordinator keeps; nothing of it is left in any file.
 func TestPrivateRepositories(t *testing.T) {
-	f := newForge(t)
+	f := newForge(t, "hunter2 & co")
 	url, _ := f.repository("app", map[string]string{"file": "secret"})
-	f.password = "hunter2 & co"
 	f.git(filepath.Join(f.root, "app.git"), "config", "http.receivepack", "true")
 	k := &keeper{origin: f.url, secret: sdk.GitSecret{Username: "alice", Password: f.password}}
 	c, err := Serve(k, slog.New(slog.DiscardHandler))
@@ -373,7 +382,7 @@ func TestPrivateRepositories(t *testing.T) {
 	}
 
 	// Another origin gets nothing, and says what to do.
-	k.origin = "https://example.com"
+	k.moveTo("https://example.com")
 	l = log{}
 	cfg.Home = t.TempDir()
 	before := f.asked.Load()
@@ -386,7 +395,7 @@ func TestPrivateRepositories(t *testing.T) {
 }
 
 func TestDotfiles(t *testing.T) {
-	f := newForge(t)
+	f := newForge(t, "")
 	url, _ := f.repository("dots", map[string]string{"install.sh": "#!/bin/sh\necho set up >> $HOME/log; [ -e $HOME/ready ]\n"})
 	home := t.TempDir()
 	cfg := f.config(home)
@@ -420,7 +429,7 @@ func TestDotfiles(t *testing.T) {
 }
 
 func TestDotfilesWithoutAnInstallerAreLinked(t *testing.T) {
-	f := newForge(t)
+	f := newForge(t, "")
 	url, _ := f.repository("dots", map[string]string{".vimrc": "theirs", ".bashrc": "theirs", "README": "", ".gitignore": ""})
 	home := t.TempDir()
 	if err := os.WriteFile(filepath.Join(home, ".bashrc"), []byte("mine"), 0o600); err != nil {
@@ -442,7 +451,7 @@ func TestDotfilesWithoutAnInstallerAreLinked(t *testing.T) {
 
 // An agent that ends does not wait for a clone.
 func TestAStepEndsWithItsContext(t *testing.T) {
-	f := newForge(t)
+	f := newForge(t, "")
 	url, _ := f.repository("app", map[string]string{"file": "x"})
 	ctx, cancel := context.WithCancel(t.Context())
 	f.down.Store(1 << 20)

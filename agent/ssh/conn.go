@@ -31,6 +31,8 @@ type connection struct {
 	mu       sync.Mutex // guards what follows
 	forwards map[string]listeners
 	agent    *agentSocket
+	// forwarded is the record of what is forwarded; nil if nothing was.
+	forwarded *audited
 }
 
 // serveConn serves a client until it is gone, and all that it had open is.
@@ -63,6 +65,9 @@ func (s *Server) serveConn(nc net.Conn) {
 	cancel()
 	c.closeListeners()
 	c.wg.Wait()
+	if c.forwarded != nil {
+		c.forwarded.done()
+	}
 }
 
 func (c *connection) serveChannel(ch ssh.NewChannel) {
@@ -132,5 +137,5 @@ func (c *connection) offer(conn net.Conn, kind string, payload []byte) {
 		return
 	}
 	go ssh.DiscardRequests(reqs) // ends with the channel
-	c.join(conn, c.server.countReverse(ch))
+	c.join(conn, c.countReverse(ch))
 }

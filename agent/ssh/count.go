@@ -9,31 +9,35 @@ import (
 	"github.com/aditmesh/adit/agent/stats"
 )
 
-// counted is a channel that is counted until it is closed.
+// counted is a channel that is counted until it is closed, and of which there is a
+// record.
 type counted struct {
 	ssh.Channel
-	use  stats.Use
-	once sync.Once
+	use    stats.Use
+	record *audited
+	once   sync.Once
 }
 
-func (s *Server) count(kind stats.Kind, ch ssh.Channel) ssh.Channel {
-	return &counted{Channel: ch, use: s.cfg.Tally.Begin(kind)}
+func (c *connection) count(kind stats.Kind, ch ssh.Channel, record *audited) ssh.Channel {
+	return &counted{Channel: ch, use: c.server.cfg.Tally.Begin(kind), record: record}
 }
 
 // countReverse counts a channel that the server opened.
-func (s *Server) countReverse(ch ssh.Channel) ssh.Channel {
-	return &counted{Channel: ch, use: s.cfg.Tally.Reverse()}
+func (c *connection) countReverse(ch ssh.Channel) ssh.Channel {
+	return &counted{Channel: ch, use: c.server.cfg.Tally.Reverse(), record: c.forwarding()}
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Channel.Read(p)
 	c.use.In(n)
+	c.record.rx.Add(uint64(n))
 	return n, err
 }
 
 func (c *counted) Write(p []byte) (int, error) {
 	n, err := c.Channel.Write(p)
 	c.use.Out(n)
+	c.record.tx.Add(uint64(n))
 	return n, err
 }
 
@@ -42,15 +46,16 @@ func (c *counted) Close() error {
 	return c.Channel.Close()
 }
 
-func (c *counted) Stderr() io.ReadWriter { return countedStderr{c.Channel.Stderr(), c.use} }
+func (c *counted) Stderr() io.ReadWriter { return countedStderr{c.Channel.Stderr(), c} }
 
 type countedStderr struct {
 	io.ReadWriter
-	use stats.Use
+	of *counted
 }
 
 func (c countedStderr) Write(p []byte) (int, error) {
 	n, err := c.ReadWriter.Write(p)
-	c.use.Out(n)
+	c.of.use.Out(n)
+	c.of.record.tx.Add(uint64(n))
 	return n, err
 }

@@ -51,7 +51,7 @@ func (c *connection) forward(nc ssh.NewChannel) {
 		return
 	}
 	go ssh.DiscardRequests(reqs) // ends with the channel
-	c.join(far, c.server.count(stats.Forward, ch))
+	c.join(far, c.count(stats.Forward, ch, c.forwarding()))
 }
 
 // destination reads where a channel is to lead.

@@ -48,12 +48,12 @@ func (s *session) runCommand(command string) {
 	default:
 		err = s.runOnPipes(cmd)
 	}
-	s.sendExit(err)
+	s.sendExit(shell, err)
 }
 
-// sendExit tells the client how the program ended. It comes before the end of the
+// sendExit tells the client how a program ended. It comes before the end of the
 // output, upon which a client that has nothing more to say closes the channel.
-func (s *session) sendExit(err error) {
+func (s *session) sendExit(program string, err error) {
 	defer func() { _ = s.ch.CloseWrite() }() // a client that is gone does not miss it
 	var exit *exec.ExitError
 	switch {
@@ -66,7 +66,7 @@ func (s *session) sendExit(err error) {
 		}
 		s.sendExitCode(uint32(exit.ExitCode()))
 	default:
-		fmt.Fprintf(s.ch.Stderr(), "adit: cannot run %s: %v\r\n", s.conn.server.cfg.Account.Shell, err)
+		fmt.Fprintf(s.ch.Stderr(), "adit: cannot run %s: %v\r\n", program, err)
 		s.sendExitCode(notFound)
 	}
 }

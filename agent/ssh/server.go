@@ -40,12 +40,18 @@ type Config struct {
 	// Dir is where sessions begin; the account's home if it is empty or not
 	// there, as before a startup script has made it.
 	Dir string
+	// FileServer is the program that serves SFTP on its standard input and output,
+	// with [ServeFiles], and its arguments; empty if there is none, nor SFTP.
+	FileServer []string
 	// Policy is what sessions may not do. Zero forbids nothing.
 	Policy Policy
 	// Terminals are the sessions by name; nil makes some that end with the server.
 	Terminals *pty.Sessions
 	// Tally counts sessions and what goes through them; nil is nobody's.
 	Tally *stats.Tally
+	// Audit is told of what clients do, when it begins and when it ends; nil is
+	// nobody. It may be called concurrently and must not block.
+	Audit func(Record)
 	// Logger gets one line a session; nil discards.
 	Logger *slog.Logger
 	// AliveEvery is how often a client is asked for a sign of life, and AliveFor

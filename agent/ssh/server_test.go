@@ -22,15 +22,28 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// serveFiles is the argument with which this program is the one that serves SFTP.
+const serveFiles = "serve-files"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == serveFiles {
+		if err := ServeFiles(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const patience = 30 * time.Second
 
 // served is a server on loopback and what OpenSSH needs to reach it.
 type served struct {
-	t    *testing.T
-	port string
-	home string
+	t      *testing.T
+	port   string
+	home   string
+	server *Server
 }
 
 func serve(t *testing.T) *served { return serveWith(t, Config{}) }
@@ -45,6 +58,11 @@ func serveWith(t *testing.T, cfg Config) *served {
 	home := t.TempDir()
 	cfg.HostKey, cfg.Env = key, []string{"PATH=" + os.Getenv("PATH")}
 	cfg.Account = Account{Name: "tester", Home: home, Shell: "/bin/sh"}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.FileServer = []string{program, serveFiles}
 	srv := New(cfg)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -59,7 +77,7 @@ func serveWith(t *testing.T, cfg Config) *served {
 		}
 	})
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return &served{t: t, port: port, home: home}
+	return &served{t: t, port: port, home: home, server: srv}
 }
 
 func testHostKey(t *testing.T) ssh.Signer {

@@ -152,7 +152,7 @@ func (s *session) mayStart(req *ssh.Request) bool {
 	if forbidden {
 		s.conn.server.log.Info("file transfer refused", "from", s.conn.RemoteAddr())
 	}
-	return !forbidden && (req.Type != "subsystem" || p == "sftp")
+	return !forbidden && (req.Type != "subsystem" || p == "sftp" && len(s.conn.server.cfg.FileServer) > 0)
 }
 
 // startIfAsked starts the program of a request that was granted.
@@ -171,8 +171,10 @@ func (s *session) startIfAsked(req *ssh.Request, running *sync.WaitGroup) {
 	}
 	s.started = true
 	s.conn.server.log.Info("ssh session", "from", s.conn.RemoteAddr(), "kind", req.Type, "pty", s.pty != nil)
-	s.ch = s.conn.server.count(kind, s.ch)
+	record := s.conn.server.audit(s.kindOf(req, p), s.conn.RemoteAddr())
+	s.ch = s.conn.count(kind, s.ch, record)
 	running.Go(func() {
+		defer record.done()
 		switch {
 		case req.Type != "subsystem":
 			s.runCommand(p)

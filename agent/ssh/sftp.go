@@ -1,23 +1,40 @@
 package ssh
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"io"
+	"os/exec"
 
 	"github.com/pkg/sftp"
 )
 
-// serveSFTP serves the file transfer subsystem, which scp uses, with the
-// account's home as its working directory.
-func (s *session) serveSFTP() {
-	srv, err := sftp.NewServer(s.ch, sftp.WithServerWorkingDirectory(s.conn.server.cfg.Account.Home))
+// readAhead is how much of a client's requests is read at once: what a pipe holds.
+const readAhead = 64 << 10
+
+// ServeFiles is the file transfer subsystem, as a process of its own that begins at
+// home, as sshd's is: relative names are then what the system takes them for, links
+// say what the client had them say, and what a client makes it remember, a directory
+// of millions, ends with it.
+func ServeFiles(in io.Reader, out io.WriteCloser) error {
+	srv, err := sftp.NewServer(struct {
+		io.Reader
+		io.WriteCloser
+	}{bufio.NewReaderSize(in, readAhead), out})
 	if err == nil {
 		err = srv.Serve()
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		s.conn.server.log.Info("sftp ended", "err", err)
-		s.sendExitCode(1)
-		return
+		return fmt.Errorf("ssh: serve files: %w", err)
 	}
-	s.sendExitCode(0)
+	return nil
+}
+
+// serveSFTP runs the file transfer subsystem, which scp uses.
+func (s *session) serveSFTP() {
+	cfg := s.conn.server.cfg
+	cmd := exec.Command(cfg.FileServer[0], cfg.FileServer[1:]...)
+	cmd.Env, cmd.Dir = s.environ(), cfg.Account.Home
+	s.sendExit(cfg.FileServer[0], s.runOnPipes(cmd))
 }

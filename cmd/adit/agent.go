@@ -13,6 +13,7 @@ import (
 
 	"github.com/aditmesh/adit/agent"
 	"github.com/aditmesh/adit/agent/instance"
+	"github.com/aditmesh/adit/agent/ssh"
 	"github.com/aditmesh/adit/agent/stats"
 	"github.com/aditmesh/adit/pkg/rpc"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -69,6 +70,14 @@ func newAgentCmd(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&metadataURL, "metadata-url", os.Getenv("ADIT_METADATA_URL"), "metadata service that --auth asks (default: the cloud's)")
 	cmd.Flags().DurationVar(&statsEvery, "stats-interval", stats.Every, "how often the agent reports what it did and used")
 	return cmd
+}
+
+// newServeFilesCmd is for the agent, which starts one for each session of SFTP.
+func newServeFilesCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: agent.ServeFilesCommand, Short: "Serve SFTP on standard input and output", Hidden: true, Args: args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error { return ssh.ServeFiles(os.Stdin, os.Stdout) },
+	}
 }
 
 func envOr(name, def string) string {

@@ -113,10 +113,10 @@ directly where a direct path exists, over a relay while none does.`,
 		newStartCmd(a), newStopCmd(a), newRestartCmd(a), newUpdateCmd(a),
 		newBuildsCmd(a), newCancelCmd(a), newLogsCmd(a), newStateCmd(a),
 		newTemplatesCmd(a), newProvisionersCmd(a), newRelaysCmd(a), newAuditCmd(a), newWebhooksCmd(a),
-		newSSHCmd(a), newSessionsCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a), newPortsCmd(a), newAppsCmd(a), newOpenCmd(a), newSelfCmd(a),
+		newSSHCmd(a), newCpCmd(a), newSessionsCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a), newPortsCmd(a), newAppsCmd(a), newOpenCmd(a), newSelfCmd(a),
 		newUpCmd(a), newDownCmd(a), newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
 		newVersionCmd(a), newHealthCmd(a), newSupportBundleCmd(a), newLoadtestCmd(a),
-		newTerraformProviderCmd(a), newProcessSupervisorCmd(a), newContainerSupervisorCmd(a),
+		newTerraformProviderCmd(a), newServeFilesCmd(a), newProcessSupervisorCmd(a), newContainerSupervisorCmd(a),
 	)
 	helpful(root)
 	return root

@@ -31,12 +31,17 @@ type terminalInfo struct {
 }
 
 func newSessionsCmd(a *app) *cobra.Command {
+	var history bool
 	cmd := &cobra.Command{
 		Use: "sessions WS", Short: "List the sessions by name that a workspace keeps", Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeWorkspace,
 		Example: `  adit ssh dev --session work
   adit sessions dev
-  adit sessions kill dev work`,
+  adit sessions kill dev work
+  adit sessions dev --history`,
 		RunE: func(cmd *cobra.Command, argv []string) error {
+			if history {
+				return a.sessionHistory(cmd.Context(), argv[0])
+			}
 			out, err := a.askTerminals(cmd.Context(), argv[0], terminalsSubsystem)
 			if err != nil {
 				return err
@@ -63,6 +68,7 @@ func newSessionsCmd(a *app) *cobra.Command {
 		},
 	}
 	a.pathFlags(cmd)
+	cmd.Flags().BoolVar(&history, "history", false, "say who did what in the workspace in the last week instead")
 	kill := &cobra.Command{
 		Use: "kill WS NAME", Short: "End a session by name and the programs in it", Args: args(cobra.ExactArgs(2)), ValidArgsFunction: a.completeWorkspace,
 		RunE: func(cmd *cobra.Command, argv []string) error {
@@ -73,6 +79,36 @@ func newSessionsCmd(a *app) *cobra.Command {
 	a.pathFlags(kill)
 	cmd.AddCommand(kill)
 	return cmd
+}
+
+// sessionHistory says who did what in a workspace.
+func (a *app) sessionHistory(ctx context.Context, workspace string) error {
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	_, name, err := findWorkspace(ctx, c, workspace)
+	if err != nil {
+		return err
+	}
+	list, err := c.SSHSessions(ctx, name.Owner, name.Name)
+	if err != nil {
+		return err
+	}
+	return a.print(list, func(w io.Writer) error {
+		var rows [][]string
+		for _, s := range list {
+			took := ""
+			if s.EndedAt != nil {
+				took = s.EndedAt.Sub(s.StartedAt).Round(time.Millisecond).String()
+			}
+			rows = append(rows, []string{
+				s.StartedAt.Local().Format(time.DateTime), took, foreign.Printable(s.User), s.Kind, s.Path, foreign.Printable(s.From),
+				strconv.FormatInt(s.RxBytes, 10), strconv.FormatInt(s.TxBytes, 10),
+			})
+		}
+		return writeTable(w, []string{"STARTED", "TOOK", "USER", "KIND", "PATH", "FROM", "RECEIVED", "SENT"}, rows)
+	})
 }
 
 // askTerminals asks a workspace's agent about its sessions.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/aditmesh/adit/pkg/netlab"
+	"github.com/aditmesh/adit/pkg/sdk"
 )
 
 // What adit's own client does beside running commands, over the mesh.
@@ -70,6 +71,23 @@ func TestSSHOfAditItself(t *testing.T) {
 				return string(got) == "hello"
 			})
 		}
+	})
+	t.Run("who did what", func(t *testing.T) {
+		d := d.in(t)
+		d.must("ssh", "dev", "--", "echo audited")
+		d.eventually("an entry of the history", func() bool {
+			var list []sdk.SSHSession
+			d.json(&list, "sessions", "dev", "--history", "-o", "json")
+			for _, s := range list {
+				if s.Kind == "command" && s.TxBytes == int64(len("audited\n")) && s.EndedAt != nil {
+					if s.User != "alice" || s.Agent != "main" || s.Path == "" || s.From == "" || s.EndedAt.Before(s.StartedAt) {
+						t.Errorf("%+v", s)
+					}
+					return true
+				}
+			}
+			return false
+		})
 	})
 	t.Run("the agent here", func(t *testing.T) {
 		d := d.in(t)

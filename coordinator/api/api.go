@@ -146,6 +146,7 @@ func New(cfg Config) *API {
 	a.registerPorts(h)
 	a.registerApps(h)
 	a.registerSelf(h)
+	a.registerSSHSessions(h)
 	a.registerIdentity(h)
 	a.registerAudit(h)
 	a.registerWebhooks(h)

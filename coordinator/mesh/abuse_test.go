@@ -139,6 +139,7 @@ func (v *village) DropLinks(context.Context, []store.LinkKey) error             
 func (v *village) ConnectedAgents(context.Context) ([]uuid.UUID, error)          { return nil, nil }
 func (v *village) NodeKeyKnown(context.Context, [32]byte) (bool, error)          { return false, nil }
 func (v *village) RecordAgentReports(context.Context, []store.AgentReport) error { return nil }
+func (v *village) RecordSSHSessions(context.Context, []store.SSHSession) error   { return nil }
 func (v *village) DeleteStaleClients(context.Context, time.Time, []uuid.UUID) (int64, error) {
 	return 0, nil
 }

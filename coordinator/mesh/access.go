@@ -56,9 +56,10 @@ func (h *Hub) answerWant(id sessionID, peer string, a store.MeshAgent, allowed b
 }
 
 // Ports of an agent that stay open where forwarding is forbidden: SSH, which refuses
-// it itself, and speed tests.
+// it itself, files, and speed tests.
 const (
 	portSSH   = 22
+	portFiles = 7077
 	portSpeed = 7078
 )
 
@@ -70,6 +71,7 @@ func mayPass(sshOnly bool) []*meshv1.Allow {
 	return []*meshv1.Allow{
 		{Protocol: meshv1.Allow_ICMP},
 		{Protocol: meshv1.Allow_TCP, FirstPort: portSSH, LastPort: portSSH},
+		{Protocol: meshv1.Allow_TCP, FirstPort: portFiles, LastPort: portFiles},
 		{Protocol: meshv1.Allow_TCP, FirstPort: portSpeed, LastPort: portSpeed},
 		{Protocol: meshv1.Allow_UDP, FirstPort: portSpeed, LastPort: portSpeed},
 	}

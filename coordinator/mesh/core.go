@@ -104,10 +104,11 @@ type core struct {
 	nodes    map[uuid.UUID]*node
 	sessions map[sessionID]*node
 	keys     map[[32]byte]*node // who holds which; setKeys keeps it
+	visitors map[visit]visitor
 }
 
 func newCore() *core {
-	return &core{nodes: make(map[uuid.UUID]*node), sessions: make(map[sessionID]*node), keys: make(map[[32]byte]*node)}
+	return &core{nodes: make(map[uuid.UUID]*node), sessions: make(map[sessionID]*node), keys: make(map[[32]byte]*node), visitors: make(map[visit]visitor)}
 }
 
 // setKeys gives a node its keys, or takes them with zeros, and reports whether
@@ -287,6 +288,7 @@ func (c *core) revoke(id uuid.UUID, why string) []out {
 
 // expire forgets the nodes that were lost too long ago.
 func (c *core) expire(now time.Time) []out {
+	c.forgetVisitors(now)
 	var outs []out
 	for _, n := range c.nodes {
 		if n.lostAt.IsZero() || now.Sub(n.lostAt) < forgetAfter {
@@ -364,6 +366,7 @@ func (c *core) want(s sessionID, target member) ([]out, error) {
 	}
 	l := &link{client: n, agent: agent, sshOnly: target.sshOnly}
 	n.links[agent.id], agent.links[n.id] = l, l
+	c.visitors[visit{agent.id, n.id}] = visitor{user: n.user}
 	return c.introduce(l), nil
 }
 

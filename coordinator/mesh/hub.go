@@ -404,7 +404,12 @@ func (h *Hub) onUp(ctx context.Context, id sessionID, who auth.Identity, up *mes
 				return err
 			}
 		}
-		return h.reports.came(who.AgentID, m.Report, time.Now())
+		if err := h.reports.came(who.AgentID, m.Report, time.Now()); err != nil {
+			return err
+		}
+		return h.reports.sessionsCame(who.AgentID, m.Report.GetSessions(), func(client string) uuid.UUID {
+			return h.core.userOf(who.AgentID, client)
+		})
 	case *meshv1.Up_Hello:
 		return errors.New("hello came twice")
 	}

@@ -39,6 +39,7 @@ type reports struct {
 	// links are those of which an end has said something new, and written those
 	// that were written and have not been dropped.
 	links, written map[store.LinkKey]*link
+	ssh            map[sessionKey]store.SSHSession
 }
 
 type metadataKey struct {
@@ -48,7 +49,7 @@ type metadataKey struct {
 
 func newReports() *reports {
 	return &reports{metadata: make(map[metadataKey]store.MetadataValue), stats: make(map[uuid.UUID]store.Stats),
-		links: make(map[store.LinkKey]*link), written: make(map[store.LinkKey]*link)}
+		links: make(map[store.LinkKey]*link), written: make(map[store.LinkKey]*link), ssh: make(map[sessionKey]store.SSHSession)}
 }
 
 // said notes that an end of a link has said something of its path.
@@ -197,6 +198,7 @@ type reportStore interface {
 	RecordLinks(ctx context.Context, batch []store.Link) error
 	DropLinks(ctx context.Context, batch []store.LinkKey) error
 	RecordAgentReports(ctx context.Context, batch []store.AgentReport) error
+	RecordSSHSessions(ctx context.Context, batch []store.SSHSession) error
 }
 
 // recordReports writes what came in at each tick until ctx is done, and once more
@@ -234,6 +236,23 @@ func (h *Hub) recordReports(ctx context.Context, log *slog.Logger) {
 			h.mu.Unlock()
 		}
 		h.recordLinks(write, log)
+		h.recordSessions(write, log)
+	}
+}
+
+// recordSessions writes what agents told of sessions since the last time.
+func (h *Hub) recordSessions(ctx context.Context, log *slog.Logger) {
+	h.mu.Lock()
+	list := h.reports.takeSessions()
+	h.mu.Unlock()
+	if len(list) == 0 {
+		return
+	}
+	if err := h.cfg.Store.RecordSSHSessions(ctx, list); err != nil {
+		log.Debug("sessions have to wait", "err", err)
+		h.mu.Lock()
+		h.reports.putSessionsBack(list)
+		h.mu.Unlock()
 	}
 }
 

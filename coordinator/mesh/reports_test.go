@@ -125,3 +125,60 @@ func TestLinksAreWrittenWhileTheyLast(t *testing.T) {
 	expect("", 1)
 	expect("", 0)
 }
+
+// Whose a session is says the coordinator, at first; numbers that cannot be end the
+// stream of who tells of them.
+func TestSessionsAreThoseOfTheLinkedClient(t *testing.T) {
+	agent, alice := uuid.New(), uuid.New()
+	linked := alice
+	userOf := func(string) uuid.UUID { return linked }
+	r := newReports()
+	id := uuid.NewString()
+	must := func(s *meshv1.SessionReport) {
+		t.Helper()
+		if err := r.sessionsCame(agent, []*meshv1.SessionReport{s}, userOf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(&meshv1.SessionReport{Id: id, Kind: "shell", From: "192.0.2.1:1\x1b", StartedMs: 1000})
+	linked = uuid.Nil // it has left meanwhile
+	must(&meshv1.SessionReport{Id: id, Kind: "shell", StartedMs: 1000, EndedMs: 3000, RxBytes: 7})
+	list := r.takeSessions()
+	if len(list) != 1 || list[0].UserID != alice || list[0].EndedAt.Sub(list[0].StartedAt) != 2*time.Second || list[0].Rx != 7 {
+		t.Fatalf("%+v", list)
+	}
+	must(&meshv1.SessionReport{Id: id, Kind: "shell", StartedMs: 1000, EndedMs: 3000, RxBytes: 9})
+	r.putSessionsBack(list)
+	if got := r.takeSessions(); len(got) != 1 || got[0].Rx != 9 {
+		t.Errorf("what could not be written is in the way of what is newer: %+v", got)
+	}
+	for _, bad := range []*meshv1.SessionReport{
+		{Id: "x"}, {Id: id, Kind: strings.Repeat("x", 300)}, {Id: id, RxBytes: 1 << 63}, {Id: id, StartedMs: -1}, {Id: id, EndedMs: 1 << 60},
+	} {
+		if err := r.sessionsCame(agent, []*meshv1.SessionReport{bad}, userOf); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+}
+
+// Who has left is still known for what they did, and not for ever.
+func TestWhoHasLeftIsKnownForAWhile(t *testing.T) {
+	c := newCore()
+	agent, client, alice := uuid.New(), uuid.New(), uuid.New()
+	c.join(1, member{id: client, user: alice, key: [32]byte{1}, disco: [32]byte{1}})
+	if _, err := c.want(1, member{id: agent, agent: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.userOf(uuid.New(), client.String()); got != uuid.Nil {
+		t.Errorf("another agent's client is %v", got)
+	}
+	c.unwant(1, agent)
+	now := time.Unix(1000, 0)
+	for i, want := range []uuid.UUID{alice, alice, uuid.Nil} {
+		if got := c.userOf(agent, client.String()); got != want {
+			t.Errorf("look %d: %v, want %v", i, got, want)
+		}
+		c.expire(now)
+		now = now.Add(forgetAfter + time.Second)
+	}
+}

@@ -89,7 +89,8 @@ func (s *Store) WorkspaceStats(ctx context.Context, workspaceID uuid.UUID, r Res
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
-// RollUpStats sums minutes up to hours and hours to days, and forgets what is old.
+// RollUpStats sums minutes up to hours and hours to days, and forgets what is old,
+// also of sessions.
 // All of it may be done any number of times. Of several at once one does it, and
 // the others have nothing to do.
 func (s *Store) RollUpStats(ctx context.Context) error {
@@ -98,7 +99,7 @@ func (s *Store) RollUpStats(ctx context.Context) error {
 		if err != nil || !mine {
 			return err
 		}
-		for _, step := range []func(context.Context) error{q.RollUpHours, q.RollUpDays, q.PruneStats} {
+		for _, step := range []func(context.Context) error{q.RollUpHours, q.RollUpDays, q.PruneStats, q.PruneSSHSessions} {
 			if err := step(ctx); err != nil {
 				return err
 			}

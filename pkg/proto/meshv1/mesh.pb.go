@@ -136,7 +136,7 @@ func (x Peer_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Peer_State.Descriptor instead.
 func (Peer_State) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{17, 0}
 }
 
 type Allow_Protocol int32
@@ -189,7 +189,7 @@ func (x Allow_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Allow_Protocol.Descriptor instead.
 func (Allow_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{21, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type Error_Code int32
@@ -261,7 +261,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{23, 0}
 }
 
 // Up is what a node tells the coordinator.
@@ -862,7 +862,9 @@ type Report struct {
 	Metadata []*MetadataValue `protobuf:"bytes,1,rep,name=metadata,proto3" json:"metadata,omitempty"`
 	Stats    *Stats           `protobuf:"bytes,2,opt,name=stats,proto3" json:"stats,omitempty"`
 	// Unset if nothing is others than it was.
-	State         *State `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	State *State `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	// At most 64. Each is told of when it begins, and more than once when it ends.
+	Sessions      []*SessionReport `protobuf:"bytes,6,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -914,6 +916,13 @@ func (x *Report) GetStats() *Stats {
 func (x *Report) GetState() *State {
 	if x != nil {
 		return x.State
+	}
+	return nil
+}
+
+func (x *Report) GetSessions() []*SessionReport {
+	if x != nil {
+		return x.Sessions
 	}
 	return nil
 }
@@ -1132,6 +1141,121 @@ func (x *App) GetWhy() string {
 	return ""
 }
 
+// SessionReport is what a client does in the workspace, or did.
+type SessionReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A UUID that the agent makes up.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Node id of the client.
+	Client string `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	// Where it was and by which path it came when it began: its address or a relay's
+	// URL, and as in Verdict.
+	From string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	Path string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	Kind string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Milliseconds since 1970; ended is zero while it is under way.
+	StartedMs int64 `protobuf:"varint,6,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`
+	EndedMs   int64 `protobuf:"varint,7,opt,name=ended_ms,json=endedMs,proto3" json:"ended_ms,omitempty"`
+	// From the client, and to it.
+	RxBytes       uint64 `protobuf:"varint,8,opt,name=rx_bytes,json=rxBytes,proto3" json:"rx_bytes,omitempty"`
+	TxBytes       uint64 `protobuf:"varint,9,opt,name=tx_bytes,json=txBytes,proto3" json:"tx_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionReport) Reset() {
+	*x = SessionReport{}
+	mi := &file_meshv1_mesh_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionReport) ProtoMessage() {}
+
+func (x *SessionReport) ProtoReflect() protoreflect.Message {
+	mi := &file_meshv1_mesh_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionReport.ProtoReflect.Descriptor instead.
+func (*SessionReport) Descriptor() ([]byte, []int) {
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SessionReport) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SessionReport) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *SessionReport) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *SessionReport) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *SessionReport) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SessionReport) GetStartedMs() int64 {
+	if x != nil {
+		return x.StartedMs
+	}
+	return 0
+}
+
+func (x *SessionReport) GetEndedMs() int64 {
+	if x != nil {
+		return x.EndedMs
+	}
+	return 0
+}
+
+func (x *SessionReport) GetRxBytes() uint64 {
+	if x != nil {
+		return x.RxBytes
+	}
+	return 0
+}
+
+func (x *SessionReport) GetTxBytes() uint64 {
+	if x != nil {
+		return x.TxBytes
+	}
+	return 0
+}
+
 // MetadataValue is what a command of the template's printed, cut to 4 KiB, or why
 // there is nothing.
 type MetadataValue struct {
@@ -1145,7 +1269,7 @@ type MetadataValue struct {
 
 func (x *MetadataValue) Reset() {
 	*x = MetadataValue{}
-	mi := &file_meshv1_mesh_proto_msgTypes[11]
+	mi := &file_meshv1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1281,7 @@ func (x *MetadataValue) String() string {
 func (*MetadataValue) ProtoMessage() {}
 
 func (x *MetadataValue) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[11]
+	mi := &file_meshv1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1294,7 @@ func (x *MetadataValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetadataValue.ProtoReflect.Descriptor instead.
 func (*MetadataValue) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MetadataValue) GetKey() string {
@@ -1223,7 +1347,7 @@ type Stats struct {
 
 func (x *Stats) Reset() {
 	*x = Stats{}
-	mi := &file_meshv1_mesh_proto_msgTypes[12]
+	mi := &file_meshv1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1359,7 @@ func (x *Stats) String() string {
 func (*Stats) ProtoMessage() {}
 
 func (x *Stats) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[12]
+	mi := &file_meshv1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1372,7 @@ func (x *Stats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stats.ProtoReflect.Descriptor instead.
 func (*Stats) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Stats) GetSeconds() float64 {
@@ -1358,7 +1482,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_meshv1_mesh_proto_msgTypes[13]
+	mi := &file_meshv1_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1494,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[13]
+	mi := &file_meshv1_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1507,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 // Down is what the coordinator tells a node.
@@ -1403,7 +1527,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_meshv1_mesh_proto_msgTypes[14]
+	mi := &file_meshv1_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1415,7 +1539,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[14]
+	mi := &file_meshv1_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1428,7 +1552,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{14}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Down) GetMsg() isDown_Msg {
@@ -1532,7 +1656,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_meshv1_mesh_proto_msgTypes[15]
+	mi := &file_meshv1_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1668,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[15]
+	mi := &file_meshv1_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1681,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{15}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Welcome) GetNodeId() string {
@@ -1611,7 +1735,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_meshv1_mesh_proto_msgTypes[16]
+	mi := &file_meshv1_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1747,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[16]
+	mi := &file_meshv1_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1760,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Peer) GetId() string {
@@ -1726,7 +1850,7 @@ type Relays struct {
 
 func (x *Relays) Reset() {
 	*x = Relays{}
-	mi := &file_meshv1_mesh_proto_msgTypes[17]
+	mi := &file_meshv1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1862,7 @@ func (x *Relays) String() string {
 func (*Relays) ProtoMessage() {}
 
 func (x *Relays) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[17]
+	mi := &file_meshv1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1875,7 @@ func (x *Relays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Relays.ProtoReflect.Descriptor instead.
 func (*Relays) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{17}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Relays) GetRegions() []*Region {
@@ -1775,7 +1899,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_meshv1_mesh_proto_msgTypes[18]
+	mi := &file_meshv1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1911,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[18]
+	mi := &file_meshv1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1924,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{18}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Region) GetId() uint32 {
@@ -1849,7 +1973,7 @@ type Relay struct {
 
 func (x *Relay) Reset() {
 	*x = Relay{}
-	mi := &file_meshv1_mesh_proto_msgTypes[19]
+	mi := &file_meshv1_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +1985,7 @@ func (x *Relay) String() string {
 func (*Relay) ProtoMessage() {}
 
 func (x *Relay) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[19]
+	mi := &file_meshv1_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +1998,7 @@ func (x *Relay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Relay.ProtoReflect.Descriptor instead.
 func (*Relay) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{19}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Relay) GetName() string {
@@ -1917,7 +2041,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_meshv1_mesh_proto_msgTypes[20]
+	mi := &file_meshv1_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1929,7 +2053,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[20]
+	mi := &file_meshv1_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1942,7 +2066,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{20}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Policy) GetPeer() string {
@@ -1972,7 +2096,7 @@ type Allow struct {
 
 func (x *Allow) Reset() {
 	*x = Allow{}
-	mi := &file_meshv1_mesh_proto_msgTypes[21]
+	mi := &file_meshv1_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2108,7 @@ func (x *Allow) String() string {
 func (*Allow) ProtoMessage() {}
 
 func (x *Allow) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[21]
+	mi := &file_meshv1_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2121,7 @@ func (x *Allow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allow.ProtoReflect.Descriptor instead.
 func (*Allow) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{21}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Allow) GetProtocol() Allow_Protocol {
@@ -2035,7 +2159,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_meshv1_mesh_proto_msgTypes[22]
+	mi := &file_meshv1_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2047,7 +2171,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[22]
+	mi := &file_meshv1_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2060,7 +2184,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -2130,11 +2254,12 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x03fix\x18\x05 \x01(\tR\x03fix\x12\x10\n" +
 	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12\x16\n" +
 	"\x06region\x18\a \x01(\tR\x06region\x12\x15\n" +
-	"\x06rtt_us\x18\b \x01(\rR\x05rttUs\"\x97\x01\n" +
+	"\x06rtt_us\x18\b \x01(\rR\x05rttUs\"\xd0\x01\n" +
 	"\x06Report\x127\n" +
 	"\bmetadata\x18\x01 \x03(\v2\x1b.adit.mesh.v1.MetadataValueR\bmetadata\x12)\n" +
 	"\x05stats\x18\x02 \x01(\v2\x13.adit.mesh.v1.StatsR\x05stats\x12)\n" +
-	"\x05state\x18\x05 \x01(\v2\x13.adit.mesh.v1.StateR\x05state\"v\n" +
+	"\x05state\x18\x05 \x01(\v2\x13.adit.mesh.v1.StateR\x05state\x127\n" +
+	"\bsessions\x18\x06 \x03(\v2\x1b.adit.mesh.v1.SessionReportR\bsessions\"v\n" +
 	"\x05State\x12(\n" +
 	"\x05ports\x18\x01 \x03(\v2\x12.adit.mesh.v1.PortR\x05ports\x12%\n" +
 	"\x04apps\x18\x02 \x03(\v2\x11.adit.mesh.v1.AppR\x04apps\x12\x1c\n" +
@@ -2149,7 +2274,18 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x03App\x12\x12\n" +
 	"\x04slug\x18\x01 \x01(\tR\x04slug\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x10\n" +
-	"\x03why\x18\x03 \x01(\tR\x03why\"M\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"\xe3\x01\n" +
+	"\rSessionReport\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\x12\x1d\n" +
+	"\n" +
+	"started_ms\x18\x06 \x01(\x03R\tstartedMs\x12\x19\n" +
+	"\bended_ms\x18\a \x01(\x03R\aendedMs\x12\x19\n" +
+	"\brx_bytes\x18\b \x01(\x04R\arxBytes\x12\x19\n" +
+	"\btx_bytes\x18\t \x01(\x04R\atxBytes\"M\n" +
 	"\rMetadataValue\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x14\n" +
@@ -2266,7 +2402,7 @@ func file_meshv1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_meshv1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_meshv1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_meshv1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_meshv1_mesh_proto_goTypes = []any{
 	(NAT)(0),              // 0: adit.mesh.v1.NAT
 	(Peer_State)(0),       // 1: adit.mesh.v1.Peer.State
@@ -2283,19 +2419,20 @@ var file_meshv1_mesh_proto_goTypes = []any{
 	(*State)(nil),         // 12: adit.mesh.v1.State
 	(*Port)(nil),          // 13: adit.mesh.v1.Port
 	(*App)(nil),           // 14: adit.mesh.v1.App
-	(*MetadataValue)(nil), // 15: adit.mesh.v1.MetadataValue
-	(*Stats)(nil),         // 16: adit.mesh.v1.Stats
-	(*Bye)(nil),           // 17: adit.mesh.v1.Bye
-	(*Down)(nil),          // 18: adit.mesh.v1.Down
-	(*Welcome)(nil),       // 19: adit.mesh.v1.Welcome
-	(*Peer)(nil),          // 20: adit.mesh.v1.Peer
-	(*Relays)(nil),        // 21: adit.mesh.v1.Relays
-	(*Region)(nil),        // 22: adit.mesh.v1.Region
-	(*Relay)(nil),         // 23: adit.mesh.v1.Relay
-	(*Policy)(nil),        // 24: adit.mesh.v1.Policy
-	(*Allow)(nil),         // 25: adit.mesh.v1.Allow
-	(*Error)(nil),         // 26: adit.mesh.v1.Error
-	nil,                   // 27: adit.mesh.v1.Self.RelayLatenciesEntry
+	(*SessionReport)(nil), // 15: adit.mesh.v1.SessionReport
+	(*MetadataValue)(nil), // 16: adit.mesh.v1.MetadataValue
+	(*Stats)(nil),         // 17: adit.mesh.v1.Stats
+	(*Bye)(nil),           // 18: adit.mesh.v1.Bye
+	(*Down)(nil),          // 19: adit.mesh.v1.Down
+	(*Welcome)(nil),       // 20: adit.mesh.v1.Welcome
+	(*Peer)(nil),          // 21: adit.mesh.v1.Peer
+	(*Relays)(nil),        // 22: adit.mesh.v1.Relays
+	(*Region)(nil),        // 23: adit.mesh.v1.Region
+	(*Relay)(nil),         // 24: adit.mesh.v1.Relay
+	(*Policy)(nil),        // 25: adit.mesh.v1.Policy
+	(*Allow)(nil),         // 26: adit.mesh.v1.Allow
+	(*Error)(nil),         // 27: adit.mesh.v1.Error
+	nil,                   // 28: adit.mesh.v1.Self.RelayLatenciesEntry
 }
 var file_meshv1_mesh_proto_depIdxs = []int32{
 	5,  // 0: adit.mesh.v1.Up.hello:type_name -> adit.mesh.v1.Hello
@@ -2304,34 +2441,35 @@ var file_meshv1_mesh_proto_depIdxs = []int32{
 	8,  // 3: adit.mesh.v1.Up.unwant:type_name -> adit.mesh.v1.Unwant
 	9,  // 4: adit.mesh.v1.Up.ready:type_name -> adit.mesh.v1.Ready
 	10, // 5: adit.mesh.v1.Up.verdict:type_name -> adit.mesh.v1.Verdict
-	17, // 6: adit.mesh.v1.Up.bye:type_name -> adit.mesh.v1.Bye
+	18, // 6: adit.mesh.v1.Up.bye:type_name -> adit.mesh.v1.Bye
 	11, // 7: adit.mesh.v1.Up.report:type_name -> adit.mesh.v1.Report
-	27, // 8: adit.mesh.v1.Self.relay_latencies:type_name -> adit.mesh.v1.Self.RelayLatenciesEntry
+	28, // 8: adit.mesh.v1.Self.relay_latencies:type_name -> adit.mesh.v1.Self.RelayLatenciesEntry
 	0,  // 9: adit.mesh.v1.Self.nat:type_name -> adit.mesh.v1.NAT
-	15, // 10: adit.mesh.v1.Report.metadata:type_name -> adit.mesh.v1.MetadataValue
-	16, // 11: adit.mesh.v1.Report.stats:type_name -> adit.mesh.v1.Stats
+	16, // 10: adit.mesh.v1.Report.metadata:type_name -> adit.mesh.v1.MetadataValue
+	17, // 11: adit.mesh.v1.Report.stats:type_name -> adit.mesh.v1.Stats
 	12, // 12: adit.mesh.v1.Report.state:type_name -> adit.mesh.v1.State
-	13, // 13: adit.mesh.v1.State.ports:type_name -> adit.mesh.v1.Port
-	14, // 14: adit.mesh.v1.State.apps:type_name -> adit.mesh.v1.App
-	19, // 15: adit.mesh.v1.Down.welcome:type_name -> adit.mesh.v1.Welcome
-	20, // 16: adit.mesh.v1.Down.peer:type_name -> adit.mesh.v1.Peer
-	21, // 17: adit.mesh.v1.Down.relays:type_name -> adit.mesh.v1.Relays
-	24, // 18: adit.mesh.v1.Down.policy:type_name -> adit.mesh.v1.Policy
-	26, // 19: adit.mesh.v1.Down.error:type_name -> adit.mesh.v1.Error
-	1,  // 20: adit.mesh.v1.Peer.state:type_name -> adit.mesh.v1.Peer.State
-	0,  // 21: adit.mesh.v1.Peer.nat:type_name -> adit.mesh.v1.NAT
-	22, // 22: adit.mesh.v1.Relays.regions:type_name -> adit.mesh.v1.Region
-	23, // 23: adit.mesh.v1.Region.relays:type_name -> adit.mesh.v1.Relay
-	25, // 24: adit.mesh.v1.Policy.allow:type_name -> adit.mesh.v1.Allow
-	2,  // 25: adit.mesh.v1.Allow.protocol:type_name -> adit.mesh.v1.Allow.Protocol
-	3,  // 26: adit.mesh.v1.Error.code:type_name -> adit.mesh.v1.Error.Code
-	4,  // 27: adit.mesh.v1.Mesh.Connect:input_type -> adit.mesh.v1.Up
-	18, // 28: adit.mesh.v1.Mesh.Connect:output_type -> adit.mesh.v1.Down
-	28, // [28:29] is the sub-list for method output_type
-	27, // [27:28] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	15, // 13: adit.mesh.v1.Report.sessions:type_name -> adit.mesh.v1.SessionReport
+	13, // 14: adit.mesh.v1.State.ports:type_name -> adit.mesh.v1.Port
+	14, // 15: adit.mesh.v1.State.apps:type_name -> adit.mesh.v1.App
+	20, // 16: adit.mesh.v1.Down.welcome:type_name -> adit.mesh.v1.Welcome
+	21, // 17: adit.mesh.v1.Down.peer:type_name -> adit.mesh.v1.Peer
+	22, // 18: adit.mesh.v1.Down.relays:type_name -> adit.mesh.v1.Relays
+	25, // 19: adit.mesh.v1.Down.policy:type_name -> adit.mesh.v1.Policy
+	27, // 20: adit.mesh.v1.Down.error:type_name -> adit.mesh.v1.Error
+	1,  // 21: adit.mesh.v1.Peer.state:type_name -> adit.mesh.v1.Peer.State
+	0,  // 22: adit.mesh.v1.Peer.nat:type_name -> adit.mesh.v1.NAT
+	23, // 23: adit.mesh.v1.Relays.regions:type_name -> adit.mesh.v1.Region
+	24, // 24: adit.mesh.v1.Region.relays:type_name -> adit.mesh.v1.Relay
+	26, // 25: adit.mesh.v1.Policy.allow:type_name -> adit.mesh.v1.Allow
+	2,  // 26: adit.mesh.v1.Allow.protocol:type_name -> adit.mesh.v1.Allow.Protocol
+	3,  // 27: adit.mesh.v1.Error.code:type_name -> adit.mesh.v1.Error.Code
+	4,  // 28: adit.mesh.v1.Mesh.Connect:input_type -> adit.mesh.v1.Up
+	19, // 29: adit.mesh.v1.Mesh.Connect:output_type -> adit.mesh.v1.Down
+	29, // [29:30] is the sub-list for method output_type
+	28, // [28:29] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_meshv1_mesh_proto_init() }
@@ -2349,7 +2487,7 @@ func file_meshv1_mesh_proto_init() {
 		(*Up_Bye)(nil),
 		(*Up_Report)(nil),
 	}
-	file_meshv1_mesh_proto_msgTypes[14].OneofWrappers = []any{
+	file_meshv1_mesh_proto_msgTypes[15].OneofWrappers = []any{
 		(*Down_Welcome)(nil),
 		(*Down_Peer)(nil),
 		(*Down_Relays)(nil),
@@ -2362,7 +2500,7 @@ func file_meshv1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meshv1_mesh_proto_rawDesc), len(file_meshv1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

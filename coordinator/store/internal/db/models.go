@@ -332,6 +332,22 @@ type RelayRegion struct {
 	CreatedAt time.Time
 }
 
+type SshSession struct {
+	ID          uuid.UUID
+	AgentID     uuid.UUID
+	AgentName   string
+	WorkspaceID uuid.UUID
+	UserID      uuid.NullUUID
+	UserName    string
+	CameFrom    string
+	Path        string
+	Kind        string
+	StartedAt   time.Time
+	EndedAt     *time.Time
+	RxBytes     int64
+	TxBytes     int64
+}
+
 type Template struct {
 	ID              uuid.UUID
 	Name            string
