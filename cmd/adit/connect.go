@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -12,12 +13,18 @@ import (
 
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
+	"github.com/aditmesh/adit/tunnel/daemon"
+	"github.com/aditmesh/adit/tunnel/path"
 )
 
 const (
 	// connectTimeout is how long a command waits for an agent that is not
 	// connected, unless somebody is watching.
 	connectTimeout = 30 * time.Second
+
+	// daemonAnswersIn is how long a daemon may take to say who it is before a command
+	// does without.
+	daemonAnswersIn = time.Second
 
 	// progressAfter is when waiting becomes worth a word.
 	progressAfter = time.Second
@@ -43,9 +50,26 @@ func findWorkspace(ctx context.Context, c *sdk.Client, text string) (sdk.Workspa
 	return w, name, err
 }
 
+// meshNode is what commands need of a node: one of their own, or the daemon's.
+type meshNode interface {
+	Connect(ctx context.Context, id string) (netip.Addr, error)
+	DialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	DialUDP(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	Ping(ctx context.Context, to netip.Addr) (time.Duration, error)
+	Peer(id string) (tunnel.Peer, bool)
+	Done() <-chan struct{}
+	Err() error
+	Close() error
+}
+
+var (
+	_ meshNode = (*tunnel.Node)(nil)
+	_ meshNode = (*daemon.Node)(nil)
+)
+
 // target is an agent that a node is linked to.
 type target struct {
-	node      *tunnel.Node
+	node      meshNode
 	workspace sdk.Workspace
 	agent     sdk.Agent
 	name      sdk.WorkspaceName
@@ -62,10 +86,10 @@ func (a *app) connect(ctx context.Context, text string, wait time.Duration) (*ta
 	}
 	// The two have nothing to do with each other, and each is a round trip.
 	started := make(chan error, 1)
-	var node *tunnel.Node
+	var node meshNode
 	go func() {
 		var err error
-		node, err = a.startNode(ctx, c)
+		node, err = a.meshNode(ctx, c)
 		started <- err
 	}()
 	w, name, findErr := findWorkspace(ctx, c, text)
@@ -89,6 +113,36 @@ func (a *app) connect(ctx context.Context, text string, wait time.Duration) (*ta
 		return nil, err
 	}
 	return t, nil
+}
+
+// meshNode returns the node of the daemon that is up in the same session, unless
+// something else is asked of it, or starts one.
+func (a *app) meshNode(ctx context.Context, c *sdk.Client) (meshNode, error) {
+	if d, _, ok := a.daemon(ctx, c); ok {
+		return daemon.NewNode(d), nil
+	}
+	node, err := a.startNode(ctx, c)
+	if err != nil {
+		return nil, err // and no nil node that is not nil
+	}
+	return node, nil
+}
+
+// daemon finds the daemon that is up in the session of c.
+func (a *app) daemon(ctx context.Context, c *sdk.Client) (*daemon.Client, daemon.Status, bool) {
+	if a.path != (path.Options{}) {
+		return nil, daemon.Status{}, false
+	}
+	for _, socket := range daemon.Sockets() {
+		d := daemon.NewClient(socket)
+		asked, cancel := context.WithTimeout(ctx, daemonAnswersIn)
+		s, err := d.Status(asked)
+		cancel()
+		if err == nil && s.State == daemon.StateUp && s.URL == c.URL().String() && s.Session == daemon.SessionOf(c.Token()) {
+			return d, s, true
+		}
+	}
+	return nil, daemon.Status{}, false
 }
 
 func (a *app) startNode(ctx context.Context, c *sdk.Client) (*tunnel.Node, error) {

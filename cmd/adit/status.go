@@ -13,6 +13,7 @@ import (
 
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
+	"github.com/aditmesh/adit/tunnel/daemon"
 )
 
 // statusSettles is how long status gives paths to become direct, or to show why
@@ -30,23 +31,17 @@ type statusReport struct {
 	Relays []tunnel.Relay `json:"relays"`
 }
 
-type statusPeer struct {
-	Name          string          `json:"name"`
-	Addresses     []netip.Addr    `json:"addresses"`
-	State         string          `json:"state"`
-	Path          tunnel.Path     `json:"path"`
-	RTTMs         float64         `json:"rtt_ms"`
-	LastHandshake *time.Time      `json:"last_handshake"`
-	RxBytes       uint64          `json:"rx_bytes"`
-	TxBytes       uint64          `json:"tx_bytes"`
-	Verdict       *tunnel.Verdict `json:"verdict"`
-}
+type statusPeer = daemon.Peer
 
 func newStatusCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how your workspaces, and those shared with you, can be reached from here", Args: args(cobra.NoArgs),
 		Example: `  adit status
   adit status -o json | jq '.peers[] | select(.verdict) | {name, verdict}'`,
+		Long: `Show how your workspaces, and those shared with you, can be reached from here.
+
+While 'adit up' runs, it is shown how that reaches them; those that nobody has used
+lately have no tunnel, hence no path.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := status(cmd.Context(), a)
 			if err != nil {
@@ -63,6 +58,9 @@ func status(ctx context.Context, a *app) (statusReport, error) {
 	c, err := a.client()
 	if err != nil {
 		return statusReport{}, err
+	}
+	if _, s, up := a.daemon(ctx, c); up {
+		return statusReport{Self: s.Self, Peers: s.Peers, Relays: s.Relays}, nil
 	}
 	list, err := reachable(ctx, c)
 	if err != nil {
@@ -143,12 +141,7 @@ func describePeer(node *tunnel.Node, w sdk.Workspace, agent sdk.Agent) statusPee
 		}
 		return s
 	}
-	s.Path, s.Verdict = p.Path, p.Verdict
-	s.RTTMs = float64(p.RTT.Microseconds()) / 1000
-	s.RxBytes, s.TxBytes = p.RxBytes, p.TxBytes
-	if !p.LastHandshake.IsZero() {
-		s.LastHandshake = &p.LastHandshake
-	}
+	s.Describe(p)
 	return s
 }
 

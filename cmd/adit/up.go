@@ -47,7 +47,7 @@ uses it any more.`,
 
 // socketFlag adds the flag by which a daemon is found.
 func socketFlag(cmd *cobra.Command, into *string) {
-	cmd.Flags().StringVar(into, "socket", os.Getenv("ADIT_SOCKET"), "socket of the daemon (env ADIT_SOCKET; default: the system's, or the user's, own place)")
+	cmd.Flags().StringVar(into, "socket", os.Getenv(daemon.SocketEnv), "socket of the daemon (env "+daemon.SocketEnv+"; default: the system's, or the user's, own place)")
 }
 
 func up(ctx context.Context, a *app, f upFlags) error {

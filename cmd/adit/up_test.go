@@ -26,6 +26,7 @@ type vpn struct {
 	*deployment
 	resolvConf string
 	up         *program
+	joined     int // of nodes, as far as the server's log was read
 }
 
 // deployVPN starts everything but the daemon.
@@ -202,6 +203,7 @@ func TestUpBringsWorkspacesOntoTheNetworkByName(t *testing.T) {
 			t.Errorf("%s", raw)
 		}
 	})
+	t.Run("the command line uses the daemon's tunnels", func(t *testing.T) { throughDaemon(v.in(t)) })
 	t.Run("a second one says who is up", func(t *testing.T) {
 		v := v.in(t)
 		out, err := v.run(v.bin, "up", "--socket", v.socket())
@@ -221,6 +223,59 @@ func TestUpBringsWorkspacesOntoTheNetworkByName(t *testing.T) {
 			t.Errorf("left behind:\n%s\nbefore it was:\n%s", after, before)
 		}
 	})
+}
+
+// throughDaemon has the commands of people do what they do without a daemon, and
+// finds that they started no node of their own.
+func throughDaemon(v *vpn) {
+	v.t.Helper()
+	out, err := v.run(v.bin, "ssh", "dev", "--", "echo out; echo err >&2; exit 7")
+	var exit *exec.ExitError
+	if !asExit(err, &exit) || exit.ExitCode() != 7 || out != "out\n" {
+		v.t.Errorf("ssh: %q, %v", out, err)
+	}
+	var line pingLine
+	if err := json.Unmarshal([]byte(v.must(v.bin, "ping", "dev", "-c", "1", "-o", "json")), &line); err != nil || line.Path.Kind != "direct" || line.RTTMs <= 0 {
+		v.t.Errorf("ping: %+v (%v)", line, err)
+	}
+	var s statusReport
+	if err := json.Unmarshal([]byte(v.must(v.bin, "status", "-o", "json")), &s); err != nil || len(s.Peers) != 1 || s.Peers[0].Path.Kind != "direct" ||
+		s.Self.Address != v.status().Self.Address {
+		v.t.Errorf("status: %+v (%v)", s, err)
+	}
+	program, args := v.inside(v.bin, "port-forward", "dev", "--tcp", "9000:8080")
+	cmd := v.laptop.Command(context.Background(), program, args...)
+	cmd.Env, cmd.Dir = append(v.env(), "ADIT_SOCKET="+v.socket()), v.dir
+	forward := v.deployment.run(v.laptop, "forward.log", cmd)
+	forward.waitFor("Forwarding")
+	if out := v.must("curl", "-sS", "http://127.0.0.1:9000/"); out != "served to 127.0.0.1:9000" {
+		v.t.Errorf("port-forward: %s", out)
+	}
+	forward.stop()
+	for _, args := range [][]string{{"ssh", "nosuch", "--", "true"}, {"ping", "nosuch"}} {
+		if out, err := v.run(v.bin, args...); err == nil || !strings.Contains(err.Error(), "no workspace nosuch") {
+			v.t.Errorf("%v: %s %v", args, out, err)
+		}
+	}
+	// Each node that has joined is in the server's log.
+	for {
+		select {
+		case log := <-v.serverProc.lines:
+			if strings.Contains(log, "node joined") && strings.Contains(log, "name=alice") {
+				v.joined++
+			}
+			continue
+		default:
+		}
+		break
+	}
+	if v.joined != 1 {
+		v.t.Errorf("%d nodes have joined", v.joined)
+	}
+	// What is asked of a path is asked of a node of one's own.
+	if err := json.Unmarshal([]byte(v.must(v.bin, "ping", "dev", "-c", "1", "-o", "json", "--relay-only")), &line); err != nil || line.Path.Kind != "derp" {
+		v.t.Errorf("ping --relay-only: %+v (%v)", line, err)
+	}
 }
 
 // Whatever a killed daemon has left, the next one and its end leave nothing of.

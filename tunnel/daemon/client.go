@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aditmesh/adit/pkg/sdk"
+	"github.com/aditmesh/adit/tunnel"
 )
 
 // ErrNotUp is the absence of a daemon.
@@ -63,6 +64,12 @@ func (c *Client) Down(ctx context.Context) error {
 // Connect makes a tunnel to the agent with the given node id.
 func (c *Client) Connect(ctx context.Context, id string) (p Connected, err error) {
 	err = c.ask(ctx, http.MethodPost, "connect/"+id, &p)
+	return p, err
+}
+
+// Peer returns what is known of the agent with the given node id.
+func (c *Client) Peer(ctx context.Context, id string) (p tunnel.Peer, err error) {
+	err = c.ask(ctx, http.MethodGet, "peer/"+id, &p)
 	return p, err
 }
 

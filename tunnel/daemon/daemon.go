@@ -280,6 +280,7 @@ func (d *daemon) status() Status {
 	defer d.mu.Unlock()
 	s := Status{
 		State: StateJoining, PID: os.Getpid(), Version: d.cfg.Version, URL: d.cfg.Client.URL().String(), User: d.me,
+		Session:   SessionOf(d.cfg.Client.Token()),
 		Interface: d.ifc, Suffix: d.cfg.Suffix, Self: tunnel.Self{Endpoints: []string{}}, Peers: []Peer{}, Relays: []tunnel.Relay{},
 	}
 	if d.node == nil {

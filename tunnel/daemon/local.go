@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,27 +30,37 @@ const (
 	echoTimeout = 10 * time.Second
 )
 
+// socketName is the socket's in whatever place.
+const socketName = "adit/up.sock"
+
 // ErrUp is another daemon that has the socket.
 var ErrUp = errors.New("adit is up already")
 
 // DefaultSocket is where a daemon listens unless it is told otherwise: in a place of
 // the system's for root's, in one of the user's for all others.
 func DefaultSocket() string {
-	const name = "adit/up.sock"
+	if s := os.Getenv(SocketEnv); s != "" {
+		return s
+	}
 	if os.Geteuid() <= 0 { // or on a system without users of numbers
 		if dir := systemRunDir(); dir != "" {
-			return filepath.Join(dir, name)
+			return filepath.Join(dir, socketName)
 		}
 	}
-	return userSocket(name)
+	return userSocket(socketName)
 }
+
+// SocketEnv names the variable of the environment that says where the socket is.
+const SocketEnv = "ADIT_SOCKET"
 
 // Sockets are where a daemon may be found that the user may use.
 func Sockets() []string {
-	const name = "adit/up.sock"
-	list := []string{userSocket(name)}
+	if s := os.Getenv(SocketEnv); s != "" {
+		return []string{s}
+	}
+	list := []string{userSocket(socketName)}
 	if dir := systemRunDir(); dir != "" {
-		list = append([]string{filepath.Join(dir, name)}, list...)
+		list = append([]string{filepath.Join(dir, socketName)}, list...)
 	}
 	return list
 }
@@ -113,6 +124,7 @@ func (d *daemon) serveLocal(l *listener) (stop func()) {
 		answer(w, struct{}{})
 		d.stop(errDown)
 	})
+	mux.HandleFunc("GET /v1/peer/{id}", d.servePeer)
 	mux.HandleFunc("POST /v1/connect/{id}", d.serveConnect)
 	mux.HandleFunc("POST /v1/ping/{id}", d.servePing)
 	mux.HandleFunc("GET /v1/events", d.serveEvents)
@@ -173,13 +185,26 @@ func codeOf(err error) string {
 
 // Connected is a peer that there is a tunnel to.
 type Connected struct {
-	Address string      `json:"address"`
-	Peer    tunnel.Peer `json:"peer"`
+	Address netip.Addr `json:"address"`
+}
+
+func (d *daemon) servePeer(w http.ResponseWriter, r *http.Request) {
+	h, node, err := d.find(r.PathValue("id"))
+	if err != nil {
+		refuse(w, http.StatusNotFound, err)
+		return
+	}
+	p, ok := node.Peer(h.ID)
+	if !ok {
+		refuse(w, http.StatusNotFound, tunnel.ErrPeerNotFound)
+		return
+	}
+	answer(w, p)
 }
 
 // serveConnect makes a tunnel, for as long as the program waits.
 func (d *daemon) serveConnect(w http.ResponseWriter, r *http.Request) {
-	h, node, err := d.find(r.PathValue("id"))
+	h, _, err := d.find(r.PathValue("id"))
 	if err == nil {
 		err = d.connect(r.Context(), h.Addr)
 	}
@@ -187,16 +212,14 @@ func (d *daemon) serveConnect(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadGateway, err)
 		return
 	}
-	p, _ := node.Peer(h.ID) // one that is gone again has no path
-	answer(w, Connected{h.Addr.String(), p})
+	answer(w, Connected{h.Addr})
 }
 
-// Echo is an echo of a peer's, and what is known of the way there.
+// Echo is an echo of a peer's.
 type Echo struct {
 	RTT time.Duration `json:"rtt"`
 	// Error says why there was none.
-	Error string      `json:"error,omitempty"`
-	Peer  tunnel.Peer `json:"peer"`
+	Error string `json:"error,omitempty"`
 }
 
 func (d *daemon) servePing(w http.ResponseWriter, r *http.Request) {
@@ -214,7 +237,6 @@ func (d *daemon) servePing(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		e.Error = err.Error()
 	}
-	e.Peer, _ = node.Peer(h.ID)
 	answer(w, e)
 }
 

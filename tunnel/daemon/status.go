@@ -22,6 +22,7 @@ type Status struct {
 	Version   string         `json:"version"`
 	URL       string         `json:"url"`
 	User      string         `json:"user"`
+	Session   string         `json:"session"` // see SessionOf
 	Interface string         `json:"interface"`
 	Suffix    string         `json:"suffix"`
 	Self      tunnel.Self    `json:"self"`
