@@ -189,6 +189,7 @@ func TestUpBringsWorkspacesOntoTheNetworkByName(t *testing.T) {
 		v.must("scp", args...)
 		v.must("cmp", v.bin, filepath.Join(v.dir, "copy"))
 	})
+	t.Run("programs that know IPv4 alone", func(t *testing.T) { overIPv4(v.in(t)) })
 	t.Run("nobody has the address", func(t *testing.T) {
 		v := v.in(t)
 		if out, err := v.run("ping", "-c", "1", "-W", "5", "fdad:17:ad17::1"); err == nil || !strings.Contains(out, "No route") && !strings.Contains(out, "unreachable") {
@@ -223,6 +224,40 @@ func TestUpBringsWorkspacesOntoTheNetworkByName(t *testing.T) {
 			t.Errorf("left behind:\n%s\nbefore it was:\n%s", after, before)
 		}
 	})
+}
+
+// overIPv4 reaches the workspace by an address of IPv4, which moves when another
+// network of the laptop's comes to use it.
+func overIPv4(v *vpn) {
+	v.t.Helper()
+	address := func() netip.Addr {
+		v.t.Helper()
+		a, err := netip.ParseAddr(strings.TrimSpace(v.must("dig", "+short", "dev.adit", "A")))
+		if err != nil || !netip.MustParsePrefix("100.64.0.0/10").Contains(a) {
+			v.t.Fatalf("the workspace is at %v (%v)", a, err)
+		}
+		return a
+	}
+	works := func(a netip.Addr) {
+		v.t.Helper()
+		if out := v.must("ping", "-4", "-c", "2", "-i", "0.2", "dev.adit"); !strings.Contains(out, "2 received") {
+			v.t.Error(out)
+		}
+		if out := v.must("curl", "-4", "-sS", "http://dev.adit:8080/"); out != "served to dev.adit:8080" {
+			v.t.Error(out)
+		}
+		if out := v.must("dig", "+short", "-x", a.String()); out != "main.dev.alice.adit.\n" {
+			v.t.Errorf("%v is %s", a, out)
+		}
+	}
+	was := address()
+	works(was)
+	v.must("ip", "link", "add", "corp", "type", "bridge")
+	v.must("ip", "link", "set", "corp", "up")
+	v.must("ip", "addr", "add", netip.PrefixFrom(was, 16).Masked().Addr().Next().String()+"/16", "dev", "corp")
+	v.eventually("another address", func() bool { return netip.PrefixFrom(address(), 16).Masked() != netip.PrefixFrom(was, 16).Masked() })
+	works(address())
+	v.must("ip", "link", "del", "corp")
 }
 
 // throughDaemon has the commands of people do what they do without a daemon, and

@@ -81,13 +81,17 @@ type daemon struct {
 	listed chan struct{} // closed once the workspaces were read
 	once   sync.Once     // guards listed
 
-	mu     sync.Mutex            // guards what follows
-	node   *tunnel.Node          // nil until it has joined
-	me     string                // the user's name
-	own    map[string][]reach    // what may be reached, by workspace
-	shared map[string][]reach    // of others
-	hosts  map[netip.Addr]*reach // all of it, by address
-	open   map[netip.Addr]string // node ids of those that have a tunnel, or are about to
+	mu     sync.Mutex                // guards what follows
+	node   *tunnel.Node              // nil until it has joined
+	me     string                    // the user's name
+	own    map[string][]reach        // what may be reached, by workspace
+	shared map[string][]reach        // of others
+	hosts  map[netip.Addr]*reach     // all of it, by address
+	self   netip.Addr                // the node's address
+	self4  netip.Addr                // what stands for it in IPv4; invalid if nothing does
+	pool   netip.Prefix              // where such addresses are from
+	fourth map[netip.Addr]netip.Addr // those of peers
+	open   map[netip.Addr]string     // node ids of those that have a tunnel, or are about to
 }
 
 // reach is an agent that may be reached.
@@ -164,12 +168,15 @@ func (d *daemon) run(ctx context.Context) error {
 		return err
 	}
 	defer node.Close()
-	if err := dev.SetAddress(<-addressed, d.others(), []netip.Prefix{meshaddr.Prefix}); err != nil {
+	address := <-addressed
+	if err := d.lay(dev, address); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	d.node = node
 	d.mu.Unlock()
+	collided := make(chan struct{}, 1)
+	d.wg.Go(func() { d.watchPool(ctx, collided) })
 
 	closeDNS, err := d.serveNames()
 	if err != nil {
@@ -195,8 +202,13 @@ func (d *daemon) run(ctx context.Context) error {
 			return ctx.Err()
 		case <-node.Done():
 			return node.Err()
-		case a := <-addressed:
-			if err := dev.SetAddress(a, d.others(), []netip.Prefix{meshaddr.Prefix}); err != nil {
+		case address = <-addressed:
+			if err := d.lay(dev, address); err != nil {
+				return err
+			}
+		case <-collided:
+			d.log.Warn("another network of this machine uses the workspaces' IPv4 addresses; they get others", "at", address)
+			if err := d.lay(dev, address); err != nil {
 				return err
 			}
 		}
@@ -210,7 +222,7 @@ func (d *daemon) serveNames() (stop func(), err error) {
 	var mu sync.Mutex // guards resolver, which comes after the server
 	server, err := names.New(names.Config{
 		Suffix: d.cfg.Suffix, Table: &d.table, Logger: d.log,
-		Owns:  meshaddr.Prefix.Contains,
+		Owns:  d.owns,
 		Asked: func(h names.Host) { d.gate.Open(h.Addr) },
 		Others: func() []netip.Addr {
 			mu.Lock()

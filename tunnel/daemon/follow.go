@@ -112,14 +112,17 @@ func agents(w sdk.Workspace) []reach {
 // applyLocked has names and gate know what may be reached now.
 func (d *daemon) applyLocked() {
 	d.hosts = make(map[netip.Addr]*reach)
-	var hosts []names.Host
 	for _, set := range []map[string][]reach{d.own, d.shared} {
 		for _, list := range set {
-			for i := range list {
-				d.hosts[list[i].Addr] = &list[i]
-				hosts = append(hosts, list[i].Host)
+			for _, h := range list {
+				d.hosts[h.Addr] = &h
 			}
 		}
+	}
+	d.assignLocked()
+	hosts := make([]names.Host, 0, len(d.hosts))
+	for _, h := range d.hosts {
+		hosts = append(hosts, h.Host)
 	}
 	for addr, id := range d.open {
 		if d.hosts[addr] == nil {

@@ -99,7 +99,7 @@ func (d *daemon) dropIdle(ctx context.Context) {
 		now := make(map[netip.Addr]time.Duration)
 		for _, addr := range d.gate.Unused() {
 			now[addr] = idle[addr] + idleAfter/looks
-			if connected[addr] || now[addr] < limit {
+			if connected[addr] || connected[d.ipv4Of(addr)] || now[addr] < limit {
 				continue
 			}
 			d.mu.Lock()

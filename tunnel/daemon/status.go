@@ -57,6 +57,9 @@ func (p *Peer) Describe(known tunnel.Peer) {
 // describe tells of a peer; one without a tunnel has no path, and nothing is wrong.
 func describe(h *reach, known map[string]tunnel.Peer, open bool) Peer {
 	p := Peer{Name: h.Name(), Addresses: []netip.Addr{h.Addr}, State: h.state, Path: tunnel.Path{Kind: "none"}}
+	if h.Addr4.IsValid() {
+		p.Addresses = append(p.Addresses, h.Addr4)
+	}
 	if n, ok := known[h.ID]; ok && open {
 		p.Describe(n)
 	}

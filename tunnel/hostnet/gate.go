@@ -34,6 +34,8 @@ type Gate struct {
 	// ask is called, without locks, when a tunnel to an address is needed.
 	ask func(netip.Addr)
 
+	ipv4 fourth
+
 	last    atomic.Pointer[door] // one of doors, or nil; stored under mu
 	echoing atomic.Int32         // how many echoes there are; stored under mu
 
@@ -180,6 +182,11 @@ func (g *Gate) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 		}
 		kept := 0
 		for i := range n {
+			if sizes[i] > 0 && bufs[i][offset]>>4 == 4 {
+				if sizes[i] = g.ipv4.outward(bufs[i][offset:], sizes[i]); sizes[i] == 0 {
+					continue
+				}
+			}
 			packet := bufs[i][offset : offset+sizes[i]]
 			if !g.admits(packet) {
 				continue
@@ -246,6 +253,6 @@ func (g *Gate) admitsTo(dst netip.Addr, packet []byte) bool {
 func (g *Gate) refuse(packet []byte, code byte) {
 	if answer := unreachable(packet, code); answer != nil {
 		// A full or closed device loses it, as any network may.
-		_, _ = g.Device.Write([][]byte{answer}, headroom)
+		_, _ = g.Write([][]byte{answer}, headroom)
 	}
 }

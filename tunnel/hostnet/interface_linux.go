@@ -101,8 +101,12 @@ func (i *Interface) setAddresses(addrs []netip.Addr, routes []netip.Prefix) erro
 				src = a.AsSlice()
 			}
 		}
+		mtu := 0
+		if r.Addr().Is4() {
+			mtu = mtu4
+		}
 		err := netlink.RouteReplace(&netlink.Route{
-			LinkIndex: link.Attrs().Index, Protocol: unix.RTPROT_STATIC, Src: src,
+			LinkIndex: link.Attrs().Index, Protocol: unix.RTPROT_STATIC, Src: src, MTU: mtu,
 			Dst: &net.IPNet{IP: r.Addr().AsSlice(), Mask: net.CIDRMask(r.Bits(), r.Addr().BitLen())},
 		})
 		if err != nil {

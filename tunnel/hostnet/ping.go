@@ -98,6 +98,13 @@ func (g *Gate) Write(bufs [][]byte, offset int) (int, error) {
 		}
 		bufs = kept
 	}
+	if g.ipv4.any.Load() {
+		for i, buf := range bufs {
+			if size := g.ipv4.inward(buf[offset:]); size > 0 {
+				bufs[i] = buf[:offset+size]
+			}
+		}
+	}
 	if len(bufs) > 0 {
 		if _, err := g.Device.Write(bufs, offset); err != nil {
 			return 0, err

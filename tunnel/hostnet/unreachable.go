@@ -14,16 +14,19 @@ const (
 	// minIPv6MTU bounds an error of ICMPv6 (RFC 4443, section 2.4).
 	minIPv6MTU = 1280
 
-	// Codes of ICMPv6's Destination Unreachable.
+	// typeUnreachable is ICMPv6's Destination Unreachable, the others its codes.
+	typeUnreachable    = 1
 	unreachableRoute   = 0 // there is no such address
+	unreachableDenied  = 1 // it may not be spoken to
 	unreachableAddress = 3 // there is, and nobody answers
+	unreachablePort    = 4 // nobody listens
 )
 
 // unreachable returns the ICMPv6 error that packet does not reach where it is to go,
 // behind headroom bytes of room; nil for what must not be answered: an error itself,
 // or what is for many.
 func unreachable(packet []byte, code byte) []byte {
-	const typeUnreachable, firstInformational, multicast = 1, 128, 0xff
+	const firstInformational, multicast = 128, 0xff
 	if len(packet) < ipv6HeaderLen || packet[24] == multicast ||
 		packet[6] == nextICMPv6 && len(packet) > ipv6HeaderLen && packet[ipv6HeaderLen] < firstInformational {
 		return nil
