@@ -57,7 +57,11 @@ func newGroupsCmd(a *app) *cobra.Command {
 			return a.print(shown, func(w io.Writer) error {
 				var rows [][]string
 				for _, m := range people {
-					rows = append(rows, []string{m.Username, cmp.Or(strings.Join(m.Managers, ", "), "people")})
+					by := "people"
+					if len(m.Managers) > 0 {
+						by = cmp.Or(strings.Join(m.Managers, ", "), "a provider")
+					}
+					rows = append(rows, []string{m.Username, by})
 				}
 				return writeTable(w, []string{"USER", "ADDED BY"}, rows)
 			})

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 )
 
 func TestWhatWaitsIsCountedByTagsAndWhetherSomebodyHasThem(t *testing.T) {
@@ -90,7 +88,7 @@ func TestThePoolIsCounted(t *testing.T) {
 }
 
 func TestInspectLooksAndChangesNothing(t *testing.T) {
-	url := postgrestest.Database(t, server)
+	url := empty(t)
 	for range 2 { // the second look sees what the first did
 		in, err := Inspect(t.Context(), url)
 		if err != nil || len(in.Pending) < 3 || in.Pending[0] != "00001_start.sql" || in.Version == "" || in.Unknown != 0 {

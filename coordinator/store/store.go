@@ -143,7 +143,8 @@ func (s *Store) migrate(ctx context.Context, log *slog.Logger) error {
 	}
 	sqlDB := stdlib.OpenDBFromPool(s.pool)
 	defer sqlDB.Close()
-	migrator, err := goose.NewProvider(goose.DialectPostgres, sqlDB, files, goose.WithSessionLocker(locker))
+	// One that came late, from a release between two, is run all the same.
+	migrator, err := goose.NewProvider(goose.DialectPostgres, sqlDB, files, goose.WithSessionLocker(locker), goose.WithAllowOutofOrder(true))
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,10 +17,19 @@ import (
 	"github.com/aditmesh/adit/pkg/postgres/postgrestest"
 )
 
-// server is one real Postgres for all tests; each has a database of its own.
+// server is one real Postgres for all tests; each has a database of its own, with
+// the schema, unless it asks for an empty one.
 var server *postgres.Server
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &server)) }
+func TestMain(m *testing.M) {
+	os.Exit(postgrestest.Main(m, &server, func(ctx context.Context, url string) error {
+		s, err := Open(ctx, url, slog.New(slog.DiscardHandler))
+		if err == nil {
+			s.Close()
+		}
+		return err
+	}))
+}
 
 func open(t *testing.T) *Store {
 	t.Helper()
@@ -56,22 +64,6 @@ func addAgent(t *testing.T, s *Store, u User, workspace string) Agent {
 func key(b byte) (k [32]byte) {
 	k[0] = b
 	return k
-}
-
-func TestManyOpenersMigrateOnce(t *testing.T) {
-	url := postgrestest.Database(t, server)
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			s, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			s.Close()
-		})
-	}
-	wg.Wait()
 }
 
 func TestFirstUserIsMadeOnce(t *testing.T) {
