@@ -4,11 +4,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -17,10 +15,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-)
 
-// pinPrefix marks a certificate pinned by the SHA-256 of its DER bytes.
-const pinPrefix = "sha256-raw:"
+	"github.com/aditmesh/adit/pkg/certpin"
+)
 
 // certificateLasts is for ever: what nodes trust is the pin, which changes with the
 // certificate.
@@ -40,8 +37,7 @@ func selfSigned(dir string) (tls.Certificate, string, error) {
 	if err != nil {
 		return tls.Certificate{}, "", fmt.Errorf("relay's certificate in %s: %w", file, err)
 	}
-	sum := sha256.Sum256(cert.Certificate[0])
-	return cert, pinPrefix + hex.EncodeToString(sum[:]), nil
+	return cert, certpin.Of(cert.Certificate[0]), nil
 }
 
 func makeCertificate(file string) error {

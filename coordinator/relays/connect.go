@@ -3,7 +3,6 @@ package relays
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/certpin"
 	relayv1 "github.com/aditmesh/adit/pkg/proto/relayv1"
 	"github.com/aditmesh/adit/pkg/rpc"
 )
@@ -32,9 +32,6 @@ const (
 	maxURL       = 256
 	maxVersion   = 64
 	maxSTUNPorts = 8
-
-	// pinPrefix marks a certificate pinned by the SHA-256 of its DER bytes.
-	pinPrefix = "sha256-raw:"
 )
 
 // errNotRelay is a stream that somebody else's token opened.
@@ -218,8 +215,11 @@ func address(h *relayv1.Hello) (store.RelayAddress, *relayv1.Error) {
 		return none, badHello(fmt.Sprintf("it has %d STUN ports, and may have %d", len(h.GetStunPorts()), maxSTUNPorts))
 	case len(h.GetPublicKey()) != 32:
 		return none, badHello("its key has the wrong length")
-	case h.GetCertName() != "" && !isPin(h.GetCertName()):
-		return none, badHello(fmt.Sprintf("its certificate's pin %.80q is not %s and 64 hex digits", h.GetCertName(), pinPrefix))
+	}
+	if pin := h.GetCertName(); pin != "" {
+		if _, err := certpin.Parse(pin); err != nil {
+			return none, badHello("its " + err.Error())
+		}
 	}
 	a := store.RelayAddress{
 		Version: h.GetVersion(), URL: u.Scheme + "://" + u.Host, CertName: h.GetCertName(), PublicKey: h.GetPublicKey(),
@@ -231,12 +231,6 @@ func address(h *relayv1.Hello) (store.RelayAddress, *relayv1.Error) {
 		a.STUNPorts = append(a.STUNPorts, uint16(p))
 	}
 	return a, nil
-}
-
-func isPin(s string) bool {
-	digits, ok := strings.CutPrefix(s, pinPrefix)
-	sum, err := hex.DecodeString(digits)
-	return ok && err == nil && len(sum) == 32
 }
 
 func badHello(why string) *relayv1.Error {

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +19,8 @@ import (
 	"tailscale.com/derp"
 	"tailscale.com/types/key"
 	"tailscale.com/types/logger"
+
+	"github.com/aditmesh/adit/pkg/certpin"
 )
 
 const (
@@ -35,9 +36,6 @@ const (
 	// more: four TLS records' worth.
 	relayFlushAt = 64 << 10
 )
-
-// pinPrefix marks a certificate pinned by the SHA-256 of its DER bytes.
-const pinPrefix = "sha256-raw:"
 
 // derpConn is one DERP connection whose writes are gathered: nothing goes out
 // until flush, or until relayFlushAt bytes wait. One TLS record and one system
@@ -116,14 +114,14 @@ func dialHTTP(ctx context.Context, u *url.URL, pin string, roots *x509.CertPool)
 
 // pinCertificate makes cfg accept the pinned certificate and no other.
 func pinCertificate(cfg *tls.Config, pin string) error {
-	want, err := hex.DecodeString(strings.TrimPrefix(pin, pinPrefix))
-	if err != nil || !strings.HasPrefix(pin, pinPrefix) || len(want) != sha256.Size {
-		return fmt.Errorf("certificate pin %q: want %s and 64 hex digits", pin, pinPrefix)
+	want, err := certpin.Parse(pin)
+	if err != nil {
+		return err
 	}
 	// The pin takes the place of the chain: a self-signed relay has none.
 	cfg.InsecureSkipVerify = true
 	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
-		if got := sha256.Sum256(cs.PeerCertificates[0].Raw); [sha256.Size]byte(want) != got {
+		if got := sha256.Sum256(cs.PeerCertificates[0].Raw); want != got {
 			return fmt.Errorf("certificate %x is not the pinned one", got)
 		}
 		return nil
