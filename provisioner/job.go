@@ -142,6 +142,7 @@ func (j *job) do() (*provisionerv1.Result, error) {
 	if err != nil {
 		return result, err
 	}
+	defer tf.Close()
 	stopWatch := j.watch()
 	defer stopWatch()
 	if j.work.GetBuild() != nil {

@@ -65,6 +65,7 @@ func (b *bench) run() *Run {
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(r.Close)
 	if err := r.Init(b.Context(), nil, false, nil); err != nil {
 		b.Fatalf("%v\n%v", err, b.said)
 	}

@@ -60,9 +60,10 @@ type Run struct {
 	env      []string
 	data     string // Terraform's own, as TF_DATA_DIR
 	problems []*provisionerv1.Problem
+	close    func()
 }
 
-// Open prepares a job's Terraform.
+// Open prepares a job's Terraform. Close it when the job is done.
 func (in *Installation) Open(ctx context.Context, cfg RunConfig) (*Run, error) {
 	terraform, err := in.find(ctx)
 	if err != nil {
@@ -76,6 +77,9 @@ func (in *Installation) Open(ctx context.Context, cfg RunConfig) (*Run, error) {
 	temp := filepath.Join(parent, "tmp")
 	if err := os.MkdirAll(temp, 0o700); err != nil {
 		return nil, fmt.Errorf("terraform: %w", err)
+	}
+	if temp, r.close, err = shortPath(temp); err != nil {
+		return nil, err
 	}
 	env := maps.Clone(in.env)
 	maps.Copy(env, cfg.Env)
@@ -92,6 +96,9 @@ func (in *Installation) Open(ctx context.Context, cfg RunConfig) (*Run, error) {
 	}
 	return r, nil
 }
+
+// Close removes what is outside the job's directory.
+func (r *Run) Close() { r.close() }
 
 // Problems returns what Terraform had to say about files so far.
 func (r *Run) Problems() []*provisionerv1.Problem { return r.problems }

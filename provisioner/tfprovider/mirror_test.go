@@ -47,6 +47,7 @@ func TestProvisionerReadsThePlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer run.Close()
 	if err := run.Init(ctx(), nil, false, nil); err != nil {
 		t.Fatalf("%v\n%v", err, said)
 	}
