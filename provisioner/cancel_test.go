@@ -47,7 +47,7 @@ func TestCancelInterruptsThenKillsAndKeepsTheState(t *testing.T) {
 			start(t, c.config(t.TempDir()))
 			pid := filepath.Join(t.TempDir(), "pid")
 			c.order("b", endless(pid), nil)
-			c.awaitLog("b", "it-began")
+			c.awaitLog("b", "(local-exec): it-began")
 			c.cancel("b", force)
 			r := c.result("b")
 			if r.GetStatus() != provisionerv1.Result_CANCELED || !strings.Contains(r.GetError(), "canceled") {
@@ -74,7 +74,7 @@ resource "terraform_data" "x" {
   provisioner "local-exec" { command = "echo it-began; sleep 1000" }
 }
 `, nil)
-		c.awaitLog("b", "it-began")
+		c.awaitLog("b", "(local-exec): it-began")
 	}
 	ours.cancel("b", true)
 	ours.fail("b")
@@ -118,7 +118,7 @@ func TestLosingTheCoordinatorForALeaseInterruptsAndDeliversOnReturn(t *testing.T
 	start(t, c.config(t.TempDir()))
 	pid := filepath.Join(t.TempDir(), "pid")
 	c.order("b", endless(pid), nil)
-	c.awaitLog("b", "it-began")
+	c.awaitLog("b", "(local-exec): it-began")
 	c.leave()
 	gone(t, pid)
 	c.comeBack()
@@ -140,7 +140,7 @@ resource "terraform_data" "x" {
   provisioner "local-exec" { command = "echo it-began; sleep 2; echo it-ended" }
 }
 `, nil)
-	c.awaitLog("b", "it-began")
+	c.awaitLog("b", "(local-exec): it-began")
 	c.leave()
 	c.comeBack()
 	c.succeed("b")
@@ -156,7 +156,7 @@ func TestWhatAStoppedProvisionerLeavesTheNextOneDelivers(t *testing.T) {
 	stop := start(t, c.config(dir))
 	pid := filepath.Join(t.TempDir(), "pid")
 	c.order("b", endless(pid), nil)
-	c.awaitLog("b", "it-began")
+	c.awaitLog("b", "(local-exec): it-began")
 	c.leave()
 	began := time.Now()
 	stop()

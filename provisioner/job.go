@@ -92,10 +92,28 @@ func (j *job) run(ctx context.Context) {
 	j.log.Info("job started")
 	result := j.result(j.do())
 	// Whatever a template left running ends with its job.
+	j.endLeft()
+	j.deliver(ctx, result)
+}
+
+// endLeft ends what is left of the job's processes.
+func (j *job) endLeft() {
 	if n := terraform.KillKin(j.mark()); n > 0 {
 		j.log.Info("ended what the job left running", "processes", n)
 	}
-	j.deliver(ctx, result)
+}
+
+// finishLeft ends the Terraform of a process that was killed, which has gone on
+// since, as gently as one's own: what it is at is written down.
+func (j *job) finishLeft() {
+	if terraform.Interrupt(j.mark()) {
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		for end := time.Now().Add(j.p.tf.Grace()); terraform.Applying(j.mark()) && time.Now().Before(end); {
+			<-tick.C
+		}
+	}
+	j.endLeft()
 }
 
 // result is the result with how it ended.

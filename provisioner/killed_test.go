@@ -36,18 +36,47 @@ func TestStateSurvivesSIGKILLOfTheProvisioner(t *testing.T) {
 	child := startApart(t, c, dir)
 	pid := filepath.Join(t.TempDir(), "pid")
 	c.order("b", endless(pid), nil)
-	c.awaitLog("b", "it-began")
+	c.awaitLog("b", "(local-exec): it-began")
 	child.Process.Kill()
 	child.Wait()
 	start(t, c.config(dir))
 	if why := c.fail("b"); !strings.Contains(why, "ended while Terraform ran") {
 		t.Errorf("error is %q", why)
 	}
-	if got := resourcesIn(t, c.state("b")); got < 1 {
-		t.Errorf("state has %d resources", got)
+	if got := resourcesIn(t, c.state("b")); got != 2 {
+		t.Errorf("state has %d resources, want the one that was made and the one that was being made", got)
 	}
 	gone(t, pid)
 	noJobs(t, dir)
+}
+
+// Nobody reads what it says any more.
+func TestTerraformGoesOnWithoutItsProvisioner(t *testing.T) {
+	c := newCoordinator(t)
+	dir := t.TempDir()
+	child := startApart(t, c, dir)
+	killed, done := filepath.Join(t.TempDir(), "killed"), filepath.Join(t.TempDir(), "done")
+	c.order("b", `
+resource "terraform_data" "long" {
+  provisioner "local-exec" { command = "echo it-began; while [ ! -e `+killed+` ]; do sleep 0.05; done; seq 2000" }
+}
+resource "terraform_data" "last" {
+  depends_on = [terraform_data.long]
+  provisioner "local-exec" { command = "touch `+done+`" }
+}
+`, nil)
+	c.awaitLog("b", "(local-exec): it-began")
+	child.Process.Kill()
+	child.Wait()
+	if err := os.WriteFile(killed, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the last resource", func() bool { _, err := os.Stat(done); return err == nil })
+	start(t, c.config(dir))
+	c.fail("b")
+	if got := resourcesIn(t, c.state("b")); got != 2 {
+		t.Errorf("state has %d resources, want 2", got)
+	}
 }
 
 func TestAnImportThatWasKilledLeavesNothing(t *testing.T) {

@@ -146,17 +146,18 @@ func (p *provisioner) takeUp(ctx context.Context) error {
 	for _, d := range left {
 		j := newJob(p, &provisionerv1.Job{Ref: d.ref})
 		j.dir = d
-		if n := terraform.KillKin(j.mark()); n > 0 {
-			p.log.Warn("ended what was left of a job", "job", d.ref.GetId(), "processes", n)
-		}
 		if !d.hasBegun() {
 			// It changed nothing, and nobody counts on it: the coordinator hands
 			// it out again.
+			j.endLeft()
 			d.remove()
 			continue
 		}
-		p.log.Info("delivering what an earlier process left", "job", d.ref.GetId(), "attempt", d.ref.GetAttempt())
-		p.start(j, func() { j.deliver(ctx, d.leftResult()) })
+		p.start(j, func() {
+			j.finishLeft()
+			j.log.Info("delivering what an earlier process left")
+			j.deliver(ctx, d.leftResult())
+		})
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func TestOfAKilledTerraformItIsSaidWhatItWasAt(t *testing.T) {
 	start(t, c.config(dir))
 	pid := filepath.Join(t.TempDir(), "pid")
 	c.order("b", endless(pid), nil)
-	c.awaitLog("b", "it-began")
+	c.awaitLog("b", "(local-exec): it-began")
 	if err := syscall.Kill(terraformOf(t, dir, "b"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

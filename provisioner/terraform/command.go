@@ -25,8 +25,6 @@ func (r *Run) command(ctx context.Context, out io.Writer, args ...string) error 
 	}
 	cmd := exec.CommandContext(ctx, r.exec.path, args...)
 	cmd.Dir, cmd.Env = r.cfg.Dir, r.env
-	var complaint beginning
-	cmd.Stdout, cmd.Stderr = out, &complaint
 	apart(cmd)
 	if runtime.GOOS != "windows" { // which knows no interrupt
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -34,10 +32,32 @@ func (r *Run) command(ctx context.Context, out io.Writer, args ...string) error 
 	// Killing is ours: all that the job started goes at once. This one is for
 	// hosts on which that cannot be found.
 	cmd.WaitDelay = r.in.cfg.Grace + time.Second
-	if err := cmd.Run(); err != nil {
+	var complaint beginning
+	if err := piped(cmd, out, &complaint); err != nil {
 		return fmt.Errorf("%w\n%s", err, complaint.String())
 	}
 	return nil
+}
+
+// piped runs a command with pipes to where its output goes.
+func piped(cmd *exec.Cmd, out, complaint io.Writer) error {
+	stdout, err := newPipe(out)
+	if err != nil {
+		return err
+	}
+	defer stdout.close(cmd.WaitDelay)
+	stderr, err := newPipe(complaint)
+	if err != nil {
+		return err
+	}
+	defer stderr.close(cmd.WaitDelay)
+	cmd.Stdout, cmd.Stderr = stdout.to, stderr.to
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	stdout.given()
+	stderr.given()
+	return cmd.Wait()
 }
 
 // beginning keeps the first maxComplaint bytes of what is written.

@@ -121,6 +121,9 @@ func Install(cfg Config) (*Installation, error) {
 	return in, nil
 }
 
+// Grace is how long an interrupted Terraform may take.
+func (in *Installation) Grace() time.Duration { return in.cfg.Grace }
+
 func (in *Installation) cacheDir() string   { return filepath.Join(in.cfg.Dir, "cache") }
 func (in *Installation) mirrorDir() string  { return filepath.Join(in.cfg.Dir, "mirror") }
 func (in *Installation) configFile() string { return filepath.Join(in.cfg.Dir, "terraform.tfrc") }
