@@ -6,7 +6,7 @@
 # make load   ten thousand agents and workspaces on one server, figures into docs/operations.md
 # make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab
 # make build  bin/adit
-# make agents  bin/agents/adit-OS-ARCH, which adit server --agent-binaries serves
+# make agents  bin/agents/adit-OS-ARCH, without the server's roles, which adit server --agent-binaries serves
 # make provider  bin/terraform-provider-adit, the same program under another name
 
 GO      ?= go
@@ -24,7 +24,7 @@ build:
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 agents: $(PLATFORMS:%=bin/agents/%)
 bin/agents/%:
-	CGO_ENABLED=0 GOOS=$(*D) GOARCH=$(*F) $(GO) build -trimpath -ldflags '$(LDFLAGS)' \
+	CGO_ENABLED=0 GOOS=$(*D) GOARCH=$(*F) $(GO) build -trimpath -tags slim -ldflags '$(LDFLAGS)' \
 		-o bin/agents/adit-$(*D)-$(*F)$(if $(filter windows,$(*D)),.exe) ./cmd/adit
 
 provider:

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -151,5 +152,22 @@ func TestCommandsUseTheSDKAlone(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// What runs in workspaces is built without the roles of the server's side.
+func TestTheSlimProgramIsWithoutTheServer(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-tags", "slim", "./cmd/adit").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deps := strings.Fields(string(out))
+	for _, p := range deps {
+		if strings.HasPrefix(p, module) && under(p, "coordinator", "derp", "provisioner/terraform", "provisioner/tfprovider") {
+			t.Errorf("it has %s", p)
+		}
+	}
+	if !slices.Contains(deps, module+"/agent") {
+		t.Error("it has no agent")
 	}
 }

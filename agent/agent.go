@@ -181,6 +181,9 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 	for _, serve := range serving {
 		go func() { served <- serve() }()
 	}
+	if err := shed(); err != nil {
+		cfg.Logger.Debug("more memory is held than need be", "err", err)
+	}
 	cfg.Logger.Info("agent ready", "name", node.Name(), "address", node.Address())
 
 	running := cap(served)

@@ -7,8 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/aditmesh/adit/provisioner/tfprovider"
 )
 
 // version is set by the linker.
@@ -18,11 +16,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// The first signal asks for an end in order; a second one does not wait for it.
 	context.AfterFunc(ctx, stop)
-	args := os.Args[1:]
-	if tfprovider.IsProvider(os.Args[0]) {
-		args = []string{tfprovider.Command}
-	}
-	code := run(ctx, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}, args)
+	code := run(ctx, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}, arguments(os.Args))
 	stop()
 	os.Exit(code)
 }

@@ -104,8 +104,9 @@ directly where a direct path exists, over a relay while none does.`,
 		return nil
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(serverRoles(a)...)
 	root.AddCommand(
-		newServerCmd(a), newAgentCmd(a), newProvisionerCmd(a), newRelayCmd(a),
+		newAgentCmd(a),
 		newLoginCmd(a), newLogoutCmd(a), newTokensCmd(a),
 		newUsersCmd(a), newGroupsCmd(a), newOrganizationsCmd(a),
 		newCreateCmd(a), newListCmd(a), newShowCmd(a), newStatsCmd(a), newScriptsCmd(a), newGitCredentialsCmd(a), newDotfilesCmd(a), newGitCredentialCmd(a), newDeleteCmd(a), newRenameCmd(a),
@@ -116,7 +117,7 @@ directly where a direct path exists, over a relay while none does.`,
 		newSSHCmd(a), newCpCmd(a), newSessionsCmd(a), newConfigSSHCmd(a), newPortForwardCmd(a), newPortsCmd(a), newAppsCmd(a), newOpenCmd(a), newSelfCmd(a),
 		newUpCmd(a), newDownCmd(a), newPingCmd(a), newSpeedtestCmd(a), newStatusCmd(a), newNetcheckCmd(a),
 		newVersionCmd(a), newHealthCmd(a), newSupportBundleCmd(a), newLoadtestCmd(a),
-		newTerraformProviderCmd(a), newServeFilesCmd(a), newProcessSupervisorCmd(a), newContainerSupervisorCmd(a),
+		newServeFilesCmd(a), newProcessSupervisorCmd(a), newContainerSupervisorCmd(a),
 	)
 	helpful(root)
 	return root

@@ -1,3 +1,5 @@
+//go:build !slim
+
 package main
 
 import (
@@ -7,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/aditmesh/adit/provisioner/process"
 	"github.com/aditmesh/adit/provisioner/tfprovider"
 )
 
@@ -22,22 +23,5 @@ func newTerraformProviderCmd(*app) *cobra.Command {
 			signal.Reset(syscall.SIGTERM, syscall.SIGHUP)
 			return tfprovider.Serve(context.WithoutCancel(cmd.Context()), version)
 		},
-	}
-}
-
-// newProcessSupervisorCmd is for the provider, which starts one for each
-// adit_process.
-func newProcessSupervisorCmd(*app) *cobra.Command {
-	return &cobra.Command{
-		Use: process.SuperviseCommand + " DIR", Short: "Supervise the agent of an adit_process", Hidden: true, Args: args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error { return process.Supervise(args[0]) },
-	}
-}
-
-// newContainerSupervisorCmd is the first process of an adit_container.
-func newContainerSupervisorCmd(*app) *cobra.Command {
-	return &cobra.Command{
-		Use: process.ContainerCommand, Short: "Supervise the agent of an adit_container", Hidden: true, Args: args(cobra.NoArgs),
-		Run: func(*cobra.Command, []string) { process.SuperviseContainer() },
 	}
 }

@@ -188,6 +188,10 @@ func TestAgentsOfOtherPlatformsDownloadTheirs(t *testing.T) {
 	dir := t.TempDir()
 	p := newPrograms(dir)
 	windows := &platformPath{OS: "windows", Arch: "arm64"}
+	own := &platformPath{OS: runtime.GOOS, Arch: runtime.GOARCH}
+	if _, err := p.digestText(t.Context(), own); err != nil {
+		t.Errorf("its own program: %v", err)
+	}
 	if _, err := p.digestText(t.Context(), windows); err == nil || !strings.Contains(err.Error(), "make agents") {
 		t.Errorf("there is none yet: %v", err)
 	}
@@ -200,5 +204,17 @@ func TestAgentsOfOtherPlatformsDownloadTheirs(t *testing.T) {
 		if err != nil || strings.TrimSpace(string(got.Body)) != hex.EncodeToString(want[:]) {
 			t.Errorf("digest %+v of %q, %v", got, version, err)
 		}
+	}
+	// One there is also for this platform: it may be built without the server.
+	name := filepath.Join(dir, "adit-"+runtime.GOOS+"-"+runtime.GOARCH)
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	if err := os.WriteFile(name, []byte("slim"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := sha256.Sum256([]byte("slim"))
+	if got, err := p.digestText(t.Context(), own); err != nil || strings.TrimSpace(string(got.Body)) != hex.EncodeToString(want[:]) {
+		t.Errorf("digest %+v, %v", got, err)
 	}
 }

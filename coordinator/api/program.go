@@ -22,11 +22,11 @@ import (
 	"github.com/aditmesh/adit/pkg/foreign"
 )
 
-// programs are what agents download, and no secret: this very program for its own
-// platform, and for others those of a directory, named adit-OS-ARCH and for Windows
-// with .exe behind.
+// programs are what agents download, and no secret: those of a directory, named
+// adit-OS-ARCH and for Windows with .exe behind, and for its own platform this very
+// program if there is none.
 type programs struct {
-	dir string // empty if there are no others
+	dir string // empty if there is none
 
 	mu      sync.Mutex           // guards the following; not held while a file is read
 	digests map[string]programID // by file
@@ -68,32 +68,37 @@ func (p *programs) open(in *platformPath) (*os.File, error) {
 		return huma.Error404NotFound(fmt.Sprintf("no program for %s/%s: this coordinator has one for %s/%s%s",
 			foreign.Printable(in.OS), foreign.Printable(in.Arch), runtime.GOOS, runtime.GOARCH, what))
 	}
-	var file string
-	var err error
-	switch {
-	case !platformWord.MatchString(in.OS) || !platformWord.MatchString(in.Arch):
+	if !platformWord.MatchString(in.OS) || !platformWord.MatchString(in.Arch) {
 		return nil, missing("")
-	case in.OS == runtime.GOOS && in.Arch == runtime.GOARCH:
-		file, err = own()
-	case p.dir == "":
-		return nil, missing("; give it others with --agent-binaries, from make agents")
-	default:
-		file = filepath.Join(p.dir, "adit-"+in.OS+"-"+in.Arch)
-		if in.OS == "windows" {
-			file += ".exe"
+	}
+	f, err := p.given(in)
+	if errors.Is(err, fs.ErrNotExist) && in.OS == runtime.GOOS && in.Arch == runtime.GOARCH {
+		var file string
+		if file, err = own(); err == nil {
+			f, err = os.Open(file)
 		}
 	}
-	var f *os.File
-	if err == nil {
-		f, err = os.Open(file)
-	}
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && p.dir == "":
+		return nil, missing("; give it others with --agent-binaries, from make agents")
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, missing(", and others in the directory of --agent-binaries; make agents builds them")
 	case err != nil:
 		return nil, huma.Error503ServiceUnavailable("the program cannot be read", err)
 	}
 	return f, nil
+}
+
+// given opens the program for a platform in the directory.
+func (p *programs) given(in *platformPath) (*os.File, error) {
+	if p.dir == "" {
+		return nil, fs.ErrNotExist
+	}
+	file := filepath.Join(p.dir, "adit-"+in.OS+"-"+in.Arch)
+	if in.OS == "windows" {
+		file += ".exe"
+	}
+	return os.Open(file)
 }
 
 // digest returns the SHA-256 of a program, in hex. It is taken once for as long as
