@@ -46,6 +46,7 @@ type Store interface {
 	QueuedByTags(ctx context.Context) ([]store.QueuedJobs, error)
 	AgentCounts(ctx context.Context) (map[store.AgentState]int64, error)
 	LostAgents(ctx context.Context) ([]store.LostAgent, error)
+	LiveRelays(ctx context.Context) ([]store.Relay, error)
 }
 
 // Config configures a Checker.
@@ -99,7 +100,7 @@ func (c *Checker) Check(ctx context.Context) sdk.Health {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
 	checks := []func(context.Context) found{
-		c.database, c.jobs, c.agents, c.access, c.relays, c.targets,
+		c.database, c.jobs, c.agents, c.access, c.relays, c.relaysGone, c.targets,
 		func(context.Context) found { return Certificate(c.cfg.Certificate, c.cfg.AccessURL, time.Now()) },
 		func(context.Context) found { return Disk(c.cfg.DataDir) },
 	}
@@ -149,6 +150,7 @@ const (
 	NoRelay              = "no-relay"
 	RelayUnreachable     = "relay-unreachable"
 	RelayUpgradeBroken   = "relay-upgrade-broken"
+	RelayGone            = "relay-gone"
 	CertificateExpired   = "certificate-expired"
 	CertificateExpiring  = "certificate-expiring"
 	CertificateMismatch  = "certificate-mismatch"

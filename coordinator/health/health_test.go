@@ -33,6 +33,7 @@ type database struct {
 	pool   store.PoolStats
 	queued []store.QueuedJobs
 	agents map[store.AgentState]int64
+	relays []store.Relay
 	asked  int
 }
 
@@ -55,6 +56,8 @@ func (d *database) AgentCounts(context.Context) (map[store.AgentState]int64, err
 func (d *database) LostAgents(context.Context) ([]store.LostAgent, error) {
 	return []store.LostAgent{{Owner: "alice", Workspace: "dev", Agent: "main"}}, d.err
 }
+
+func (d *database) LiveRelays(context.Context) ([]store.Relay, error) { return d.relays, d.err }
 
 func codes(list []sdk.Finding) []string {
 	var all []string
@@ -94,6 +97,9 @@ func TestFindingsOfDatabaseJobsAndAgents(t *testing.T) {
 		"nobody yet":          {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(time.Second)}}}, nil},
 		"all are at work":     {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(5 * time.Minute), Served: true}}}, []string{"warning " + JobsWaiting}},
 		"soon":                {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(time.Minute), Served: true}}}, nil},
+		"a relay went":        {database{relays: []store.Relay{{Name: "fra", LastSeenAt: new(ago(time.Hour))}}}, []string{"warning " + RelayGone}},
+		"a relay is here":     {database{relays: []store.Relay{{Name: "fra", Connected: true, LastSeenAt: new(ago(time.Hour))}}}, nil},
+		"a relay never came":  {database{relays: []store.Relay{{Name: "fra"}}}, nil},
 		"some lost":           {database{agents: map[store.AgentState]int64{store.AgentTimeout: 2, store.AgentConnected: 3}}, []string{"warning " + AgentsLost}},
 		"most lost":           {database{agents: map[store.AgentState]int64{store.AgentTimeout: 20, store.AgentConnected: 3}}, []string{"error " + AgentsLost}},
 	} {

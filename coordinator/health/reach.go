@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -165,6 +166,27 @@ func (c *Checker) relays(ctx context.Context) found {
 	}
 	if n == 0 {
 		list = append(list, warning(NoRelay, "run one: adit server --relay, which is the default, or adit relay", "there is no relay: nodes without a direct path do not reach each other"))
+	}
+	return list
+}
+
+// relaysGone checks that the relays that once joined are here: whoever is not is in
+// no map, and nodes of its region relay over another.
+func (c *Checker) relaysGone(ctx context.Context) found {
+	all, err := c.cfg.Store.LiveRelays(ctx)
+	if err != nil {
+		return nil // the database has its own finding
+	}
+	var list found
+	for _, r := range all {
+		if r.Connected || r.LastSeenAt == nil {
+			continue
+		}
+		list = append(list, warning(RelayGone, "start it, and see that it reaches the coordinator; or delete it: adit relays delete "+r.Name,
+			"relay %s of region %s at %s was here last %v ago", r.Name, r.Region.Code, r.URL, time.Since(*r.LastSeenAt).Round(time.Second)))
+		if len(list) == maxTargets {
+			break
+		}
 	}
 	return list
 }
