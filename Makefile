@@ -5,7 +5,8 @@
 # make backup-test  a deployment is destroyed and brought back from its backup
 # make load   ten thousand agents and workspaces on one server, figures into docs/operations.md
 # make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab
-# make build  bin/adit
+# make build  bin/adit, with the dashboard if it was made
+# make dashboard  the pages for browsers, which make build embeds; needs Node 20
 # make agents  bin/agents/adit-OS-ARCH, without the server's roles, which adit server --agent-binaries serves
 # make provider  bin/terraform-provider-adit, the same program under another name
 
@@ -16,10 +17,16 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The checkout may belong to another user than the one who builds.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
-.PHONY: build agents provider run test test-short fuzz chaos backup-test load bench lint generate deps
+.PHONY: build dashboard agents provider run test test-short fuzz chaos backup-test load bench lint generate deps
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
+
+WEB := coordinator/dashboard/web
+dashboard:
+	@deploy/deps.sh dashboard
+	$(GO) run ./coordinator/dashboard/document > $(WEB)/openapi.json
+	cd $(WEB) && npm ci --no-audit --no-fund --silent && npm run --silent build
 
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 agents: $(PLATFORMS:%=bin/agents/%)
@@ -34,7 +41,7 @@ run: build
 	@deploy/deps.sh run
 	@deploy/demo.sh
 
-test:
+test: dashboard
 	@deploy/deps.sh test
 	$(GO) test -race -timeout 30m ./...
 

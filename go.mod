@@ -163,3 +163,6 @@ tool (
 	google.golang.org/protobuf/cmd/protoc-gen-go
 	honnef.co/go/tools/cmd/staticcheck
 )
+
+// What npm installs may have Go of its own.
+ignore ./coordinator/dashboard/web

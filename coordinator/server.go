@@ -11,7 +11,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -25,6 +24,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/breaker"
 	"github.com/aditmesh/adit/coordinator/connectrpc"
+	"github.com/aditmesh/adit/coordinator/dashboard"
 	"github.com/aditmesh/adit/coordinator/events"
 	"github.com/aditmesh/adit/coordinator/health"
 	"github.com/aditmesh/adit/coordinator/identity"
@@ -235,7 +235,10 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	for path, h := range connectrpc.Handlers(s.api) {
 		mux.Handle(path, h)
 	}
-	mux.HandleFunc("GET /{$}", s.front)
+	pages := dashboard.New()
+	for _, pattern := range pages.Patterns() {
+		mux.Handle(pattern, pages)
+	}
 	s.handler = mux
 	s.metrics.Watch(metrics.Sources{Store: st, Mesh: s.hub.Counts, Breakers: s.breakers, Provisioners: s.workspaces.Connected})
 	return s, nil
@@ -278,11 +281,6 @@ func (s *Server) Reseal(ctx context.Context) (int, error) {
 	}
 	secrets, err := events.Reseal(ctx, s.store, s.cfg.StateKeys)
 	return states + secrets, err
-}
-
-func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
-	// The connection is gone if this fails.
-	_, _ = io.WriteString(w, "This is an adit coordinator, version "+s.cfg.Version+".\nSign in from a terminal: adit login URL\n")
 }
 
 // Vouches reports whether a WireGuard key belongs to a node of the mesh: what

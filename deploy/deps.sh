@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a make target needs and this machine lacks,
-# and says so first. Usage: deps.sh run|test|bench|lint …
+# and says so first. Usage: deps.sh run|test|dashboard|bench|lint …
 set -euo pipefail
 
 # need COMMAND PACKAGE: the command in PATH, or in a place of its package's own.
@@ -41,7 +41,12 @@ for target in "$@"; do
 		need dig bind9-dnsutils
 		need ping iputils-ping
 		need curl curl
+		need chromium chromium
 		needC # the race detector
+		;;
+	dashboard)
+		need node nodejs
+		need npm npm
 		;;
 	bench)
 		need postgres postgresql

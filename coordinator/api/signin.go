@@ -156,8 +156,17 @@ func (a *API) logout(ctx context.Context, _ *struct{}) (*struct {
 	return out, nil
 }
 
-func (a *API) signInMethods(context.Context, *struct{}) (*body[sdk.SignInMethods], error) {
+func (a *API) signInMethods(ctx context.Context, in *struct {
+	Cookie string `header:"Cookie" hidden:"true"`
+}) (*body[sdk.SignInMethods], error) {
 	m := sdk.SignInMethods{Password: true, Providers: []sdk.SignInProvider{}}
+	cookies, _ := http.ParseCookie(in.Cookie) // what is none is nobody's session
+	for _, c := range cookies {
+		if strings.TrimPrefix(c.Name, hostPrefix) == sessionCookie {
+			_, err := a.Auth.Authenticate(ctx, c.Value)
+			m.SignedIn = m.SignedIn || err == nil
+		}
+	}
 	for _, p := range a.Providers {
 		m.Providers = append(m.Providers, sdk.SignInProvider{Name: p.Name(), Title: p.Title(), Path: providerPath(p)})
 	}

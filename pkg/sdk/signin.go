@@ -9,6 +9,7 @@ import (
 type SignInMethods struct {
 	Password  bool             `json:"password"`
 	Providers []SignInProvider `json:"providers"`
+	SignedIn  bool             `json:"signed_in" doc:"The browser that asks has a session"`
 }
 
 // SignInProvider is somebody else who says who people are.

@@ -1,0 +1,73 @@
+// What the tests do in a browser: Chromium, driven as a person drives it.
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { chromium } from "playwright-core";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+export const url = process.env.ADIT_URL;
+const pictures = process.env.ADIT_PICTURES; // a directory to keep them in, to be looked at
+
+/** adit runs the command line, which is signed in as the first user. */
+export async function adit(...args) {
+  const { stdout } = await promisify(execFile)(process.env.ADIT, args, { timeout: 60_000 });
+  return stdout;
+}
+
+export async function open() {
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
+  const context = await browser.newContext({ viewport: { width: 1024, height: 800 }, colorScheme: "light" });
+  await context.addInitScript(() => {
+    window.shifts = [];
+    new PerformanceObserver((list) => {
+      for (const e of list.getEntries()) {
+        if (!e.hadRecentInput) window.shifts.push({ by: e.value, what: e.sources.map((s) => s.node?.outerHTML?.slice(0, 120)) });
+      }
+    }).observe({ type: "layout-shift", buffered: true });
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  const wrong = [];
+  page.on("console", (m) => m.type() === "error" && wrong.push(m.text() + " at " + m.location().url));
+  page.on("pageerror", (err) => wrong.push(String(err)));
+  return { browser, page, wrong };
+}
+
+const sizes = [
+  [375, 812],
+  [1024, 800],
+  [1920, 1080],
+];
+
+/**
+ * look judges the page as it is, in both themes: what axe-core finds, whether it
+ * fits on the narrowest screen, and whether anything moved while it was made.
+ */
+export async function look(page, name) {
+  const shifts = await page.evaluate(() => window.shifts);
+  const moved = shifts.reduce((sum, s) => sum + s.by, 0);
+  assert.ok(moved < 0.02, `${name}: the layout shifted by ${moved}: ${JSON.stringify(shifts)}`);
+  await page.evaluate(axe);
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    for (const [width, height] of pictures ? sizes : sizes.slice(0, 2)) {
+      await page.setViewportSize({ width, height });
+      const over = await page.evaluate(() => {
+        if (document.documentElement.scrollWidth <= innerWidth) return [];
+        return [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > innerWidth).map((e) => e.outerHTML.slice(0, 120));
+      });
+      assert.deepEqual(over, [], `${name}: wider than ${width} px`);
+      if (pictures) await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+    }
+    await page.setViewportSize({ width: 1024, height: 800 });
+    const found = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
+    const violations = found.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.html + " " + n.failureSummary).join("\n")}`);
+    assert.deepEqual(violations, [], `${name}, ${colorScheme}`);
+  }
+  await page.emulateMedia({ colorScheme: "light", reducedMotion: null });
+  await page.evaluate(() => (window.shifts.length = 0));
+}

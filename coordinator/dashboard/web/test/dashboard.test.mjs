@@ -1,0 +1,176 @@
+// Everything that a person does in the dashboard, against the built binary. The
+// deployment is empty at the start; the subtests follow each other.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { adit, look, open, url } from "./browser.mjs";
+
+const password = "correct horse battery";
+
+// How many bytes of scripts and styles may come before the first page is seen, as they are sent.
+const budget = 300 << 10;
+
+test("the dashboard", async (t) => {
+  const { browser, page, wrong } = await open();
+  t.after(() => browser.close());
+  const step = async (name, f) => {
+    const start = Date.now();
+    await f(); // what follows would fail, too
+    console.log(`${name}: ${((Date.now() - start) / 1000).toFixed(1)} s`);
+  };
+  const heading = (name) => page.getByRole("heading", { level: 1, name }).waitFor();
+  const row = (name) => page.getByRole("listitem").filter({ has: page.getByRole("link", { name, exact: true }) });
+
+  await step("a new deployment asks for its first user, and loads little", async () => {
+    await page.goto(url);
+    await heading("Welcome");
+    const files = await page.evaluate(() => performance.getEntriesByType("resource").filter((r) => /\.(js|css)$/.test(r.name)).map((r) => r.encodedBodySize));
+    const loaded = files.reduce((sum, n) => sum + n, 0);
+    console.log(`first load: ${(loaded / 1024).toFixed(1)} KB in ${files.length} scripts and styles, packed`);
+    assert.ok(loaded > 10 << 10 && loaded < budget, `${loaded} bytes`);
+    await look(page, "setup");
+    await page.getByLabel("User name").fill("alice");
+    await page.getByLabel("E-mail address").fill("alice@example.com");
+    await page.getByLabel("Password").fill(password);
+    await page.getByLabel("Password").press("Enter");
+    await heading("Workspaces");
+    await page.getByRole("heading", { name: "No workspaces yet" }).waitFor();
+    await look(page, "workspaces-empty");
+  });
+
+  await step("signing out and in, with what was wanted in between", async () => {
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await heading("Sign in");
+    await page.getByRole("link", { name: "Sign in with GitHub" }).waitFor();
+    await look(page, "signin");
+    await page.goto(url + "/templates");
+    await heading("Sign in");
+    await page.getByLabel("User name").fill("alice");
+    await page.getByLabel("Password").fill("not that one");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("alert").filter({ hasText: "Wrong user name or password" }).waitFor();
+    wrong.splice(0); // the browser notes the refusal
+    await page.getByLabel("Password").fill(password);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await heading("Templates");
+    await look(page, "templates-empty");
+  });
+
+  await step("templates that the command line pushes, with files and what changed", async () => {
+    process.env.ADIT_TOKEN = await aToken(page);
+    await adit("templates", "push", "process", "-d", process.env.ADIT_TEMPLATE);
+    await adit("templates", "push", "process", "-d", process.env.ADIT_TEMPLATE_2, "-m", "a greeting");
+    await page.goto(url + "/templates");
+    await look(page, "templates");
+    await page.getByRole("link", { name: "process", exact: true }).click();
+    await heading("default/process");
+    await page.getByText("main.tf").first().waitFor();
+    await look(page, "template");
+    await page.getByRole("button", { name: "Compare with version 1" }).click();
+    await page.locator(".diff .new", { hasText: "greeting" }).first().waitFor();
+    await look(page, "template-diff");
+    await page.getByRole("button", { name: "Parameters" }).click();
+    await page.getByText("string, hello unless set").waitFor();
+    await page.getByRole("button", { name: "Import" }).click();
+    await page.locator(".stage").first().waitFor();
+    await look(page, "template-import");
+  });
+
+  await step("a workspace is made, and its build is watched", async () => {
+    await page.goto(url + "/workspaces");
+    await page.getByRole("link", { name: "New workspace" }).first().click();
+    await heading("New workspace");
+    await page.getByLabel("Greeting").waitFor();
+    await look(page, "create");
+    await page.getByRole("textbox", { name: "Name" }).fill("dev");
+    await page.getByLabel("Greeting").fill("good day");
+    await page.getByRole("button", { name: "Create" }).click();
+    await heading("alice/dev");
+    await page.getByRole("log", { name: "Log of apply" }).filter({ hasText: "Apply complete" }).waitFor({ timeout: 60_000 });
+    await page.locator("h1 .badge.good", { hasText: "running" }).waitFor({ timeout: 60_000 });
+    await look(page, "workspace-build");
+    assert.match(await adit("ssh", "dev", "--", "cat greeting"), /good day/);
+  });
+
+  await step("the workspace: agents, scripts, schedule, sharing, settings", async () => {
+    await page.getByRole("link", { name: "Overview" }).click();
+    await page.getByText("connected", { exact: true }).first().waitFor();
+    await page.getByRole("heading", { name: "Ports" }).waitFor();
+    await look(page, "workspace");
+    await page.getByRole("link", { name: "Schedule" }).click();
+    await page.getByLabel("Starts by itself").fill("mon-fri 08:30 Europe/Berlin");
+    await page.getByRole("button", { name: "Set the schedule" }).click();
+    await page.getByText("The schedule is set.").waitFor();
+    await look(page, "workspace-schedule");
+    await adit("users", "create", "bob", "--email", "bob@example.com");
+    await page.getByRole("link", { name: "Sharing" }).click();
+    await page.getByText("Nobody but you.").waitFor();
+    await page.getByLabel("User name").fill("bob");
+    await page.getByRole("button", { name: "Share", exact: true }).click();
+    await page.getByRole("button", { name: "Stop sharing with bob" }).waitFor();
+    await look(page, "workspace-sharing");
+    await page.getByRole("link", { name: "Settings" }).click();
+    await page.getByRole("heading", { name: "Parameters" }).waitFor();
+    await look(page, "workspace-settings");
+  });
+
+  await step("what others do is seen without a reload", async () => {
+    await page.goto(url + "/workspaces");
+    await row("dev").getByText("running").waitFor();
+    await look(page, "workspaces");
+    const stopped = adit("stop", "dev");
+    await row("dev").getByText("stopped").waitFor({ timeout: 60_000 });
+    await stopped;
+    await page.getByRole("searchbox").fill("nothing-like-it");
+    await page.getByRole("heading", { name: "None like that" }).waitFor();
+    await page.getByRole("searchbox").fill("status:stopped de");
+    await row("dev").waitFor();
+  });
+
+  await step("start, stop and delete", async () => {
+    await page.getByRole("button", { name: "Start dev" }).click();
+    await row("dev").waitFor({ state: "detached" }); // it is not what is searched for any more
+    await page.getByRole("searchbox").fill("");
+    await row("dev").getByText("running", { exact: true }).waitFor({ timeout: 60_000 });
+    await page.getByRole("button", { name: "Stop dev" }).click();
+    await row("dev").getByText("stopped").waitFor({ timeout: 60_000 });
+    await page.getByRole("button", { name: "Delete dev" }).click();
+    await page.getByRole("dialog").getByText("cannot be undone").waitFor();
+    await look(page, "delete");
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("heading", { name: "No workspaces yet" }).waitFor({ timeout: 60_000 });
+  });
+
+  await step("health and account, with a token that is shown once", async () => {
+    await page.getByRole("link", { name: "Health" }).click();
+    await page.getByText("Checked").waitFor();
+    await look(page, "health");
+    await page.getByRole("link", { name: "alice", exact: true }).click();
+    await page.getByLabel("Name of a new token").fill("ci");
+    await page.getByRole("button", { name: "Make token" }).click();
+    await page.getByText("shown this once").waitFor();
+    await page.getByRole("cell", { name: "ci", exact: true }).waitFor();
+    await look(page, "account");
+  });
+
+  await step("a keyboard is enough", async () => {
+    await page.goto(url + "/workspaces");
+    await heading("Workspaces");
+    const at = () => page.evaluate(() => document.activeElement?.textContent ?? "");
+    await page.keyboard.press("Tab");
+    assert.equal(await at(), "Skip to the page");
+    for (let i = 0; i < 12 && (await at()) !== "Templates"; i++) await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await heading("Templates");
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "main");
+  });
+
+  assert.deepEqual(wrong, [], "what the browser's console says");
+});
+
+/** aToken makes a token for the command line, as the page would. */
+function aToken(page) {
+  return page.evaluate(async () => {
+    const made = await fetch("/api/v1/tokens", { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"name":"cli"}' });
+    return (await made.json()).token;
+  });
+}
