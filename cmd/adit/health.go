@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +25,11 @@ the one thing that would change it. Exits with 1 if one is an error.`,
 				return err
 			}
 			h, err := c.Health(cmd.Context())
+			if e := new(sdk.Error); errors.As(err, &e) && e.Status == http.StatusServiceUnavailable {
+				if lacks, why := c.Ready(cmd.Context()); why == nil && lacks != "" {
+					return errors.New("the coordinator is " + lacks)
+				}
+			}
 			if err != nil {
 				return err
 			}

@@ -2,7 +2,10 @@ package sdk
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -32,4 +35,26 @@ type Finding struct {
 func (c *Client) Health(ctx context.Context) (h Health, err error) {
 	err = c.do(ctx, http.MethodGet, &h, nil, "health")
 	return h, err
+}
+
+// Ready returns what the coordinator lacks to serve, in its own words; "" if it
+// serves. Without a database it can tell nobody but everybody, and no more than this.
+func (c *Client) Ready(ctx context.Context) (lacks string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.JoinPath("readyz").String(), nil)
+	if err != nil {
+		return "", fmt.Errorf("ready: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("no answer from the coordinator: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		return "", nil
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	if err != nil {
+		return "", fmt.Errorf("answer from the coordinator: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
