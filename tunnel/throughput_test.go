@@ -360,13 +360,16 @@ func TestSaturationTakesLittleMemory(t *testing.T) {
 // The fault is the kernel's: what it joined is lost where packets leave the machine.
 func TestALinkThatLosesJoinedDatagramsCarriesTheTunnel(t *testing.T) {
 	both, sender := startThroughput(t, nil)
+	_, _, healthy := transfer(t, both, 1, settling+time.Second)
 	heal := sender.Fault(netlab.DropJoined())
 	defer heal()
 	_, _, rate := transfer(t, both, 1, settling+3*time.Second)
-	t.Logf("%.0f Mbit/s", rate/1e6)
-	const least = 20e6 // a packet in each of TCP's time-outs is a thousandth of that
-	if rate < least {
-		t.Errorf("%.0f Mbit/s, want at least %.0f", rate/1e6, least/1e6)
+	t.Logf("%.0f Mbit/s, %.0f before", rate/1e6, healthy/1e6)
+	// A packet in each of TCP's time-outs is a thousandth of that, however busy the
+	// machine is.
+	const least = 1. / 50
+	if rate < least*healthy {
+		t.Errorf("%.1f Mbit/s, want at least %.1f of %.0f", rate/1e6, least*healthy/1e6, healthy/1e6)
 	}
 	residents(t, both)
 }
