@@ -32,7 +32,7 @@ func TestAQueueThatStandsLosesSegmentsEverSooner(t *testing.T) {
 		rtt   time.Duration
 		first int // ms
 	}{
-		"nearby":     {time.Millisecond, 10},
+		"nearby":     {time.Millisecond, 20},
 		"far":        {60 * time.Millisecond, 120},
 		"by a relay": {0, 100},
 	} {
@@ -75,7 +75,7 @@ func TestAQueueThatEmptiesLosesNothing(t *testing.T) {
 func TestOnlyFullSegmentsOfTCPGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &standing{waits: func() bool { return true }, epoch: time.Now()}
-		if at := shedding(s, 10, time.Millisecond); len(at) > 0 {
+		if at := shedding(s, int(standsFor/time.Millisecond), time.Millisecond); len(at) > 0 {
 			t.Fatalf("gone after %v ms", at)
 		}
 		udp := segment(1400, 0)
