@@ -128,7 +128,7 @@ func (a *app) meshNode(ctx context.Context, c *sdk.Client) (meshNode, error) {
 	return node, nil
 }
 
-// daemon finds the daemon that is up in the session of c.
+// daemon finds the daemon that is up in the session of c, with an interface.
 func (a *app) daemon(ctx context.Context, c *sdk.Client) (*daemon.Client, daemon.Status, bool) {
 	if a.path != (path.Options{}) {
 		return nil, daemon.Status{}, false
@@ -138,7 +138,7 @@ func (a *app) daemon(ctx context.Context, c *sdk.Client) (*daemon.Client, daemon
 		asked, cancel := context.WithTimeout(ctx, daemonAnswersIn)
 		s, err := d.Status(asked)
 		cancel()
-		if err == nil && s.State == daemon.StateUp && s.URL == c.URL().String() && s.Session == daemon.SessionOf(c.Token()) {
+		if err == nil && s.State == daemon.StateUp && s.Interface != "" && s.URL == c.URL().String() && s.Session == daemon.SessionOf(c.Token()) {
 			return d, s, true
 		}
 	}

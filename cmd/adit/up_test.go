@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -322,19 +323,101 @@ func TestNothingIsLeftOfAKilledDaemon(t *testing.T) {
 	if out := v.must("cat", "/etc/resolv.conf"); !strings.Contains(out, "nameserver "+v.server.Addr().String()) {
 		t.Errorf("no resolver is left for the rest of the world:\n%s", out)
 	}
-	v.start() // over a stale socket
-	v.must(v.bin, "down")
-	if after := v.footprint(); after != before {
-		t.Errorf("left behind:\n%s\nbefore it was:\n%s", after, before)
-	}
-	v.start()
-	v.up.kill()
 	if out := v.must(v.bin, "down"); out != "adit is not up\n" {
 		t.Error(out)
 	}
 	if after := v.footprint(); after != before {
 		t.Errorf("left behind by down alone:\n%s\nbefore it was:\n%s", after, before)
 	}
+	cycles := 3
+	if os.Getenv("LOAD") == "full" {
+		cycles = 20
+	}
+	for i := range cycles {
+		v.start()
+		v.up.kill()
+		v.start() // over a stale socket
+		v.must(v.bin, "down")
+		if after := v.footprint(); after != before {
+			t.Fatalf("left behind in cycle %d:\n%s\nbefore it was:\n%s", i, after, before)
+		}
+	}
+}
+
+// A connection by the interface outlives the laptop's way from one network to the next
+// and a sleep of the daemon's. Started in the background, the daemon outlives who
+// started it.
+func TestConnectionsByTheInterfaceSurvive(t *testing.T) {
+	v := deployVPN(t)
+	if out := v.must(v.bin, "up", "--background"); !strings.Contains(out, "adit is up in the background (process ") {
+		t.Error(out)
+	}
+	t.Cleanup(func() { v.must(v.bin, "down") })
+	if out, err := v.run(v.bin, "up", "--background"); err == nil || !strings.Contains(err.Error(), "is up already (process ") {
+		t.Errorf("a second one: %s %v", out, err)
+	}
+	program, args := v.inside("ssh", slices.Concat(openSSHArgs()[:len(openSSHArgs())-2], []string{"dev.adit", "cat"})...)
+	cmd := v.laptop.Command(context.Background(), program, args...)
+	cmd.Env, cmd.Dir = v.env(), v.dir
+	session := v.deployment.run(v.laptop, "session.log", cmd)
+	session.echo("at home")
+	v.laptop.MoveTo(v.lab.Router("cafe", netlab.PortRestricted))
+	session.echo("in the café")
+	pid := v.status().PID
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(5 * time.Second) // longer than what counts as asleep
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	session.echo("awake")
+}
+
+func TestTheUnitSaysWhatWasAskedFor(t *testing.T) {
+	got := unit("/opt/a dit/adit", []string{"up", "--config-dir", `/home/al"ice/100%`, "--suffix=dev"})
+	if want := `ExecStart="/opt/a dit/adit" "up" "--config-dir" "/home/al\"ice/100%%" "--suffix=dev"` + "\n"; !strings.Contains(got, want) {
+		t.Error(got)
+	}
+}
+
+// Without any rights, programs that know proxies reach workspaces by name.
+func TestUpWithoutRights(t *testing.T) {
+	v := deployVPN(t)
+	v.web("8080")
+	before := v.footprint()
+	without := []string{"--bounding-set=-all", "--inh-caps=-all"}
+	program, args := v.inside("setpriv", slices.Concat(without, []string{v.bin, "up", "--userspace", "--socket", v.socket()})...)
+	cmd := v.laptop.Command(context.Background(), program, args...)
+	cmd.Env, cmd.Dir = v.env(), v.dir
+	v.up = v.deployment.run(v.laptop, "up.log", cmd)
+	v.up.waitFor("adit is up: SOCKS5 and HTTP at 127.0.0.1:1080")
+	if after := v.footprint(); after != before {
+		t.Errorf("changed this machine's network:\n%s", after)
+	}
+	for _, args := range [][]string{
+		{"-x", "socks5h://127.0.0.1:1080", "http://dev.adit:8080/"},
+		{"-x", "http://127.0.0.1:1080", "http://dev.adit:8080/"},
+		{"-p", "-x", "http://127.0.0.1:1080", "http://dev.adit:8080/"},
+	} {
+		if out := v.must("curl", append([]string{"-sS", "-m", "30"}, args...)...); out != "served to dev.adit:8080" {
+			t.Errorf("curl %v: %s", args, out)
+		}
+	}
+	// All else goes where it would go anyway.
+	if out := v.must("curl", "-sS", "-m", "30", "-x", "socks5h://127.0.0.1:1080", v.url()+"/healthz"); out == "" {
+		t.Error("the server does not answer through the proxy")
+	}
+	for _, proxy := range []string{"socks5h", "http"} {
+		if out, err := v.run("curl", "-sS", "-f", "-m", "30", "-x", proxy+"://127.0.0.1:1080", "http://nosuch.adit:8080/"); err == nil {
+			t.Errorf("%s to a workspace that is none: %s", proxy, out)
+		}
+	}
+	// Other users of the laptop have no part in it.
+	if out, err := v.run("setpriv", "--reuid=65534", "--clear-groups", "curl", "-sS", "-m", "30", "-x", "socks5h://127.0.0.1:1080", "http://dev.adit:8080/"); err == nil {
+		t.Errorf("another user reached %s", out)
+	}
+	v.must(v.bin, "down")
 }
 
 // What stands in the way is said in one line.

@@ -52,6 +52,9 @@ type Config struct {
 	// Interface is the name of the interface to make. Empty means the system's
 	// usual.
 	Interface string
+	// Proxy is where SOCKS5 and HTTP are taken, in place of an interface: then the
+	// daemon needs no rights. Empty means an interface.
+	Proxy string
 	// Suffix ends the mesh's names. Empty means DefaultSuffix.
 	Suffix string
 	// NoDNS leaves the machine's resolver as it is.
@@ -81,17 +84,18 @@ type daemon struct {
 	listed chan struct{} // closed once the workspaces were read
 	once   sync.Once     // guards listed
 
-	mu     sync.Mutex                // guards what follows
-	node   *tunnel.Node              // nil until it has joined
-	me     string                    // the user's name
-	own    map[string][]reach        // what may be reached, by workspace
-	shared map[string][]reach        // of others
-	hosts  map[netip.Addr]*reach     // all of it, by address
-	self   netip.Addr                // the node's address
-	self4  netip.Addr                // what stands for it in IPv4; invalid if nothing does
-	pool   netip.Prefix              // where such addresses are from
-	fourth map[netip.Addr]netip.Addr // those of peers
-	open   map[netip.Addr]string     // node ids of those that have a tunnel, or are about to
+	mu      sync.Mutex                // guards what follows
+	node    *tunnel.Node              // nil until it has joined
+	me      string                    // the user's name
+	own     map[string][]reach        // what may be reached, by workspace
+	shared  map[string][]reach        // of others
+	hosts   map[netip.Addr]*reach     // all of it, by address
+	proxyAt string                    // where the proxy listens, once it leads somewhere
+	self    netip.Addr                // the node's address
+	self4   netip.Addr                // what stands for it in IPv4; invalid if nothing does
+	pool    netip.Prefix              // where such addresses are from
+	fourth  map[netip.Addr]netip.Addr // those of peers
+	open    map[netip.Addr]string     // node ids of those that have a tunnel, or are about to
 }
 
 // reach is an agent that may be reached.
@@ -141,6 +145,9 @@ func Run(ctx context.Context, cfg Config) error {
 
 // run is Run with the socket open.
 func (d *daemon) run(ctx context.Context) error {
+	if d.cfg.Proxy != "" {
+		return d.runProxy(ctx)
+	}
 	dev, err := hostnet.Open(d.cfg.Interface)
 	if err != nil {
 		return err
@@ -185,16 +192,9 @@ func (d *daemon) run(ctx context.Context) error {
 	defer closeDNS()
 	defer d.wg.Wait() // before the node goes
 	defer cancel()
-	d.wg.Go(func() { d.dropIdle(ctx) })
-	select { // so that the first name is known
-	case <-d.listed:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-node.Done():
-		return node.Err()
-	}
-	if d.cfg.Ready != nil {
-		d.cfg.Ready(d.status())
+	d.wg.Go(func() { d.dropIdle(ctx, hostnet.Connections) })
+	if err := d.awaitNames(ctx, node); err != nil {
+		return err
 	}
 	for {
 		select {
@@ -213,6 +213,60 @@ func (d *daemon) run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// runProxy is run without an interface.
+func (d *daemon) runProxy(ctx context.Context) error {
+	d.gate = hostnet.NewGate(nil, d.need) // for what it knows of tunnels
+	ctx, cancel := context.WithCancel(ctx)
+	defer d.wg.Wait()
+	defer cancel()
+	// A port that is taken is told before anything is waited for.
+	p, err := d.openProxy(d.cfg.Proxy)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	d.wg.Go(func() { d.follow(ctx) })
+	node, err := tunnel.Start(ctx, tunnel.Config{
+		URL: d.cfg.Client.URL(), Token: d.cfg.Client.Token(), Version: d.cfg.Version, Logger: d.log, Path: d.cfg.Path, Persist: true,
+	})
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	d.mu.Lock()
+	d.node, d.proxyAt = node, p.l.Addr().String()
+	d.mu.Unlock()
+	defer d.wg.Wait() // before the node goes
+	defer cancel()
+	d.wg.Go(func() {
+		d.dropIdle(ctx, func() (map[netip.Addr]bool, bool) { return p.connected(), true })
+	})
+	if err := d.awaitNames(ctx, node); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-node.Done():
+		return node.Err()
+	}
+}
+
+// awaitNames waits until the workspaces are known, and says that the daemon is ready.
+func (d *daemon) awaitNames(ctx context.Context, node *tunnel.Node) error {
+	select {
+	case <-d.listed:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-node.Done():
+		return node.Err()
+	}
+	if d.cfg.Ready != nil {
+		d.cfg.Ready(d.status())
+	}
+	return nil
 }
 
 // serveNames answers for the mesh's names and has the machine ask. The function it
@@ -293,7 +347,7 @@ func (d *daemon) status() Status {
 	s := Status{
 		State: StateJoining, PID: os.Getpid(), Version: d.cfg.Version, URL: d.cfg.Client.URL().String(), User: d.me,
 		Session:   SessionOf(d.cfg.Client.Token()),
-		Interface: d.ifc, Suffix: d.cfg.Suffix, Self: tunnel.Self{Endpoints: []string{}}, Peers: []Peer{}, Relays: []tunnel.Relay{},
+		Interface: d.ifc, Proxy: d.proxyAt, Suffix: d.cfg.Suffix, Self: tunnel.Self{Endpoints: []string{}}, Peers: []Peer{}, Relays: []tunnel.Relay{},
 	}
 	if d.node == nil {
 		return s
@@ -328,7 +382,7 @@ func (d *daemon) find(id string) (*reach, *tunnel.Node, error) {
 // restoreResolver takes out what an earlier daemon has left, unless the resolver is
 // none of ours to set.
 func (d *daemon) restoreResolver() error {
-	if d.cfg.NoDNS {
+	if d.cfg.NoDNS || d.cfg.Proxy != "" {
 		return nil
 	}
 	return hostnet.RestoreResolver(d.cfg.Suffix)

@@ -232,12 +232,20 @@ func (d *daemon) servePing(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	var e Echo
 	if err = d.connect(ctx, h.Addr); err == nil {
-		e.RTT, err = d.gate.Ping(ctx, node.Address(), h.Addr)
+		e.RTT, err = d.ping(ctx, node, h.Addr)
 	}
 	if err != nil {
 		e.Error = err.Error()
 	}
 	answer(w, e)
+}
+
+// ping sends an echo by the interface, or else by the node's own stack.
+func (d *daemon) ping(ctx context.Context, node *tunnel.Node, to netip.Addr) (time.Duration, error) {
+	if d.ifc == "" {
+		return node.Ping(ctx, to)
+	}
+	return d.gate.Ping(ctx, node.Address(), to)
 }
 
 // serveEvents tells what happens, a line each, until the program goes.

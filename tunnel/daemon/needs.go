@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aditmesh/adit/tunnel"
-	"github.com/aditmesh/adit/tunnel/hostnet"
 )
 
 const (
@@ -79,8 +78,8 @@ func (d *daemon) drop(addr netip.Addr, id string) {
 
 // dropIdle drops tunnels that nothing has been sent through for long, until ctx is
 // done. A connection that is open and silent keeps its tunnel: the workspace may have
-// something to say.
-func (d *daemon) dropIdle(ctx context.Context) {
+// something to say. Connections tells which peers have such, if that can be told.
+func (d *daemon) dropIdle(ctx context.Context, connections func() (map[netip.Addr]bool, bool)) {
 	const looks = 10 // in idleAfter
 	tick := time.NewTicker(idleAfter / looks)
 	defer tick.Stop()
@@ -91,7 +90,7 @@ func (d *daemon) dropIdle(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		connected, known := hostnet.Connections()
+		connected, known := connections()
 		limit := idleAfter
 		if !known {
 			limit = idleUnknown

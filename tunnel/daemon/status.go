@@ -22,8 +22,9 @@ type Status struct {
 	Version   string         `json:"version"`
 	URL       string         `json:"url"`
 	User      string         `json:"user"`
-	Session   string         `json:"session"` // see SessionOf
-	Interface string         `json:"interface"`
+	Session   string         `json:"session"`   // see SessionOf
+	Interface string         `json:"interface"` // empty without one
+	Proxy     string         `json:"proxy,omitempty"`
 	Suffix    string         `json:"suffix"`
 	Self      tunnel.Self    `json:"self"`
 	Peers     []Peer         `json:"peers"`

@@ -6,3 +6,6 @@ import "net/netip"
 
 // Connections reports false: the system does not tell.
 func Connections() (map[netip.Addr]bool, bool) { return nil, false }
+
+// OwnerOf reports false: the system does not tell.
+func OwnerOf(netip.AddrPort) (uid int, known bool) { return 0, false }

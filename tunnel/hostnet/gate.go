@@ -56,7 +56,7 @@ type door struct {
 }
 
 // NewGate returns a gate in front of dev that asks for tunnels by ask. The gate
-// closes dev.
+// closes dev. Without a device, the gate only knows which tunnels there are.
 func NewGate(dev tun.Device, ask func(netip.Addr)) *Gate {
 	return &Gate{Device: dev, ask: ask, doors: make(map[netip.Addr]*door), echoes: make(map[[nonceLen]byte]chan struct{})}
 }
@@ -146,7 +146,10 @@ func (g *Gate) Unused() []netip.Addr {
 // wakeLocked has Read look for released packets. A device without a file cannot be
 // woken; there, they go with the next packet that is sent, such as the same again.
 func (g *Gate) wakeLocked() {
-	if f := g.File(); f != nil && len(g.released) > 0 {
+	if len(g.released) == 0 {
+		return
+	}
+	if f := g.File(); f != nil {
 		_ = f.SetReadDeadline(time.Unix(1, 0)) // one that is closed wakes by itself
 	}
 }

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// What the daemon costs whoever may reach a thousand workspaces and uses ten. It takes
+// a minute, most of which the daemon does nothing.
+func TestUpWithAThousandWorkspaces(t *testing.T) {
+	if os.Getenv("LOAD") != "full" {
+		t.Skip("LOAD=full measures")
+	}
+	const reachable, used, idle = 1000, 10, 30 * time.Second
+	v := deployVPN(t)
+	for i := range used {
+		token := v.create(fmt.Sprintf("used%d", i))
+		v.deployment.start(v.devbox, "agent.log", "agent", "--url", v.url(), "--token", token).waitFor("agent ready")
+	}
+	v.deployment.start(v.laptop, "loadtest.log", "loadtest", "agents", "--count", strconv.Itoa(reachable), "--hold", "10m").waitFor("holding agents")
+
+	began := time.Now()
+	v.start()
+	up := time.Since(began)
+	var banner string
+	if err := v.laptop.Do(func() error {
+		s := v.status()
+		conn, err := net.DialTimeout("tcp", net.JoinHostPort(addressOf(s.Peers, "main.used0.alice"), "22"), patience)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		first := make([]byte, 7)
+		_, err = conn.Read(first)
+		banner = string(first)
+		return err
+	}); err != nil || banner != "SSH-2.0" {
+		t.Fatalf("%q, %v", banner, err)
+	}
+	firstByte := time.Since(began)
+	for i := range used {
+		v.must("ping", "-c", "1", fmt.Sprintf("used%d.adit", i))
+	}
+	s := v.status()
+	if len(s.Peers) < reachable {
+		t.Fatalf("%d agents to reach", len(s.Peers))
+	}
+	before := cpuOf(t, s.PID)
+	<-time.After(idle) // what is measured
+	cpu := (cpuOf(t, s.PID) - before).Seconds() / idle.Seconds()
+
+	var took []time.Duration
+	if err := v.laptop.Do(func() error {
+		conn, err := net.Dial("udp", "127.0.17.53:53")
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		buf := make([]byte, 1500)
+		for i := range 5000 {
+			name := s.Peers[i%len(s.Peers)].Name + ".adit."
+			m := dnsmessage.Message{Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassINET}}}
+			q, err := m.Pack()
+			if err != nil {
+				return err
+			}
+			start := time.Now()
+			if _, err := conn.Write(q); err != nil {
+				return err
+			}
+			if _, err := conn.Read(buf); err != nil {
+				return err
+			}
+			took = append(took, time.Since(start))
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(took)
+	t.Logf("up after %v, first byte after %v; %d reachable, %d used: RSS %d MB, idle %.2f %% of a core; DNS p50 %v, p99 %v",
+		up.Round(time.Millisecond), firstByte.Round(time.Millisecond), len(s.Peers), used, rssOf(t, s.PID)>>20, 100*cpu,
+		took[len(took)/2], took[len(took)*99/100])
+}
+
+func addressOf(peers []statusPeer, name string) string {
+	for _, p := range peers {
+		if p.Name == name {
+			return p.Addresses[0].String()
+		}
+	}
+	return ""
+}
+
+// cpuOf returns what a process has computed so far.
+func cpuOf(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+	const user, system, perSecond = 11, 12, 100
+	u, _ := strconv.Atoi(fields[user])
+	s, _ := strconv.Atoi(fields[system])
+	return time.Duration(u+s) * time.Second / perSecond
+}
+
+// rssOf returns how much memory a process has, in bytes.
+func rssOf(t *testing.T, pid int) int {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, _ := strconv.Atoi(strings.Fields(string(raw))[1])
+	return pages * os.Getpagesize()
+}
