@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// protocolVersion is the control protocol this node speaks.
+	// protocolVersion is the newest control protocol that this node speaks, and
+	// oldestProtocol the oldest.
 	protocolVersion = 1
+	oldestProtocol  = 1
 
 	// A broken control session is made anew after a pause that doubles. The
 	// longest is half of what an agent has to be back in after a restart of
@@ -119,7 +121,7 @@ func (n *Node) controlSession(ctx context.Context) error {
 	disco := n.bind.DiscoKey()
 	n.mu.Lock()
 	hello := &meshv1.Hello{
-		Protocol: protocolVersion, PublicKey: n.pub[:], DiscoKey: disco[:],
+		Protocol: protocolVersion, OldestProtocol: oldestProtocol, PublicKey: n.pub[:], DiscoKey: disco[:],
 		ResumeToken: n.resume, Version: n.cfg.Version,
 	}
 	n.mu.Unlock()
@@ -240,6 +242,10 @@ func (n *Node) onDown(down *meshv1.Down) error {
 }
 
 func (n *Node) onWelcome(w *meshv1.Welcome) error {
+	// A coordinator of before there was a choice speaks 1.
+	if v := max(w.GetProtocol(), 1); v < oldestProtocol || v > protocolVersion {
+		return fmt.Errorf("tunnel: %w: the coordinator chose protocol version %d, which is not spoken here", ErrRefused, v)
+	}
 	addr, err := netip.ParseAddr(w.GetAddress())
 	if err != nil {
 		return fmt.Errorf("tunnel: address from the coordinator: %w", err)

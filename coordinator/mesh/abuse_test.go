@@ -303,6 +303,8 @@ func TestHelloThatIsRefused(t *testing.T) {
 		"disco key of zeros":  {func(h *meshv1.Hello) { h.DiscoKey = make([]byte, 32) }, meshv1.Error_BAD_MESSAGE},
 		"long key":            {func(h *meshv1.Hello) { h.PublicKey = make([]byte, 33) }, meshv1.Error_BAD_MESSAGE},
 		"another protocol":    {func(h *meshv1.Hello) { h.Protocol = 99 }, meshv1.Error_BAD_VERSION},
+		"no protocol":         {func(h *meshv1.Hello) { h.Protocol = 0 }, meshv1.Error_BAD_VERSION},
+		"only newer ones":     {func(h *meshv1.Hello) { h.Protocol, h.OldestProtocol = 99, protocolVersion+1 }, meshv1.Error_BAD_VERSION},
 		"long version":        {func(h *meshv1.Hello) { h.Version = strings.Repeat("x", 1000) }, meshv1.Error_BAD_MESSAGE},
 		"version with a NUL":  {func(h *meshv1.Hello) { h.Version = "1.0\x00" }, meshv1.Error_BAD_MESSAGE},
 	} {

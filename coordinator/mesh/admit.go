@@ -34,12 +34,13 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, s *session, stream m
 		return nil, "", nil
 	}
 	hello := up.GetHello()
+	protocol, spoken := negotiate(hello.GetOldestProtocol(), hello.GetProtocol(), oldestProtocol, protocolVersion)
 	switch {
 	case hello == nil:
 		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "the first message must be hello")
-	case hello.GetProtocol() != protocolVersion:
+	case !spoken:
 		return nil, "", errorDown(meshv1.Error_BAD_VERSION, "", fmt.Sprintf(
-			"protocol version %d is not spoken here, only %d; use an adit of the coordinator's version", hello.GetProtocol(), protocolVersion))
+			"protocol version %d is not spoken here, but %d to %d; use an adit of the coordinator's version", hello.GetProtocol(), oldestProtocol, protocolVersion))
 	case len(hello.GetPublicKey()) != 32 || len(hello.GetDiscoKey()) != 32:
 		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "keys must be 32 bytes long")
 	case [32]byte(hello.GetPublicKey()) == [32]byte{}, [32]byte(hello.GetDiscoKey()) == [32]byte{}:
@@ -49,7 +50,7 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, s *session, stream m
 	case strings.ContainsFunc(hello.GetVersion(), unicode.IsControl): // Postgres keeps no NUL, terminals no escapes
 		return nil, "", errorDown(meshv1.Error_BAD_MESSAGE, "", "version has control characters")
 	}
-	m := &member{key: [32]byte(hello.GetPublicKey()), disco: [32]byte(hello.GetDiscoKey())}
+	m := &member{key: [32]byte(hello.GetPublicKey()), disco: [32]byte(hello.GetDiscoKey()), protocol: protocol}
 	var resume string
 	// The way into the store is deep. A goroutine of its own gives its stack back;
 	// the stream's would keep it for as long as the node is here.
@@ -74,6 +75,16 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, s *session, stream m
 		h.log.WarnContext(ctx, "a node could not join", "err", err)
 		return nil, "", errorDown(meshv1.Error_UNAVAILABLE, "", "the database is away; try again")
 	}
+}
+
+// negotiate returns the newest protocol version that both ends speak. One that names no
+// oldest speaks its newest alone.
+func negotiate(theirOldest, theirs, ourOldest, ours uint32) (version uint32, ok bool) {
+	if theirOldest == 0 {
+		theirOldest = theirs
+	}
+	version = min(theirs, ours)
+	return version, version >= max(theirOldest, ourOldest)
 }
 
 // joinStore fills in m with what the store has to say. That the identity was

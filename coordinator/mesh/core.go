@@ -44,6 +44,7 @@ type member struct {
 	addr             netip.Addr
 	key              [32]byte
 	disco            [32]byte
+	protocol         uint32 // what its session speaks
 }
 
 // node is a member with its state on the mesh.

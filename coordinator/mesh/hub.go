@@ -33,8 +33,10 @@ import (
 )
 
 const (
-	// protocolVersion is the control protocol spoken here.
+	// protocolVersion is the newest control protocol that is spoken here, and
+	// oldestProtocol the oldest.
 	protocolVersion = 1
+	oldestProtocol  = 1
 
 	// helloTimeout is how long a stream may take to say who it is.
 	helloTimeout = 10 * time.Second
@@ -322,7 +324,7 @@ func (h *Hub) enter(s *session, m member, resume string) (refusal *meshv1.Down) 
 		return errorDown(meshv1.Error_REVOKED, "", s.revoked)
 	}
 	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Welcome{Welcome: &meshv1.Welcome{
-		NodeId: m.id.String(), Address: m.addr.String(), ResumeToken: resume, Name: m.name,
+		NodeId: m.id.String(), Address: m.addr.String(), ResumeToken: resume, Name: m.name, Protocol: m.protocol,
 	}}}, false)
 	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Relays{Relays: h.relays}}, false)
 	h.deliver(h.core.join(s.id, m))

@@ -446,7 +446,7 @@ func (*Up_Report) isUp_Msg() {}
 // Hello opens a session and must be the first message.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Protocol version of the node; the coordinator refuses what it cannot speak.
+	// The newest protocol version that the node speaks.
 	Protocol uint32 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	// WireGuard public key, 32 bytes.
 	PublicKey []byte `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
@@ -456,9 +456,12 @@ type Hello struct {
 	// Empty on the first connect. Agents need none: their token names them.
 	ResumeToken string `protobuf:"bytes,4,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// Version of the program, for people.
-	Version       string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	// The oldest protocol version that it speaks; zero is the newest alone. The
+	// coordinator chooses the newest that both speak, and refuses if there is none.
+	OldestProtocol uint32 `protobuf:"varint,6,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -524,6 +527,13 @@ func (x *Hello) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *Hello) GetOldestProtocol() uint32 {
+	if x != nil {
+		return x.OldestProtocol
+	}
+	return 0
 }
 
 // Self describes how the node can be reached. Each one replaces the last.
@@ -1649,7 +1659,10 @@ type Welcome struct {
 	Address     string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	ResumeToken string `protobuf:"bytes,3,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// For people and DNS: "agent.workspace.owner" or the user's name.
-	Name          string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// Protocol version of this session; zero, from a coordinator of before there was a
+	// choice, is 1.
+	Protocol      uint32 `protobuf:"varint,5,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1710,6 +1723,13 @@ func (x *Welcome) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *Welcome) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
 }
 
 // Peer is the whole state of one peer; each one replaces the last.
@@ -2222,14 +2242,15 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\averdict\x18\x06 \x01(\v2\x15.adit.mesh.v1.VerdictH\x00R\averdict\x12%\n" +
 	"\x03bye\x18\a \x01(\v2\x11.adit.mesh.v1.ByeH\x00R\x03bye\x12.\n" +
 	"\x06report\x18\b \x01(\v2\x14.adit.mesh.v1.ReportH\x00R\x06reportB\x05\n" +
-	"\x03msg\"\x9c\x01\n" +
+	"\x03msg\"\xc5\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x02 \x01(\fR\tpublicKey\x12\x1b\n" +
 	"\tdisco_key\x18\x03 \x01(\fR\bdiscoKey\x12!\n" +
 	"\fresume_token\x18\x04 \x01(\tR\vresumeToken\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversion\"\xa0\x02\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12'\n" +
+	"\x0foldest_protocol\x18\x06 \x01(\rR\x0eoldestProtocol\"\xa0\x02\n" +
 	"\x04Self\x12\x1d\n" +
 	"\n" +
 	"home_relay\x18\x01 \x01(\rR\thomeRelay\x12\x1c\n" +
@@ -2315,12 +2336,13 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x06relays\x18\x03 \x01(\v2\x14.adit.mesh.v1.RelaysH\x00R\x06relays\x12.\n" +
 	"\x06policy\x18\x04 \x01(\v2\x14.adit.mesh.v1.PolicyH\x00R\x06policy\x12+\n" +
 	"\x05error\x18\x05 \x01(\v2\x13.adit.mesh.v1.ErrorH\x00R\x05errorB\x05\n" +
-	"\x03msg\"s\n" +
+	"\x03msg\"\x8f\x01\n" +
 	"\aWelcome\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12!\n" +
 	"\fresume_token\x18\x03 \x01(\tR\vresumeToken\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\"\x8e\x03\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1a\n" +
+	"\bprotocol\x18\x05 \x01(\rR\bprotocol\"\x8e\x03\n" +
 	"\x04Peer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
