@@ -32,7 +32,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // pages are where the dashboard's pages begin; what is below them are pages, too.
-var pages = []string{"setup", "login", "workspaces", "new", "templates", "health", "account"}
+var pages = []string{"setup", "login", "workspaces", "new", "templates", "mesh", "health", "admin", "account"}
 
 // worthPacking is how small a file is sent as it is.
 const worthPacking = 1 << 10

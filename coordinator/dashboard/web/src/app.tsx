@@ -13,6 +13,8 @@ const Create = lazy(() => import("./pages/create"));
 const WorkspacePage = lazy(() => import("./pages/workspace"));
 const Templates = lazy(() => import("./pages/templates"));
 const TemplatePage = lazy(() => import("./pages/template"));
+const Mesh = lazy(() => import("./pages/mesh"));
+const Admin = lazy(() => import("./pages/admin"));
 const HealthPage = lazy(() => import("./pages/health"));
 const Account = lazy(() => import("./pages/account"));
 
@@ -22,6 +24,8 @@ const routes: [string, (p: Record<string, string>) => ReactNode][] = [
   ["/workspaces/:owner/:name", (p) => <WorkspacePage owner={p.owner!} name={p.name!} key={p.owner + "/" + p.name} />],
   ["/templates", () => <Templates />],
   ["/templates/:organization/:name", (p) => <TemplatePage organization={p.organization!} name={p.name!} key={p.organization + "/" + p.name} />],
+  ["/mesh", () => <Mesh />],
+  ["/admin/:part", (p) => <Admin part={p.part!} />],
   ["/health", () => <HealthPage />],
   ["/account", () => <Account />],
 ];

@@ -48,3 +48,8 @@ export function useSignOut(): () => Promise<void> {
 export function mayOversee(user: User | null | undefined): boolean {
   return user?.role === "owner" || user?.role === "auditor";
 }
+
+/** mayAdminister reports whether a role may manage people. */
+export function mayAdminister(user: User | null | undefined): boolean {
+  return mayOversee(user) || user?.role === "user-admin";
+}

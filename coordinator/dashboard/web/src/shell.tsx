@@ -1,7 +1,7 @@
 // What surrounds every page of somebody who is signed in.
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { Link, usePath } from "./router";
-import { mayOversee, useSignOut } from "./session";
+import { mayAdminister, mayOversee, useSignOut } from "./session";
 import { useTheme, type Theme } from "./theme";
 import type { User } from "./schema";
 
@@ -39,8 +39,10 @@ export function Shell({ me, version, children }: { me: User; version: string; ch
   const pages: [string, string][] = [
     ["/workspaces", "Workspaces"],
     ["/templates", "Templates"],
+    ["/mesh", "Mesh"],
   ];
   if (mayOversee(me)) pages.push(["/health", "Health"]);
+  if (mayAdminister(me)) pages.push(["/admin/users", "Administration"]);
 
   return (
     <>
@@ -56,7 +58,7 @@ export function Shell({ me, version, children }: { me: User; version: string; ch
         </button>
         <nav id="nav" className={open ? "open" : ""} aria-label="Pages">
           {pages.map(([href, label]) => (
-            <Link key={href} href={href} aria-current={path === href || path.startsWith(href + "/") ? "page" : undefined}>
+            <Link key={href} href={href} aria-current={isAt(path, href) ? "page" : undefined}>
               {label}
             </Link>
           ))}
@@ -79,6 +81,11 @@ export function Shell({ me, version, children }: { me: User; version: string; ch
       </footer>
     </>
   );
+}
+
+/** isAt reports whether a path is a page of the part that a link leads to. */
+function isAt(path: string, href: string): boolean {
+  return path.split("/")[1] === href.split("/")[1];
 }
 
 function ThemeChoice() {

@@ -2,7 +2,7 @@
 // deployment is empty at the start; the subtests follow each other.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { adit, look, open, url } from "./browser.mjs";
+import { adit, look, open, start, still, url } from "./browser.mjs";
 
 const password = "correct horse battery";
 
@@ -113,6 +113,28 @@ test("the dashboard", async (t) => {
     await look(page, "workspace-settings");
   });
 
+  await step("the mesh: who is linked to the workspace, and by which path", async () => {
+    const stop = start("ping", "dev"); // which holds a link while it is looked at
+    await page.getByRole("link", { name: "Mesh" }).click();
+    await heading("Mesh");
+    await page.locator(".link").getByText("packets up to").first().waitFor();
+    await look(page, "mesh");
+    stop();
+  });
+
+  await step("what comes late moves nothing", async () => {
+    await page.route("**/api/v1/**", async (route) => {
+      await new Promise((done) => setTimeout(done, 400)); // a coordinator on another continent
+      await route.continue().catch(() => undefined); // a watch that was left
+    });
+    for (const [path, until] of [["/workspaces", "process v2"], ["/workspaces/alice/dev", "Who is there"], ["/account", "Last used"]]) {
+      await page.goto(url + path);
+      await page.getByText(until).first().waitFor();
+      await still(page, "late " + path);
+    }
+    await page.unroute("**/api/v1/**");
+  });
+
   await step("what others do is seen without a reload", async () => {
     await page.goto(url + "/workspaces");
     await row("dev").getByText("running").waitFor();
@@ -150,6 +172,43 @@ test("the dashboard", async (t) => {
     await page.getByText("shown this once").waitFor();
     await page.getByRole("cell", { name: "ci", exact: true }).waitFor();
     await look(page, "account");
+  });
+
+  await step("people and groups are administered", async () => {
+    await page.getByRole("link", { name: "Administration" }).click();
+    await heading("Users");
+    await page.getByLabel("New user's name").fill("carol");
+    await page.getByLabel("E-mail address").fill("carol@example.com");
+    await page.getByRole("button", { name: "Make user" }).click();
+    await page.getByLabel("Role of carol").selectOption("auditor");
+    await page.getByRole("button", { name: "Keep out carol" }).click();
+    await page.getByRole("button", { name: "Let in carol" }).waitFor();
+    assert.match(await adit("users", "list"), /carol.*auditor/);
+    await look(page, "users");
+    await page.getByRole("link", { name: "Groups" }).click();
+    await page.getByRole("heading", { name: "No groups yet" }).waitFor();
+    await page.getByLabel("Name of a new group").fill("team");
+    await page.getByRole("button", { name: "Make group" }).click();
+    await page.getByText("0 members").click();
+    await page.getByLabel("Put a user into team").fill("carol");
+    await page.getByRole("button", { name: "Put in" }).click();
+    await page.getByRole("button", { name: "Take out carol" }).waitFor();
+    await look(page, "groups");
+  });
+
+  await step("provisioners, relays, and who did what", async () => {
+    await page.getByRole("link", { name: "Provisioners" }).click();
+    await page.getByText("connected", { exact: true }).first().waitFor();
+    await look(page, "provisioners");
+    await adit("relays", "create", "fra1", "--region", "fra");
+    await page.getByRole("link", { name: "Relays" }).click();
+    await page.getByRole("cell", { name: "fra1" }).waitFor();
+    await look(page, "relays");
+    await page.getByRole("link", { name: "Audit log" }).click();
+    await page.getByLabel("To what").fill("carol");
+    await page.getByRole("cell", { name: "carol", exact: true }).first().waitFor();
+    await page.locator("summary").first().click();
+    await look(page, "audit");
   });
 
   await step("a keyboard is enough", async () => {

@@ -1,8 +1,9 @@
 import { useState, type FormEvent } from "react";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { all, api, ask, Problem } from "../api";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { api, ask, Problem } from "../api";
 import { useMe, useMethods } from "../session";
-import { Button, Confirm, Copied, Failed, Field, Loaded, Page, When } from "../ui";
+import { Table } from "../table";
+import { Button, Confirm, Copied, Failed, Field, Page, When } from "../ui";
 import type { Token } from "../schema";
 
 export default function Account() {
@@ -28,8 +29,8 @@ export default function Account() {
           ))}
         </section>
       )}
-      <Tokens />
       <Password />
+      <Tokens />
     </Page>
   );
 }
@@ -46,10 +47,6 @@ function Tokens() {
   const [name, setName] = useState("");
   const [days, setDays] = useState(30);
   const [ending, setEnding] = useState<Token>();
-  const list = useQuery({
-    queryKey: ["tokens"],
-    queryFn: () => all((cursor) => ask(api.GET("/api/v1/tokens", { params: { query: { cursor, limit: 500 } } }))),
-  });
   const again = () => void cache.invalidateQueries({ queryKey: ["tokens"] });
   const make = useMutation({
     mutationFn: () => ask(api.POST("/api/v1/tokens", { body: { name, lifetime_seconds: days * 86400 || undefined } })),
@@ -93,44 +90,27 @@ function Tokens() {
           </div>
         </div>
       )}
-      <Loaded of={list} what="tokens">
-        {(tokens) => (
-          <div className="scroll" tabIndex={0} role="region" aria-label="Tokens">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Name</th>
-                  <th scope="col">Kind</th>
-                  <th scope="col">Last used</th>
-                  <th scope="col">Expires</th>
-                  <th scope="col">
-                    <span className="unseen">What can be done</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {tokens.map((t) => (
-                  <tr key={t.id}>
-                    <td>{t.name}</td>
-                    <td>{t.kind === "login" ? "command line" : t.kind}</td>
-                    <td>
-                      <When at={t.last_used_at} />
-                    </td>
-                    <td>
-                      <When at={t.expires_at} />
-                    </td>
-                    <td>
-                      <Button className="quiet" aria-label={`End ${t.name}`} onClick={() => setEnding(t)}>
-                        End
-                      </Button>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-      </Loaded>
+      <Table
+        what="tokens"
+        queryKey={["tokens"]}
+        page={(cursor) => ask(api.GET("/api/v1/tokens", { params: { query: { cursor, limit: 100 } } }))}
+        id={(t: Token) => t.id}
+        none={<p className="soft">None.</p>}
+        columns={[
+          ["Name", (t) => t.name],
+          ["Kind", (t) => (t.kind === "login" ? "command line" : t.kind)],
+          ["Last used", (t) => <When at={t.last_used_at} />],
+          ["Expires", (t) => <When at={t.expires_at} />],
+          [
+            "",
+            (t) => (
+              <Button className="quiet" aria-label={`End ${t.name}`} onClick={() => setEnding(t)}>
+                End
+              </Button>
+            ),
+          ],
+        ]}
+      />
       {ending && (
         <Confirm title={`End ${ending.name}?`} label="End it" disabled={end.isPending} err={end.error} act={() => end.mutate(ending.id)} close={() => setEnding(undefined)}>
           <p>Whatever uses it is cut off at once. If it is this browser's session, you are signed out.</p>

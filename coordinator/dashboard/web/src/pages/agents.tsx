@@ -3,7 +3,7 @@ import { useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { all, api, ask } from "../api";
 import { LogView } from "../log";
-import { Badge, Button, Loaded, When } from "../ui";
+import { Badge, Button, Loaded, Waiting, When } from "../ui";
 import type { Agent, Connection, Port, ScriptStatus, Workspace, WorkspaceApp } from "../schema";
 
 const agentTones = { connecting: "busy", connected: "good", disconnected: "warn", timeout: "bad" } as const;
@@ -21,6 +21,8 @@ export function Agents({ of: w }: { of: Workspace }) {
     refetchInterval: 10_000, // links are the owner's to watch, and this is shown to others, too
     queryFn: () => all((cursor) => ask(api.GET("/api/v1/workspaces/{owner}/{name}/connections", { params: { path, query: { cursor, limit: 500 } } }))),
   });
+  // All at once: what came later would move what somebody reads.
+  if (apps.isPending || (live && (ports.isPending || there.isPending))) return <Waiting label="Reading the agents" rows={5} />;
   if (!w.agents?.length) return <p className="soft">It has no agents{w.phase === "stopped" ? " while it is stopped" : " yet"}.</p>;
   return (
     <>
