@@ -187,7 +187,7 @@ func TestEverythingIsOnOnePort(t *testing.T) {
 		status int
 		text   string
 	}{
-		"/":                 {200, "adit login"},
+		"/":                 {200, "<title>adit</title>"}, // with the dashboard, and without
 		"/healthz":          {200, "ok"},
 		"/readyz":           {200, "ready"},
 		"/derp":             {200, "relay"},

@@ -65,6 +65,7 @@ export async function still(page, name) {
  * it fits on the narrowest screen.
  */
 export async function look(page, name) {
+  await page.getByRole("heading", { level: 1 }).first().waitFor(); // before, there is nothing to judge
   await still(page, name);
   await page.evaluate(axe);
   for (const colorScheme of ["light", "dark"]) {

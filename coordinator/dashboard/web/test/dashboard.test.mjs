@@ -60,8 +60,10 @@ test("the dashboard", async (t) => {
     await adit("templates", "push", "process", "-d", process.env.ADIT_TEMPLATE);
     await adit("templates", "push", "process", "-d", process.env.ADIT_TEMPLATE_2, "-m", "a greeting");
     await page.goto(url + "/templates");
+    const pushed = page.getByRole("link", { name: "process", exact: true });
+    await pushed.waitFor();
     await look(page, "templates");
-    await page.getByRole("link", { name: "process", exact: true }).click();
+    await pushed.click();
     await heading("default/process");
     await page.getByText("main.tf").first().waitFor();
     await look(page, "template");
