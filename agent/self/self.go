@@ -19,6 +19,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aditmesh/adit/pkg/peeruser"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -121,7 +122,7 @@ func (s *Server) routes() http.Handler {
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connKey{}).(net.Conn)
-		uid, err := peer(conn)
+		uid, err := peeruser.Of(conn)
 		if err != nil || uid != 0 && !slices.Contains(s.cfg.UIDs, uid) {
 			s.cfg.Logger.Warn("a program of another user asked the agent", "uid", uid, "err", err)
 			refuse(w, http.StatusForbidden, "this socket is not for your user")

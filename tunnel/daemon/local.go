@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aditmesh/adit/pkg/peeruser"
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
 )
@@ -130,7 +131,7 @@ func (d *daemon) serveLocal(l *listener) (stop func()) {
 	mux.HandleFunc("GET /v1/events", d.serveEvents)
 	allowed := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connKey{}).(net.Conn)
-		if uid, err := peerUser(conn); err != nil || uid > 0 && !slices.Contains(l.users, uid) {
+		if uid, err := peeruser.Of(conn); err != nil || uid > 0 && !slices.Contains(l.users, uid) {
 			refuse(w, http.StatusForbidden, errors.New("the daemon is another user's"))
 			return
 		}

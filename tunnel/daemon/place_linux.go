@@ -1,0 +1,4 @@
+package daemon
+
+// systemRunDir is where programs of the system's listen.
+func systemRunDir() string { return "/run" }
