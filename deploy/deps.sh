@@ -42,6 +42,7 @@ for target in "$@"; do
 		need ping iputils-ping
 		need curl curl
 		need chromium chromium
+		need turnutils_uclient coturn
 		needC # the race detector
 		;;
 	dashboard)

@@ -25,7 +25,7 @@ var relayed = []struct {
 
 // Metrics returns what Prometheus may know of the relay.
 func (r *Relay) Metrics() prometheus.Collector {
-	c := relayCollector{vars: r.server.ExpVar(false)}
+	c := relayCollector{vars: r.server.ExpVar(false), own: []prometheus.Collector{r.udp.requests, r.udp.open}}
 	for _, v := range relayed {
 		c.descs = append(c.descs, prometheus.NewDesc(v.ours, v.help, nil, nil))
 	}
@@ -35,15 +35,22 @@ func (r *Relay) Metrics() prometheus.Collector {
 type relayCollector struct {
 	vars  expvar.Var
 	descs []*prometheus.Desc // in the order of relayed
+	own   []prometheus.Collector
 }
 
 func (c relayCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		to <- d
 	}
+	for _, o := range c.own {
+		o.Describe(to)
+	}
 }
 
 func (c relayCollector) Collect(to chan<- prometheus.Metric) {
+	for _, o := range c.own {
+		o.Collect(to)
+	}
 	all, ok := c.vars.(interface{ Get(string) expvar.Var })
 	if !ok {
 		return

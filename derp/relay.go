@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"tailscale.com/derp/derpserver"
-	"tailscale.com/net/stunserver"
 	"tailscale.com/tailcfg"
 )
 
@@ -37,19 +36,19 @@ type Config struct {
 	// STUN lists the UDP addresses to answer STUN on. A node that is to see
 	// whether its mapping varies needs two.
 	STUN []string
+	// TURN relays browsers on the first of them; nil does not.
+	TURN *TURN
 	// Logger gets events worth a line; nil discards.
 	Logger *slog.Logger
 }
 
 // Relay is a running relay.
 type Relay struct {
-	log       *slog.Logger
-	admit     func(ctx context.Context, nodeKey [32]byte) (bool, error)
-	server    *derpserver.Server
-	gate      *http.Server
-	stunPorts []uint16
-
-	cancel context.CancelFunc
+	log    *slog.Logger
+	admit  func(ctx context.Context, nodeKey [32]byte) (bool, error)
+	server *derpserver.Server
+	gate   *http.Server
+	udp    *udpServer
 	wg     sync.WaitGroup
 }
 
@@ -63,8 +62,7 @@ func Start(cfg Config) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derp: %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &Relay{log: cfg.Logger, admit: cfg.Admit, cancel: cancel}
+	r := &Relay{log: cfg.Logger, admit: cfg.Admit}
 	deepenSendQueues()
 	r.server = derpserver.New(priv, func(format string, args ...any) {
 		r.log.Debug("derp: " + fmt.Sprintf(format, args...))
@@ -76,18 +74,16 @@ func Start(cfg Config) (*Relay, error) {
 		r.Close()
 		return nil, fmt.Errorf("derp: %w", err)
 	}
-	for _, addr := range cfg.STUN {
-		if err := r.serveSTUN(ctx, addr); err != nil {
-			r.Close()
-			return nil, fmt.Errorf("derp: answer STUN on UDP %s: %w", addr, err)
-		}
+	if r.udp, err = serveUDP(cfg.STUN, cfg.TURN, r.log); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("derp: %w", err)
 	}
 	return r, nil
 }
 
 // STUNPorts returns the UDP ports that answer STUN, in the order of
 // Config.STUN.
-func (r *Relay) STUNPorts() []uint16 { return r.stunPorts }
+func (r *Relay) STUNPorts() []uint16 { return r.udp.ports }
 
 // Handler serves /derp, the paths below it, and /generate_204.
 func (r *Relay) Handler() http.Handler {
@@ -114,27 +110,15 @@ func (r *Relay) survive(next http.Handler) http.Handler {
 
 // Close disconnects every client and waits for what Start began.
 func (r *Relay) Close() error {
-	r.cancel()
 	err := r.server.Close()
 	if r.gate != nil {
 		err = errors.Join(err, r.gate.Close())
 	}
+	if r.udp != nil {
+		err = errors.Join(err, r.udp.close())
+	}
 	r.wg.Wait()
 	return err
-}
-
-func (r *Relay) serveSTUN(ctx context.Context, addr string) error {
-	s := stunserver.New(ctx)
-	if err := s.Listen(addr); err != nil {
-		return err
-	}
-	r.stunPorts = append(r.stunPorts, uint16(s.LocalAddr().(*net.UDPAddr).Port))
-	r.wg.Go(func() {
-		if err := s.Serve(); err != nil {
-			r.log.Error("STUN ended", "addr", addr, "err", err)
-		}
-	})
-	return nil
 }
 
 const (

@@ -2,6 +2,7 @@ package derp
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"expvar"
@@ -51,10 +52,17 @@ type ServeConfig struct {
 	// STUN lists the UDP addresses to answer STUN on: two, for nodes to see whether
 	// their mapping varies.
 	STUN []string
+	// TURN relays browsers on the first STUN port. TURNAddress is the address at which
+	// this host's UDP ports are reached; the zero address is the one from which it
+	// reaches the coordinator.
+	TURN        bool
+	TURNAddress netip.Addr
 	// Certificate is what HTTPS is served with: one that nodes trust. Nil is a
 	// self-signed one, which they are told to trust. PlainHTTP is neither, for a
-	// relay behind a proxy that ends TLS; Address must be set then.
+	// relay behind a proxy that ends TLS; Address must be set then. ACME, if it is not
+	// nil, gets and renews one that nodes trust.
 	Certificate *tls.Certificate
+	ACME        *ACME
 	PlainHTTP   bool
 	// DataDir is where the relay's keys are kept.
 	DataDir string
@@ -82,9 +90,13 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		return fmt.Errorf("derp: %w", err)
 	}
 	m := &membership{url: cfg.URL, token: cfg.Token, client: cfg.HTTPClient, log: cfg.Logger}
-	relay, err := Start(Config{
-		KeyFile: filepath.Join(cfg.DataDir, "relay.key"), Admit: newVouches(m.ask).admit, STUN: cfg.STUN, Logger: cfg.Logger,
-	})
+	conf := Config{KeyFile: filepath.Join(cfg.DataDir, "relay.key"), Admit: newVouches(m.ask).admit, STUN: cfg.STUN, Logger: cfg.Logger}
+	var known addressOf
+	if cfg.TURN {
+		known.learn(cfg.TURNAddress)
+		conf.TURN = &TURN{Secret: rand.Text(), Address: known.get}
+	}
+	relay, err := Start(conf)
 	if err != nil {
 		return err
 	}
@@ -103,13 +115,21 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 	}
 	served := make(chan error, 2)
 	go func() { served <- web.Serve(l) }()
+	if cfg.ACME != nil { // nodes are told of the relay when it has what they trust
+		if err := cfg.ACME.obtain(ctx, secure); err != nil {
+			return errors.Join(fmt.Errorf("derp: %w", err), web.Close(), ignoreClosed(<-served), relay.Close())
+		}
+	}
 	watched, err := cfg.serveMetrics(ctx, relay, served)
 	if err != nil {
-		return errors.Join(err, web.Close(), <-served, relay.Close())
+		return errors.Join(err, web.Close(), ignoreClosed(<-served), relay.Close())
 	}
 
 	m.load = relay.load
 	m.hello = func(local netip.Addr) *relayv1.Hello {
+		if !known.get().IsValid() {
+			known.learn(local)
+		}
 		return relay.hello(cfg, cfg.address(local, port, secure != nil), pin)
 	}
 	m.joined = func(w *relayv1.Welcome) {
@@ -147,9 +167,15 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		err = errors.Join(err, watched.Close())
 	}
 	for range running {
-		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
-			err = errors.Join(err, e)
-		}
+		err = errors.Join(err, ignoreClosed(<-served))
+	}
+	return err
+}
+
+// ignoreClosed drops what a server ends with that was closed.
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
 	}
 	return err
 }
@@ -158,6 +184,9 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 func (cfg ServeConfig) tls() (*tls.Config, string, error) {
 	if cfg.PlainHTTP {
 		return nil, "", nil
+	}
+	if cfg.ACME != nil {
+		return cfg.ACME.tls(cfg.DataDir, cfg.HTTPClient), "", nil
 	}
 	cert, pin := cfg.Certificate, ""
 	if cert == nil {
@@ -191,8 +220,11 @@ func (cfg ServeConfig) address(local netip.Addr, port int, secure bool) string {
 
 func (r *Relay) hello(cfg ServeConfig, address, pin string) *relayv1.Hello {
 	h := &relayv1.Hello{Protocol: protocolVersion, Version: cfg.Version, Url: address, CertName: pin, PublicKey: r.server.PublicKey().AppendTo(nil)}
-	for _, p := range r.stunPorts {
+	for _, p := range r.STUNPorts() {
 		h.StunPorts = append(h.StunPorts, uint32(p))
+	}
+	if r.udp.turn != nil {
+		h.TurnSecret = r.udp.turn.Secret
 	}
 	return h
 }

@@ -14,20 +14,27 @@ import (
 
 // connections asks the API who is linked to a workspace and by which path.
 func (d *deployment) connections(workspace string) ([]sdk.Connection, error) {
+	var list sdk.List[sdk.Connection]
+	err := d.get(&list, "/api/v1/workspaces/me/"+workspace+"/connections")
+	return list.Items, err
+}
+
+// get asks the API as the person who is signed in. The server is asked on its own host,
+// whatever ails the others' networks.
+func (d *deployment) get(into any, path string) error {
 	var s session
 	raw, err := os.ReadFile(filepath.Join(d.dir, "config", "session.json"))
 	if err == nil {
 		err = json.Unmarshal(raw, &s)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	req, err := http.NewRequest(http.MethodGet, d.url()+"/api/v1/workspaces/me/"+workspace+"/connections", nil)
+	req, err := http.NewRequest(http.MethodGet, d.url()+path, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+s.Token)
-	// The server is asked on its own host, whatever ails the others' networks.
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
 		err = d.server.Do(func() error {
 			conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -38,14 +45,13 @@ func (d *deployment) connections(workspace string) ([]sdk.Connection, error) {
 	defer transport.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: transport, Timeout: patience}).Do(req)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer resp.Body.Close()
-	var list sdk.List[sdk.Connection]
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("connections: %s", resp.Status)
+		return fmt.Errorf("%s: %s", path, resp.Status)
 	}
-	return list.Items, json.NewDecoder(resp.Body).Decode(&list)
+	return json.NewDecoder(resp.Body).Decode(into)
 }
 
 // linked waits until the API shows a connected client of a workspace whose link is

@@ -7,6 +7,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	// Authorities to trust where the system names none: in containers with nothing
+	// but this binary.
+	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
 // version is set by the linker.

@@ -27,10 +27,12 @@ import (
 const relayDrain = 5 * time.Second
 
 type relayFlags struct {
-	tokenFile, listen, address, dataDir, tlsCert, tlsKey, metricsListen string
-	plainHTTP                                                           bool
-	stunPorts                                                           []uint
-	drain                                                               time.Duration
+	settings, tokenFile, listen, address, dataDir, tlsCert, tlsKey, metricsListen string
+	acmeHost, acmeEmail, acmeDirectory, turnAddress                               string
+	turn                                                                          bool
+	plainHTTP                                                                     bool
+	stunPorts                                                                     []uint
+	drain                                                                         time.Duration
 }
 
 func newRelayCmd(a *app) *cobra.Command {
@@ -48,8 +50,11 @@ trust, so that a host without a name will do.`,
   adit relay --url https://adit.example.com --address https://fra.example.com --tls-cert cert.pem --tls-key key.pem`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.settle(cmd); err != nil {
+				return err
+			}
 			log := a.logger(slog.LevelInfo)
-			conf, err := f.config(a)
+			conf, err := f.config(cmd.Context(), a)
 			if err != nil {
 				return err
 			}
@@ -62,21 +67,46 @@ trust, so that a host without a name will do.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.tokenFile, "token-file", os.Getenv("ADIT_RELAY_TOKEN_FILE"), "file that holds the relay's token")
-	flags.StringVar(&f.listen, "listen", envOr("ADIT_RELAY_LISTEN", ":443"), "TCP address to serve on")
-	flags.StringVar(&f.address, "address", os.Getenv("ADIT_RELAY_ADDRESS"), "HOST[:PORT] or URL by which nodes reach it (default: the address that leads to the coordinator)")
-	flags.StringVar(&f.dataDir, "data-dir", envOr("ADIT_RELAY_DATA_DIR", filepath.Join(defaultDataDir(), "relay")), "where the relay's keys are kept")
-	flags.StringVar(&f.tlsCert, "tls-cert", os.Getenv("ADIT_RELAY_TLS_CERT"), "certificate to serve HTTPS with (default: one of its own, which nodes are told to trust)")
-	flags.StringVar(&f.tlsKey, "tls-key", os.Getenv("ADIT_RELAY_TLS_KEY"), "key of the certificate")
+	flags.StringVar(&f.settings, "config", "", "YAML file of flags' names and values, which go behind flags and environment")
+	flags.StringVar(&f.tokenFile, "token-file", "", "file that holds the relay's token")
+	flags.StringVar(&f.listen, "listen", ":443", "TCP address to serve on")
+	flags.StringVar(&f.address, "address", "", "HOST[:PORT] or URL by which nodes reach it (default: the address that leads to the coordinator)")
+	flags.StringVar(&f.dataDir, "data-dir", filepath.Join(defaultDataDir(), "relay"), "where the relay's keys are kept")
+	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate to serve HTTPS with (default: one of its own, which nodes are told to trust)")
+	flags.StringVar(&f.tlsKey, "tls-key", "", "key of the certificate")
+	flags.StringVar(&f.acmeHost, "acme-host", "", "name to get a certificate for by ACME, from Let's Encrypt unless --acme-directory names another; the world must reach --listen at port 443 of it")
+	flags.StringVar(&f.acmeEmail, "acme-email", "", "whom the authority writes to when a certificate is in danger")
+	flags.StringVar(&f.acmeDirectory, "acme-directory", "", "URL of another authority")
 	flags.BoolVar(&f.plainHTTP, "plain-http", false, "serve HTTP, for a proxy in front that ends TLS; say where that is with --address")
 	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports to answer STUN on")
+	flags.BoolVar(&f.turn, "turn", true, "relay browsers by TURN on the first of --stun-ports; needs this host's UDP ports to be reachable")
+	flags.StringVar(&f.turnAddress, "turn-address", "", "IP address at which the world reaches this host's UDP ports (default: that of --address)")
 	flags.DurationVar(&f.drain, "drain", relayDrain, "how long nodes have to move elsewhere when it ends")
-	flags.StringVar(&f.metricsListen, "metrics-listen", os.Getenv("ADIT_RELAY_METRICS_LISTEN"), "address to serve /metrics on (default: nowhere)")
+	flags.StringVar(&f.metricsListen, "metrics-listen", "", "address to serve /metrics on (default: nowhere)")
 	return cmd
 }
 
+// relayEnv begins the names of a relay's environment variables.
+const relayEnv = "ADIT_RELAY_"
+
+// settle adds to the flags what the environment and the file say.
+func (f *relayFlags) settle(cmd *cobra.Command) error {
+	if err := flagsFromEnv(cmd.LocalNonPersistentFlags(), relayEnv); err != nil {
+		return err
+	}
+	if f.settings == "" {
+		return nil
+	}
+	// The coordinator's URL has a variable that is no relay's alone, and the token has
+	// two places.
+	token := f.tokenFile != "" || os.Getenv(relayEnv+"TOKEN") != ""
+	return flagsFromFile(cmd.Flags(), f.settings, func(flag string) bool {
+		return flag == "url" && os.Getenv("ADIT_URL") != "" || (flag == "token" || flag == "token-file") && token
+	})
+}
+
 // config reads the flags, but for where the log goes.
-func (f relayFlags) config(a *app) (derp.ServeConfig, error) {
+func (f relayFlags) config(ctx context.Context, a *app) (derp.ServeConfig, error) {
 	none := derp.ServeConfig{}
 	if a.url == "" {
 		return none, usagef("name the coordinator with --url or ADIT_URL")
@@ -90,7 +120,7 @@ func (f relayFlags) config(a *app) (derp.ServeConfig, error) {
 		return none, err
 	}
 	conf := derp.ServeConfig{
-		URL: u, Token: token, Listen: f.listen, PlainHTTP: f.plainHTTP, DataDir: f.dataDir, DrainFor: f.drain, MetricsListen: f.metricsListen, Version: version,
+		URL: u, Token: token, Listen: f.listen, PlainHTTP: f.plainHTTP, DataDir: f.dataDir, DrainFor: f.drain, MetricsListen: f.metricsListen, TURN: f.turn, Version: version,
 	}
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {
@@ -104,6 +134,20 @@ func (f relayFlags) config(a *app) (derp.ServeConfig, error) {
 	}
 	if f.plainHTTP && (f.address == "" || f.tlsCert != "") {
 		return none, usagef("--plain-http wants the --address of the proxy in front, and no certificate")
+	}
+	if f.acmeHost != "" {
+		if f.tlsCert != "" || f.plainHTTP {
+			return none, usagef("--acme-host gets a certificate; leave --tls-cert and --plain-http out")
+		}
+		if f.acmeDirectory != "" {
+			if _, err := parseURL(f.acmeDirectory); err != nil {
+				return none, usagef("--acme-directory: %w", err)
+			}
+		}
+		conf.ACME = &derp.ACME{Host: f.acmeHost, Email: f.acmeEmail, Directory: f.acmeDirectory}
+		if f.address == "" {
+			f.address = f.acmeHost
+		}
 	}
 	if f.tlsCert != "" {
 		cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
@@ -123,7 +167,12 @@ func (f relayFlags) config(a *app) (derp.ServeConfig, error) {
 		}
 		conf.Address = at
 	}
-	return conf, nil
+	at := ""
+	if conf.Address != nil {
+		at = conf.Address.Hostname()
+	}
+	conf.TURNAddress, err = turnAddress(ctx, f.turnAddress, at)
+	return conf, err
 }
 
 // relayError says what to do about what ended a relay.

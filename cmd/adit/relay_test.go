@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -62,6 +63,13 @@ func TestRelaysJoinCarryAndLeave(t *testing.T) {
 		t.Errorf("the path is %+v", line.Path)
 	}
 
+	// Nodes say how far they have it.
+	d.eventually("the relay's latency is known", func() bool {
+		var list []sdk.Relay
+		d.json(&list, "relays", "list", "-o", "json")
+		return len(list) == 1 && list[0].Seen != nil && list[0].Seen.RTTMs > 0 && list[0].Seen.Home > 0
+	})
+
 	var asia sdk.CreatedRelay
 	d.json(&asia, "relays", "create", "nrt", "--region", "asia", "--region-name", "Asia", "-o", "json")
 	nrt := d.runRelay(tokyo, "nrt", asia.Token)
@@ -99,5 +107,41 @@ func TestRelaysJoinCarryAndLeave(t *testing.T) {
 	}
 	if got := d.relays(); len(got) != 0 {
 		t.Errorf("there are %v", got)
+	}
+}
+
+// Browsers have STUN and TURN of every relay, with credentials of their own.
+func TestRelaysServeBrowsers(t *testing.T) {
+	d := newDeployment(t)
+	d.laptop = d.lab.Host("laptop")
+	d.startServer()
+	d.login()
+	frankfurt := d.lab.Host("frankfurt")
+	d.relay(frankfurt, "fra", "eu")
+	var ice sdk.ICE
+	if err := d.get(&ice, "/api/v1/ice-servers"); err != nil {
+		t.Fatal(err)
+	}
+	relays := make(map[string]bool)
+	for _, s := range ice.Servers {
+		if len(s.URLs) != 1 || !strings.HasPrefix(s.URLs[0], "turn:") {
+			continue
+		}
+		relays[s.Region] = true
+		host, port, err := net.SplitHostPort(strings.TrimSuffix(strings.TrimPrefix(s.URLs[0], "turn:"), "?transport=udp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := d.output(d.laptop, d.program(d.laptop, "turnutils_stunclient", "-p", port, host))
+		if err != nil || !strings.Contains(out, "UDP reflexive addr: "+d.laptop.Addr().String()) {
+			t.Errorf("STUN of %s: %v: %s", s.Region, err, out)
+		}
+		out, err = d.output(d.laptop, d.program(d.laptop, "turnutils_uclient", "-u", s.Username, "-w", s.Credential, "-p", port, "-y", "-c", "-n", "20", host))
+		if err != nil || !strings.Contains(out, "Total lost packets 0 ") {
+			t.Errorf("TURN of %s: %v: %s", s.Region, err, out)
+		}
+	}
+	if !relays["eu"] || !relays["default"] {
+		t.Errorf("of TURN there is %v: %+v", relays, ice)
 	}
 }

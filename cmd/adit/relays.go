@@ -65,6 +65,7 @@ func newRelaysCreateCmd(a *app) *cobra.Command {
 func newRelaysListCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List relays", Args: args(cobra.NoArgs), Example: "  adit relays list",
+		Long: "List relays. RTT is the median of the round trips that nodes measured to the relay's region.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -77,16 +78,19 @@ func newRelaysListCmd(a *app) *cobra.Command {
 			return a.print(list, func(w io.Writer) error {
 				var rows [][]string
 				for _, r := range list {
-					seen, clients, carried := ago(r.LastSeenAt), "-", "-"
+					seen, clients, carried, rtt := ago(r.LastSeenAt), "-", "-", "-"
 					if r.Connected {
 						seen = "connected"
 					}
 					if r.Load != nil {
 						clients, carried = fmt.Sprint(r.Load.Clients), size(int64(r.Load.Bytes))
 					}
-					rows = append(rows, []string{r.Name, r.Region.Code, orDash(r.URL), clients, carried, orDash(r.Version), seen})
+					if r.Seen != nil && r.Seen.Nodes > 0 {
+						rtt = fmt.Sprintf("%.1f ms", r.Seen.RTTMs)
+					}
+					rows = append(rows, []string{r.Name, r.Region.Code, orDash(r.URL), clients, carried, rtt, orDash(r.Version), seen})
 				}
-				return writeTable(w, []string{"RELAY", "REGION", "ADDRESS", "CLIENTS", "CARRIED", "VERSION", "LAST SEEN"}, rows)
+				return writeTable(w, []string{"RELAY", "REGION", "ADDRESS", "CLIENTS", "CARRIED", "RTT", "VERSION", "LAST SEEN"}, rows)
 			})
 		},
 	}

@@ -16,15 +16,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/aditmesh/adit/coordinator"
 	"github.com/aditmesh/adit/coordinator/breaker"
+	"github.com/aditmesh/adit/coordinator/health"
 	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/metrics"
 	"github.com/aditmesh/adit/coordinator/support"
@@ -48,8 +47,8 @@ const enoughFiles = 10_000 + 2000
 type serverFlags struct {
 	listen, accessURL, dataDir, postgresURL, stateKeyFile string
 	agentBinaries                                         string
-	relay, webhookPrivate                                 bool
-	tlsCert, tlsKey                                       string
+	relay, webhookPrivate, turn                           bool
+	tlsCert, tlsKey, turnAddress                          string
 	stunPorts                                             []uint
 	nodePing, nodeTimeout                                 time.Duration
 	jobLease, cancelGrace                                 time.Duration
@@ -74,7 +73,7 @@ func newServerCmd(a *app) *cobra.Command {
   adit server --postgres-url postgres://adit@db/adit --tls-cert cert.pem --tls-key key.pem`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := flagsFromEnv(cmd.Flags()); err != nil {
+			if err := flagsFromEnv(cmd.Flags(), "ADIT_"); err != nil {
 				return err
 			}
 			if f.check {
@@ -97,6 +96,8 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")
 	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports of the embedded relay's STUN")
+	flags.BoolVar(&f.turn, "turn", true, "relay browsers by TURN on the first of --stun-ports; needs this host's UDP ports to be reachable")
+	flags.StringVar(&f.turnAddress, "turn-address", "", "IP address at which the world reaches this host's UDP ports (default: that of --access-url)")
 	flags.UintVar(&f.provisioners, "provisioners", 2, "how many jobs the built-in provisioners run at once; 0 turns them off")
 	terraformFlags(cmd, &f.provisioner)
 	f.signIn.add(flags)
@@ -111,21 +112,6 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.BoolVar(&f.check, "check", false, "check the configuration and its neighbours, say what is wrong, and start nothing")
 	cmd.AddCommand(newRotateStateKeyCmd(a, &f))
 	return cmd
-}
-
-// flagsFromEnv sets each flag that the command line left out from its
-// environment variable: ADIT_DATA_DIR for --data-dir.
-func flagsFromEnv(flags *pflag.FlagSet) error {
-	var errs error
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "ADIT_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if v := os.Getenv(name); v != "" && !f.Changed {
-			if err := flags.Set(f.Name, v); err != nil {
-				errs = errors.Join(errs, usagef("%s=%q: %w", name, v, err))
-			}
-		}
-	})
-	return errs
 }
 
 func defaultDataDir() string {
@@ -216,12 +202,21 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if cert != nil {
 		conf.Certificate = cert.Leaf
 	}
+	prober := derp.NewProber()
+	conf.ProbeRelay, conf.ProbeKey = probeRelay(prober), prober.Key()
 	if f.relay {
-		relay, err := startRelay(f, stunChosen, log, func(ctx context.Context, key [32]byte) (bool, error) {
+		turn, err := f.turnServer(ctx, accessURL)
+		if err != nil {
+			return err
+		}
+		relay, err := startRelay(f, stunChosen, turn, log, func(ctx context.Context, key [32]byte) (bool, error) {
 			return server.Vouches(ctx, key)
 		})
 		if err != nil {
 			return err
+		}
+		if turn != nil {
+			conf.TURNSecret = turn.Secret
 		}
 		defer relay.Close()
 		if err := counts.Register(relay.Metrics()); err != nil {
@@ -312,12 +307,12 @@ func prepareDataDir(dir string) error {
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-func startRelay(f serverFlags, stunChosen bool, log *slog.Logger, admit func(context.Context, [32]byte) (bool, error)) (*derp.Relay, error) {
+func startRelay(f serverFlags, stunChosen bool, turn *derp.TURN, log *slog.Logger, admit func(context.Context, [32]byte) (bool, error)) (*derp.Relay, error) {
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {
 		return nil, usagef("--listen %q: %w", f.listen, err)
 	}
-	conf := derp.Config{KeyFile: filepath.Join(f.dataDir, "relay.key"), Admit: admit, Logger: log}
+	conf := derp.Config{KeyFile: filepath.Join(f.dataDir, "relay.key"), Admit: admit, TURN: turn, Logger: log}
 	for _, p := range f.stunPorts {
 		conf.STUN = append(conf.STUN, net.JoinHostPort(host, strconv.Itoa(int(p))))
 	}
@@ -335,6 +330,22 @@ func startRelay(f serverFlags, stunChosen bool, log *slog.Logger, admit func(con
 		return nil, fmt.Errorf("%w; choose other ports with --stun-ports", err)
 	}
 	return relay, nil
+}
+
+// probeRelay has relays asked as nodes do.
+func probeRelay(p *derp.Prober) func(context.Context, *url.URL, *meshv1.Relay) health.RelayProbe {
+	return func(ctx context.Context, u *url.URL, r *meshv1.Relay) health.RelayProbe {
+		t := derp.Target{URL: u, CertName: r.GetCertName()}
+		for _, port := range r.GetStunPorts() {
+			t.STUNPorts = append(t.STUNPorts, uint16(port))
+		}
+		probed, err := p.Probe(ctx, t)
+		out := health.RelayProbe{Err: err, Silent: probed.Silent}
+		if t.CertName == "" { // who pins a certificate does not ask when it ends
+			out.CertificateEnds = probed.CertificateEnds
+		}
+		return out
+	}
 }
 
 // embeddedRelays is the relay map of a deployment with nothing but the relay

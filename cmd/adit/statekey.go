@@ -26,7 +26,7 @@ func newRotateStateKeyCmd(a *app, f *serverFlags) *cobra.Command {
 		Example: `  adit server rotate-state-key --data-dir /var/lib/adit && systemctl restart adit`,
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := flagsFromEnv(cmd.Flags()); err != nil {
+			if err := flagsFromEnv(cmd.Flags(), "ADIT_"); err != nil {
 				return err
 			}
 			if f.keysInEnv() {

@@ -52,6 +52,8 @@ type Mesh interface {
 	UserRevoked(userID uuid.UUID)
 	// Connections lists the clients linked to an agent.
 	Connections(agentID uuid.UUID) []mesh.Connection
+	// RegionLatencies returns how far nodes have it to regions of relays.
+	RegionLatencies() map[uint32]mesh.RegionLatency
 }
 
 // Config configures the API.
@@ -138,6 +140,7 @@ func New(cfg Config) *API {
 	a.registerState(h)
 	a.registerProvisioners(h)
 	a.registerRelays(h)
+	a.registerICE(h)
 	a.registerAgents(h)
 	a.registerGit(h)
 	a.registerWatches(h)

@@ -62,6 +62,8 @@ func (r *revocations) Connections(uuid.UUID) []mesh.Connection {
 	}}
 }
 
+func (r *revocations) RegionLatencies() map[uint32]mesh.RegionLatency { return nil }
+
 func (r *revocations) AgentDeleted(id uuid.UUID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -53,6 +53,12 @@ func (a *API) listRelays(ctx context.Context, in *Query) (*body[sdk.List[sdk.Rel
 	for _, r := range list {
 		items = append(items, a.relayJSON(r))
 	}
+	seen := a.Mesh.RegionLatencies()
+	for i := range items {
+		if l, ok := seen[items[i].Region.ID]; ok && items[i].Connected {
+			items[i].Seen = &sdk.RelaySeen{Nodes: l.Nodes, Home: l.Home, RTTMs: float64(l.Median.Microseconds()) / 1000}
+		}
+	}
 	terms, err := parseFilter(in.Q, "name")
 	if err != nil {
 		return nil, err

@@ -58,6 +58,9 @@ type Config struct {
 	AccessURL *url.URL
 	// Relays returns the relay map that nodes get.
 	Relays func() *meshv1.Relays
+	// ProbeRelay asks a relay of the map, which is at u, for what nodes ask of it. Nil
+	// leaves it at HTTP.
+	ProbeRelay func(ctx context.Context, u *url.URL, r *meshv1.Relay) RelayProbe
 	// DataDir is the directory whose disk must not fill. Empty is none.
 	DataDir string
 	// Certificate is the one that the coordinator serves. Nil is none.
@@ -151,6 +154,8 @@ const (
 	RelayUnreachable     = "relay-unreachable"
 	RelayUpgradeBroken   = "relay-upgrade-broken"
 	RelayGone            = "relay-gone"
+	RelayCarriesNothing  = "relay-carries-nothing"
+	RelaySTUNSilent      = "relay-stun-silent"
 	CertificateExpired   = "certificate-expired"
 	CertificateExpiring  = "certificate-expiring"
 	CertificateMismatch  = "certificate-mismatch"

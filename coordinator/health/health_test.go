@@ -117,6 +117,32 @@ func relayMap(u string, embedded bool) func() *meshv1.Relays {
 	return func() *meshv1.Relays { return m }
 }
 
+// A relay that serves HTTP may carry nothing all the same.
+func TestFindingsOfProbedRelays(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(map[string]int{"/generate_204": http.StatusNoContent, "/derp": http.StatusSwitchingProtocols}[r.URL.Path])
+	}))
+	t.Cleanup(web.Close)
+	days := func(n int) time.Time { return time.Now().Add(time.Duration(n)*24*time.Hour + time.Hour) }
+	for name, c := range map[string]struct {
+		probe RelayProbe
+		want  []string
+	}{
+		"all well":            {RelayProbe{CertificateEnds: days(60)}, nil},
+		"no certificate":      {RelayProbe{}, nil},
+		"carries nothing":     {RelayProbe{Err: errors.New("nothing came")}, []string{"error " + RelayCarriesNothing}},
+		"a firewall":          {RelayProbe{Silent: []uint16{3478, 3479}}, []string{"warning " + RelaySTUNSilent}},
+		"not renewed":         {RelayProbe{CertificateEnds: days(3)}, []string{"warning " + CertificateExpiring}},
+		"all of it, at worst": {RelayProbe{errors.New("x"), []uint16{1}, days(1)}, []string{"error " + RelayCarriesNothing, "warning " + CertificateExpiring, "warning " + RelaySTUNSilent}},
+	} {
+		h := New(Config{
+			Store: &database{}, Breakers: breaker.NewRegistry(nil), Relays: relayMap(web.URL, false),
+			ProbeRelay: func(context.Context, *url.URL, *meshv1.Relay) RelayProbe { return c.probe },
+		}).Check(t.Context())
+		says(t, name, h.Findings, c.want...)
+	}
+}
+
 func TestAThousandWhoAskCostOneCheck(t *testing.T) {
 	db := &database{}
 	c := New(Config{Store: db, Breakers: breaker.NewRegistry(nil), Relays: func() *meshv1.Relays { return nil }})

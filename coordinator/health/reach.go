@@ -14,7 +14,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -143,31 +145,43 @@ func (p Prober) echo(ctx context.Context, u *url.URL) error {
 	return err
 }
 
-// relays checks that relays are there and let nodes upgrade.
+// relays checks that relays are there, let nodes upgrade, and carry what they send.
+// One that hangs does not keep the others from being asked.
 func (c *Checker) relays(ctx context.Context) found {
-	p := Prober{c.cfg.Transport, c.cfg.Breakers}
-	var list found
-	n := 0
+	var all []func() found
 	for _, region := range c.cfg.Relays().GetRegions() {
 		for _, r := range region.GetRelays() {
-			n++
-			u := c.cfg.AccessURL // the embedded one is wherever the coordinator is
-			if r.GetUrl() != "" {
-				var err error
-				if u, err = url.Parse(r.GetUrl()); err != nil {
-					list = append(list, failure(RelayUnreachable, "correct its URL", "relay %s of %s: %v", r.GetName(), region.GetCode(), err))
-					continue
-				}
-			}
-			if u != nil {
-				list = append(list, p.relay(ctx, region.GetCode()+"/"+r.GetName(), u, r)...)
-			}
+			all = append(all, func() found { return c.relay(ctx, region.GetCode()+"/"+r.GetName(), r) })
 		}
 	}
-	if n == 0 {
-		list = append(list, warning(NoRelay, "run one: adit server --relay, which is the default, or adit relay", "there is no relay: nodes without a direct path do not reach each other"))
+	if len(all) == 0 {
+		return found{warning(NoRelay, "run one: adit server --relay, which is the default, or adit relay", "there is no relay: nodes without a direct path do not reach each other")}
 	}
-	return list
+	results := make([]found, len(all))
+	var asked sync.WaitGroup
+	for i, ask := range all {
+		asked.Go(func() { results[i] = ask() })
+	}
+	asked.Wait()
+	return slices.Concat(results...)
+}
+
+// relay checks one relay.
+func (c *Checker) relay(ctx context.Context, name string, r *meshv1.Relay) found {
+	u := c.cfg.AccessURL // the embedded one is wherever the coordinator is
+	if r.GetUrl() != "" {
+		var err error
+		if u, err = url.Parse(r.GetUrl()); err != nil {
+			return found{failure(RelayUnreachable, "correct its URL", "relay %s: %v", name, err)}
+		}
+	}
+	if u == nil {
+		return nil
+	}
+	if ill := (Prober{c.cfg.Transport, c.cfg.Breakers}).relay(ctx, name, u, r); len(ill) > 0 {
+		return ill
+	}
+	return c.probeRelay(ctx, name, u, r)
 }
 
 // relaysGone checks that the relays that once joined are here: whoever is not is in
@@ -191,7 +205,7 @@ func (c *Checker) relaysGone(ctx context.Context) found {
 	return list
 }
 
-// relay checks one relay.
+// relay checks that a relay answers and lets nodes upgrade.
 func (p Prober) relay(ctx context.Context, name string, u *url.URL, r *meshv1.Relay) found {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()

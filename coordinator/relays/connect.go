@@ -32,6 +32,7 @@ const (
 	maxURL       = 256
 	maxVersion   = 64
 	maxSTUNPorts = 8
+	maxSecret    = 128
 )
 
 // errNotRelay is a stream that somebody else's token opened.
@@ -82,7 +83,7 @@ func (r *Registry) Connect(stream relayv1.Relay_ConnectServer) error {
 		return refuse(stream, refusal)
 	}
 	sess := &session{end: make(chan *relayv1.Error, 1)}
-	m, refusal := r.enter(ctx, id, addr, sess)
+	m, refusal := r.enter(ctx, id, addr, hello.GetTurnSecret(), sess)
 	if refusal != nil {
 		return refuse(stream, refusal)
 	}
@@ -126,7 +127,7 @@ func (r *Registry) serve(stream relayv1.Relay_ConnectServer, m *member, sess *se
 }
 
 // enter brings a relay into the map, or says why not.
-func (r *Registry) enter(ctx context.Context, id uuid.UUID, addr store.RelayAddress, sess *session) (*member, *relayv1.Error) {
+func (r *Registry) enter(ctx context.Context, id uuid.UUID, addr store.RelayAddress, turnSecret string, sess *session) (*member, *relayv1.Error) {
 	relay, err := r.cfg.Store.LiveRelay(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -136,7 +137,7 @@ func (r *Registry) enter(ctx context.Context, id uuid.UUID, addr store.RelayAddr
 		return nil, away("the database is away; try again")
 	}
 	relay.RelayAddress = addr
-	m := &member{Relay: relay, session: sess}
+	m := &member{Relay: relay, session: sess, turnSecret: turnSecret}
 	if refusal := r.place(m); refusal != nil {
 		r.log.Warn("a relay was refused", "relay", relay.Name, "url", addr.URL, "from", rpc.RemoteAddr(ctx), "why", refusal.GetMessage())
 		return nil, refusal
@@ -213,6 +214,8 @@ func address(h *relayv1.Hello) (store.RelayAddress, *relayv1.Error) {
 		return none, badHello("its version is no version")
 	case len(h.GetStunPorts()) > maxSTUNPorts:
 		return none, badHello(fmt.Sprintf("it has %d STUN ports, and may have %d", len(h.GetStunPorts()), maxSTUNPorts))
+	case len(h.GetTurnSecret()) > maxSecret:
+		return none, badHello("its secret is too long")
 	case len(h.GetPublicKey()) != 32:
 		return none, badHello("its key has the wrong length")
 	}

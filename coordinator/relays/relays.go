@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -57,6 +58,9 @@ type Config struct {
 	// Static is the part of the map that does not change: the relay inside the
 	// server. Nil is nothing.
 	Static *meshv1.Relays
+	// TURNSecret signs credentials of the TURN of the relay inside the server; empty is
+	// that it has none.
+	TURNSecret string
 	// Vouch says whether a key belongs to a node of the mesh.
 	Vouch func(ctx context.Context, key [32]byte) (bool, error)
 	// Publish gets the map whenever it has changed. It must neither block nor call
@@ -88,6 +92,8 @@ type member struct {
 	session *session // nil while it is expected back
 	until   time.Time
 	load    *relayv1.Load
+	// turnSecret signs credentials of its TURN; empty is none.
+	turnSecret string
 }
 
 // deleted is what a relay is told whose token is good no more.
@@ -262,4 +268,38 @@ func (r *Registry) Presence(id uuid.UUID) Presence {
 		return Presence{}
 	}
 	return Presence{Here: true, Load: m.load}
+}
+
+// ICEServer is a relay that serves browsers.
+type ICEServer struct {
+	Region string // its code
+	// Host is where it is; empty is where the coordinator is.
+	Host string
+	// STUNPorts answer STUN.
+	STUNPorts []uint32
+	// TURNSecret signs credentials of the TURN on the first of them; empty is that it
+	// has none.
+	TURNSecret string
+}
+
+// ICEServers returns the relays of the map that answer STUN or TURN.
+func (r *Registry) ICEServers() []ICEServer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	secrets := make(map[string]string)
+	for _, m := range r.members {
+		secrets[m.URL] = m.turnSecret
+	}
+	secrets[""] = r.cfg.TURNSecret
+	var list []ICEServer
+	for _, g := range r.mapLocked().GetRegions() {
+		for _, relay := range g.GetRelays() {
+			u, err := url.Parse(relay.GetUrl())
+			if err != nil || len(relay.GetStunPorts()) == 0 {
+				continue // it was looked at when it joined
+			}
+			list = append(list, ICEServer{g.GetCode(), u.Hostname(), relay.GetStunPorts(), secrets[relay.GetUrl()]})
+		}
+	}
+	return list
 }

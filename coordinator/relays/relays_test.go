@@ -2,6 +2,7 @@ package relays
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -97,12 +98,12 @@ func (w *world) join(t *testing.T, id uuid.UUID, key byte) (*member, *session, *
 		t.Fatal(refusal)
 	}
 	s := &session{end: make(chan *relayv1.Error, 1)}
-	m, refusal := w.enter(t.Context(), id, addr, s)
+	m, refusal := w.enter(t.Context(), id, addr, hello(key).GetTurnSecret(), s)
 	return m, s, refusal
 }
 
 func hello(key byte) *relayv1.Hello {
-	return &relayv1.Hello{Protocol: protocolVersion, Url: "https://192.0.2.1", StunPorts: []uint32{3478, 3479}, PublicKey: append(make([]byte, 31), key)}
+	return &relayv1.Hello{Protocol: protocolVersion, Url: "https://192.0.2.1", StunPorts: []uint32{3478, 3479}, PublicKey: append(make([]byte, 31), key), TurnSecret: "secret"}
 }
 
 func fra(connected bool) store.Relay {
@@ -131,6 +132,21 @@ func TestARelayIsInTheMapWhileItIsThere(t *testing.T) {
 		m, _, _ = w.join(t, r.ID, 1)
 		w.exit(t.Context(), m, true)
 		w.shows(t, "when it has said goodbye")
+	})
+}
+
+func TestBrowsersAreServedByRelaysThatAnswerThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := fra(true)
+		w := newWorld(t, r)
+		if got := w.ICEServers(); len(got) != 0 {
+			t.Errorf("without ports there are %+v", got)
+		}
+		w.join(t, r.ID, 1)
+		want := []ICEServer{{Region: "eu", Host: "192.0.2.1", STUNPorts: []uint32{3478, 3479}, TURNSecret: "secret"}}
+		if got := w.ICEServers(); !reflect.DeepEqual(got, want) {
+			t.Errorf("there are %+v, want %+v", got, want)
+		}
 	})
 }
 

@@ -20,6 +20,14 @@ type Relay struct {
 	ConnectedAt *time.Time `json:"connected_at,omitempty"`
 	LastSeenAt  *time.Time `json:"last_seen_at,omitempty"`
 	Load        *RelayLoad `json:"load,omitempty" doc:"What it said last"`
+	Seen        *RelaySeen `json:"seen,omitempty" doc:"What nodes measured of its region"`
+}
+
+// RelaySeen is how nodes that are here see a region of relays.
+type RelaySeen struct {
+	Nodes int     `json:"nodes" doc:"That measured the round trip"`
+	Home  int     `json:"home" doc:"Whose home it is"`
+	RTTMs float64 `json:"rtt_ms" doc:"Median of what they measured"`
 }
 
 // RelayRegion is a region of relays. Nodes choose a region, by its latency.

@@ -210,7 +210,10 @@ type Hello struct {
 	CertName string `protobuf:"bytes,5,opt,name=cert_name,json=certName,proto3" json:"cert_name,omitempty"`
 	// The relay's own key, 32 bytes. It tells a relay that is back from another
 	// that has its token.
-	PublicKey     []byte `protobuf:"bytes,6,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	PublicKey []byte `protobuf:"bytes,6,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// What signs the names and passwords that browsers come to TURN with, on the first
+	// of the STUN ports. Empty is no TURN.
+	TurnSecret    string `protobuf:"bytes,7,opt,name=turn_secret,json=turnSecret,proto3" json:"turn_secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -285,6 +288,13 @@ func (x *Hello) GetPublicKey() []byte {
 		return x.PublicKey
 	}
 	return nil
+}
+
+func (x *Hello) GetTurnSecret() string {
+	if x != nil {
+		return x.TurnSecret
+	}
+	return ""
 }
 
 // Load is how much the relay has to do. Each one replaces the last.
@@ -674,7 +684,7 @@ const file_relayv1_relay_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x14.adit.relay.v1.HelloH\x00R\x05hello\x12)\n" +
 	"\x04load\x18\x02 \x01(\v2\x13.adit.relay.v1.LoadH\x00R\x04load\x12&\n" +
 	"\x03bye\x18\x03 \x01(\v2\x12.adit.relay.v1.ByeH\x00R\x03byeB\x05\n" +
-	"\x03msg\"\xaa\x01\n" +
+	"\x03msg\"\xcb\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
@@ -683,7 +693,9 @@ const file_relayv1_relay_proto_rawDesc = "" +
 	"stun_ports\x18\x04 \x03(\rR\tstunPorts\x12\x1b\n" +
 	"\tcert_name\x18\x05 \x01(\tR\bcertName\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x06 \x01(\fR\tpublicKey\"_\n" +
+	"public_key\x18\x06 \x01(\fR\tpublicKey\x12\x1f\n" +
+	"\vturn_secret\x18\a \x01(\tR\n" +
+	"turnSecret\"_\n" +
 	"\x04Load\x12\x18\n" +
 	"\aclients\x18\x01 \x01(\rR\aclients\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12'\n" +

@@ -1,0 +1,50 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+)
+
+// RelayProbe is what a relay did when it was asked for what nodes ask of it.
+type RelayProbe struct {
+	// Err is why it carried nothing; nil when it did.
+	Err error
+	// Silent are the UDP ports that did not answer STUN.
+	Silent []uint16
+	// CertificateEnds is when a certificate that nodes check by its authority does;
+	// zero is never.
+	CertificateEnds time.Time
+}
+
+// probeRelay has a relay that is there carry a packet.
+func (c *Checker) probeRelay(ctx context.Context, name string, u *url.URL, r *meshv1.Relay) found {
+	if c.cfg.ProbeRelay == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var list found
+	probe := c.cfg.ProbeRelay(ctx, u, r)
+	if probe.Err != nil {
+		list = append(list, failure(RelayCarriesNothing, "restart it, and look for why in its log; another relay in its region serves meanwhile",
+			"relay %s answers, but a packet sent by it does not arrive: %v", name, probe.Err))
+	}
+	if len(probe.Silent) > 0 {
+		list = append(list, warning(RelaySTUNSilent, "open these UDP ports in the firewall in front of it, and forward them where there is one",
+			"relay %s does not answer STUN on UDP %s: nodes that ask it do not learn their public address, and go over relays", name, ports(probe.Silent)))
+	}
+	if left := time.Until(probe.CertificateEnds); !probe.CertificateEnds.IsZero() && left < expiresSoon {
+		list = append(list, warning(CertificateExpiring, "renew the relay's certificate (--tls-cert) and restart it, or have it renew its own (--acme-host)",
+			"the certificate of relay %s ends in %d days, on %s", name, int(left.Hours()/24), probe.CertificateEnds.Format(time.DateOnly)))
+	}
+	return list
+}
+
+func ports(list []uint16) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ", "), "[]")
+}

@@ -1,0 +1,187 @@
+package derp
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"tailscale.com/derp"
+	"tailscale.com/derp/derphttp"
+	"tailscale.com/net/netmon"
+	"tailscale.com/net/stun"
+	"tailscale.com/types/key"
+	"tailscale.com/types/logger"
+
+	"github.com/aditmesh/adit/pkg/certpin"
+)
+
+// Prober asks relays for what nodes ask of them. Its methods may be called
+// concurrently.
+type Prober struct{ key key.NodePrivate }
+
+// NewProber makes a prober with a key of its own.
+func NewProber() *Prober { return &Prober{key.NewNode()} }
+
+// Key is the prober's, for those who admit it.
+func (p *Prober) Key() [32]byte { return [32]byte(p.key.Public().AppendTo(nil)) }
+
+// Target is a relay as the map has it.
+type Target struct {
+	URL *url.URL
+	// CertName pins its certificate; empty is the system's roots.
+	CertName string
+	// STUNPorts answer STUN on the URL's host.
+	STUNPorts []uint16
+}
+
+// Probed is what a relay did.
+type Probed struct {
+	// Carried is how long a packet took to the relay and back.
+	Carried time.Duration
+	// Silent are the ports that did not answer STUN.
+	Silent []uint16
+	// CertificateEnds is when its certificate does, if it has one.
+	CertificateEnds time.Time
+}
+
+// ErrNotCarried is that a relay let the prober in, and nothing out.
+var ErrNotCarried = errors.New("the relay carries nothing")
+
+// stunTries is how often a port is asked: a datagram may be lost.
+const stunTries = 3
+
+// Probe connects to a relay as a node does, has it carry a packet, and asks its
+// STUN ports. An error says what of the first two failed; what is known otherwise is
+// told all the same.
+func (p *Prober) Probe(ctx context.Context, t Target) (Probed, error) {
+	var probed Probed
+	var silent sync.WaitGroup
+	answers := make([]bool, len(t.STUNPorts))
+	for i, port := range t.STUNPorts {
+		silent.Go(func() { answers[i] = askSTUN(ctx, net.JoinHostPort(t.URL.Hostname(), strconv.Itoa(int(port)))) })
+	}
+	err := p.carry(ctx, t, &probed)
+	silent.Wait()
+	for i, port := range t.STUNPorts {
+		if !answers[i] {
+			probed.Silent = append(probed.Silent, port)
+		}
+	}
+	if err != nil {
+		return probed, fmt.Errorf("derp: probe %s: %w", t.URL.Redacted(), err)
+	}
+	return probed, nil
+}
+
+// carry has the relay bring a packet from the prober to itself.
+func (p *Prober) carry(ctx context.Context, t Target, probed *Probed) error {
+	secure, err := t.tls(probed)
+	if err != nil {
+		return err
+	}
+	// TLS is the dialer's: the library's own takes no pin.
+	plain := *t.URL.JoinPath("derp")
+	plain.Scheme, plain.Host = "http", net.JoinHostPort(t.URL.Hostname(), t.port())
+	c, err := derphttp.NewClient(p.key, plain.String(), logger.Discard, netmon.NewStatic())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetURLDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if t.URL.Scheme == "https" {
+			return (&tls.Dialer{Config: secure}).DialContext(ctx, network, addr)
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	})
+	// Recv knows no context.
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	if err := c.Connect(ctx); err != nil {
+		return err
+	}
+	packet := []byte("probe")
+	began := time.Now()
+	if err := c.Send(p.key.Public(), packet); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotCarried, err)
+	}
+	for {
+		m, err := c.Recv()
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrNotCarried, errors.Join(context.Cause(ctx), err))
+		}
+		if got, ok := m.(derp.ReceivedPacket); ok && got.Source == p.key.Public() && slices.Equal(got.Data, packet) {
+			probed.Carried = time.Since(began)
+			return nil
+		}
+	}
+}
+
+// port is where the relay serves.
+func (t Target) port() string {
+	switch {
+	case t.URL.Port() != "":
+		return t.URL.Port()
+	case t.URL.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// tls trusts what nodes trust, and notes when the certificate ends.
+func (t Target) tls(probed *Probed) (*tls.Config, error) {
+	conf := &tls.Config{ServerName: t.URL.Hostname(), MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	var pin *[sha256.Size]byte
+	if t.CertName != "" {
+		sum, err := certpin.Parse(t.CertName)
+		if err != nil {
+			return nil, err
+		}
+		pin, conf.InsecureSkipVerify = &sum, true
+	}
+	conf.VerifyConnection = func(cs tls.ConnectionState) error {
+		leaf := cs.PeerCertificates[0]
+		if pin != nil && sha256.Sum256(leaf.Raw) != *pin {
+			return errors.New("its certificate is not the pinned one")
+		}
+		probed.CertificateEnds = leaf.NotAfter
+		return nil
+	}
+	return conf, nil
+}
+
+// askSTUN reports whether an address answers STUN before ctx is done.
+func askSTUN(ctx context.Context, addr string) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", addr)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	tx := stun.NewTxID()
+	buf := make([]byte, 1500)
+	for try := range stunTries {
+		if _, err := conn.Write(stun.Request(tx)); err != nil {
+			return false
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(time.Second << try / 4)) // fails on a closed one only
+		n, err := conn.Read(buf)
+		if err != nil {
+			if ctx.Err() != nil {
+				return false
+			}
+			continue
+		}
+		if got, at, err := stun.ParseResponse(buf[:n]); err == nil && got == tx && at != (netip.AddrPort{}) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,96 @@
+package derp
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// probe probes what answers at a server, for some seconds.
+func probe(t *testing.T, p *Prober, web *httptest.Server, stun ...uint16) (Probed, error) {
+	t.Helper()
+	u, err := url.Parse(web.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	target := Target{URL: u, STUNPorts: stun}
+	if web.Certificate() != nil {
+		sum := sha256.Sum256(web.Certificate().Raw)
+		target.CertName = "sha256-raw:" + hex.EncodeToString(sum[:])
+	}
+	return p.Probe(ctx, target)
+}
+
+func TestAProbeSaysWhatARelayDoes(t *testing.T) {
+	p := NewProber()
+	r, err := Start(Config{
+		Admit: func(_ context.Context, key [32]byte) (bool, error) { return key == p.Key(), nil },
+		STUN:  []string{"127.0.0.1:0"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewTLSServer(r.Handler())
+	t.Cleanup(func() { r.Close(); web.Close() })
+	deaf, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	silent := deaf.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+
+	got, err := probe(t, p, web, r.STUNPorts()[0], silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Carried <= 0 || !got.CertificateEnds.Equal(web.Certificate().NotAfter) || !slices.Equal(got.Silent, []uint16{silent}) {
+		t.Errorf("probed %+v", got)
+	}
+	if _, err := probe(t, NewProber(), web); err == nil {
+		t.Error("a prober that is not admitted found all well")
+	}
+}
+
+// A relay may let clients in and carry nothing: it hangs, or its clients do.
+func TestAProbeNoticesARelayThatCarriesNothing(t *testing.T) {
+	p := NewProber()
+	r, err := Start(Config{Admit: admitAll})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hung := make(chan struct{})
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasPrefix(req.URL.Path, "/derp") {
+			select {
+			case <-hung:
+			case <-req.Context().Done():
+			}
+			return
+		}
+		r.Handler().ServeHTTP(w, req)
+	}))
+	t.Cleanup(func() { close(hung); r.Close(); web.Close() })
+	began := time.Now()
+	_, err = probe(t, p, web)
+	if err == nil {
+		t.Error("all is well")
+	}
+	if errors.Is(err, ErrNotCarried) {
+		t.Errorf("it was let in: %v", err)
+	}
+	if took := time.Since(began); took > 6*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
