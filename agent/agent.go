@@ -22,6 +22,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/aditmesh/adit/agent/app"
+	"github.com/aditmesh/adit/agent/family"
 	"github.com/aditmesh/adit/agent/files"
 	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/port"
@@ -56,6 +57,9 @@ type Config struct {
 	Path path.Options
 	// StatsEvery is how often the agent reports what it did. Zero means each minute.
 	StatsEvery time.Duration
+	// Start starts programs of the workspace; nil starts them as they are, with the
+	// agent's own priority.
+	Start family.Starter
 }
 
 // Run joins the mesh and serves until ctx ends, which is no error. It waits
@@ -87,7 +91,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return errors.Join(fmt.Errorf("agent: %w", err), node.Close())
 	}
 	account := ssh.CurrentAccount()
-	home := place{account: account, dir: directory(m.Directory, account.Home), env: sessionEnv(os.Environ(), m)}
+	home := place{account: account, dir: directory(m.Directory, account.Home), env: sessionEnv(os.Environ(), m), start: cfg.Start}
 	stopSelf := serveSelf(cfg, coordinator, m, &home, out)
 	defer home.helpGit(coordinator, cfg.Logger)()
 	scripts := home.scripts(m, coordinator, cfg.Logger)
@@ -102,7 +106,7 @@ func Run(ctx context.Context, cfg Config) error {
 		stats.Run(watch, stats.Config{Tally: &tally, Dir: account.Home, RoundTrips: func() []time.Duration { return roundTrips(node) }, Report: out.counted, Every: cfg.StatsEvery})
 	})
 	err = serve(ctx, cfg, node, l, &tally, ssh.New(ssh.Config{
-		HostKey: hostKey, Account: account, Env: home.env, EnvFile: loginEnvironment, Dir: home.dir, Terminals: &pty.Sessions{Scope: node.ID()}, Tally: &tally, Logger: cfg.Logger,
+		HostKey: hostKey, Account: account, Env: home.env, EnvFile: loginEnvironment, Dir: home.dir, Start: cfg.Start, Terminals: &pty.Sessions{Scope: node.ID(), Start: cfg.Start}, Tally: &tally, Logger: cfg.Logger,
 		FileServer: fileServer(cfg.Logger),
 		Audit:      func(r ssh.Record) { out.audited(sessionReport(node, r)) },
 		Policy:     ssh.Policy{NoFileTransfer: m.ForbidFileTransfer, NoForwarding: m.ForbidForwarding},

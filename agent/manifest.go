@@ -15,6 +15,7 @@ import (
 
 	"github.com/aditmesh/adit/agent/app"
 	"github.com/aditmesh/adit/agent/content"
+	"github.com/aditmesh/adit/agent/family"
 	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/script"
 	"github.com/aditmesh/adit/agent/ssh"
@@ -58,25 +59,26 @@ type place struct {
 	account ssh.Account
 	dir     string
 	env     []string
+	start   family.Starter // nil starts programs as they are
 }
 
 // scripts returns the runner of a manifest's scripts. They run as a session
 // does, and where one would begin.
 func (p place) scripts(m sdk.Manifest, c *sdk.Client, log *slog.Logger) *script.Runner {
 	return script.New(script.Config{
-		Steps:   content.Steps(content.Config{Repositories: m.Repositories, Dotfiles: m.Dotfiles, Home: p.account.Home, Env: p.environ()}),
-		Scripts: m.Scripts, Shell: p.account.Shell, Dir: p.dir, Home: p.account.Home, Env: p.environ(), LastLine: m.LastLine, Coordinator: c, Logger: log,
+		Steps:   content.Steps(content.Config{Repositories: m.Repositories, Dotfiles: m.Dotfiles, Home: p.account.Home, Env: p.environ(), Start: p.start}),
+		Scripts: m.Scripts, Shell: p.account.Shell, Dir: p.dir, Home: p.account.Home, Env: p.environ(), Start: p.start, LastLine: m.LastLine, Coordinator: c, Logger: log,
 	})
 }
 
 // metadata is how a manifest's measures run: as its scripts do.
 func (p place) metadata(m sdk.Manifest, report func(key, value, err string)) metadata.Config {
-	return metadata.Config{Items: m.Metadata, Shell: p.account.Shell, Dir: p.begin(), Env: p.environ(), Report: report}
+	return metadata.Config{Items: m.Metadata, Shell: p.account.Shell, Dir: p.begin(), Env: p.environ(), Start: p.start, Report: report}
 }
 
 // apps is how a manifest's applications run: as its scripts do.
 func (p place) apps(m sdk.Manifest, report func([]app.State), log *slog.Logger) app.Config {
-	return app.Config{Apps: m.Apps, Shell: p.account.Shell, Dir: p.begin(), Env: p.environ(), Report: report, Logger: log}
+	return app.Config{Apps: m.Apps, Shell: p.account.Shell, Dir: p.begin(), Env: p.environ(), Start: p.start, Report: report, Logger: log}
 }
 
 // begin is where scripts begin.

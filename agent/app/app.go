@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aditmesh/adit/agent/family"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -47,6 +48,8 @@ type Config struct {
 	Shell string
 	Dir   string
 	Env   []string
+	// Start starts them; nil starts them as they are.
+	Start family.Starter
 	// Report takes the states of all apps, in their order, whenever one changes.
 	Report func([]State)
 	// Logger gets starts, ends and changes, and what commands print; nil discards.

@@ -38,14 +38,10 @@ func (s *supervisor) run(ctx context.Context, slug, command string) error {
 	defer in.Close()
 	cmd.Stdout, cmd.Stderr = out, out
 	family.Apart(cmd)
-	err = cmd.Start()
+	all, err := family.Start(cmd, s.cfg.Start)
 	out.Close()
 	if err != nil {
 		return err
-	}
-	all, err := family.Of(cmd.Process)
-	if err != nil {
-		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
 	defer all.Close()
 	last := make(chan string, 1)

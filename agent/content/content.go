@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aditmesh/adit/agent/family"
 	"github.com/aditmesh/adit/agent/script"
 	"github.com/aditmesh/adit/agent/task"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -39,6 +40,8 @@ type Config struct {
 	// of what dotfiles run.
 	Home string
 	Env  []string
+	// Start starts those; nil starts them as they are.
+	Start family.Starter
 	// Ports takes what the repositories say of ports; nil is nobody.
 	Ports func([]task.Port)
 	// RetryAfter is the first pause after a clone failed. Zero means a second.

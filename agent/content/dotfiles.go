@@ -94,9 +94,9 @@ func (cfg Config) install(ctx context.Context, dir string, say func(level, line 
 			if err != nil {
 				return err
 			}
-			return run(ctx, shell, []string{path}, dir, cfg.Env, say)
+			return run(ctx, cfg.Start, shell, []string{path}, dir, cfg.Env, say)
 		}
-		return run(ctx, path, nil, dir, cfg.Env, say)
+		return run(ctx, cfg.Start, path, nil, dir, cfg.Env, say)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -39,23 +39,20 @@ func (cfg Config) git(ctx context.Context, say func(level, line string), args ..
 	if value(cfg.Env, "GIT_SSH_COMMAND") == "" {
 		env = append(env, "GIT_SSH_COMMAND=ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new")
 	}
-	return run(ctx, program, args, cfg.Home, env, say)
+	return run(ctx, cfg.Start, program, args, cfg.Home, env, say)
 }
 
 // run runs a program to its end, or with all it started to that of ctx.
-func run(ctx context.Context, program string, args []string, dir string, env []string, say func(level, line string)) error {
+func run(ctx context.Context, start family.Starter, program string, args []string, dir string, env []string, say func(level, line string)) error {
 	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Env = dir, env
 	family.Apart(cmd)
 	out, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
 	cmd.WaitDelay = drainGrace
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	all, err := family.Of(cmd.Process)
+	all, err := family.Start(cmd, start)
 	if err != nil {
-		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+		return err
 	}
 	defer all.Close()
 	stop := context.AfterFunc(ctx, func() { _ = all.Signal(syscall.SIGKILL) }) // it may be gone

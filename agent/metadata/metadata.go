@@ -44,6 +44,8 @@ type Config struct {
 	Shell string
 	Dir   string
 	Env   []string
+	// Start starts them; nil starts them as they are.
+	Start family.Starter
 	// Report takes each value, or why there is none. It is called concurrently.
 	Report func(key, value, err string)
 }
@@ -101,12 +103,9 @@ func measure(ctx context.Context, cfg Config, item sdk.Measure, interval time.Du
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.WaitDelay = closeWait
 	family.Apart(cmd) // to end with all that it started
-	if err := cmd.Start(); err != nil {
-		return "", err
-	}
-	all, err := family.Of(cmd.Process)
+	all, err := family.Start(cmd, cfg.Start)
 	if err != nil {
-		return "", errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+		return "", err
 	}
 	defer all.Close()
 	end := func() { _ = all.Signal(syscall.SIGKILL) } // it fails if nothing is left

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/aditmesh/adit/agent/family"
 )
 
 const (
@@ -62,12 +64,12 @@ type kept struct {
 }
 
 // keep starts a session.
-func keep(name string, size Size, cmd *exec.Cmd) (*kept, error) {
+func keep(name string, size Size, cmd *exec.Cmd, start family.Starter) (*kept, error) {
 	tty, err := Open(size, "")
 	if err != nil {
 		return nil, err
 	}
-	program, err := tty.Start(cmd)
+	program, err := tty.Start(cmd, start)
 	if err != nil {
 		tty.Close()
 		return nil, err

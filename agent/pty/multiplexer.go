@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/aditmesh/adit/agent/family"
 )
 
 // multiplexer is a program that keeps sessions, also when this process ends.
@@ -137,7 +139,7 @@ func (s screen) kill(name string) error {
 
 // attachTo looks at a session that a multiplexer keeps, by running it on a terminal
 // of the viewer's.
-func attachTo(m multiplexer, name string, size Size, cmd *exec.Cmd, command string) (Viewer, error) {
+func attachTo(m multiplexer, name string, size Size, cmd *exec.Cmd, command string, start family.Starter) (Viewer, error) {
 	args := m.attach(name, command)
 	look := exec.Command(args[0], args[1:]...)
 	look.Env, look.Dir = cmd.Env, cmd.Dir
@@ -145,7 +147,7 @@ func attachTo(m multiplexer, name string, size Size, cmd *exec.Cmd, command stri
 	if err != nil {
 		return nil, err
 	}
-	program, err := tty.Start(look)
+	program, err := tty.Start(look, start)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("pty: start %s: %w", args[0], err), tty.Close())
 	}

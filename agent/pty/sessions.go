@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/aditmesh/adit/agent/family"
 )
 
 // maxSessions bounds the sessions that this process keeps.
@@ -52,6 +54,8 @@ type Sessions struct {
 	// Scope tells the sessions of this owner from those of others who have the same
 	// account, where tmux or screen keep them: letters, digits and dashes.
 	Scope string
+	// Start starts their programs; nil starts them as they are.
+	Start family.Starter
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -74,13 +78,13 @@ func (s *Sessions) Attach(name string, size Size, cmd *exec.Cmd, command string)
 	k := s.kept[name]
 	if k == nil {
 		if m := s.multiplexer(); m != nil {
-			return attachTo(m, name, size, cmd, command)
+			return attachTo(m, name, size, cmd, command, s.Start)
 		}
 		if len(s.kept) >= maxSessions {
 			return nil, ErrTooMany
 		}
 		var err error
-		if k, err = keep(name, size, cmd); err != nil {
+		if k, err = keep(name, size, cmd, s.Start); err != nil {
 			return nil, err
 		}
 		if s.kept == nil {

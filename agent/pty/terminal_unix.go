@@ -62,18 +62,15 @@ func (t *Terminal) Resize(s Size) error {
 	return errors.Join(err, set)
 }
 
-// Start starts cmd as the leader of a session on the terminal.
-func (t *Terminal) Start(cmd *exec.Cmd) (*Process, error) {
+// Start starts cmd, by way of start, as the leader of a session on the terminal.
+func (t *Terminal) Start(cmd *exec.Cmd, start family.Starter) (*Process, error) {
 	defer t.far.Close()
 	cmd.Env = append(cmd.Env, "SSH_TTY="+t.far.Name())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = t.far, t.far, t.far
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	all, err := family.Of(cmd.Process)
+	all, err := family.Start(cmd, start)
 	if err != nil {
-		return nil, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+		return nil, err
 	}
 	return &Process{Family: all, Wait: cmd.Wait, Kill: cmd.Process.Kill}, nil
 }

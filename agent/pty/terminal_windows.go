@@ -43,8 +43,8 @@ func (t *Terminal) Resize(w Size) error {
 	return windows.ResizePseudoConsole(t.console, coordinates(w))
 }
 
-// Start starts cmd on the console.
-func (t *Terminal) Start(cmd *exec.Cmd) (*Process, error) {
+// Start starts cmd on the console. Here a program cannot be started another way.
+func (t *Terminal) Start(cmd *exec.Cmd, _ family.Starter) (*Process, error) {
 	if cmd.Err != nil {
 		return nil, cmd.Err
 	}

@@ -43,23 +43,19 @@ func (r *Runner) execute(ctx context.Context, s sdk.Script, started func(), say 
 		return err
 	}
 	cmd.Stdout, cmd.Stderr = out, out
-	err = cmd.Start()
+	all, err := family.Start(cmd, r.cfg.Start)
 	out.Close()
 	if err != nil {
 		in.Close()
 		return err
 	}
+	defer all.Close()
 	read := make(chan struct{})
 	go func() { // ends with the last process that holds the pipe
 		defer close(read)
 		defer in.Close()
 		readLines(in, say)
 	}()
-	all, err := family.Of(cmd.Process)
-	if err != nil {
-		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
-	}
-	defer all.Close()
 	if started != nil {
 		started()
 	}

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aditmesh/adit/agent/family"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -57,6 +58,8 @@ type Config struct {
 	// environment.
 	Dir, Home string
 	Env       []string
+	// Start starts them; nil starts them as they are.
+	Start family.Starter
 	// LastLine is the number of the last line that the coordinator has.
 	LastLine    int64
 	Coordinator Coordinator

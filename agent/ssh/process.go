@@ -144,15 +144,11 @@ func (s *session) runOnPipes(cmd *exec.Cmd) error {
 	defer errR.Close()
 	cmd.Stdout, cmd.Stderr = outW, errW
 	family.Apart(cmd)
-	err = cmd.Start()
+	all, err := family.Start(cmd, s.conn.server.cfg.Start)
 	outW.Close()
 	errW.Close()
 	if err != nil {
 		return err
-	}
-	all, err := family.Of(cmd.Process)
-	if err != nil {
-		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
 	p := &pty.Process{Family: all, Wait: cmd.Wait, Kill: cmd.Process.Kill}
 	s.setProcess(p)
@@ -173,7 +169,7 @@ func (s *session) runOnPipes(cmd *exec.Cmd) error {
 
 // runOnTerminal runs cmd as the leader of a session on the terminal.
 func (s *session) runOnTerminal(cmd *exec.Cmd) error {
-	p, err := s.tty.Start(cmd)
+	p, err := s.tty.Start(cmd, s.conn.server.cfg.Start)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/aditmesh/adit/agent/family"
 	"github.com/aditmesh/adit/agent/pty"
 	"github.com/aditmesh/adit/agent/stats"
 )
@@ -42,6 +43,8 @@ type Config struct {
 	// Dir is where sessions begin; the account's home if it is empty or not
 	// there, as before a startup script has made it.
 	Dir string
+	// Start starts programs; nil starts them as they are.
+	Start family.Starter
 	// FileServer is the program that serves SFTP on its standard input and output,
 	// with [ServeFiles], and its arguments; empty if there is none, nor SFTP.
 	FileServer []string

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -111,8 +112,14 @@ func (s *session) xauth(req x11Request, display int, env ...string) error {
 	cmd := exec.CommandContext(ctx, "xauth", "-q", "-")
 	cmd.Env = append(s.environ(), env...)
 	cmd.Stdin = strings.NewReader(fmt.Sprintf("remove unix:%[1]d.%[2]d\nadd unix:%[1]d.%[2]d %[3]s %[4]s\n", display, req.Screen, req.Protocol, req.Cookie))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("xauth: %w: %s", err, out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := s.conn.server.cfg.Start.Start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		return fmt.Errorf("xauth: %w: %s", err, &out)
 	}
 	return nil
 }

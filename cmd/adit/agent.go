@@ -13,6 +13,7 @@ import (
 
 	"github.com/aditmesh/adit/agent"
 	"github.com/aditmesh/adit/agent/instance"
+	"github.com/aditmesh/adit/agent/priority"
 	"github.com/aditmesh/adit/agent/ssh"
 	"github.com/aditmesh/adit/agent/stats"
 	"github.com/aditmesh/adit/pkg/rpc"
@@ -38,6 +39,12 @@ func newAgentCmd(a *app) *cobra.Command {
 				return err
 			}
 			a.token = strings.Clone(a.token) // what is hidden is the very text of the argument
+			// An agent that may not is of use all the same. It is done before memory is
+			// hidden, which takes from it what there is in /proc.
+			raised, err := priority.Raise()
+			if err != nil {
+				a.logger(slog.LevelInfo).Info("the agent has the priority of any program", "err", err)
+			}
 			// Not every kernel lets it, and an agent is of use without.
 			if err := hideFromUser(); err != nil {
 				a.logger(slog.LevelInfo).Warn("programs of the agent's own user may see its token", "err", err)
@@ -50,7 +57,7 @@ func newAgentCmd(a *app) *cobra.Command {
 				return err
 			}
 			err = agent.Run(cmd.Context(), agent.Config{
-				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo), Path: a.path, StatsEvery: statsEvery,
+				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo), Path: a.path, StatsEvery: statsEvery, Start: raised.Start,
 			})
 			switch {
 			case errors.Is(err, rpc.ErrUnauthorized):
