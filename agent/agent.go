@@ -27,6 +27,7 @@ import (
 	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/agent/pty"
+	"github.com/aditmesh/adit/agent/script"
 	"github.com/aditmesh/adit/agent/speed"
 	"github.com/aditmesh/adit/agent/ssh"
 	"github.com/aditmesh/adit/agent/stats"
@@ -60,10 +61,14 @@ type Config struct {
 	// Start starts programs of the workspace; nil starts them as they are, with the
 	// agent's own priority.
 	Start family.Starter
+	// AllowUpdate lets people have the agent replace its program by its coordinator's.
+	AllowUpdate bool
+	// Handover is from the agent that was updated to this one.
+	Handover Handover
 }
 
-// Run joins the mesh and serves until ctx ends, which is no error. It waits
-// for a coordinator that cannot be reached yet.
+// Run joins the mesh and serves until ctx ends, which is no error, or until it is
+// [Updated]. It waits for a coordinator that cannot be reached yet.
 func Run(ctx context.Context, cfg Config) error {
 	out := newOutgoing()
 	node, err := tunnel.Start(ctx, tunnel.Config{
@@ -92,13 +97,17 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	account := ssh.CurrentAccount()
 	home := place{account: account, dir: directory(m.Directory, account.Home), env: sessionEnv(os.Environ(), m), start: cfg.Start}
-	stopSelf := serveSelf(cfg, coordinator, m, &home, out)
-	defer home.helpGit(coordinator, cfg.Logger)()
-	scripts := home.scripts(m, coordinator, cfg.Logger)
-	scripts.Start()
 	var tally stats.Tally
+	terminals := &pty.Sessions{Scope: node.ID(), Start: cfg.Start}
+	updates := newUpdater(cfg, coordinator, &tally, terminals)
+	stopSelf := serveSelf(cfg, coordinator, m, &home, out, updates)
+	defer home.helpGit(coordinator, cfg.Logger)()
+	scripts := home.scripts(m, coordinator, cfg)
+	scripts.Start()
+	updates.scripts.Store(scripts)
 	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup
+	watching.Go(func() { updates.run(watch) })
 	watching.Go(func() { watchPorts(watch, m, node, out, cfg.Logger) })
 	watching.Go(func() { app.Run(watch, home.apps(m, out.apps, cfg.Logger)) })
 	watching.Go(func() { metadata.Run(watch, home.metadata(m, out.measured)) })
@@ -106,15 +115,31 @@ func Run(ctx context.Context, cfg Config) error {
 		stats.Run(watch, stats.Config{Tally: &tally, Dir: account.Home, RoundTrips: func() []time.Duration { return roundTrips(node) }, Report: out.counted, Every: cfg.StatsEvery})
 	})
 	err = serve(ctx, cfg, node, l, &tally, ssh.New(ssh.Config{
-		HostKey: hostKey, Account: account, Env: home.env, EnvFile: loginEnvironment, Dir: home.dir, Start: cfg.Start, Terminals: &pty.Sessions{Scope: node.ID(), Start: cfg.Start}, Tally: &tally, Logger: cfg.Logger,
-		FileServer: fileServer(cfg.Logger),
-		Audit:      func(r ssh.Record) { out.audited(sessionReport(node, r)) },
-		Policy:     ssh.Policy{NoFileTransfer: m.ForbidFileTransfer, NoForwarding: m.ForbidForwarding},
-	}), services{ports: !m.ForbidForwarding, files: !m.ForbidFileTransfer, home: account.Home})
+		HostKey: hostKey, Account: account, Env: home.env, EnvFile: loginEnvironment, Dir: home.dir, Start: cfg.Start, Terminals: terminals, Tally: &tally, Logger: cfg.Logger,
+		FileServer: fileServer(cfg.Logger), Subsystems: updates.subsystem(),
+		Audit:  func(r ssh.Record) { out.audited(sessionReport(node, r)) },
+		Policy: ssh.Policy{NoFileTransfer: m.ForbidFileTransfer, NoForwarding: m.ForbidForwarding},
+	}), services{ports: !m.ForbidForwarding, files: !m.ForbidFileTransfer, home: account.Home, restart: updates.restart})
 	unwatch()
 	watching.Wait() // the last report goes out before the node says bye
-	scripts.Stop()
+	var updated *Updated
+	if errors.As(err, &updated) {
+		updated.Handover = handOver(scripts)
+	} else {
+		scripts.Stop()
+	}
 	return errors.Join(err, stopSelf(), node.Close())
+}
+
+// handOver ends scripts for an agent that takes over.
+func handOver(scripts *script.Runner) Handover {
+	var h Handover
+	var outputs []script.Output
+	h.Scripts, outputs = scripts.HandOver()
+	for _, o := range outputs {
+		h.Outputs = append(h.Outputs, HandedOutput{o.Script, o.File.Fd(), o.File})
+	}
+	return h
 }
 
 // hostKey is the one that the coordinator wants, and vouches for.
@@ -153,7 +178,8 @@ func fileServer(log *slog.Logger) []string {
 // services are what is served beside SSH and speed tests.
 type services struct {
 	ports, files bool
-	home         string // where names of files begin
+	home         string          // where names of files begin
+	restart      <-chan struct{} // closed when another program is to be started
 }
 
 // serve serves SSH, speed tests and what else may be on the node until one of them
@@ -193,6 +219,8 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 	running := cap(served)
 	select {
 	case <-ctx.Done():
+	case <-also.restart:
+		err = new(Updated)
 	case <-node.Done():
 		err = fmt.Errorf("agent: %w", node.Err())
 	case err = <-served:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aditmesh/adit/agent/self"
+	"github.com/aditmesh/adit/agent/update"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -17,12 +18,13 @@ type inside struct {
 	settings    []sdk.PortSetting
 	environ     func() []string
 	out         *outgoing
+	updates     *updater
 }
 
 // serveSelf opens the socket on which they do, and has them find it. A workspace in
 // which none can be made does without.
-func serveSelf(cfg Config, c *sdk.Client, m sdk.Manifest, home *place, out *outgoing) (stop func() error) {
-	in := &inside{coordinator: c, name: m.Agent, settings: m.Ports, out: out}
+func serveSelf(cfg Config, c *sdk.Client, m sdk.Manifest, home *place, out *outgoing, updates *updater) (stop func() error) {
+	in := &inside{coordinator: c, name: m.Agent, settings: m.Ports, out: out, updates: updates}
 	s, err := self.Open(self.Config{Agent: in, UIDs: []int{os.Getuid()}, Logger: cfg.Logger})
 	if err != nil {
 		cfg.Logger.Warn("programs of the workspace cannot ask the agent", "err", err)
@@ -61,6 +63,10 @@ func (in *inside) Workspace(ctx context.Context) (sdk.Workspace, error) {
 
 func (in *inside) Stop(ctx context.Context) (sdk.Build, error) {
 	return in.coordinator.StopOwnWorkspace(ctx)
+}
+
+func (in *inside) Update(ctx context.Context, within time.Duration) (update.Answer, error) {
+	return in.updates.update(ctx, within)
 }
 
 func (in *inside) Extend(ctx context.Context, by time.Duration) (sdk.Workspace, error) {

@@ -124,6 +124,13 @@ func (s *Sessions) List() []Info {
 	return list
 }
 
+// Kept returns how many sessions this process keeps.
+func (s *Sessions) Kept() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.kept)
+}
+
 // Kill ends a session.
 func (s *Sessions) Kill(name string) error {
 	if !validName.MatchString(name) {

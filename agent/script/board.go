@@ -1,6 +1,7 @@
 package script
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,20 @@ func (b *board) add(s sdk.Script) int {
 		Name: s.Name, RunOn: s.RunOn, State: sdk.ScriptWaiting, Blocking: s.BlocksLogin, Service: s.Service,
 	})
 	return len(b.report.Scripts) - 1
+}
+
+// restore gives a script the status that it had before.
+func (b *board) restore(place int, s sdk.ScriptStatus) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.report.Scripts[place] = s
+}
+
+// now is how each script is doing.
+func (b *board) now() []sdk.ScriptStatus {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.report.Scripts)
 }
 
 // change changes one script's status.

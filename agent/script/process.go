@@ -51,11 +51,10 @@ func (r *Runner) execute(ctx context.Context, s sdk.Script, started func(), say 
 	}
 	defer all.Close()
 	read := make(chan struct{})
-	go func() { // ends with the last process that holds the pipe
+	r.outputs.readers.Go(func() { // ends with the last process that holds the pipe
 		defer close(read)
-		defer in.Close()
-		readLines(in, say)
-	}()
+		r.outputs.read(in, s.Name, say)
+	})
 	if started != nil {
 		started()
 	}

@@ -4,7 +4,8 @@
 // A [Runner] runs them side by side, unless one is to run after another, each a
 // process group of its own, and sends what they say and how each is doing to the
 // coordinator. Call Start once, and Stop once when the agent ends; it returns when
-// the shutdown scripts are done and all of it is sent, or their time is up. What a
+// the shutdown scripts are done and all of it is sent, or their time is up. An agent
+// that makes way for another program calls HandOver in its place. What a
 // startup script leaves running in the background stays, and its output is kept as
 // the script's; what others leave ends with them.
 package script
@@ -65,6 +66,10 @@ type Config struct {
 	Coordinator Coordinator
 	// Logger gets one line a script; nil discards.
 	Logger *slog.Logger
+	// Before is how scripts were doing when a Runner handed over to this one, and
+	// Outputs what it read: startup scripts that ended do not run again.
+	Before  []sdk.ScriptStatus
+	Outputs []Output
 	// RestartAfter is how long a service that failed waits at first. Zero means a
 	// second.
 	RestartAfter time.Duration
@@ -79,12 +84,15 @@ type Runner struct {
 	cancel  context.CancelFunc // ends all but shutdown scripts
 	running sync.WaitGroup
 	stops   []placed
+	before  []sdk.ScriptStatus // of the Runner before, what has no place yet
+	outputs outputs
 }
 
 // placed is a script with its place on the board.
 type placed struct {
 	sdk.Script
 	place int
+	ended string // how it ended before this Runner; empty if it did not
 }
 
 // New returns a runner that has run nothing yet.
@@ -93,7 +101,7 @@ func New(cfg Config) *Runner {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.RestartAfter = cmp.Or(cfg.RestartAfter, defaultRestartAfter)
-	r := &Runner{cfg: cfg, log: cfg.Logger, shipper: newShipper(cfg.Coordinator, cfg.LastLine, cfg.Logger)}
+	r := &Runner{cfg: cfg, log: cfg.Logger, before: slices.Clone(cfg.Before), shipper: newShipper(cfg.Coordinator, cfg.LastLine, cfg.Logger)}
 	r.board = newBoard(r.shipper.report)
 	return r
 }
@@ -104,6 +112,11 @@ func (r *Runner) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.shipper.start()
+	for _, o := range r.cfg.Outputs {
+		r.outputs.readers.Go(func() {
+			r.outputs.read(o.File, o.Script, func(line string) { r.shipper.say(o.Script, "info", line) })
+		})
+	}
 	var steps, starts []placed
 	for _, s := range r.cfg.Steps {
 		steps = append(steps, r.place(sdk.Script{Name: s.Name, RunOn: runOnStart}))
@@ -137,7 +150,18 @@ const (
 	runOnStop  = "stop"
 )
 
-func (r *Runner) place(s sdk.Script) placed { return placed{s, r.board.add(s)} }
+// place puts a script on the board, as it was left there if it was.
+func (r *Runner) place(s sdk.Script) placed {
+	p := placed{Script: s, place: r.board.add(s)}
+	i := slices.IndexFunc(r.before, func(b sdk.ScriptStatus) bool { return b.Name == s.Name && b.RunOn == s.RunOn })
+	if i < 0 || s.Service || s.RunOn != runOnStart || !r.before[i].Over() {
+		return p
+	}
+	r.board.restore(p.place, r.before[i])
+	p.ended = r.before[i].State
+	r.before = slices.Delete(r.before, i, i+1) // another of its name is another
+	return p
+}
 
 // Stop ends what still runs, runs the shutdown scripts, and sends what is left to
 // send.
@@ -148,6 +172,25 @@ func (r *Runner) Stop() {
 	defer cancel()
 	r.runAll(ctx, r.stops)
 	r.shipper.stop(flushTimeout)
+}
+
+// HandOver ends what still runs, runs no shutdown scripts, for nothing shuts down, sends
+// what is left to send, and returns how scripts were doing and what is still to be
+// read.
+func (r *Runner) HandOver() ([]sdk.ScriptStatus, []Output) {
+	now := r.board.now()
+	r.cancel()
+	r.running.Wait()
+	left := r.outputs.take()
+	r.shipper.stop(flushTimeout)
+	return now, left
+}
+
+// Starting reports whether startup scripts still run or wait.
+func (r *Runner) Starting() bool {
+	return slices.ContainsFunc(r.board.now(), func(s sdk.ScriptStatus) bool {
+		return s.RunOn == runOnStart && !s.Service && !s.Over()
+	})
 }
 
 // runSteps runs the agent's own steps and adds the scripts that they find.
@@ -215,6 +258,10 @@ func (r *result) is(state string) {
 
 // runInTurn runs a script once those before it have succeeded.
 func (r *Runner) runInTurn(ctx context.Context, p placed, wrong string, before []*result, res *result) {
+	if p.ended != "" {
+		res.is(p.ended)
+		return
+	}
 	if wrong != "" {
 		r.refuse(p, sdk.ScriptsFailed, wrong)
 		res.is(sdk.ScriptsFailed)

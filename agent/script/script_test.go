@@ -240,3 +240,66 @@ func TestWithoutScriptsNothingIsReported(t *testing.T) {
 		t.Errorf("%v, %v", c.states, c.lines)
 	}
 }
+
+// When a Runner hands over, what startup scripts have done is done, and what they left
+// in the background goes on and is heard; what was cut short runs again.
+func TestHandingOver(t *testing.T) {
+	dir := t.TempDir()
+	scripts := []sdk.Script{
+		{Name: "once", RunOn: runOnStart, Script: "echo once >> ran; (while [ ! -e go ]; do sleep 0.01; done; echo heard; touch said) &"},
+		{Name: "long", RunOn: runOnStart, RunAfter: []string{"once"}, Script: "echo long >> ran; while [ ! -e go ]; do sleep 0.01; done"},
+		{Name: "service", RunOn: runOnStart, Service: true, Script: "echo service >> ran; exec sleep 1000"},
+		{Name: "shutdown", RunOn: runOnStop, Script: "echo shutdown >> ran"},
+	}
+	config := func(c *coordinator) Config {
+		return Config{Scripts: scripts, Shell: "/bin/sh", Dir: dir, Home: dir, Env: os.Environ(), Coordinator: c}
+	}
+	ran := func() string {
+		text, _ := os.ReadFile(filepath.Join(dir, "ran")) // there is none yet
+		return string(text)
+	}
+	await := func(what string, is func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); !is(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not within %v: %s; ran: %q", patience, what, ran())
+			}
+		}
+	}
+	first := New(config(newCoordinator()))
+	first.Start()
+	await("all run", func() bool { return strings.Count(ran(), "\n") == 3 })
+	if !first.Starting() {
+		t.Error("a startup script runs, and nothing starts")
+	}
+	before, outputs := first.HandOver()
+	if strings.Contains(ran(), "shutdown") {
+		t.Error("a shutdown script ran")
+	}
+	if err := os.Remove(filepath.Join(dir, "ran")); err != nil {
+		t.Fatal(err)
+	}
+
+	c := newCoordinator()
+	cfg := config(c)
+	cfg.Before, cfg.Outputs = before, outputs
+	second := New(cfg)
+	second.Start()
+	await("what is to run again runs", func() bool { return strings.Count(ran(), "\n") == 2 })
+	if got := ran(); strings.Contains(got, "once") || !strings.Contains(got, "long") || !strings.Contains(got, "service") {
+		t.Errorf("ran again: %q", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await("the background is heard", func() bool { return strings.Contains(c.text(), "once info: heard") })
+	await("it was not ended by it", func() bool { _, err := os.Stat(filepath.Join(dir, "said")); return err == nil })
+	await("all is done", func() bool { return !second.Starting() })
+	second.Stop()
+	if s := c.status("once"); s.State != sdk.ScriptsSucceeded || s.Runs != 1 {
+		t.Errorf("once: %+v", s)
+	}
+	if !strings.Contains(ran(), "shutdown") {
+		t.Error("no shutdown script ran at the end")
+	}
+}

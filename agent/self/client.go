@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/aditmesh/adit/agent/update"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -19,7 +20,6 @@ type Client struct{ http *http.Client }
 // NewClient returns a client of the socket at a path.
 func NewClient(path string) *Client {
 	return &Client{&http.Client{
-		Timeout: askTimeout + time.Second,
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -65,7 +65,20 @@ func (c *Client) Extend(ctx context.Context, by time.Duration) (w sdk.Workspace,
 	return w, err
 }
 
+// Update has the agent replace its own program, and start the new one within some time.
+func (c *Client) Update(ctx context.Context, within time.Duration) (a update.Answer, err error) {
+	err = c.askFor(ctx, updateTimeout, http.MethodPost, "update", askUpdate{int64(within / time.Second)}, &a)
+	return a, err
+}
+
 func (c *Client) ask(ctx context.Context, method, path string, in, out any) error {
+	return c.askFor(ctx, askTimeout, method, path, in, out)
+}
+
+// askFor asks for something that may take up to limit.
+func (c *Client) askFor(ctx context.Context, limit time.Duration, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, limit+time.Second)
+	defer cancel()
 	var body io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aditmesh/adit/agent/update"
 	"github.com/aditmesh/adit/pkg/peeruser"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
@@ -31,6 +32,9 @@ const (
 	// askTimeout how long the coordinator may take to answer.
 	headerTimeout = 5 * time.Second
 	askTimeout    = 30 * time.Second
+
+	// updateTimeout is how long it may take to download a program.
+	updateTimeout = 15 * time.Minute
 
 	// maxBody bounds what a program says.
 	maxBody = 4 << 10
@@ -46,6 +50,8 @@ type Agent interface {
 	Workspace(ctx context.Context) (sdk.Workspace, error)
 	Stop(ctx context.Context) (sdk.Build, error)
 	Extend(ctx context.Context, by time.Duration) (sdk.Workspace, error)
+	// Update has the agent replace its own program, within some time.
+	Update(ctx context.Context, within time.Duration) (update.Answer, error)
 	// URL is where the coordinator is.
 	URL() string
 }
@@ -110,6 +116,11 @@ func (s *Server) Close() error {
 
 type connKey struct{}
 
+// askUpdate is the request for an update.
+type askUpdate struct {
+	WithinSeconds int64 `json:"within_seconds"`
+}
+
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	answer(mux, "GET /env", func(context.Context, struct{}) ([]string, error) { return s.cfg.Agent.Env(), nil })
@@ -120,6 +131,9 @@ func (s *Server) routes() http.Handler {
 	answer(mux, "POST /extend", func(ctx context.Context, e sdk.Extend) (sdk.Workspace, error) {
 		return s.cfg.Agent.Extend(ctx, time.Duration(e.Seconds)*time.Second)
 	})
+	answer(mux, "POST /update", func(ctx context.Context, a askUpdate) (update.Answer, error) {
+		return s.cfg.Agent.Update(ctx, time.Duration(a.WithinSeconds)*time.Second)
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connKey{}).(net.Conn)
 		uid, err := peeruser.Of(conn)
@@ -128,7 +142,11 @@ func (s *Server) routes() http.Handler {
 			refuse(w, http.StatusForbidden, "this socket is not for your user")
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
+		limit := askTimeout
+		if r.URL.Path == "/update" {
+			limit = updateTimeout
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), limit)
 		defer cancel()
 		mux.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/aditmesh/adit/agent/update"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -32,6 +33,9 @@ func (a *agent) Workspace(context.Context) (sdk.Workspace, error) {
 func (a *agent) Stop(context.Context) (sdk.Build, error) {
 	a.stopped = true
 	return sdk.Build{Number: 7}, nil
+}
+func (a *agent) Update(_ context.Context, within time.Duration) (update.Answer, error) {
+	return update.Answer{Version: "2.0", Changed: true, WithinSeconds: int64(within / time.Second)}, a.refuse
 }
 func (a *agent) Extend(_ context.Context, by time.Duration) (sdk.Workspace, error) {
 	a.extended = by
@@ -66,6 +70,9 @@ func TestProgramsOfTheWorkspaceAsk(t *testing.T) {
 	}
 	if b, err := c.Stop(ctx); err != nil || b.Number != 7 || !a.stopped {
 		t.Errorf("stop: %v, %v", b.Number, err)
+	}
+	if u, err := c.Update(ctx, time.Minute); err != nil || u != (update.Answer{Version: "2.0", Changed: true, WithinSeconds: 60}) {
+		t.Errorf("update: %+v, %v", u, err)
 	}
 	// What the coordinator has against it, the program is told.
 	a.refuse = &sdk.Error{Status: http.StatusConflict, Detail: "a build is under way"}

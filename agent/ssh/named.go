@@ -50,23 +50,39 @@ func (s *session) runNamed(cmd *exec.Cmd, command string) error {
 	return v.Wait()
 }
 
-// serveTerminals does what a client asks of the sessions by name.
-func (s *session) serveTerminals(request string) {
-	var err error
-	switch f := strings.Fields(request); {
-	case len(f) == 1:
-		list := s.conn.server.cfg.Terminals.List()
+// askTerminals does what a client asks of the sessions by name.
+func (s *Server) askTerminals(_ context.Context, request []string, w io.Writer) error {
+	switch {
+	case len(request) == 0:
+		list := s.cfg.Terminals.List()
 		if list == nil {
 			list = []pty.Info{}
 		}
-		err = json.NewEncoder(s.ch).Encode(list)
-	case len(f) == 3 && f[1] == "kill":
-		err = s.conn.server.cfg.Terminals.Kill(f[2])
-	default:
-		err = errors.New("want nothing, or kill and a name")
+		return json.NewEncoder(w).Encode(list)
+	case len(request) == 2 && request[0] == "kill":
+		return s.cfg.Terminals.Kill(request[1])
 	}
+	return errors.New("want nothing, or kill and a name")
+}
+
+// Subsystem answers a client with what it writes; request is what the client says
+// behind its name. An error goes to standard error.
+type Subsystem func(ctx context.Context, request []string, w io.Writer) error
+
+// subsystem is the one that a client asks for; nil if there is none, and of file
+// transfer, which is a program.
+func (s *Server) subsystem(asked string) Subsystem {
+	name, _, _ := strings.Cut(asked, " ")
+	if name == terminalsSubsystem {
+		return s.askTerminals
+	}
+	return s.cfg.Subsystems[name]
+}
+
+// serveSubsystem answers a client from within the agent.
+func (s *session) serveSubsystem(asked string) {
 	code := uint32(0)
-	if err != nil {
+	if err := s.conn.server.subsystem(asked)(s.ctx, strings.Fields(asked)[1:], s.ch); err != nil {
 		fmt.Fprintln(s.ch.Stderr(), err)
 		code = 1
 	}

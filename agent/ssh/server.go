@@ -48,6 +48,9 @@ type Config struct {
 	// FileServer is the program that serves SFTP on its standard input and output,
 	// with [ServeFiles], and its arguments; empty if there is none, nor SFTP.
 	FileServer []string
+	// Subsystems are those beside file transfer and the sessions by name, by their
+	// names.
+	Subsystems map[string]Subsystem
 	// Policy is what sessions may not do. Zero forbids nothing.
 	Policy Policy
 	// Terminals are the sessions by name; nil makes some that end with the server.

@@ -145,7 +145,7 @@ func (s *session) mayStart(req *ssh.Request) bool {
 	if err != nil || s.started {
 		return false
 	}
-	if req.Type == "subsystem" && strings.HasPrefix(p, terminalsSubsystem) {
+	if req.Type == "subsystem" && s.conn.server.subsystem(p) != nil {
 		return true
 	}
 	forbidden := s.conn.server.cfg.Policy.NoFileTransfer && (req.Type == "subsystem" || transfers(p))
@@ -181,7 +181,7 @@ func (s *session) startIfAsked(req *ssh.Request, running *sync.WaitGroup) {
 		case p == "sftp":
 			s.serveSFTP()
 		default:
-			s.serveTerminals(p)
+			s.serveSubsystem(p)
 		}
 		// Ends the requests, too.
 		s.ch.Close()

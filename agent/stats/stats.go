@@ -54,6 +54,16 @@ func (t *Tally) Count() Count {
 	return c
 }
 
+// Open returns how many sessions there are now.
+func (t *Tally) Open() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range t.open {
+		n += k
+	}
+	return n
+}
+
 // Use is one session. Each has one End.
 type Use struct {
 	tally   *Tally

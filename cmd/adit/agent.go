@@ -24,6 +24,7 @@ import (
 func newAgentCmd(a *app) *cobra.Command {
 	var tokenFile, auth, metadataURL string
 	var statsEvery time.Duration
+	var allowUpdate bool
 	cmd := &cobra.Command{
 		Use: "agent", Short: "Run the agent of a workspace on this host",
 		Example: `  adit agent --url https://adit.example.com --token-file /etc/adit/agent.token
@@ -56,10 +57,18 @@ func newAgentCmd(a *app) *cobra.Command {
 				}
 				return err
 			}
+			handed, err := takeOver()
+			if err != nil {
+				a.logger(slog.LevelInfo).Warn("what the agent before this one left is lost", "err", err)
+			}
 			err = agent.Run(cmd.Context(), agent.Config{
 				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo), Path: a.path, StatsEvery: statsEvery, Start: raised.Start,
+				AllowUpdate: allowUpdate, Handover: handed,
 			})
+			var updated *agent.Updated
 			switch {
+			case errors.As(err, &updated):
+				return raised.Lowered(func() error { return becomeUpdated(token, updated.Handover) })
 			case errors.Is(err, rpc.ErrUnauthorized):
 				return errors.New("the coordinator does not accept this agent token: wrong, or its workspace is deleted; 'adit create NAME --external' makes a new one")
 			case errors.Is(err, tunnel.ErrReplaced):
@@ -71,6 +80,8 @@ func newAgentCmd(a *app) *cobra.Command {
 		},
 	}
 	a.pathFlags(cmd)
+	cmd.AddCommand(newAgentUpdateCmd(a))
+	cmd.Flags().BoolVar(&allowUpdate, "allow-update", os.Getenv("ADIT_AGENT_ALLOW_UPDATE") == "1", "let people have the agent replace its program by its coordinator's")
 	cmd.Flags().StringVar(&tokenFile, "token-file", os.Getenv("ADIT_AGENT_TOKEN_FILE"), "file that holds the agent's token")
 	auths := []string{sdk.AuthToken, sdk.AuthAWS, sdk.AuthGoogle, sdk.AuthAzure}
 	cmd.Flags().StringVar(&auth, "auth", envOr("ADIT_AGENT_AUTH", sdk.AuthToken), "how the agent comes by its token: "+strings.Join(auths, ", "))

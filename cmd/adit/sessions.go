@@ -42,7 +42,7 @@ func newSessionsCmd(a *app) *cobra.Command {
 			if history {
 				return a.sessionHistory(cmd.Context(), argv[0])
 			}
-			out, err := a.askTerminals(cmd.Context(), argv[0], terminalsSubsystem)
+			out, err := a.askAgent(cmd.Context(), argv[0], "sessions", terminalsSubsystem)
 			if err != nil {
 				return err
 			}
@@ -72,7 +72,7 @@ func newSessionsCmd(a *app) *cobra.Command {
 	kill := &cobra.Command{
 		Use: "kill WS NAME", Short: "End a session by name and the programs in it", Args: args(cobra.ExactArgs(2)), ValidArgsFunction: a.completeWorkspace,
 		RunE: func(cmd *cobra.Command, argv []string) error {
-			_, err := a.askTerminals(cmd.Context(), argv[0], terminalsSubsystem+" kill "+argv[1])
+			_, err := a.askAgent(cmd.Context(), argv[0], "sessions", terminalsSubsystem+" kill "+argv[1])
 			return err
 		},
 	}
@@ -111,8 +111,9 @@ func (a *app) sessionHistory(ctx context.Context, workspace string) error {
 	})
 }
 
-// askTerminals asks a workspace's agent about its sessions.
-func (a *app) askTerminals(ctx context.Context, workspace, request string) ([]byte, error) {
+// askAgent asks a workspace's agent for what a subsystem of its SSH server has; what is
+// about names that to people.
+func (a *app) askAgent(ctx context.Context, workspace, about, request string) ([]byte, error) {
 	t, err := a.connect(ctx, workspace, waitNotAtAll)
 	if err != nil {
 		return nil, err
@@ -139,15 +140,15 @@ func (a *app) askTerminals(ctx context.Context, workspace, request string) ([]by
 		return nil, fmt.Errorf("workspace %s: %w", t.name, err)
 	}
 	if err := s.RequestSubsystem(request); err != nil {
-		return nil, fmt.Errorf("the agent of workspace %s is too old to keep sessions; restart the workspace", t.name)
+		return nil, fmt.Errorf("the agent of workspace %s is too old for %s; restart the workspace", t.name, about)
 	}
 	answer, err1 := io.ReadAll(out)
 	refusal, err2 := io.ReadAll(errs)
 	if err := errors.Join(err1, err2); err != nil {
-		return nil, fmt.Errorf("sessions of workspace %s: %w", t.name, err)
+		return nil, fmt.Errorf("%s of workspace %s: %w", about, t.name, err)
 	}
 	if len(refusal) > 0 {
-		return nil, fmt.Errorf("sessions of workspace %s: %s", t.name, strings.TrimPrefix(strings.TrimSpace(string(refusal)), "pty: "))
+		return nil, fmt.Errorf("%s of workspace %s: %s", about, t.name, strings.TrimPrefix(strings.TrimSpace(string(refusal)), "pty: "))
 	}
 	return answer, nil
 }

@@ -2,6 +2,9 @@ package sdk
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"time"
 )
@@ -116,4 +119,28 @@ func (c *Client) ReportScripts(ctx context.Context, r ScriptsReport) error {
 // SendAgentLines stores what the agent's scripts have said.
 func (c *Client) SendAgentLines(ctx context.Context, lines []LogLine) error {
 	return c.do(ctx, http.MethodPost, nil, AgentLines{Lines: lines}, "agent", "logs")
+}
+
+// AgentProgram returns the program that an agent of a platform runs, and its SHA-256
+// in hex. Of one whose digest the caller has already there is nothing to read: program
+// is nil. Otherwise the caller closes it.
+func (c *Client) AgentProgram(ctx context.Context, system, arch, have string) (program io.ReadCloser, digest string, err error) {
+	req, err := c.request(ctx, http.MethodGet, nil, "agent", "binary", system, arch)
+	if err != nil {
+		return nil, "", err
+	}
+	req.Header.Set("If-None-Match", `"`+have+`"`)
+	patient := *c.http
+	patient.Timeout = 0 // a slow line takes minutes; ctx says how many
+	resp, err := patient.Do(req)
+	if err != nil {
+		return nil, "", fmt.Errorf("no answer from the coordinator: %w", err)
+	}
+	if resp.StatusCode == http.StatusNotModified {
+		return nil, have, resp.Body.Close()
+	}
+	if err := c.refused(resp); err != nil {
+		return nil, "", errors.Join(err, resp.Body.Close())
+	}
+	return resp.Body, resp.Header.Get("Adit-Sha256"), nil
 }
