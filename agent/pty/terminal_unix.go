@@ -22,9 +22,10 @@ const (
 	// last: the kernel does it a moment later.
 	restGrace = 50 * time.Millisecond
 
-	// maxRest bounds what is taken once the program has ended: more comes from what
-	// it has left running.
-	maxRest = 1 << 20
+	// maxRest and maxRestTime bound what is taken once the program has ended: more
+	// comes from what it has left running, which may say little at a time for ever.
+	maxRest     = 1 << 20
+	maxRestTime = 2 * time.Second
 )
 
 // Terminal is the near end of a terminal.
@@ -86,7 +87,8 @@ func (t *Terminal) CopyTo(w io.Writer) {
 		return
 	}
 	buf := make([]byte, 32<<10)
-	for taken := 0; taken < maxRest && t.near.SetReadDeadline(time.Now().Add(restGrace)) == nil; {
+	began := time.Now()
+	for taken := 0; taken < maxRest && time.Since(began) < maxRestTime && t.near.SetReadDeadline(time.Now().Add(restGrace)) == nil; {
 		n, err := t.near.Read(buf)
 		if n > 0 {
 			if _, err := w.Write(buf[:n]); err != nil {

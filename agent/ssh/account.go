@@ -3,6 +3,7 @@ package ssh
 import (
 	"os"
 	"os/user"
+	"strconv"
 	"strings"
 )
 
@@ -21,6 +22,9 @@ func CurrentAccount() Account {
 	}
 	if home := os.Getenv("ADIT_AGENT_HOME"); home != "" {
 		a.Home = home
+	}
+	if a.Name == "" { // programs look for some name
+		a.Name = strconv.Itoa(os.Getuid())
 	}
 	a.Shell = loginShell(a)
 	if info, err := os.Stat(a.Home); err != nil || !info.IsDir() {

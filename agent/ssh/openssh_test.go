@@ -390,6 +390,18 @@ func TestNoOutputIsLostWhenAChildHoldsThePipe(t *testing.T) {
 	}
 }
 
+// A terminal that a child writes to a little at a time holds no session either.
+func TestATerminalThatAChildDripsOnEndsItsSession(t *testing.T) {
+	s := serve(t)
+	began := time.Now()
+	if _, errs, code := s.run("", "-tt", `(trap "" HUP; while echo drop; do sleep 0.01; done) & sleep 0.1`); code != 0 {
+		t.Errorf("exit %d, %q", code, errs)
+	}
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("it took %v", took)
+	}
+}
+
 func TestATerminalThatAChildHoldsEndsItsSession(t *testing.T) {
 	s := serve(t)
 	began := time.Now()
