@@ -8,6 +8,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/aditmesh/adit/agent/app"
+	"github.com/aditmesh/adit/agent/audit"
 	"github.com/aditmesh/adit/agent/family"
 	"github.com/aditmesh/adit/agent/files"
 	"github.com/aditmesh/adit/agent/metadata"
@@ -61,6 +63,8 @@ type Config struct {
 	// Start starts programs of the workspace; nil starts them as they are, with the
 	// agent's own priority.
 	Start family.Starter
+	// Suffixes are what names of workspaces end in for clients.
+	Suffixes []string
 	// AllowUpdate lets people have the agent replace its program by its coordinator's.
 	AllowUpdate bool
 	// Handover is from the agent that was updated to this one.
@@ -97,12 +101,14 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	account := ssh.CurrentAccount()
 	home := place{account: account, dir: directory(m.Directory, account.Home), env: sessionEnv(os.Environ(), m), start: cfg.Start}
-	var tally stats.Tally
+	audited := func(r audit.Record) { out.audited(sessionReport(node, r)) }
+	tally := stats.Tally{Visits: &audit.Visits{Tell: audited}}
 	terminals := &pty.Sessions{Scope: node.ID(), Start: cfg.Start}
 	updates := newUpdater(cfg, coordinator, &tally, terminals)
 	stopSelf := serveSelf(cfg, coordinator, m, &home, out, updates)
 	defer home.helpGit(coordinator, cfg.Logger)()
-	scripts := home.scripts(m, coordinator, cfg)
+	scripts := home.scripts(m, coordinator, cfg, out)
+	out.begins(cmp.Or(home.dir, account.Home))
 	scripts.Start()
 	updates.scripts.Store(scripts)
 	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
@@ -117,9 +123,10 @@ func Run(ctx context.Context, cfg Config) error {
 	err = serve(ctx, cfg, node, l, &tally, ssh.New(ssh.Config{
 		HostKey: hostKey, Account: account, Env: home.env, EnvFile: loginEnvironment, Dir: home.dir, Start: cfg.Start, Terminals: terminals, Tally: &tally, Logger: cfg.Logger,
 		FileServer: fileServer(cfg.Logger), Subsystems: updates.subsystem(),
-		Audit:  func(r ssh.Record) { out.audited(sessionReport(node, r)) },
+		Audit:  audited,
 		Policy: ssh.Policy{NoFileTransfer: m.ForbidFileTransfer, NoForwarding: m.ForbidForwarding},
 	}), services{ports: !m.ForbidForwarding, files: !m.ForbidFileTransfer, home: account.Home, restart: updates.restart})
+	tally.Visits.Close()
 	unwatch()
 	watching.Wait() // the last report goes out before the node says bye
 	var updated *Updated
@@ -196,7 +203,7 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 		if err != nil {
 			return errors.Join(fmt.Errorf("agent: %w", err), tests.Close())
 		}
-		shelf := files.NewServer(files.Config{Home: also.home, Tally: tally, Logger: cfg.Logger})
+		shelf := files.NewServer(files.Config{Home: also.home, Tally: tally, Suffixes: cfg.Suffixes, Logger: cfg.Logger})
 		serving, closing = append(serving, func() error { return shelf.Serve(l) }), append(closing, shelf)
 	}
 	if also.ports {

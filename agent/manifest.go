@@ -19,6 +19,7 @@ import (
 	"github.com/aditmesh/adit/agent/metadata"
 	"github.com/aditmesh/adit/agent/script"
 	"github.com/aditmesh/adit/agent/ssh"
+	"github.com/aditmesh/adit/agent/task"
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
 )
@@ -64,13 +65,13 @@ type place struct {
 
 // scripts returns the runner of a manifest's scripts. They run as a session
 // does, and where one would begin.
-func (p place) scripts(m sdk.Manifest, c *sdk.Client, cfg Config) *script.Runner {
+func (p place) scripts(m sdk.Manifest, c *sdk.Client, cfg Config, out *outgoing) *script.Runner {
 	var outputs []script.Output
 	for _, o := range cfg.Handover.Outputs {
 		outputs = append(outputs, script.Output{Script: o.Script, File: os.NewFile(o.FD, o.Script)})
 	}
 	return script.New(script.Config{
-		Steps:   content.Steps(content.Config{Repositories: m.Repositories, Dotfiles: m.Dotfiles, Home: p.account.Home, Env: p.environ(), Start: p.start}),
+		Steps:   content.Steps(content.Config{Repositories: m.Repositories, Dotfiles: m.Dotfiles, Home: p.account.Home, Env: p.environ(), Start: p.start, Ports: func(list []task.Port) { out.says(settingsOf(list)) }}),
 		Scripts: m.Scripts, Shell: p.account.Shell, Dir: p.dir, Home: p.account.Home, Env: p.environ(), Start: p.start, LastLine: m.LastLine, Coordinator: c, Logger: cfg.Logger,
 		Before: cfg.Handover.Scripts, Outputs: outputs,
 	})

@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/agent/stats"
+	"github.com/aditmesh/adit/agent/task"
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
 )
@@ -14,10 +17,24 @@ import (
 // watchPorts tells the coordinator what listens, until ctx ends.
 func watchPorts(ctx context.Context, m sdk.Manifest, node *tunnel.Node, out *outgoing, log *slog.Logger) {
 	out.to(node.Tell)
-	port.Watch(ctx, port.WatchConfig{Known: func(p uint16) string { return knownProtocol(m.Ports, int(p)) }, Report: out.ports, Logger: log})
+	port.Watch(ctx, port.WatchConfig{Known: func(p uint16) string { return knownProtocol(slices.Concat(m.Ports, out.said()), int(p)) }, Report: out.ports, Logger: log})
 }
 
-// knownProtocol is what a template says that a port speaks; "" if it says nothing.
+// settingsOf is what a repository says of ports, in the words of templates. A repository
+// has nothing shown to strangers: what it calls public is for who has signed in.
+func settingsOf(list []task.Port) (settings []sdk.PortSetting) {
+	onOpen := map[string]string{"ignore": sdk.OnOpenIgnore, "open-browser": sdk.OnOpenOpen, "open-preview": sdk.OnOpenOpen}
+	visibility := map[string]string{"public": "authenticated"}
+	for _, p := range list {
+		settings = append(settings, sdk.PortSetting{
+			First: int(p.First), Last: int(p.Last), Label: p.Name, Protocol: p.Protocol,
+			OnOpen: cmp.Or(onOpen[p.OnOpen], sdk.OnOpenNotify), Visibility: cmp.Or(visibility[p.Visibility], "owner"),
+		})
+	}
+	return settings
+}
+
+// knownProtocol is what is said that a port speaks; "" if nothing is.
 func knownProtocol(settings []sdk.PortSetting, number int) string {
 	for _, s := range settings {
 		if s.First <= number && number <= s.Last && s.Protocol != "" {

@@ -7,9 +7,10 @@ import (
 	"time"
 
 	"github.com/aditmesh/adit/agent/app"
+	"github.com/aditmesh/adit/agent/audit"
 	"github.com/aditmesh/adit/agent/port"
-	"github.com/aditmesh/adit/agent/ssh"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
 )
 
@@ -43,6 +44,9 @@ const (
 	// in one report.
 	maxSessions = 4096
 	maxInReport = 64
+
+	// maxPortSettings is how many the coordinator takes of all repositories.
+	maxPortSettings = 128
 )
 
 func newOutgoing() *outgoing {
@@ -89,7 +93,7 @@ func (o *outgoing) takeSessions(now time.Time) []*meshv1.SessionReport {
 }
 
 // sessionReport says whose client it was that did something, and how it came.
-func sessionReport(node *tunnel.Node, r ssh.Record) *meshv1.SessionReport {
+func sessionReport(node *tunnel.Node, r audit.Record) *meshv1.SessionReport {
 	s := &meshv1.SessionReport{
 		Id: r.ID.String(), Kind: r.Kind, StartedMs: r.Started.UnixMilli(), RxBytes: r.Rx, TxBytes: r.Tx,
 	}
@@ -137,7 +141,8 @@ func (o *outgoing) changed(change func(*meshv1.State)) {
 	o.mu.Lock()
 	next := new(meshv1.State)
 	if o.state != nil { // one that was told may still be on its way, and stays as it is
-		next.Ports, next.Apps, next.Directory = o.state.GetPorts(), o.state.GetApps(), o.state.GetDirectory()
+		next.Ports, next.Apps = o.state.GetPorts(), o.state.GetApps()
+		next.Directory, next.PortSettings = o.state.GetDirectory(), o.state.GetPortSettings()
 	}
 	change(next)
 	o.state, o.told = next, false
@@ -168,6 +173,33 @@ func (o *outgoing) apps(list []app.State) {
 			s.Apps = append(s.Apps, &meshv1.App{Slug: a.Slug, State: a.State, Why: a.Why})
 		}
 	})
+}
+
+// begins takes where sessions begin.
+func (o *outgoing) begins(dir string) { o.changed(func(s *meshv1.State) { s.Directory = dir }) }
+
+// says takes what a repository says of ports, beside what others said.
+func (o *outgoing) says(list []sdk.PortSetting) {
+	o.changed(func(s *meshv1.State) {
+		s.PortSettings = slices.Clone(s.PortSettings)
+		for _, p := range list[:min(len(list), maxPortSettings-len(s.PortSettings))] {
+			s.PortSettings = append(s.PortSettings, &meshv1.PortSetting{
+				First: uint32(p.First), Last: uint32(p.Last), Label: p.Label, Protocol: p.Protocol, OnOpen: p.OnOpen, Visibility: p.Visibility,
+			})
+		}
+	})
+}
+
+// said is what repositories say of ports.
+func (o *outgoing) said() (list []sdk.PortSetting) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, p := range o.state.GetPortSettings() {
+		list = append(list, sdk.PortSetting{
+			First: int(p.GetFirst()), Last: int(p.GetLast()), Label: p.GetLabel(), Protocol: p.GetProtocol(), OnOpen: p.GetOnOpen(), Visibility: p.GetVisibility(),
+		})
+	}
+	return list
 }
 
 // listening is what listens, as it was last told.

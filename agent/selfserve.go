@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"slices"
 	"time"
 
+	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/agent/self"
 	"github.com/aditmesh/adit/agent/update"
 	"github.com/aditmesh/adit/pkg/sdk"
@@ -40,17 +42,24 @@ func (in *inside) Env() []string { return in.environ() }
 
 func (in *inside) URL() string { return in.coordinator.URL().String() }
 
-// Ports are those that listen. What the template says of them the coordinator
-// knows, too; here it saves asking.
+// Ports are those that listen. What the template and repositories say of them the
+// coordinator knows, too; here it saves asking.
 func (in *inside) Ports() []sdk.Port {
-	list := []sdk.Port{}
+	list, said := []sdk.Port{}, in.out.said()
 	for _, p := range in.out.listening() {
 		s := sdk.Port{
 			Agent: in.name, Network: p.GetNetwork(), Port: int(p.GetPort()), Listening: true, Address: p.GetAddress(), Process: p.GetProcess(),
 			PID: int(p.GetPid()), Protocol: p.GetProtocol(), OnOpen: sdk.OnOpenNotify, Visibility: "owner",
 		}
-		if setting, ok := sdk.SettingOf(in.settings, s.Port); ok {
-			s.Label, s.OnOpen, s.Visibility = setting.Label, setting.OnOpen, setting.Visibility
+		setting, ok := sdk.SettingOf(in.settings, s.Port)
+		if !ok {
+			setting, ok = sdk.SettingOf(said, s.Port)
+		}
+		if ok {
+			s.Label, s.OnOpen, s.Visibility = setting.Label, cmp.Or(setting.OnOpen, s.OnOpen), cmp.Or(setting.Visibility, s.Visibility)
+			if setting.Protocol != "" && s.Network == port.TCP {
+				s.Protocol = setting.Protocol
+			}
 		}
 		list = append(list, s)
 	}

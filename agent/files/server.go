@@ -71,6 +71,9 @@ type Config struct {
 	// Home is where names that are not absolute begin.
 	Home  string
 	Tally *stats.Tally
+	// Suffixes are what names of workspaces end in for clients, such as "adit". Requests
+	// to other names are refused: see [NewServer].
+	Suffixes []string
 	// Logger gets what goes wrong; nil discards.
 	Logger *slog.Logger
 }
@@ -85,7 +88,8 @@ type Server struct {
 	watches chan struct{} // a slot each
 }
 
-// NewServer returns a server that serves nothing yet.
+// NewServer returns a server that serves nothing yet. It answers requests to addresses
+// and to names of workspaces, and none of a page that gave its own name such an address.
 func NewServer(cfg Config) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{cfg: cfg, log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)), ctx: ctx, cancel: cancel, watches: make(chan struct{}, maxWatches)}
@@ -102,7 +106,7 @@ func NewServer(cfg Config) *Server {
 		// browser on the mesh: its requests have an Origin or, if it gave its own name
 		// this address, that name.
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" || !onMesh(r.Host) {
+			if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" || !s.onMesh(r.Host) {
 				http.Error(w, "this is not for pages of the web", http.StatusForbidden)
 				return
 			}
@@ -115,11 +119,13 @@ func NewServer(cfg Config) *Server {
 }
 
 // onMesh reports whether a host is an address, or a name that only the mesh has.
-func onMesh(host string) bool {
+func (s *Server) onMesh(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	return net.ParseIP(strings.Trim(host, "[]")) != nil || strings.HasSuffix(strings.ToLower(host), ".adit")
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	return net.ParseIP(strings.Trim(host, "[]")) != nil ||
+		slices.ContainsFunc(s.cfg.Suffixes, func(suffix string) bool { return strings.HasSuffix(host, "."+strings.ToLower(suffix)) })
 }
 
 // Serve serves l until Close.

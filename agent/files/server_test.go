@@ -33,7 +33,7 @@ func serve(t *testing.T) *client {
 		t.Fatal(err)
 	}
 	c := &client{t: t, base: "http://" + l.Addr().String(), home: t.TempDir(), http: &http.Client{Transport: &http.Transport{}}}
-	s := NewServer(Config{Home: c.home, Tally: new(stats.Tally)})
+	s := NewServer(Config{Home: c.home, Tally: new(stats.Tally), Suffixes: []string{"adit", "dev.example.com"}})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -159,13 +159,15 @@ func TestOddFiles(t *testing.T) {
 			t.Errorf("%s %s %.20q: %d %s, want %d", x.method, x.call, x.path, code, text, x.want)
 		}
 	}
-	for _, header := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "same-origin"}, {"Host", "evil.example"}} {
+	for _, header := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "same-origin"}, {"Host", "evil.example"}, {"Host", "notadit"}, {"Host", "dev.evil-dev.example.com"}} {
 		if code, _, _ := c.ask("GET", "file", "f", "", header...); code != http.StatusForbidden {
 			t.Errorf("%v: %d", header, code)
 		}
 	}
-	if code, _, _ := c.ask("GET", "file", "f", "", "Host", "dev.alice.adit:7077"); code != http.StatusOK {
-		t.Errorf("by its name on the mesh: %d", code)
+	for _, name := range []string{"dev.alice.adit:7077", "dev.ADIT.", "dev.dev.example.com:7077"} {
+		if code, _, _ := c.ask("GET", "file", "f", "", "Host", name); code != http.StatusOK {
+			t.Errorf("by its name %s on the mesh: %d", name, code)
+		}
 	}
 }
 

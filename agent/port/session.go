@@ -59,7 +59,7 @@ func (s *Server) open(conn net.Conn, req request) (*session, error) {
 	}
 	peer := hostOf(conn.RemoteAddr())
 	sess := &session{
-		id: id, peer: peer, source: netip.AddrPortFrom(peer, req.Source), use: s.cfg.Tally.Begin(stats.Forward),
+		id: id, peer: peer, source: netip.AddrPortFrom(peer, req.Source), use: s.cfg.Tally.BeginBy(stats.Forward, conn.RemoteAddr()),
 		notices: make(chan notice, maxNotices), waiting: make(map[uint32]net.Conn),
 	}
 	to := net.UDPAddrFromAddrPort(sess.source)

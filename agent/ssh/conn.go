@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/aditmesh/adit/agent/audit"
 )
 
 const (
@@ -32,7 +34,7 @@ type connection struct {
 	forwards map[string]listeners
 	agent    *agentSocket
 	// forwarded is the record of what is forwarded; nil if nothing was.
-	forwarded *audited
+	forwarded *audit.Entry
 }
 
 // serveConn serves a client until it is gone, and all that it had open is.
@@ -66,7 +68,7 @@ func (s *Server) serveConn(nc net.Conn) {
 	c.closeListeners()
 	c.wg.Wait()
 	if c.forwarded != nil {
-		c.forwarded.done()
+		c.forwarded.End(time.Now())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/aditmesh/adit/agent/audit"
 	"github.com/aditmesh/adit/agent/stats"
 )
 
@@ -14,11 +15,11 @@ import (
 type counted struct {
 	ssh.Channel
 	use    stats.Use
-	record *audited
+	record *audit.Entry
 	once   sync.Once
 }
 
-func (c *connection) count(kind stats.Kind, ch ssh.Channel, record *audited) ssh.Channel {
+func (c *connection) count(kind stats.Kind, ch ssh.Channel, record *audit.Entry) ssh.Channel {
 	return &counted{Channel: ch, use: c.server.cfg.Tally.Begin(kind), record: record}
 }
 
@@ -30,14 +31,14 @@ func (c *connection) countReverse(ch ssh.Channel) ssh.Channel {
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Channel.Read(p)
 	c.use.In(n)
-	c.record.rx.Add(uint64(n))
+	c.record.In(n)
 	return n, err
 }
 
 func (c *counted) Write(p []byte) (int, error) {
 	n, err := c.Channel.Write(p)
 	c.use.Out(n)
-	c.record.tx.Add(uint64(n))
+	c.record.Out(n)
 	return n, err
 }
 
@@ -56,6 +57,6 @@ type countedStderr struct {
 func (c countedStderr) Write(p []byte) (int, error) {
 	n, err := c.ReadWriter.Write(p)
 	c.of.use.Out(n)
-	c.of.record.tx.Add(uint64(n))
+	c.of.record.Out(n)
 	return n, err
 }

@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/aditmesh/adit/agent/audit"
 	"github.com/aditmesh/adit/agent/family"
 	"github.com/aditmesh/adit/agent/pty"
 	"github.com/aditmesh/adit/agent/stats"
@@ -59,7 +60,7 @@ type Config struct {
 	Tally *stats.Tally
 	// Audit is told of what clients do, when it begins and when it ends; nil is
 	// nobody. It may be called concurrently and must not block.
-	Audit func(Record)
+	Audit func(audit.Record)
 	// Logger gets one line a session; nil discards.
 	Logger *slog.Logger
 	// AliveEvery is how often a client is asked for a sign of life, and AliveFor

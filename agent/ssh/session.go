@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -174,7 +175,7 @@ func (s *session) startIfAsked(req *ssh.Request, running *sync.WaitGroup) {
 	record := s.conn.server.audit(s.kindOf(req, p), s.conn.RemoteAddr())
 	s.ch = s.conn.count(kind, s.ch, record)
 	running.Go(func() {
-		defer record.done()
+		defer func() { record.End(time.Now()) }()
 		switch {
 		case req.Type != "subsystem":
 			s.runCommand(p)

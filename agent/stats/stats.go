@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/aditmesh/adit/agent/audit"
 )
 
 // Kind is what a session is.
@@ -28,6 +30,9 @@ const (
 
 // Tally counts sessions and what goes through them.
 type Tally struct {
+	// Visits are told of connections; nil is nobody.
+	Visits *audit.Visits
+
 	rx, tx atomic.Uint64
 	active atomic.Bool
 
@@ -69,6 +74,8 @@ type Use struct {
 	tally   *Tally
 	kind    Kind
 	reverse bool
+	entry   *audit.Entry // nil if somebody else tells of it
+	leave   func()       // nil without entry
 }
 
 // Begin counts a session.
@@ -82,6 +89,19 @@ func (t *Tally) Begin(k Kind) Use {
 	return Use{tally: t, kind: k}
 }
 
+// BeginBy counts a session that is a part of a client's visit.
+func (t *Tally) BeginBy(k Kind, client net.Addr) Use {
+	u := t.Begin(k)
+	if t != nil {
+		kind := audit.KindForwards
+		if k == SFTP {
+			kind = audit.KindFiles
+		}
+		u.entry, u.leave = t.Visits.Enter(kind, client)
+	}
+	return u
+}
+
 // Reverse counts a connection that the workspace opened to a port of a client's
 // machine, as a Forward. Its bytes prove nobody: a program asks, and a machine
 // answers.
@@ -93,6 +113,9 @@ func (t *Tally) Reverse() Use {
 
 // End is the session's.
 func (u Use) End() {
+	if u.leave != nil {
+		u.leave()
+	}
 	if u.tally != nil {
 		u.tally.mu.Lock()
 		defer u.tally.mu.Unlock()
@@ -102,6 +125,7 @@ func (u Use) End() {
 
 // In counts bytes that came from the client: somebody is there.
 func (u Use) In(n int) {
+	u.entry.In(n)
 	if u.tally != nil && n > 0 {
 		u.tally.rx.Add(uint64(n))
 		if !u.reverse {
@@ -113,6 +137,7 @@ func (u Use) In(n int) {
 // Out counts bytes to the client. What a command prints proves nobody; what a
 // port or a file is asked for does.
 func (u Use) Out(n int) {
+	u.entry.Out(n)
 	if u.tally != nil && n > 0 {
 		u.tally.tx.Add(uint64(n))
 		if u.kind != SSH && !u.reverse {
@@ -121,9 +146,10 @@ func (u Use) Out(n int) {
 	}
 }
 
-// Conn counts a client's connection as a session until it is closed.
+// Conn counts a client's connection as a session, and as a part of its visit, until it
+// is closed.
 func (t *Tally) Conn(k Kind, c net.Conn) net.Conn {
-	return &conn{Conn: c, use: t.Begin(k)}
+	return &conn{Conn: c, use: t.BeginBy(k, c.RemoteAddr())}
 }
 
 type conn struct {

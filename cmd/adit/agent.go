@@ -19,12 +19,14 @@ import (
 	"github.com/aditmesh/adit/pkg/rpc"
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
+	"github.com/aditmesh/adit/tunnel/daemon"
 )
 
 func newAgentCmd(a *app) *cobra.Command {
 	var tokenFile, auth, metadataURL string
 	var statsEvery time.Duration
 	var allowUpdate bool
+	var suffixes []string
 	cmd := &cobra.Command{
 		Use: "agent", Short: "Run the agent of a workspace on this host",
 		Example: `  adit agent --url https://adit.example.com --token-file /etc/adit/agent.token
@@ -63,7 +65,7 @@ func newAgentCmd(a *app) *cobra.Command {
 			}
 			err = agent.Run(cmd.Context(), agent.Config{
 				URL: u, Token: token, Version: version, Logger: a.logger(slog.LevelInfo), Path: a.path, StatsEvery: statsEvery, Start: raised.Start,
-				AllowUpdate: allowUpdate, Handover: handed,
+				AllowUpdate: allowUpdate, Handover: handed, Suffixes: suffixes,
 			})
 			var updated *agent.Updated
 			switch {
@@ -81,6 +83,7 @@ func newAgentCmd(a *app) *cobra.Command {
 	}
 	a.pathFlags(cmd)
 	cmd.AddCommand(newAgentUpdateCmd(a))
+	cmd.Flags().StringSliceVar(&suffixes, "suffix", strings.Split(envOr("ADIT_AGENT_SUFFIX", daemon.DefaultSuffix), ","), "what names of workspaces end in for people, as --suffix of 'adit up' has it")
 	cmd.Flags().BoolVar(&allowUpdate, "allow-update", os.Getenv("ADIT_AGENT_ALLOW_UPDATE") == "1", "let people have the agent replace its program by its coordinator's")
 	cmd.Flags().StringVar(&tokenFile, "token-file", os.Getenv("ADIT_AGENT_TOKEN_FILE"), "file that holds the agent's token")
 	auths := []string{sdk.AuthToken, sdk.AuthAWS, sdk.AuthGoogle, sdk.AuthAzure}

@@ -46,7 +46,8 @@ func newOpenCmd(a *app) *cobra.Command {
 APP is vscode (the default without apps), vscode-insiders, cursor, jetbrains or
 zed, which reach the workspace through the block that 'adit config-ssh' writes; or
 an app of the template's, whose port is forwarded for as long as this runs.`,
-		Example: `  adit open dev vscode --dir /home/dev/project
+		Example: `  adit open dev vscode
+  adit open dev vscode --dir /home/dev/project
   adit open dev zed --print
   adit open dev code-server`,
 		Args: args(cobra.RangeArgs(1, 2)), ValidArgsFunction: a.completeWorkspace,
@@ -76,6 +77,13 @@ an app of the template's, whose port is forwarded for as long as this runs.`,
 				if dir != "" && !strings.HasPrefix(dir, "/") {
 					return usagef("--dir %q: want an absolute path in the workspace", dir)
 				}
+				agent, err := w.Agent(name)
+				if err != nil {
+					return err
+				}
+				if dir == "" && strings.HasPrefix(agent.Directory, "/") {
+					dir = agent.Directory
+				}
 				return openLink(ctx, a, link(host, dir), show)
 			}
 			i := slices.IndexFunc(apps, func(s sdk.WorkspaceApp) bool { return s.Slug == what })
@@ -83,7 +91,7 @@ an app of the template's, whose port is forwarded for as long as this runs.`,
 		},
 	}
 	a.pathFlags(cmd)
-	cmd.Flags().StringVar(&dir, "dir", "", "directory in the workspace that an editor opens")
+	cmd.Flags().StringVar(&dir, "dir", "", "directory in the workspace that an editor opens (default: where sessions begin)")
 	cmd.Flags().BoolVar(&show, "print", false, "print the link and open nothing")
 	return cmd
 }

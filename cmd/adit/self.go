@@ -44,17 +44,19 @@ ADIT_SOCKET names. No token is needed: the kernel tells the agent whose programs
 		}
 		return a.print(list, func(out io.Writer) error { return printPorts(out, list) })
 	})
-	sub("tasks", "Show how the template's scripts are doing", cobra.NoArgs, func(cmd *cobra.Command, c *self.Client, _ []string) error {
+	sub("tasks", "Show how each script and task is doing", cobra.NoArgs, func(cmd *cobra.Command, c *self.Client, _ []string) error {
 		w, err := c.Workspace(cmd.Context())
 		if err != nil {
 			return err
 		}
 		return a.print(w.Agents, func(out io.Writer) error {
-			var rows [][]string
 			for _, agent := range w.Agents {
-				rows = append(rows, []string{agent.Name, agent.State, agent.Scripts})
+				fmt.Fprintf(out, "Startup scripts of agent %s: %s\n", oneLine(agent.Name), agent.Scripts)
+				if err := printScripts(out, agent.ScriptRuns); err != nil {
+					return err
+				}
 			}
-			return writeTable(out, []string{"AGENT", "STATE", "SCRIPTS"}, rows)
+			return nil
 		})
 	})
 	sub("stop", "Stop the workspace", cobra.NoArgs, func(cmd *cobra.Command, c *self.Client, _ []string) error {

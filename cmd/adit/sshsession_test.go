@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,6 +112,67 @@ func TestSSHOfAditItself(t *testing.T) {
 		}
 		if _, err := d.adit("ssh", "dev", "-A", "--", "true"); err == nil || !strings.Contains(err.Error(), "SSH_AUTH_SOCK") {
 			t.Errorf("without an agent here: %v", err)
+		}
+	})
+	t.Run("who was at ports and files", func(t *testing.T) {
+		d := d.in(t)
+		var web net.Listener
+		if err := d.devbox.Do(func() (err error) {
+			web, err = net.Listen("tcp", "127.0.0.1:8000")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		defer web.Close()
+		go func() {
+			for {
+				c, err := web.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, "hello")
+				c.Close()
+			}
+		}()
+		p := d.start(d.laptop, "port-forward.log", "port-forward", "dev", "--tcp", "8000,7077")
+		p.waitFor("Forwarding 127.0.0.1:7077")
+		if err := d.laptop.Do(func() error {
+			c, err := net.Dial("tcp", "127.0.0.1:8000")
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			_, err = io.ReadAll(c)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.laptop.Do(func() error {
+			c, err := net.Dial("tcp", "127.0.0.1:7077")
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if _, err = io.WriteString(c, "GET /v1/list HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
+				return err
+			}
+			answer, err := io.ReadAll(c)
+			if !strings.Contains(string(answer), " 200 ") {
+				t.Errorf("files: %.200s", answer)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		d.agentProc.stop() // with which visits end that might go on
+		for kind, least := range map[string]int64{"forwards": int64(len("hello")), "files": 100} {
+			d.eventually("an entry of kind "+kind, func() bool {
+				var list []sdk.SSHSession
+				d.json(&list, "sessions", "dev", "--history", "-o", "json")
+				return slices.ContainsFunc(list, func(s sdk.SSHSession) bool {
+					return s.Kind == kind && s.User == "alice" && s.From != "" && s.TxBytes >= least && s.EndedAt != nil
+				})
+			})
 		}
 	})
 }

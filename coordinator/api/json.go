@@ -130,11 +130,7 @@ func manifestJSON(m workspaces.Manifest, lastLine int64) sdk.Manifest {
 	for _, app := range m.Agent.GetApps() {
 		out.Apps = append(out.Apps, appJSON(app))
 	}
-	for _, p := range m.Agent.GetPorts() {
-		out.Ports = append(out.Ports, sdk.PortSetting{
-			First: int(p.GetFirst()), Last: int(p.GetLast()), Label: p.GetLabel(), Protocol: p.GetProtocol(), OnOpen: p.GetOnOpen(), Visibility: p.GetVisibility(),
-		})
-	}
+	out.Ports = settingsJSON(m.Agent.GetPorts())
 	return out
 }
 

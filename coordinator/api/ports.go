@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -18,7 +19,7 @@ import (
 func (a *API) registerPorts(h huma.API) {
 	huma.Register(h, huma.Operation{
 		OperationID: "workspace-ports", Method: http.MethodGet, Path: "/api/v1/workspaces/{owner}/{name}/ports",
-		Summary: "The ports of a workspace: those on which something listens, and those that its template names", Security: signedIn(),
+		Summary: "The ports of a workspace: those on which something listens, and those that its template or repositories name", Security: signedIn(),
 	}, a.ports)
 }
 
@@ -37,7 +38,7 @@ func (a *API) ports(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.
 		if err != nil {
 			return nil, a.problem(err)
 		}
-		items = append(items, portsJSON(agent.Name, reports[agent.ID].Ports, m.GetPorts())...)
+		items = append(items, portsJSON(agent.Name, reports[agent.ID], m.GetPorts())...)
 	}
 	return &body[sdk.List[sdk.Port]]{sdk.List[sdk.Port]{Items: items}}, nil
 }
@@ -69,48 +70,55 @@ func manifestOf(a store.Agent) (*provisionerv1.Agent, error) {
 	return m, nil
 }
 
-// portsJSON puts together what an agent sees listen and what its template says.
-func portsJSON(agent string, seen []store.AgentPort, settings []*provisionerv1.Port) []sdk.Port {
+// portsJSON puts together what an agent sees listen, what its template says and, of
+// ports of which that says nothing, what its repositories do.
+func portsJSON(agent string, r store.AgentReport, template []*provisionerv1.Port) []sdk.Port {
+	said := settingsJSON(template)
+	var others []sdk.PortSetting
+	for _, s := range r.PortSettings {
+		others = append(others, sdk.PortSetting(s))
+	}
 	var list []sdk.Port
-	for _, p := range seen {
+	for _, p := range r.Ports {
 		list = append(list, withSetting(sdk.Port{
 			Agent: agent, Network: p.Network, Port: p.Port, Listening: true, Address: p.Address, Process: p.Process, PID: p.PID, Protocol: p.Protocol,
-		}, settings))
+		}, said, others))
 	}
-	for _, s := range settings {
-		if s.GetFirst() != s.GetLast() { // a range says what holds if one of them is used
+	for _, s := range append(slices.Clone(said), others...) {
+		if s.First != s.Last { // a range says what holds if one of them is used
 			continue
 		}
-		n := int(s.GetFirst())
-		if !slices.ContainsFunc(list, func(p sdk.Port) bool { return p.Port == n && p.Network == "tcp" }) {
-			list = append(list, withSetting(sdk.Port{Agent: agent, Network: "tcp", Port: n, Protocol: "tcp"}, settings))
+		if !slices.ContainsFunc(list, func(p sdk.Port) bool { return p.Port == s.First && p.Network == "tcp" }) {
+			list = append(list, withSetting(sdk.Port{Agent: agent, Network: "tcp", Port: s.First, Protocol: "tcp"}, said, others))
 		}
 	}
 	return list
 }
 
-// withSetting fills in what a template says of a port: the narrowest of what
-// concerns it.
-func withSetting(p sdk.Port, settings []*provisionerv1.Port) sdk.Port {
+// settingsJSON is what a template says of ports.
+func settingsJSON(template []*provisionerv1.Port) (list []sdk.PortSetting) {
+	for _, p := range template {
+		list = append(list, sdk.PortSetting{
+			First: int(p.GetFirst()), Last: int(p.GetLast()), Label: p.GetLabel(), Protocol: p.GetProtocol(), OnOpen: p.GetOnOpen(), Visibility: p.GetVisibility(),
+		})
+	}
+	return list
+}
+
+// withSetting fills in what the first that speaks of a port says of it.
+func withSetting(p sdk.Port, settings ...[]sdk.PortSetting) sdk.Port {
 	p.OnOpen, p.Visibility = sdk.OnOpenNotify, "owner"
-	var found *provisionerv1.Port
 	for _, s := range settings {
-		if int(s.GetFirst()) <= p.Port && p.Port <= int(s.GetLast()) && (found == nil || s.GetLast()-s.GetFirst() < found.GetLast()-found.GetFirst()) {
-			found = s
+		found, ok := sdk.SettingOf(s, p.Port)
+		if !ok {
+			continue
 		}
-	}
-	if found == nil {
-		return p
-	}
-	p.Label = found.GetLabel()
-	if s := found.GetOnOpen(); s != "" {
-		p.OnOpen = s
-	}
-	if s := found.GetVisibility(); s != "" {
-		p.Visibility = s
-	}
-	if s := found.GetProtocol(); s != "" && p.Network == "tcp" {
-		p.Protocol = s
+		p.Label = found.Label
+		p.OnOpen, p.Visibility = cmp.Or(found.OnOpen, p.OnOpen), cmp.Or(found.Visibility, p.Visibility)
+		if found.Protocol != "" && p.Network == "tcp" {
+			p.Protocol = found.Protocol
+		}
+		break
 	}
 	return p
 }

@@ -15,9 +15,10 @@ func TestAWatchTellsOfPorts(t *testing.T) {
 	alice := d.add(t, "alice", store.RoleMember)
 	w := external(t, alice, "dev")
 	agent := uuid.MustParse(w.Agents[0].ID)
+	var settings []store.PortSetting
 	tell := func(ports ...store.AgentPort) {
 		t.Helper()
-		if err := d.store.RecordAgentReports(t.Context(), []store.AgentReport{{AgentID: agent, Ports: ports}}); err != nil {
+		if err := d.store.RecordAgentReports(t.Context(), []store.AgentReport{{AgentID: agent, Ports: ports, PortSettings: settings}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -44,21 +45,35 @@ func TestAWatchTellsOfPorts(t *testing.T) {
 			t.Errorf("%s: told %+v", topic, got)
 		}
 	}
+	// So does what a repository says of one.
+	watchUntil(t, alice, sdk.Watching{Topic: sdk.WatchAgents, WorkspaceID: w.ID}, func() {
+		settings = []store.PortSetting{{First: 3000, Last: 3000, Label: "Preview", OnOpen: "open", Visibility: "authenticated"}}
+		tell(web)
+	}, func(c sdk.Change) bool { return c.Kind == sdk.KindPorts })
+	want.Label, want.OnOpen, want.Visibility = "Preview", "open", "authenticated"
+	if list, err := alice.WorkspacePorts(t.Context(), "me", "dev"); err != nil || len(list) != 1 || list[0] != want {
+		t.Errorf("got %+v, %v", list, err)
+	}
 }
 
 func TestTheNarrowestSettingOfAPortHolds(t *testing.T) {
 	settings := []*provisionerv1.Port{
-		{First: 1, Last: 65535, OnOpen: "ignore", Visibility: "owner"},
+		{First: 1, Last: 4000, OnOpen: "ignore", Visibility: "owner"},
 		{First: 3000, Last: 3010, Label: "previews", OnOpen: "open", Visibility: "authenticated"},
 		{First: 3001, Last: 3001, Label: "the preview", Protocol: "https", OnOpen: "notify", Visibility: "public"},
 	}
 	seen := []store.AgentPort{{Network: "tcp", Port: 3000, Protocol: "http"}, {Network: "udp", Port: 3001, Protocol: "udp"}, {Network: "tcp", Port: 80, Protocol: "http"}}
-	list := portsJSON("main", seen, settings)
+	repositories := []store.PortSetting{
+		{First: 3001, Last: 3001, Label: "the template's is another", OnOpen: "open", Visibility: "owner"},
+		{First: 8080, Last: 8080, Label: "named by a repository", Protocol: "http", OnOpen: "open", Visibility: "authenticated"},
+	}
+	list := portsJSON("main", store.AgentReport{Ports: seen, PortSettings: repositories}, settings)
 	want := []sdk.Port{
 		{Agent: "main", Network: "tcp", Port: 3000, Listening: true, Protocol: "http", Label: "previews", OnOpen: "open", Visibility: "authenticated"},
 		{Agent: "main", Network: "udp", Port: 3001, Listening: true, Protocol: "udp", Label: "the preview", OnOpen: "notify", Visibility: "public"},
 		{Agent: "main", Network: "tcp", Port: 80, Listening: true, Protocol: "http", OnOpen: "ignore", Visibility: "owner"},
 		{Agent: "main", Network: "tcp", Port: 3001, Protocol: "https", Label: "the preview", OnOpen: "notify", Visibility: "public"},
+		{Agent: "main", Network: "tcp", Port: 8080, Protocol: "http", Label: "named by a repository", OnOpen: "open", Visibility: "authenticated"},
 	}
 	if len(list) != len(want) {
 		t.Fatalf("got %+v", list)

@@ -68,6 +68,9 @@ func (a *API) ownWorkspace(ctx context.Context, _ *struct{}) (*body[sdk.Workspac
 	if err != nil {
 		return nil, a.problem(err)
 	}
+	if err := a.addDetails(ctx, &described[0], w); err != nil {
+		return nil, a.problem(err)
+	}
 	return &body[sdk.Workspace]{described[0]}, nil
 }
 

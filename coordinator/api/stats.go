@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -67,22 +66,24 @@ func statsJSON(s store.Stats) sdk.Stats {
 	return j
 }
 
-// addMetadata fills in what the agents of a workspace measure: what the template
-// asks for, in its order, with the last values; and how their scripts are doing.
-func (a *API) addMetadata(ctx context.Context, out *sdk.Workspace, w store.Workspace) error {
+// addDetails fills in what the agents of a workspace measure: what the template
+// asks for, in its order, with the last values; how their scripts are doing; and where
+// sessions begin.
+func (a *API) addDetails(ctx context.Context, out *sdk.Workspace, w store.Workspace) error {
 	var ids []uuid.UUID
 	asked := make(map[uuid.UUID][]*provisionerv1.AgentMetadata)
+	reports, err := a.agentReports(ctx, w)
+	if err != nil {
+		return err
+	}
 	for i, agent := range w.Agents {
-		var err error
+		out.Agents[i].Directory = reports[agent.ID].Directory
 		if out.Agents[i].ScriptRuns, err = scriptRuns(agent); err != nil {
 			return err
 		}
-		if agent.Manifest == nil {
-			continue
-		}
-		m := new(provisionerv1.Agent)
-		if err := lenient.Unmarshal(agent.Manifest, m); err != nil {
-			return fmt.Errorf("manifest of agent %s: %w", agent.ID, err)
+		m, err := manifestOf(agent)
+		if err != nil {
+			return err
 		}
 		if len(m.GetMetadata()) > 0 {
 			ids, asked[agent.ID] = append(ids, agent.ID), m.GetMetadata()

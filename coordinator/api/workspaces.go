@@ -231,7 +231,7 @@ func (a *API) getWorkspace(ctx context.Context, in *WorkspacePath) (*tagged[sdk.
 	}
 	described, err := a.describe(ctx, w)
 	if err == nil {
-		err = a.addMetadata(ctx, &described[0], w)
+		err = a.addDetails(ctx, &described[0], w)
 	}
 	if err != nil {
 		return nil, a.problem(err)

@@ -44,8 +44,8 @@ func newAgentStates() *agentStates {
 
 // came takes what an agent tells. What no agent of ours sends is an error.
 func (s *agentStates) came(agent uuid.UUID, st *meshv1.State) error {
-	if n, m := len(st.GetPorts()), len(st.GetApps()); n > maxPorts || m > maxApps {
-		return fmt.Errorf("%d ports and %d apps, at most %d and %d are allowed", n, m, maxPorts, maxApps)
+	if n, m, o := len(st.GetPorts()), len(st.GetApps()), len(st.GetPortSettings()); n > maxPorts || m > maxApps || o > maxPorts {
+		return fmt.Errorf("%d ports, %d apps and %d settings of ports, at most %d, %d and %d are allowed", n, m, o, maxPorts, maxApps, maxPorts)
 	}
 	if n := len(st.GetDirectory()); n > maxDirectory {
 		return fmt.Errorf("a directory of %d bytes", n)
@@ -67,6 +67,17 @@ func (s *agentStates) came(agent uuid.UUID, st *meshv1.State) error {
 			return fmt.Errorf("an app that is none: %.200v", a)
 		}
 		r.Apps = append(r.Apps, store.AgentApp{Slug: foreign.Printable(a.GetSlug()), State: foreign.Printable(a.GetState()), Why: foreign.Printable(a.GetWhy())})
+	}
+	for _, p := range st.GetPortSettings() {
+		if p.GetFirst() == 0 || p.GetLast() < p.GetFirst() || p.GetLast() > 65535 || len(p.GetLabel()) > maxStateText ||
+			!slices.Contains([]string{"", "tcp", "http", "https"}, p.GetProtocol()) || !slices.Contains([]string{"notify", "ignore", "open"}, p.GetOnOpen()) ||
+			!slices.Contains([]string{"owner", "authenticated"}, p.GetVisibility()) {
+			return fmt.Errorf("a setting of ports that is none: %.200v", p)
+		}
+		r.PortSettings = append(r.PortSettings, store.PortSetting{
+			First: int(p.GetFirst()), Last: int(p.GetLast()), Label: foreign.Printable(p.GetLabel()), Protocol: p.GetProtocol(),
+			OnOpen: p.GetOnOpen(), Visibility: p.GetVisibility(),
+		})
 	}
 	s.waiting[agent] = r
 	s.wake()

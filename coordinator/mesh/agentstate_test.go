@@ -45,14 +45,18 @@ func TestStatesThatNoAgentOfOursTells(t *testing.T) {
 		many.Ports = append(many.Ports, &meshv1.Port{Network: "tcp", Port: 1, Protocol: "tcp"})
 	}
 	for name, st := range map[string]*meshv1.State{
-		"too many":         many,
-		"no port":          {Ports: []*meshv1.Port{{Network: "tcp", Protocol: "tcp"}}},
-		"a large port":     {Ports: []*meshv1.Port{{Network: "tcp", Port: 65536, Protocol: "tcp"}}},
-		"no network":       {Ports: []*meshv1.Port{{Port: 1, Protocol: "tcp"}}},
-		"no protocol":      {Ports: []*meshv1.Port{{Network: "tcp", Port: 1, Protocol: "gopher"}}},
-		"a long name":      {Ports: []*meshv1.Port{{Network: "tcp", Port: 1, Protocol: "tcp", Process: long}}},
-		"a long directory": {Directory: long},
-		"a long reason":    {Apps: []*meshv1.App{{Slug: "a", Why: long}}},
+		"too many":                           many,
+		"no port":                            {Ports: []*meshv1.Port{{Network: "tcp", Protocol: "tcp"}}},
+		"a large port":                       {Ports: []*meshv1.Port{{Network: "tcp", Port: 65536, Protocol: "tcp"}}},
+		"no network":                         {Ports: []*meshv1.Port{{Port: 1, Protocol: "tcp"}}},
+		"no protocol":                        {Ports: []*meshv1.Port{{Network: "tcp", Port: 1, Protocol: "gopher"}}},
+		"a long name":                        {Ports: []*meshv1.Port{{Network: "tcp", Port: 1, Protocol: "tcp", Process: long}}},
+		"a long directory":                   {Directory: long},
+		"a long reason":                      {Apps: []*meshv1.App{{Slug: "a", Why: long}}},
+		"a range that ends before it begins": {PortSettings: []*meshv1.PortSetting{{First: 2, Last: 1, OnOpen: "open", Visibility: "owner"}}},
+		"a port for strangers":               {PortSettings: []*meshv1.PortSetting{{First: 1, Last: 1, OnOpen: "open", Visibility: "public"}}},
+		"nothing to do":                      {PortSettings: []*meshv1.PortSetting{{First: 1, Last: 1, Visibility: "owner"}}},
+		"a long label":                       {PortSettings: []*meshv1.PortSetting{{First: 1, Last: 1, Label: long, OnOpen: "open", Visibility: "owner"}}},
 	} {
 		s := newAgentStates()
 		if err := s.came(uuid.New(), st); err == nil || len(s.take()) != 0 {

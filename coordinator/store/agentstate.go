@@ -17,6 +17,18 @@ type AgentReport struct {
 	Apps    []AgentApp
 	// Directory is where sessions begin.
 	Directory string
+	// PortSettings are what the workspace's repositories say of ports.
+	PortSettings []PortSetting
+}
+
+// PortSetting is what is wanted of ports.
+type PortSetting struct {
+	First      int    `json:"first"`
+	Last       int    `json:"last"`
+	Label      string `json:"label,omitempty"`
+	Protocol   string `json:"protocol,omitempty"`
+	OnOpen     string `json:"on_open"`
+	Visibility string `json:"visibility"`
 }
 
 // AgentPort is a port on which something listens.
@@ -48,8 +60,12 @@ func (s *Store) RecordAgentReports(ctx context.Context, batch []AgentReport) err
 		if err != nil {
 			return fmt.Errorf("store: apps of agent %s: %w", r.AgentID, err)
 		}
+		settings, err := json.Marshal(append([]PortSetting{}, r.PortSettings...))
+		if err != nil {
+			return fmt.Errorf("store: settings of ports of agent %s: %w", r.AgentID, err)
+		}
 		p.AgentIds, p.Ports, p.Apps = append(p.AgentIds, r.AgentID), append(p.Ports, string(ports)), append(p.Apps, string(apps))
-		p.Directories = append(p.Directories, r.Directory)
+		p.Directories, p.PortSettings = append(p.Directories, r.Directory), append(p.PortSettings, string(settings))
 	}
 	return do(ctx, fmt.Sprintf("record reports of %d agents", len(batch)), func(ctx context.Context) error {
 		return s.q.RecordAgentReports(ctx, p)
@@ -73,6 +89,9 @@ func (s *Store) AgentReports(ctx context.Context, agentIDs []uuid.UUID) (map[uui
 		}
 		if err := json.Unmarshal(r.Apps, &out.Apps); err != nil {
 			return nil, fmt.Errorf("store: apps of agent %s: %w", r.AgentID, err)
+		}
+		if err := json.Unmarshal(r.PortSettings, &out.PortSettings); err != nil {
+			return nil, fmt.Errorf("store: settings of ports of agent %s: %w", r.AgentID, err)
 		}
 		reports[r.AgentID] = out
 	}

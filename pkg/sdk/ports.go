@@ -13,7 +13,7 @@ const (
 )
 
 // Port is a port of a workspace: one on which something listens, or one that the
-// template names.
+// template or a repository names.
 type Port struct {
 	Agent     string `json:"agent" doc:"Name of the agent"`
 	Network   string `json:"network" enum:"tcp,udp"`
@@ -23,13 +23,14 @@ type Port struct {
 	Process   string `json:"process,omitempty" doc:"Name of the program; empty where the agent cannot see it"`
 	PID       int    `json:"pid,omitempty"`
 	Protocol  string `json:"protocol" enum:"http,https,tcp,udp" doc:"As far as is known"`
-	// What follows is as the template says.
+	// What follows is as the template says or, if it says nothing, a repository.
 	Label      string `json:"label,omitempty"`
 	OnOpen     string `json:"on_open" enum:"notify,ignore,open" doc:"What is to be done when it begins to listen"`
 	Visibility string `json:"visibility" enum:"owner,authenticated,public" doc:"Who may open it in a browser"`
 }
 
-// PortSetting is what a template says of a port, or of a range of ports.
+// PortSetting is what a template or a repository says of a port, or of a range of
+// ports.
 type PortSetting struct {
 	First      int    `json:"first"`
 	Last       int    `json:"last"`

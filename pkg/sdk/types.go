@@ -59,6 +59,8 @@ type Agent struct {
 	Scripts          string     `json:"scripts" enum:"none,running,succeeded,failed,timeout" doc:"How its startup scripts are doing"`
 	LoginWaits       bool       `json:"login_waits,omitempty" doc:"The template wants log-ins to wait until some of the scripts are done, and they are not yet"`
 	HostKey          string     `json:"host_key,omitempty" doc:"The SSH key that it answers with, as authorized_keys has it; empty until it is known"`
+	// Directory is left out of lists.
+	Directory string `json:"directory,omitempty" doc:"Where sessions begin, as the agent says while it is connected; not in lists"`
 	// ScriptRuns are left out of lists.
 	ScriptRuns []ScriptStatus `json:"script_runs,omitempty" doc:"How each script is doing, as the agent says; not in lists"`
 	// Metadata is left out of lists.

@@ -136,7 +136,7 @@ func (x Peer_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Peer_State.Descriptor instead.
 func (Peer_State) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{17, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type Allow_Protocol int32
@@ -189,7 +189,7 @@ func (x Allow_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Allow_Protocol.Descriptor instead.
 func (Allow_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{23, 0}
 }
 
 type Error_Code int32
@@ -261,7 +261,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{23, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{24, 0}
 }
 
 // Up is what a node tells the coordinator.
@@ -945,7 +945,9 @@ type State struct {
 	// At most 128.
 	Apps []*App `protobuf:"bytes,2,rep,name=apps,proto3" json:"apps,omitempty"`
 	// Where sessions begin.
-	Directory     string `protobuf:"bytes,3,opt,name=directory,proto3" json:"directory,omitempty"`
+	Directory string `protobuf:"bytes,3,opt,name=directory,proto3" json:"directory,omitempty"`
+	// What the workspace's repositories say of ports. At most 128.
+	PortSettings  []*PortSetting `protobuf:"bytes,4,rep,name=port_settings,json=portSettings,proto3" json:"port_settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1001,6 +1003,102 @@ func (x *State) GetDirectory() string {
 	return ""
 }
 
+func (x *State) GetPortSettings() []*PortSetting {
+	if x != nil {
+		return x.PortSettings
+	}
+	return nil
+}
+
+// PortSetting is what is wanted of ports that something may listen on.
+type PortSetting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Inclusive.
+	First uint32 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	Last  uint32 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	Label string `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	// "http", "https", "tcp", or empty.
+	Protocol string `protobuf:"bytes,4,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// "notify", "ignore" or "open".
+	OnOpen string `protobuf:"bytes,5,opt,name=on_open,json=onOpen,proto3" json:"on_open,omitempty"`
+	// "owner" or "authenticated": a repository shows nothing to strangers.
+	Visibility    string `protobuf:"bytes,6,opt,name=visibility,proto3" json:"visibility,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PortSetting) Reset() {
+	*x = PortSetting{}
+	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PortSetting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PortSetting) ProtoMessage() {}
+
+func (x *PortSetting) ProtoReflect() protoreflect.Message {
+	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PortSetting.ProtoReflect.Descriptor instead.
+func (*PortSetting) Descriptor() ([]byte, []int) {
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PortSetting) GetFirst() uint32 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *PortSetting) GetLast() uint32 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *PortSetting) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *PortSetting) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *PortSetting) GetOnOpen() string {
+	if x != nil {
+		return x.OnOpen
+	}
+	return ""
+}
+
+func (x *PortSetting) GetVisibility() string {
+	if x != nil {
+		return x.Visibility
+	}
+	return ""
+}
+
 // Port is one on which something listens.
 type Port struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1019,7 +1117,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	mi := &file_meshv1_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1129,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[9]
+	mi := &file_meshv1_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1142,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{9}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Port) GetNetwork() string {
@@ -1102,7 +1200,7 @@ type App struct {
 
 func (x *App) Reset() {
 	*x = App{}
-	mi := &file_meshv1_mesh_proto_msgTypes[10]
+	mi := &file_meshv1_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1212,7 @@ func (x *App) String() string {
 func (*App) ProtoMessage() {}
 
 func (x *App) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[10]
+	mi := &file_meshv1_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1225,7 @@ func (x *App) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use App.ProtoReflect.Descriptor instead.
 func (*App) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{10}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *App) GetSlug() string {
@@ -1175,7 +1273,7 @@ type SessionReport struct {
 
 func (x *SessionReport) Reset() {
 	*x = SessionReport{}
-	mi := &file_meshv1_mesh_proto_msgTypes[11]
+	mi := &file_meshv1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1285,7 @@ func (x *SessionReport) String() string {
 func (*SessionReport) ProtoMessage() {}
 
 func (x *SessionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[11]
+	mi := &file_meshv1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1298,7 @@ func (x *SessionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionReport.ProtoReflect.Descriptor instead.
 func (*SessionReport) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SessionReport) GetId() string {
@@ -1279,7 +1377,7 @@ type MetadataValue struct {
 
 func (x *MetadataValue) Reset() {
 	*x = MetadataValue{}
-	mi := &file_meshv1_mesh_proto_msgTypes[12]
+	mi := &file_meshv1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1389,7 @@ func (x *MetadataValue) String() string {
 func (*MetadataValue) ProtoMessage() {}
 
 func (x *MetadataValue) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[12]
+	mi := &file_meshv1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1402,7 @@ func (x *MetadataValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetadataValue.ProtoReflect.Descriptor instead.
 func (*MetadataValue) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *MetadataValue) GetKey() string {
@@ -1357,7 +1455,7 @@ type Stats struct {
 
 func (x *Stats) Reset() {
 	*x = Stats{}
-	mi := &file_meshv1_mesh_proto_msgTypes[13]
+	mi := &file_meshv1_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1369,7 +1467,7 @@ func (x *Stats) String() string {
 func (*Stats) ProtoMessage() {}
 
 func (x *Stats) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[13]
+	mi := &file_meshv1_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1382,7 +1480,7 @@ func (x *Stats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stats.ProtoReflect.Descriptor instead.
 func (*Stats) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Stats) GetSeconds() float64 {
@@ -1492,7 +1590,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_meshv1_mesh_proto_msgTypes[14]
+	mi := &file_meshv1_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1602,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[14]
+	mi := &file_meshv1_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1615,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{14}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 // Down is what the coordinator tells a node.
@@ -1537,7 +1635,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_meshv1_mesh_proto_msgTypes[15]
+	mi := &file_meshv1_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1647,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[15]
+	mi := &file_meshv1_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1660,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{15}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Down) GetMsg() isDown_Msg {
@@ -1669,7 +1767,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_meshv1_mesh_proto_msgTypes[16]
+	mi := &file_meshv1_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1681,7 +1779,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[16]
+	mi := &file_meshv1_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1694,7 +1792,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{16}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Welcome) GetNodeId() string {
@@ -1755,7 +1853,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_meshv1_mesh_proto_msgTypes[17]
+	mi := &file_meshv1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1865,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[17]
+	mi := &file_meshv1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1878,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{17}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Peer) GetId() string {
@@ -1870,7 +1968,7 @@ type Relays struct {
 
 func (x *Relays) Reset() {
 	*x = Relays{}
-	mi := &file_meshv1_mesh_proto_msgTypes[18]
+	mi := &file_meshv1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +1980,7 @@ func (x *Relays) String() string {
 func (*Relays) ProtoMessage() {}
 
 func (x *Relays) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[18]
+	mi := &file_meshv1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +1993,7 @@ func (x *Relays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Relays.ProtoReflect.Descriptor instead.
 func (*Relays) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{18}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Relays) GetRegions() []*Region {
@@ -1919,7 +2017,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_meshv1_mesh_proto_msgTypes[19]
+	mi := &file_meshv1_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2029,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[19]
+	mi := &file_meshv1_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2042,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{19}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Region) GetId() uint32 {
@@ -1993,7 +2091,7 @@ type Relay struct {
 
 func (x *Relay) Reset() {
 	*x = Relay{}
-	mi := &file_meshv1_mesh_proto_msgTypes[20]
+	mi := &file_meshv1_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2103,7 @@ func (x *Relay) String() string {
 func (*Relay) ProtoMessage() {}
 
 func (x *Relay) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[20]
+	mi := &file_meshv1_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2116,7 @@ func (x *Relay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Relay.ProtoReflect.Descriptor instead.
 func (*Relay) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{20}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Relay) GetName() string {
@@ -2061,7 +2159,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_meshv1_mesh_proto_msgTypes[21]
+	mi := &file_meshv1_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2171,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[21]
+	mi := &file_meshv1_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +2184,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{21}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Policy) GetPeer() string {
@@ -2116,7 +2214,7 @@ type Allow struct {
 
 func (x *Allow) Reset() {
 	*x = Allow{}
-	mi := &file_meshv1_mesh_proto_msgTypes[22]
+	mi := &file_meshv1_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2128,7 +2226,7 @@ func (x *Allow) String() string {
 func (*Allow) ProtoMessage() {}
 
 func (x *Allow) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[22]
+	mi := &file_meshv1_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2141,7 +2239,7 @@ func (x *Allow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allow.ProtoReflect.Descriptor instead.
 func (*Allow) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Allow) GetProtocol() Allow_Protocol {
@@ -2179,7 +2277,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_meshv1_mesh_proto_msgTypes[23]
+	mi := &file_meshv1_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2289,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[23]
+	mi := &file_meshv1_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2302,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{23}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -2280,11 +2378,21 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\bmetadata\x18\x01 \x03(\v2\x1b.adit.mesh.v1.MetadataValueR\bmetadata\x12)\n" +
 	"\x05stats\x18\x02 \x01(\v2\x13.adit.mesh.v1.StatsR\x05stats\x12)\n" +
 	"\x05state\x18\x05 \x01(\v2\x13.adit.mesh.v1.StateR\x05state\x127\n" +
-	"\bsessions\x18\x06 \x03(\v2\x1b.adit.mesh.v1.SessionReportR\bsessions\"v\n" +
+	"\bsessions\x18\x06 \x03(\v2\x1b.adit.mesh.v1.SessionReportR\bsessions\"\xb6\x01\n" +
 	"\x05State\x12(\n" +
 	"\x05ports\x18\x01 \x03(\v2\x12.adit.mesh.v1.PortR\x05ports\x12%\n" +
 	"\x04apps\x18\x02 \x03(\v2\x11.adit.mesh.v1.AppR\x04apps\x12\x1c\n" +
-	"\tdirectory\x18\x03 \x01(\tR\tdirectory\"\x96\x01\n" +
+	"\tdirectory\x18\x03 \x01(\tR\tdirectory\x12>\n" +
+	"\rport_settings\x18\x04 \x03(\v2\x19.adit.mesh.v1.PortSettingR\fportSettings\"\xa2\x01\n" +
+	"\vPortSetting\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\rR\x05first\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\rR\x04last\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\x12\x1a\n" +
+	"\bprotocol\x18\x04 \x01(\tR\bprotocol\x12\x17\n" +
+	"\aon_open\x18\x05 \x01(\tR\x06onOpen\x12\x1e\n" +
+	"\n" +
+	"visibility\x18\x06 \x01(\tR\n" +
+	"visibility\"\x96\x01\n" +
 	"\x04Port\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x18\n" +
@@ -2424,7 +2532,7 @@ func file_meshv1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_meshv1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_meshv1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_meshv1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_meshv1_mesh_proto_goTypes = []any{
 	(NAT)(0),              // 0: adit.mesh.v1.NAT
 	(Peer_State)(0),       // 1: adit.mesh.v1.Peer.State
@@ -2439,22 +2547,23 @@ var file_meshv1_mesh_proto_goTypes = []any{
 	(*Verdict)(nil),       // 10: adit.mesh.v1.Verdict
 	(*Report)(nil),        // 11: adit.mesh.v1.Report
 	(*State)(nil),         // 12: adit.mesh.v1.State
-	(*Port)(nil),          // 13: adit.mesh.v1.Port
-	(*App)(nil),           // 14: adit.mesh.v1.App
-	(*SessionReport)(nil), // 15: adit.mesh.v1.SessionReport
-	(*MetadataValue)(nil), // 16: adit.mesh.v1.MetadataValue
-	(*Stats)(nil),         // 17: adit.mesh.v1.Stats
-	(*Bye)(nil),           // 18: adit.mesh.v1.Bye
-	(*Down)(nil),          // 19: adit.mesh.v1.Down
-	(*Welcome)(nil),       // 20: adit.mesh.v1.Welcome
-	(*Peer)(nil),          // 21: adit.mesh.v1.Peer
-	(*Relays)(nil),        // 22: adit.mesh.v1.Relays
-	(*Region)(nil),        // 23: adit.mesh.v1.Region
-	(*Relay)(nil),         // 24: adit.mesh.v1.Relay
-	(*Policy)(nil),        // 25: adit.mesh.v1.Policy
-	(*Allow)(nil),         // 26: adit.mesh.v1.Allow
-	(*Error)(nil),         // 27: adit.mesh.v1.Error
-	nil,                   // 28: adit.mesh.v1.Self.RelayLatenciesEntry
+	(*PortSetting)(nil),   // 13: adit.mesh.v1.PortSetting
+	(*Port)(nil),          // 14: adit.mesh.v1.Port
+	(*App)(nil),           // 15: adit.mesh.v1.App
+	(*SessionReport)(nil), // 16: adit.mesh.v1.SessionReport
+	(*MetadataValue)(nil), // 17: adit.mesh.v1.MetadataValue
+	(*Stats)(nil),         // 18: adit.mesh.v1.Stats
+	(*Bye)(nil),           // 19: adit.mesh.v1.Bye
+	(*Down)(nil),          // 20: adit.mesh.v1.Down
+	(*Welcome)(nil),       // 21: adit.mesh.v1.Welcome
+	(*Peer)(nil),          // 22: adit.mesh.v1.Peer
+	(*Relays)(nil),        // 23: adit.mesh.v1.Relays
+	(*Region)(nil),        // 24: adit.mesh.v1.Region
+	(*Relay)(nil),         // 25: adit.mesh.v1.Relay
+	(*Policy)(nil),        // 26: adit.mesh.v1.Policy
+	(*Allow)(nil),         // 27: adit.mesh.v1.Allow
+	(*Error)(nil),         // 28: adit.mesh.v1.Error
+	nil,                   // 29: adit.mesh.v1.Self.RelayLatenciesEntry
 }
 var file_meshv1_mesh_proto_depIdxs = []int32{
 	5,  // 0: adit.mesh.v1.Up.hello:type_name -> adit.mesh.v1.Hello
@@ -2463,35 +2572,36 @@ var file_meshv1_mesh_proto_depIdxs = []int32{
 	8,  // 3: adit.mesh.v1.Up.unwant:type_name -> adit.mesh.v1.Unwant
 	9,  // 4: adit.mesh.v1.Up.ready:type_name -> adit.mesh.v1.Ready
 	10, // 5: adit.mesh.v1.Up.verdict:type_name -> adit.mesh.v1.Verdict
-	18, // 6: adit.mesh.v1.Up.bye:type_name -> adit.mesh.v1.Bye
+	19, // 6: adit.mesh.v1.Up.bye:type_name -> adit.mesh.v1.Bye
 	11, // 7: adit.mesh.v1.Up.report:type_name -> adit.mesh.v1.Report
-	28, // 8: adit.mesh.v1.Self.relay_latencies:type_name -> adit.mesh.v1.Self.RelayLatenciesEntry
+	29, // 8: adit.mesh.v1.Self.relay_latencies:type_name -> adit.mesh.v1.Self.RelayLatenciesEntry
 	0,  // 9: adit.mesh.v1.Self.nat:type_name -> adit.mesh.v1.NAT
-	16, // 10: adit.mesh.v1.Report.metadata:type_name -> adit.mesh.v1.MetadataValue
-	17, // 11: adit.mesh.v1.Report.stats:type_name -> adit.mesh.v1.Stats
+	17, // 10: adit.mesh.v1.Report.metadata:type_name -> adit.mesh.v1.MetadataValue
+	18, // 11: adit.mesh.v1.Report.stats:type_name -> adit.mesh.v1.Stats
 	12, // 12: adit.mesh.v1.Report.state:type_name -> adit.mesh.v1.State
-	15, // 13: adit.mesh.v1.Report.sessions:type_name -> adit.mesh.v1.SessionReport
-	13, // 14: adit.mesh.v1.State.ports:type_name -> adit.mesh.v1.Port
-	14, // 15: adit.mesh.v1.State.apps:type_name -> adit.mesh.v1.App
-	20, // 16: adit.mesh.v1.Down.welcome:type_name -> adit.mesh.v1.Welcome
-	21, // 17: adit.mesh.v1.Down.peer:type_name -> adit.mesh.v1.Peer
-	22, // 18: adit.mesh.v1.Down.relays:type_name -> adit.mesh.v1.Relays
-	25, // 19: adit.mesh.v1.Down.policy:type_name -> adit.mesh.v1.Policy
-	27, // 20: adit.mesh.v1.Down.error:type_name -> adit.mesh.v1.Error
-	1,  // 21: adit.mesh.v1.Peer.state:type_name -> adit.mesh.v1.Peer.State
-	0,  // 22: adit.mesh.v1.Peer.nat:type_name -> adit.mesh.v1.NAT
-	23, // 23: adit.mesh.v1.Relays.regions:type_name -> adit.mesh.v1.Region
-	24, // 24: adit.mesh.v1.Region.relays:type_name -> adit.mesh.v1.Relay
-	26, // 25: adit.mesh.v1.Policy.allow:type_name -> adit.mesh.v1.Allow
-	2,  // 26: adit.mesh.v1.Allow.protocol:type_name -> adit.mesh.v1.Allow.Protocol
-	3,  // 27: adit.mesh.v1.Error.code:type_name -> adit.mesh.v1.Error.Code
-	4,  // 28: adit.mesh.v1.Mesh.Connect:input_type -> adit.mesh.v1.Up
-	19, // 29: adit.mesh.v1.Mesh.Connect:output_type -> adit.mesh.v1.Down
-	29, // [29:30] is the sub-list for method output_type
-	28, // [28:29] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	16, // 13: adit.mesh.v1.Report.sessions:type_name -> adit.mesh.v1.SessionReport
+	14, // 14: adit.mesh.v1.State.ports:type_name -> adit.mesh.v1.Port
+	15, // 15: adit.mesh.v1.State.apps:type_name -> adit.mesh.v1.App
+	13, // 16: adit.mesh.v1.State.port_settings:type_name -> adit.mesh.v1.PortSetting
+	21, // 17: adit.mesh.v1.Down.welcome:type_name -> adit.mesh.v1.Welcome
+	22, // 18: adit.mesh.v1.Down.peer:type_name -> adit.mesh.v1.Peer
+	23, // 19: adit.mesh.v1.Down.relays:type_name -> adit.mesh.v1.Relays
+	26, // 20: adit.mesh.v1.Down.policy:type_name -> adit.mesh.v1.Policy
+	28, // 21: adit.mesh.v1.Down.error:type_name -> adit.mesh.v1.Error
+	1,  // 22: adit.mesh.v1.Peer.state:type_name -> adit.mesh.v1.Peer.State
+	0,  // 23: adit.mesh.v1.Peer.nat:type_name -> adit.mesh.v1.NAT
+	24, // 24: adit.mesh.v1.Relays.regions:type_name -> adit.mesh.v1.Region
+	25, // 25: adit.mesh.v1.Region.relays:type_name -> adit.mesh.v1.Relay
+	27, // 26: adit.mesh.v1.Policy.allow:type_name -> adit.mesh.v1.Allow
+	2,  // 27: adit.mesh.v1.Allow.protocol:type_name -> adit.mesh.v1.Allow.Protocol
+	3,  // 28: adit.mesh.v1.Error.code:type_name -> adit.mesh.v1.Error.Code
+	4,  // 29: adit.mesh.v1.Mesh.Connect:input_type -> adit.mesh.v1.Up
+	20, // 30: adit.mesh.v1.Mesh.Connect:output_type -> adit.mesh.v1.Down
+	30, // [30:31] is the sub-list for method output_type
+	29, // [29:30] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_meshv1_mesh_proto_init() }
@@ -2509,7 +2619,7 @@ func file_meshv1_mesh_proto_init() {
 		(*Up_Bye)(nil),
 		(*Up_Report)(nil),
 	}
-	file_meshv1_mesh_proto_msgTypes[15].OneofWrappers = []any{
+	file_meshv1_mesh_proto_msgTypes[16].OneofWrappers = []any{
 		(*Down_Welcome)(nil),
 		(*Down_Peer)(nil),
 		(*Down_Relays)(nil),
@@ -2522,7 +2632,7 @@ func file_meshv1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meshv1_mesh_proto_rawDesc), len(file_meshv1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -12,7 +12,7 @@ import (
 )
 
 const agentReports = `-- name: AgentReports :many
-select r.agent_id, r.ports, r.apps, r.directory from agent_reports r join agents a on a.id = r.agent_id
+select r.agent_id, r.ports, r.apps, r.directory, r.port_settings from agent_reports r join agents a on a.id = r.agent_id
 where r.agent_id = any($1::uuid[]) and a.state = 'connected'
 `
 
@@ -30,6 +30,7 @@ func (q *Queries) AgentReports(ctx context.Context, agentIds []uuid.UUID) ([]Age
 			&i.Ports,
 			&i.Apps,
 			&i.Directory,
+			&i.PortSettings,
 		); err != nil {
 			return nil, err
 		}
@@ -42,22 +43,25 @@ func (q *Queries) AgentReports(ctx context.Context, agentIds []uuid.UUID) ([]Age
 }
 
 const recordAgentReports = `-- name: RecordAgentReports :exec
-insert into agent_reports (agent_id, ports, apps, directory)
-select a.id, u.ports::jsonb, u.apps::jsonb, u.directory
+insert into agent_reports (agent_id, ports, apps, directory, port_settings)
+select a.id, u.ports::jsonb, u.apps::jsonb, u.directory, u.port_settings::jsonb
 from (
     select unnest($1::uuid[]) as agent_id, unnest($2::text[]) as ports, unnest($3::text[]) as apps,
-        unnest($4::text[]) as directory
+        unnest($4::text[]) as directory, unnest($5::text[]) as port_settings
 ) u
 join agents a on a.id = u.agent_id
-on conflict (agent_id) do update set ports = excluded.ports, apps = excluded.apps, directory = excluded.directory
-where (agent_reports.ports, agent_reports.apps, agent_reports.directory) is distinct from (excluded.ports, excluded.apps, excluded.directory)
+on conflict (agent_id) do update set
+    ports = excluded.ports, apps = excluded.apps, directory = excluded.directory, port_settings = excluded.port_settings
+where (agent_reports.ports, agent_reports.apps, agent_reports.directory, agent_reports.port_settings)
+    is distinct from (excluded.ports, excluded.apps, excluded.directory, excluded.port_settings)
 `
 
 type RecordAgentReportsParams struct {
-	AgentIds    []uuid.UUID
-	Ports       []string
-	Apps        []string
-	Directories []string
+	AgentIds     []uuid.UUID
+	Ports        []string
+	Apps         []string
+	Directories  []string
+	PortSettings []string
 }
 
 func (q *Queries) RecordAgentReports(ctx context.Context, arg RecordAgentReportsParams) error {
@@ -66,6 +70,7 @@ func (q *Queries) RecordAgentReports(ctx context.Context, arg RecordAgentReports
 		arg.Ports,
 		arg.Apps,
 		arg.Directories,
+		arg.PortSettings,
 	)
 	return err
 }

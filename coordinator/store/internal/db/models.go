@@ -51,10 +51,11 @@ type AgentMetadatum struct {
 }
 
 type AgentReport struct {
-	AgentID   uuid.UUID
-	Ports     []byte
-	Apps      []byte
-	Directory string
+	AgentID      uuid.UUID
+	Ports        []byte
+	Apps         []byte
+	Directory    string
+	PortSettings []byte
 }
 
 type AgentStat struct {
