@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	relayv1 "github.com/aditmesh/adit/pkg/proto/relayv1"
@@ -270,7 +271,7 @@ func (cfg ServeConfig) serveMetrics(ctx context.Context, r *Relay, served chan<-
 		return nil, fmt.Errorf("derp: listen for metrics on %s: %w", cfg.MetricsListen, err)
 	}
 	counts := prometheus.NewRegistry()
-	counts.MustRegister(r.Metrics())
+	counts.MustRegister(r.Metrics(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(counts, promhttp.HandlerOpts{}))
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
