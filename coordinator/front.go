@@ -65,7 +65,6 @@ func (f *Front) serve(w http.ResponseWriter, r *http.Request) {
 		request.SetRoute(r.Context(), "/readyz")
 		http.Error(w, "not ready: "+*stage, http.StatusServiceUnavailable)
 	case behind == nil:
-		w.Header().Set("Retry-After", "1")
 		at := "starting"
 		if stage != nil {
 			at = *stage

@@ -1,14 +1,18 @@
 package api
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/sdk"
 )
 
 // browser is somebody's, with their cookies. Like any, it says where the forms
@@ -183,6 +187,47 @@ func TestSignInLeadsNowhereElse(t *testing.T) {
 	}
 	if got := local("/signin/device?code=ABCD"); got != "/signin/device?code=ABCD" {
 		t.Errorf("a page of ours leads to %q", got)
+	}
+}
+
+// Whoever has to wait is told how long, in the header that programs look at and in
+// words; those who wait for their own mistakes, by page or by program, learn the same.
+func TestWhoIsLockedOutIsToldForHowLong(t *testing.T) {
+	d := deploy(t)
+	d.addPerson(t, "alice", "alice@example.com", store.RoleMember)
+	wrong := url.Values{"username": {"alice"}, "password": {"wrong horse"}}
+	tries := 0
+	for last := http.StatusUnauthorized; last == http.StatusUnauthorized; tries++ {
+		if last, _ = newBrowser(t).post(d.url.String()+"/signin", "", wrong); tries == signInsMax/2 {
+			t.Fatalf("after %d wrong passwords: %d, want 429", tries, last)
+		}
+	}
+	resp, body := d.send(t, "POST", "/api/v1/login", "", strings.NewReader(`{"username":"alice","password":"correct horse"}`))
+	wait, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if err != nil || resp.StatusCode != http.StatusTooManyRequests || wait < 5 || wait > 15 {
+		t.Errorf("%d, Retry-After %q, want 429 and up to 15 s", resp.StatusCode, resp.Header.Get("Retry-After"))
+	}
+	if p := readProblem(t, resp, body); !strings.Contains(p.Detail, strconv.Itoa(wait)+"s") {
+		t.Errorf("%q does not say %d s", p.Detail, wait)
+	}
+	_, err = d.client("").Login(t.Context(), sdk.Login{Username: "alice", Password: "correct horse"})
+	var problem *sdk.Error
+	if !errors.As(err, &problem) || problem.RetryAfter < 5*time.Second || problem.RetryAfter > 15*time.Second {
+		t.Errorf("the client: %+v, want how long to wait", problem)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "POST", d.url.String()+"/signin", strings.NewReader(wrong.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", d.url.String())
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	page, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer page.Body.Close()
+	if wait, err := strconv.Atoi(page.Header.Get("Retry-After")); err != nil || page.StatusCode != http.StatusTooManyRequests || wait < 5 || wait > 15 {
+		t.Errorf("the page: %d, Retry-After %q, want 429 and up to 15 s", page.StatusCode, page.Header.Get("Retry-After"))
 	}
 }
 

@@ -392,9 +392,20 @@ func TestOIDCIsLinkedByWhoeverIsSignedIn(t *testing.T) {
 	if status, _ := b.post(d.url.String()+"/signin/link/oidc", "https://evil.example", nil); status != http.StatusForbidden {
 		t.Errorf("another site links its account: %d", status)
 	}
+	const offer, told = `action="/signin/link/oidc"`, "is linked to this account"
+	if _, page := b.open(d.url.String() + "/signin"); !strings.Contains(page, offer) || strings.Contains(page, told) {
+		t.Errorf("who is not linked is not offered it: %s", page)
+	}
 	_, page := b.post(d.url.String()+"/signin/link/oidc", "", nil)
-	if status, page := b.signInAt(i, page, "robert"); status != http.StatusOK || !strings.Contains(page, "signed in as <b>bob</b>") {
-		t.Errorf("%d %s", status, page)
+	if status, page := b.signInAt(i, page, "robert"); status != http.StatusOK || !strings.Contains(page, "signed in as <b>bob</b>") ||
+		strings.Contains(page, offer) || !strings.Contains(page, told) {
+		t.Errorf("%d %s, want bob linked, and not offered it again", status, page)
+	}
+	if status, methods := b.open(d.url.String() + "/api/v1/login/methods"); status != http.StatusOK || !strings.Contains(methods, `"linked":true`) {
+		t.Errorf("the ways to sign in, with bob's session: %d %s", status, methods)
+	}
+	if m, err := d.client("").SignInMethods(t.Context()); err != nil || len(m.Providers) != 1 || m.Providers[0].Linked {
+		t.Errorf("the ways to sign in, of a stranger: %+v, %v", m, err)
 	}
 	if u := comesAs(t, d, i, "robert", "bob"); u.ID != bob.ID {
 		t.Errorf("robert is %+v, want bob", u)

@@ -116,6 +116,11 @@ func describeOne(op *huma.Operation, path string, problems *huma.Schema, e examp
 			Description: http.StatusText(status),
 			Content:     map[string]*huma.MediaType{problemJSON: {Schema: problems, Example: p}},
 		}
+		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+			op.Responses[strconv.Itoa(status)].Headers = map[string]*huma.Header{
+				"Retry-After": {Schema: &huma.Schema{Type: "integer", Minimum: new(1.0)}, Description: "Seconds to wait before asking again"},
+			}
+		}
 	}
 }
 

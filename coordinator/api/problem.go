@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -27,6 +29,18 @@ func (p *problem) Error() string { return (*sdk.Error)(p).Error() }
 
 // GetStatus is how huma learns the status.
 func (p *problem) GetStatus() int { return p.Status }
+
+// GetHeaders is how huma learns what is answered beside the problem.
+func (p *problem) GetHeaders() http.Header {
+	h := make(http.Header)
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(p.RetryAfter.Seconds())))
+	}
+	return h
+}
 
 // ContentType is how huma learns the media type, whatever was asked for.
 func (p *problem) ContentType(string) string { return problemJSON }
@@ -107,8 +121,6 @@ func (a *API) problem(err error) huma.StatusError {
 		return coded(http.StatusConflict, "last-owner", store.ErrLastOwner.Error()+"; make somebody else an owner first")
 	case errors.Is(err, auth.ErrUnauthenticated):
 		return plain(http.StatusUnauthorized, auth.ErrUnauthenticated.Error())
-	case errors.Is(err, auth.ErrTooMany):
-		return plain(http.StatusTooManyRequests, auth.ErrTooMany.Error())
 	case errors.Is(err, auth.ErrPassword):
 		return coded(http.StatusUnprocessableEntity, "bad-password", auth.ErrPassword.Error())
 	case errors.Is(err, store.ErrNotFound):
@@ -144,7 +156,12 @@ func refusal(err error) huma.StatusError {
 	var used *store.TemplateInUse
 	var over *store.OverQuota
 	var named *workspaces.NameTaken
+	var tooMany *auth.TooMany
 	switch {
+	case errors.As(err, &tooMany):
+		p := plain(http.StatusTooManyRequests, tooMany.Error())
+		p.RetryAfter = tooMany.Wait
+		return p
 	case errors.As(err, &over):
 		return coded(http.StatusConflict, "over-quota", over.Error())
 	case errors.As(err, &named):
@@ -169,6 +186,7 @@ func refusal(err error) huma.StatusError {
 
 // write answers outside of the operations as they do.
 func (p *problem) write(w http.ResponseWriter) {
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", problemJSON)
 	w.WriteHeader(p.Status)
 	// The connection is gone if this fails.
@@ -182,8 +200,8 @@ func (a *API) writeError(ctx huma.Context, err huma.StatusError) {
 	if !ok {
 		p = plain(err.GetStatus(), err.Error())
 	}
-	if p.Status == http.StatusUnauthorized {
-		ctx.SetHeader("WWW-Authenticate", "Bearer")
+	for name, values := range p.GetHeaders() {
+		ctx.SetHeader(name, values[0])
 	}
 	ctx.SetHeader("Content-Type", problemJSON)
 	ctx.SetStatus(p.Status)
@@ -256,7 +274,6 @@ func (w *begunWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func Refuse(log *slog.Logger) func(http.ResponseWriter, error) {
 	return func(w http.ResponseWriter, err error) {
 		if errors.Is(err, auth.ErrUnauthenticated) {
-			w.Header().Set("WWW-Authenticate", "Bearer")
 			plain(http.StatusUnauthorized, auth.ErrUnauthenticated.Error()).write(w)
 			return
 		}

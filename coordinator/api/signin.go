@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,7 +107,7 @@ func (a *API) login(ctx context.Context, in *body[sdk.Login]) (*sessionAnswer, e
 	u, err := a.Auth.CheckPassword(ctx, in.Body.Username, in.Body.Password)
 	if errors.Is(err, auth.ErrUnauthenticated) {
 		a.noteSignIn(ctx, store.AuditRefused, uuid.Nil, in.Body.Username)
-		return nil, huma.Error401Unauthorized("wrong user name or password")
+		return nil, plain(http.StatusUnauthorized, "wrong user name or password")
 	}
 	if err != nil {
 		return nil, a.problem(err)
@@ -161,14 +162,24 @@ func (a *API) signInMethods(ctx context.Context, in *struct {
 }) (*body[sdk.SignInMethods], error) {
 	m := sdk.SignInMethods{Password: true, Providers: []sdk.SignInProvider{}}
 	cookies, _ := http.ParseCookie(in.Cookie) // what is none is nobody's session
+	var linked []string
 	for _, c := range cookies {
-		if strings.TrimPrefix(c.Name, hostPrefix) == sessionCookie {
-			_, err := a.Auth.Authenticate(ctx, c.Value)
-			m.SignedIn = m.SignedIn || err == nil
+		if strings.TrimPrefix(c.Name, hostPrefix) != sessionCookie {
+			continue
+		}
+		who, err := a.Auth.Authenticate(ctx, c.Value)
+		if err != nil {
+			continue
+		}
+		m.SignedIn = true
+		if linked, err = a.Store.IssuersOf(ctx, who.UserID); err != nil {
+			return nil, a.problem(err)
 		}
 	}
 	for _, p := range a.Providers {
-		m.Providers = append(m.Providers, sdk.SignInProvider{Name: p.Name(), Title: p.Title(), Path: providerPath(p)})
+		m.Providers = append(m.Providers, sdk.SignInProvider{
+			Name: p.Name(), Title: p.Title(), Path: providerPath(p), Linked: slices.Contains(linked, p.Issuer()),
+		})
 	}
 	return &body[sdk.SignInMethods]{m}, nil
 }

@@ -10,6 +10,8 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,9 +45,15 @@ type page struct {
 	Error, Note string
 	User        string // who is signed in
 	Next        string
-	Providers   []auth.Provider
+	Ways        []way // beside a password
 	// Code and Remote are of a command line that waits.
 	Code, Remote string
+}
+
+// way is a provider, and whether whoever is signed in is linked to it.
+type way struct {
+	auth.Provider
+	Linked bool
 }
 
 // flow is what a browser keeps of a sign-in that it began.
@@ -89,11 +97,16 @@ func (a *API) servePages(r chi.Router) {
 func providerPath(p auth.Provider) string { return "/signin/with/" + p.Name() }
 
 func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, pg page) {
-	pg.Providers = p.a.Providers
-	if pg.User == "" {
-		if who, ok := p.who(r); ok {
-			pg.User = who.Username
+	var linked []string
+	if who, ok := p.who(r); ok {
+		pg.User = who.Username
+		var err error
+		if linked, err = p.a.Store.IssuersOf(r.Context(), who.UserID); err != nil {
+			p.a.Logger.DebugContext(r.Context(), "a page does not say what is linked", "err", err)
 		}
+	}
+	for _, pr := range p.a.Providers {
+		pg.Ways = append(pg.Ways, way{pr, slices.Contains(linked, pr.Issuer())})
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
@@ -105,14 +118,16 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, pg page
 // fail shows what went wrong, as far as it is the visitor's business.
 func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error, pg page) {
 	var refused *auth.Refused
+	var tooMany *auth.TooMany
 	status := http.StatusForbidden
 	switch {
 	case errors.As(err, &refused):
 		pg.Error = "Not signed in: " + refused.Why + "."
 	case errors.Is(err, auth.ErrUnauthenticated):
 		status, pg.Error = http.StatusUnauthorized, "Wrong user name or password."
-	case errors.Is(err, auth.ErrTooMany):
-		status, pg.Error = http.StatusTooManyRequests, "Not signed in: "+auth.ErrTooMany.Error()+"."
+	case errors.As(err, &tooMany):
+		w.Header().Set("Retry-After", strconv.Itoa(int(tooMany.Wait.Seconds())))
+		status, pg.Error = http.StatusTooManyRequests, "Not signed in: "+tooMany.Error()+"."
 	case errors.Is(err, auth.ErrSuspended):
 		pg.Error = "Not signed in: " + auth.ErrSuspended.Error() + "."
 	default:

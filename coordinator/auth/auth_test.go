@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -48,7 +49,7 @@ func (m *memory) CreateToken(_ context.Context, n store.NewToken) (store.Token, 
 
 func (m *memory) CountLogin(context.Context, string) error {
 	if m.locked {
-		return store.ErrLocked
+		return &store.Locked{For: 14500 * time.Millisecond}
 	}
 	m.attempts++
 	return nil

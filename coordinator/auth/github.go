@@ -63,6 +63,9 @@ func NewGitHub(cfg GitHubConfig) *GitHub {
 // Name is what the provider is called in paths.
 func (g *GitHub) Name() string { return "github" }
 
+// Issuer is whose subjects its people are.
+func (g *GitHub) Issuer() string { return g.cfg.URL.String() }
+
 // Title is what people read.
 func (g *GitHub) Title() string { return "GitHub" }
 
@@ -138,7 +141,7 @@ func (g *GitHub) Finish(ctx context.Context, redirect, code string, f Flow) (Per
 		return Person{}, err
 	}
 	// The id: logins change hands.
-	p := Person{Provider: g.Name(), Issuer: g.cfg.URL.String(), Subject: strconv.FormatInt(user.ID, 10), Username: user.Login}
+	p := Person{Provider: g.Name(), Issuer: g.Issuer(), Subject: strconv.FormatInt(user.ID, 10), Username: user.Login}
 	if p.Groups, err = g.groups(ctx, token); err != nil {
 		return Person{}, err
 	}

@@ -72,6 +72,9 @@ func NewOIDC(cfg OIDCConfig) *OIDC {
 // Name is what the provider is called in paths.
 func (o *OIDC) Name() string { return "oidc" }
 
+// Issuer is whose subjects its people are.
+func (o *OIDC) Issuer() string { return o.cfg.Issuer }
+
 // Title is what people read.
 func (o *OIDC) Title() string { return o.cfg.Label }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aditmesh/adit/coordinator/store"
 )
@@ -24,8 +25,15 @@ const (
 // ErrPassword is a password that cannot be one.
 var ErrPassword = fmt.Errorf("a password has %d to %d bytes", MinPassword, MaxPassword)
 
-// ErrTooMany: too many wrong passwords for this name of late.
-var ErrTooMany = errors.New("too many attempts; wait a while, the longer the more there were")
+// TooMany is too many wrong passwords for a name of late.
+type TooMany struct {
+	// Wait is how long to wait, in whole seconds.
+	Wait time.Duration
+}
+
+func (e *TooMany) Error() string {
+	return fmt.Sprintf("too many attempts; try again in %v, and longer the more there are", e.Wait)
+}
 
 // ErrSuspended is the right password of somebody who may not sign in.
 var ErrSuspended = errors.New("the account is suspended; ask an administrator")
@@ -59,15 +67,16 @@ func (a *Authenticator) HashPassword(ctx context.Context, password string) (stri
 }
 
 // CheckPassword returns the user with this name and password, or
-// ErrUnauthenticated, ErrTooMany or, for who knows the password, ErrSuspended.
+// ErrUnauthenticated, a *TooMany or, for who knows the password, ErrSuspended.
 func (a *Authenticator) CheckPassword(ctx context.Context, username, password string) (store.User, error) {
 	if len(password) > MaxPassword || strings.ContainsRune(username, 0) { // Postgres takes no zero bytes
 		return store.User{}, ErrUnauthenticated
 	}
 	name := strings.ToLower(username)
+	var locked *store.Locked
 	switch err := a.store.CountLogin(ctx, name); {
-	case errors.Is(err, store.ErrLocked):
-		return store.User{}, ErrTooMany
+	case errors.As(err, &locked):
+		return store.User{}, &TooMany{Wait: locked.For.Truncate(time.Second) + time.Second}
 	case err != nil:
 		return store.User{}, fmt.Errorf("auth: %w", err)
 	}

@@ -84,8 +84,8 @@ func TestSuccessForgetsMistakes(t *testing.T) {
 		}
 	}
 	m.locked = true
-	if _, err := a.CheckPassword(t.Context(), "alice", "correct horse"); !errors.Is(err, ErrTooMany) {
-		t.Errorf("locked out: %v, want ErrTooMany", err)
+	if _, err := a.CheckPassword(t.Context(), "alice", "correct horse"); !errors.As(err, new(*TooMany)) || !strings.Contains(err.Error(), "15s") {
+		t.Errorf("locked out: %v, want to be told to wait 15 s", err)
 	}
 }
 

@@ -19,6 +19,8 @@ type Provider interface {
 	// Name is what the provider is called in paths, Title what people read.
 	Name() string
 	Title() string
+	// Issuer is whose subjects its people are.
+	Issuer() string
 	// Begin returns where to send a browser, which is to come back to redirect.
 	Begin(ctx context.Context, redirect string, f Flow) (string, error)
 	// Finish turns what the browser came back with into a person.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -45,7 +46,7 @@ var (
 var forwarded = []string{"Authorization", "Idempotency-Key", "If-Match", "X-Request-Id", "X-Forwarded-For", "User-Agent"}
 
 // answered are the headers that come back.
-var answered = []string{"Etag", "Idempotency-Replayed", "X-Request-Id", "Retry-After"}
+var answered = []string{"Etag", "Idempotency-Replayed", "X-Request-Id"}
 
 // ask makes the request of a call and reads what is answered into out, unless it
 // is nil.
@@ -61,6 +62,9 @@ func (s service) ask(ctx context.Context, call connect.AnyRequest, method string
 	}
 	e := connect.NewError(codeOf(problem), errors.New(problem.Error()))
 	e.Meta().Set("adit-code", problem.Code)
+	if problem.RetryAfter > 0 {
+		e.Meta().Set("Retry-After", strconv.Itoa(int(problem.RetryAfter.Seconds())))
+	}
 	return nil, e
 }
 

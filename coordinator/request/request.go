@@ -1,6 +1,7 @@
 // Package request gives each HTTP request an id, and with it a thread through
 // what is said of it: the answer's X-Request-Id header, its problem if it has
-// one, each line of the log, and what metrics count.
+// one, each line of the log, and what metrics count. Who is turned away for now
+// is told when to ask again, whatever turned them away.
 //
 // [Handler] goes around everything that a server answers, and [LogHandler] around
 // the handler of its logger; lines have the id if they are logged with the
@@ -34,6 +35,11 @@ const (
 
 	// maxPath bounds a path in the log, and maxAgent a client's name for itself.
 	maxPath, maxAgent = 200, 80
+
+	// retryAfter, in seconds, is when those may ask again who are turned away for now,
+	// unless whoever turned them away knew better: what is away for a moment is mostly
+	// a database that restarts.
+	retryAfter = "2"
 
 	// maxProblem bounds what is held back of an answer to put the id in.
 	maxProblem = 64 << 10
@@ -164,6 +170,9 @@ func (w *writer) WriteHeader(status int) {
 		return
 	}
 	w.status = status
+	if (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) && w.Header().Get("Retry-After") == "" {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	if status >= 400 && strings.HasPrefix(w.Header().Get("Content-Type"), "application/problem+json") {
 		w.problem = new(bytes.Buffer)
 		w.Header().Del("Content-Length")

@@ -123,6 +123,37 @@ func TestOtherAnswersAreLeftAlone(t *testing.T) {
 	}
 }
 
+// Whoever is turned away for now learns when to ask again, from whoever turned them
+// away or, where that says nothing, from here; whoever is turned away for good does
+// not.
+func TestWhoIsToAskAgainIsToldWhen(t *testing.T) {
+	for _, c := range []struct {
+		status      int
+		given, want string
+	}{
+		{http.StatusTooManyRequests, "", retryAfter},
+		{http.StatusServiceUnavailable, "", retryAfter},
+		{http.StatusTooManyRequests, "42", "42"},
+		{http.StatusServiceUnavailable, "42", "42"},
+		{http.StatusOK, "", ""},
+		{http.StatusConflict, "", ""},
+		{http.StatusInternalServerError, "", ""},
+	} {
+		for _, kind := range []string{"text/plain", "application/problem+json"} {
+			s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", kind)
+				if c.given != "" {
+					w.Header().Set("Retry-After", c.given)
+				}
+				w.WriteHeader(c.status)
+			})
+			if resp, _ := s.get(t, ""); resp.Header.Get("Retry-After") != c.want {
+				t.Errorf("%d of %s with %q: Retry-After %q, want %q", c.status, kind, c.given, resp.Header.Get("Retry-After"), c.want)
+			}
+		}
+	}
+}
+
 func TestWhatIsSeenHasFewValues(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) { SetRoute(r.Context(), "/some/{name}") })
 	s.get(t, "")

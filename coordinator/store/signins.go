@@ -15,20 +15,29 @@ import (
 // after that doubles the wait, from 15 s to 15 min.
 const freeAttempts = 8
 
-// ErrLocked is too many wrong passwords of late.
-var ErrLocked = errors.New("too many wrong passwords")
+// Locked is too many wrong passwords of late.
+type Locked struct {
+	// For is how long it will be so.
+	For time.Duration
+}
+
+func (e *Locked) Error() string { return fmt.Sprintf("too many wrong passwords; locked for %v", e.For) }
 
 // CountLogin counts an attempt to sign in by a name, before its password is
-// looked at: of many at once none goes uncounted. ErrLocked if there were too
-// many; those that are refused do not make the wait longer.
+// looked at: of many at once none goes uncounted. The error is a *Locked if there
+// were too many; those that are refused do not make the wait longer.
 func (s *Store) CountLogin(ctx context.Context, name string) error {
 	_, err := one(ctx, "count sign-in", func(ctx context.Context) (int32, error) {
 		return s.q.CountLogin(ctx, db.CountLoginParams{Name: name, Free: freeAttempts})
 	})
-	if errors.Is(err, ErrNotFound) {
-		return ErrLocked
+	if !errors.Is(err, ErrNotFound) {
+		return err
 	}
-	return err
+	left, err := one(ctx, "lock of a sign-in", func(ctx context.Context) (float64, error) { return s.q.LoginLockedFor(ctx, name) })
+	if err != nil && !errors.Is(err, ErrNotFound) { // not found is that it has just ended
+		return err
+	}
+	return &Locked{For: time.Duration(left * float64(time.Second))}
 }
 
 // ForgetLogins forgets a name's attempts: it signed in.
@@ -42,6 +51,15 @@ func (s *Store) UserByIdentity(ctx context.Context, issuer, subject string) (Use
 		return s.q.UserByIdentity(ctx, db.UserByIdentityParams{Issuer: issuer, Subject: subject})
 	})
 	return userFrom(u), err
+}
+
+// IssuersOf lists the providers that know a user.
+func (s *Store) IssuersOf(ctx context.Context, userID uuid.UUID) ([]string, error) {
+	list, err := one(ctx, "issuers of user "+userID.String(), func(ctx context.Context) ([]string, error) { return s.q.IssuersOfUser(ctx, userID) })
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return list, nil
 }
 
 // AddIdentity notes that a provider knows a user by a subject; ErrConflict if it

@@ -327,8 +327,8 @@ func TestGuessingIsSlowedDownByName(t *testing.T) {
 	for range cap(results) {
 		if err := <-results; err == nil {
 			allowed++
-		} else if !errors.Is(err, ErrLocked) {
-			t.Error(err)
+		} else if locked := new(Locked); !errors.As(err, &locked) || locked.For < 10*time.Second || locked.For > 15*time.Second {
+			t.Errorf("%v, want a lock of 15 s", err)
 		}
 	}
 	if allowed != freeAttempts {

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -49,6 +50,9 @@ type Error struct {
 	Errors []FieldError `json:"errors,omitempty"`
 	// RequestID is what the coordinator's log calls the request.
 	RequestID string `json:"request_id,omitempty" doc:"What the coordinator's log calls the request"`
+	// RetryAfter is how long to wait before asking again: the Retry-After header's.
+	// Zero is that nobody knows.
+	RetryAfter time.Duration `json:"-"`
 }
 
 // FieldError is what is wrong with one field of a request.
@@ -296,5 +300,8 @@ func (c *Client) refused(resp *http.Response) error {
 	// Whatever stands between us and the coordinator answers otherwise.
 	_ = json.Unmarshal(raw, problem)
 	problem.Status = resp.StatusCode
+	if s, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31); err == nil { // else it is a date, which nobody here writes
+		problem.RetryAfter = time.Duration(s) * time.Second
+	}
 	return problem
 }

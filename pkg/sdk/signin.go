@@ -17,6 +17,8 @@ type SignInProvider struct {
 	Name  string `json:"name"`
 	Title string `json:"title" doc:"For people"`
 	Path  string `json:"path" doc:"Where a browser begins"`
+	// Linked is for the browser that asks, as SignedIn is.
+	Linked bool `json:"linked" doc:"The account of the browser's session is linked to it"`
 }
 
 // DeviceLogin is what a command line needs that waits to be let in.

@@ -8,6 +8,9 @@ on conflict (name) do update set
 where f.locked_until is null or f.locked_until <= now()
 returning f.failures;
 
+-- name: LoginLockedFor :one
+select extract(epoch from locked_until - now())::float8 as seconds from login_failures where name = @name and locked_until > now();
+
 -- name: ForgetLogins :exec
 delete from login_failures where name = @name or last_at < now() - interval '1 day';
 
@@ -22,6 +25,9 @@ insert into user_identities (issuer, subject, user_id) values ($1, $2, $3);
 
 -- name: HasIdentityOf :one
 select exists (select 1 from user_identities where user_id = @user_id and issuer = @issuer);
+
+-- name: IssuersOfUser :many
+select issuer from user_identities where user_id = $1;
 
 -- name: InsertDeviceLogin :one
 with old as (delete from device_logins where expires_at < now())

@@ -171,6 +171,41 @@ func (q *Queries) InsertIdentity(ctx context.Context, arg InsertIdentityParams) 
 	return err
 }
 
+const issuersOfUser = `-- name: IssuersOfUser :many
+select issuer from user_identities where user_id = $1
+`
+
+func (q *Queries) IssuersOfUser(ctx context.Context, userID uuid.UUID) ([]string, error) {
+	rows, err := q.db.Query(ctx, issuersOfUser, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var issuer string
+		if err := rows.Scan(&issuer); err != nil {
+			return nil, err
+		}
+		items = append(items, issuer)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const loginLockedFor = `-- name: LoginLockedFor :one
+select extract(epoch from locked_until - now())::float8 as seconds from login_failures where name = $1 and locked_until > now()
+`
+
+func (q *Queries) LoginLockedFor(ctx context.Context, name string) (float64, error) {
+	row := q.db.QueryRow(ctx, loginLockedFor, name)
+	var seconds float64
+	err := row.Scan(&seconds)
+	return seconds, err
+}
+
 const takeDeviceLogin = `-- name: TakeDeviceLogin :one
 delete from device_logins where id = $1 and approved_by is not null and expires_at > now() returning approved_by
 `
