@@ -43,6 +43,7 @@ for target in "$@"; do
 		need curl curl
 		need chromium chromium
 		need turnutils_uclient coturn
+		need nginx nginx-light
 		needC # the race detector
 		;;
 	dashboard)

@@ -32,7 +32,7 @@ type Peer struct {
 
 // Path is how packets to a peer travel.
 type Path struct {
-	// Kind is "direct", "derp" or "none".
+	// Kind is "direct", "derp", "derp-ws" for DERP in a WebSocket, or "none".
 	Kind string `json:"kind"`
 	// Addr is the peer's UDP address, or the relay's URL.
 	Addr string `json:"addr,omitempty"`
@@ -123,7 +123,11 @@ func (n *Node) pathOf(at path.Path, relayErr error) Path {
 	if !ok || relayErr != nil {
 		return Path{Kind: "none"}
 	}
-	return Path{Kind: "derp", Addr: region.Relays[0].URL, Region: region.Code}
+	kind := "derp"
+	if n.bind.RelayByWebSocket(at.Region) {
+		kind = "derp-ws"
+	}
+	return Path{Kind: kind, Addr: region.Relays[0].URL, Region: region.Code}
 }
 
 // verdictReports is what the coordinator gets to know of each peer's path that it

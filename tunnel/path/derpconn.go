@@ -35,6 +35,9 @@ const (
 	// relayFlushAt is when buffered frames are written without waiting for
 	// more: four TLS records' worth.
 	relayFlushAt = 64 << 10
+
+	// relayReadSize is as much, the other way.
+	relayReadSize = 64 << 10
 )
 
 // derpConn is one DERP connection whose writes are gathered: nothing goes out
@@ -42,7 +45,7 @@ const (
 // call for many frames is worth a factor of five to a sender.
 type derpConn struct {
 	client *derp.Client
-	conn   net.Conn
+	opened
 
 	mu  sync.Mutex // guards buf and writes to conn
 	buf []byte
@@ -53,27 +56,23 @@ type derpConn struct {
 func dialDERP(ctx context.Context, u *url.URL, pin string, priv key.NodePrivate, roots *x509.CertPool, logf logger.Logf) (_ *derpConn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, relayDialTimeout)
 	defer cancel()
-	conn, err := dialHTTP(ctx, u, pin, roots)
+	o, err := openRelay(ctx, u, pin, roots)
 	if err != nil {
 		return nil, fmt.Errorf("path: dial relay %s: %w", u.Redacted(), err)
 	}
 	defer func() {
 		if err != nil {
-			conn.Close()
+			o.conn.Close()
 			err = fmt.Errorf("path: relay %s: %w", u.Redacted(), err)
 		}
 	}()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { o.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
-	br, err := upgradeDERP(conn, u)
-	if err != nil {
-		return nil, err
-	}
-	d := &derpConn{conn: conn}
+	d := &derpConn{opened: o}
 	// Tiny: it is flushed into d.buf after each frame.
 	bw := bufio.NewWriterSize(d, 2<<10)
-	d.client, err = derp.NewClient(priv, conn, bufio.NewReadWriter(br, bw), logf, derp.CanAckPings(true), derp.AppName("adit"))
+	d.client, err = derp.NewClient(priv, o.conn, bufio.NewReadWriter(o.br, bw), logf, derp.CanAckPings(true), derp.AppName("adit"))
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +140,7 @@ func upgradeDERP(conn net.Conn, u *url.URL) (*bufio.Reader, error) {
 	if err := req.Write(conn); err != nil {
 		return nil, err
 	}
-	br := bufio.NewReaderSize(conn, 64<<10)
+	br := bufio.NewReaderSize(conn, relayReadSize)
 	resp, err := http.ReadResponse(br, req)
 	if err != nil {
 		return nil, err
@@ -188,7 +187,7 @@ func (d *derpConn) flushLocked() error {
 
 // localAddr is the address of this machine that the connection goes out from.
 func (d *derpConn) localAddr() netip.Addr {
-	at, _ := d.conn.LocalAddr().(*net.TCPAddr)
+	at, _ := d.local.(*net.TCPAddr)
 	if at == nil {
 		return netip.Addr{}
 	}

@@ -101,6 +101,13 @@ func (l *link) err() error {
 	return l.lastErr
 }
 
+// byWebSocket reports whether the connection is a WebSocket.
+func (l *link) byWebSocket() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current != nil && l.current.webSocket
+}
+
 // networkChanged gives up a dial that began on another network, ends a
 // connection from an address that is no longer this machine's, and asks the
 // relay at the far end of any other for a sign of life.

@@ -168,3 +168,12 @@ func (b *Bind) RelayError(region uint32) error {
 	}
 	return l.err()
 }
+
+// RelayByWebSocket reports whether a region's relay is connected by a WebSocket,
+// because something on the way breaks the upgrade to DERP.
+func (b *Bind) RelayByWebSocket(region uint32) bool {
+	b.mu.RLock()
+	l := b.links[region]
+	b.mu.RUnlock()
+	return l != nil && l.byWebSocket()
+}
