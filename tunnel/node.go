@@ -69,6 +69,10 @@ type Config struct {
 	// one, which is the same as before unless the node was away for very long. It
 	// must not block. Nil means that Address is good enough.
 	Addressed func(netip.Addr)
+	// PeerGone is called when the tunnel to a peer is no more, and what goes through it
+	// will never arrive: the peer left, was cut off, or is another process now. It must
+	// not block, nor call the node. Nil means nobody wants to know.
+	PeerGone func(id string)
 	// Path is what the node is to do without on its way to peers.
 	Path path.Options
 	// Report returns what an agent has to tell of its workspace since the last time
@@ -124,6 +128,7 @@ type Node struct {
 	peers    map[string]*peer
 	policies map[string][]*meshv1.Allow
 	wants    map[string]bool
+	released map[string]bool   // given up since the coordinator was last told of wants
 	refused  map[string]string // peers the coordinator would not give, and why
 	askLater map[string]bool   // peers it could not give just now
 	askAgain map[string]bool   // those whose time has come
@@ -155,7 +160,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		done: make(chan struct{}), closed: make(chan struct{}), dirty: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 		selfNews: make(chan struct{}, 1),
 		peers:    make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
-		wants: make(map[string]bool), refused: make(map[string]string),
+		wants: make(map[string]bool), released: make(map[string]bool), refused: make(map[string]string),
 		askLater: make(map[string]bool), askAgain: make(map[string]bool),
 		changed: make(chan struct{}), activations: make(chan activation, maxActivating),
 	}
@@ -303,10 +308,13 @@ func (n *Node) Connect(ctx context.Context, id string) (netip.Addr, error) {
 // Release gives the link to a peer up that Connect asked for. Both ends forget it.
 func (n *Node) Release(id string) {
 	n.mu.Lock()
+	n.released[id] = n.released[id] || n.wants[id] // so that a want that follows is one
 	delete(n.wants, id)
 	delete(n.refused, id)
+	n.removePeerLocked(id)
+	delete(n.policies, id)
+	n.changedLocked()
 	n.mu.Unlock()
-	n.poke()
 }
 
 // DialTCP connects to a port of a peer. The connection has CloseWrite.

@@ -54,7 +54,7 @@ func (n *Node) applyPeer(m *meshv1.Peer) error {
 	defer n.mu.Unlock()
 	defer n.changedLocked()
 	if m.GetState() == meshv1.Peer_GONE {
-		n.removePeerLocked(m.GetId())
+		n.peerGoneLocked(m.GetId())
 		delete(n.policies, m.GetId())
 		return nil
 	}
@@ -71,7 +71,7 @@ func (n *Node) applyPeer(m *meshv1.Peer) error {
 		return nil
 	}
 	if p != nil && (p.key != info.PublicKey || !slices.Equal(p.addrs, addrs)) {
-		n.removePeerLocked(p.id)
+		n.peerGoneLocked(p.id)
 		p = nil
 	}
 	if p == nil {
@@ -139,6 +139,14 @@ func parsePeer(m *meshv1.Peer) (path.PeerInfo, []netip.Addr, error) {
 	return info, addrs, nil
 }
 
+// peerGoneLocked removes a peer that has gone by itself.
+func (n *Node) peerGoneLocked(id string) {
+	if n.peers[id] != nil && n.cfg.PeerGone != nil {
+		n.cfg.PeerGone(id)
+	}
+	n.removePeerLocked(id)
+}
+
 func (n *Node) removePeerLocked(id string) {
 	p := n.peers[id]
 	if p == nil {
@@ -191,7 +199,7 @@ func (n *Node) dropLost(now time.Time) {
 			stats = n.deviceStats()
 		}
 		if now.Sub(stats[p.key].lastHandshake) >= lostFor {
-			n.removePeerLocked(id)
+			n.peerGoneLocked(id)
 			delete(n.policies, id)
 			n.changedLocked()
 		}

@@ -89,6 +89,13 @@ func (n *Node) news(s *said) (ups []*meshv1.Up, bye bool) {
 		delete(s.wants, id)
 	}
 	clear(n.askAgain)
+	for id := range n.released {
+		if s.wants[id] {
+			delete(s.wants, id)
+			ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Unwant{Unwant: &meshv1.Unwant{Peer: id}}})
+		}
+	}
+	clear(n.released)
 	for id := range n.wants {
 		if !s.wants[id] {
 			s.wants[id] = true
