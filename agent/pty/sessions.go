@@ -67,6 +67,15 @@ type Sessions struct {
 // program; where tmux or screen keep it, they run cmd's shell in cmd's environment,
 // and command in it unless that is empty.
 func (s *Sessions) Attach(name string, size Size, cmd *exec.Cmd, command string) (Viewer, error) {
+	return s.attach(name, size, cmd, command, s.multiplexer())
+}
+
+// AttachOwn is Attach to a session that this process keeps, whatever else could.
+func (s *Sessions) AttachOwn(name string, size Size, cmd *exec.Cmd, command string) (Viewer, error) {
+	return s.attach(name, size, cmd, command, nil)
+}
+
+func (s *Sessions) attach(name string, size Size, cmd *exec.Cmd, command string, m multiplexer) (Viewer, error) {
 	if !validName.MatchString(name) {
 		return nil, ErrName
 	}
@@ -77,7 +86,7 @@ func (s *Sessions) Attach(name string, size Size, cmd *exec.Cmd, command string)
 	}
 	k := s.kept[name]
 	if k == nil {
-		if m := s.multiplexer(); m != nil {
+		if m != nil {
 			return attachTo(m, name, size, cmd, command, s.Start)
 		}
 		if len(s.kept) >= maxSessions {

@@ -17,6 +17,10 @@ const (
 	// to look at: any can send one.
 	terminalName = "ADIT_TERMINAL"
 
+	// terminalOwn is the variable by which a client wants the agent itself to keep the
+	// session, and no tmux or screen in between: a browser has a scrollback of its own.
+	terminalOwn = "ADIT_TERMINAL_OWN"
+
 	// terminalsSubsystem lists the sessions that there are, as JSON, and followed by
 	// "kill" and a name it ends one.
 	terminalsSubsystem = "adit-terminals"
@@ -33,7 +37,11 @@ func (s *session) runNamed(cmd *exec.Cmd, command string) error {
 	}
 	s.tty.Close() // the session has one of its own
 	s.mu.Lock()
-	v, err := s.conn.server.cfg.Terminals.Attach(s.named, s.pty.size(), cmd, command)
+	attach := s.conn.server.cfg.Terminals.Attach
+	if s.own {
+		attach = s.conn.server.cfg.Terminals.AttachOwn
+	}
+	v, err := attach(s.named, s.pty.size(), cmd, command)
 	s.viewer = v
 	s.mu.Unlock()
 	if err != nil {

@@ -29,6 +29,7 @@ type session struct {
 	ctx  context.Context // done when the channel or the connection closes
 
 	named    string   // the session that outlives this one; empty for none
+	own      bool     // the agent is to keep it
 	env      []string // what the client sent
 	envBytes int
 	granted  []string // what was made for it: its agent's socket, its display
@@ -89,6 +90,10 @@ func (s *session) handle(req *ssh.Request) bool {
 		}
 		if kv.Name == terminalName {
 			s.named = kv.Value
+			return true
+		}
+		if kv.Name == terminalOwn {
+			s.own = kv.Value != ""
 			return true
 		}
 		return s.setEnv(kv.Name, kv.Value)
