@@ -40,7 +40,7 @@ func (s *Server) recheckAsToldOf(ctx context.Context) error {
 	}
 	now := ended{access: mesh.Access{All: true}}
 	for {
-		if err := errors.Join(s.hub.Recheck(ctx, now.access), s.api.Recheck(ctx, now.access)); err != nil {
+		if err := errors.Join(s.hub.Recheck(ctx, now.access), s.api.Recheck(ctx, now.access), s.proxy.Recheck(ctx, now.access)); err != nil {
 			return err
 		}
 		for _, id := range now.keys {

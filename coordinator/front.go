@@ -95,8 +95,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 // RunBehind serves what comes to the front until ctx is done or serving fails, and
 // calls ready once it does.
 // Then, in this order: /readyz says that it drains, for as long as DrainDelay; no
-// more connections are taken, and those who follow something, nodes and
-// provisioners are told to come back; requests and calls under way end, or are
+// more connections are taken, and those who follow something, browsers in workspaces,
+// nodes and provisioners are told to come back; requests and calls under way end, or are
 // cut off after 10 s; what is left to write is written; the store is closed.
 func (s *Server) RunBehind(ctx context.Context, f *Front, ready func()) error {
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
@@ -121,6 +121,7 @@ func (s *Server) RunBehind(ctx context.Context, f *Front, ready func()) error {
 	shut := make(chan error, 1)
 	go func() { shut <- f.shutdown(drain) }()
 	close(s.closing)
+	s.proxy.Close()
 	s.hub.Drain()
 	s.relays.Drain()
 	s.workspaces.Drain()

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 
 	"github.com/aditmesh/adit/coordinator/api"
@@ -30,6 +31,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/mesh"
 	"github.com/aditmesh/adit/coordinator/metrics"
+	"github.com/aditmesh/adit/coordinator/proxy"
 	"github.com/aditmesh/adit/coordinator/relays"
 	"github.com/aditmesh/adit/coordinator/request"
 	"github.com/aditmesh/adit/coordinator/seal"
@@ -80,6 +82,11 @@ type Config struct {
 	// AgentBinaries is the directory of what agents of other platforms download, named
 	// adit-OS-ARCH; empty is none.
 	AgentBinaries string
+	// Apps is the domain below which apps and ports of workspaces have their names, and
+	// Main where browsers that come to one find the dashboard. Without a domain, which
+	// is nil, they have none.
+	Apps *proxy.Domain
+	Main *url.URL
 	// Identity is whose proofs of an instance's identity are accepted; zero is the
 	// clouds' own.
 	Identity identity.Config
@@ -141,6 +148,7 @@ type Server struct {
 	api        *api.API
 	metrics    *metrics.Metrics
 	breakers   *breaker.Registry
+	proxy      *proxy.Proxy
 	checker    *health.Checker
 	webhooks   *events.Deliverer
 	closing    chan struct{} // closed when Run ends
@@ -209,7 +217,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	conf := rpc.ServerConfig{
 		Refuse: api.Refuse(cfg.Logger), RemoteAddr: api.RemoteAddr, Context: acting, Ping: cfg.NodePing, Timeout: cfg.NodeTimeout - cfg.NodePing,
 	}
-	conf.Authenticate = only(authn, auth.User, auth.Agent)
+	conf.Authenticate = only(authn, auth.User, auth.Agent, auth.Proxy)
 	s.nodeRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { meshv1.RegisterMeshServer(r, s.hub) })
 	conf.Authenticate = only(authn, auth.Provisioner)
 	conf.MaxMessage, conf.MaxStreams = rpc.MaxJobMessage, maxCalls
@@ -224,7 +232,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	helps.Version, helps.Metrics, helps.Health = cfg.Version, s.metrics.Text, s.checker.Check
 	s.api = api.New(api.Config{
 		Health: s.checker.Check, Support: helps.Files,
-		Store: st, Auth: authn, Mesh: s.hub, Relays: s.relays, Workspaces: s.workspaces, Events: s.events, Keys: cfg.StateKeys, WebhookPrivate: cfg.WebhookPrivate, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, Version: cfg.Version, Logger: cfg.Logger,
+		Store: st, Auth: authn, Mesh: s.hub, Relays: s.relays, Workspaces: s.workspaces, Events: s.events, Keys: cfg.StateKeys, WebhookPrivate: cfg.WebhookPrivate, Identity: clouds, Programs: cfg.AgentBinaries, Closing: s.closing, AccessURL: cfg.AccessURL, AppURL: appURL(cfg.Apps), Version: cfg.Version, Logger: cfg.Logger,
 		Providers: cfg.Providers, MaxTokenLifetime: cfg.MaxTokenLifetime, TrustedProxies: cfg.TrustedProxies,
 	})
 	mux := http.NewServeMux()
@@ -242,13 +250,60 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	for path, h := range connectrpc.Handlers(s.api) {
 		mux.Handle(path, h)
 	}
+	s.proxy = s.newProxy()
+	mux.Handle(proxy.TerminalPattern, address(http.HandlerFunc(s.proxy.ServeTerminal)))
+	if cfg.Apps != nil {
+		mux.Handle("GET "+proxy.OpenPath, address(http.HandlerFunc(s.proxy.ServeOpen)))
+		mux.HandleFunc("GET "+proxy.StylePath, proxy.ServeStyle)
+	}
 	pages := dashboard.New()
 	for _, pattern := range pages.Patterns() {
 		mux.Handle(pattern, pages)
 	}
-	s.handler = mux
+	s.handler = s.appsOr(mux, address(http.HandlerFunc(s.proxy.ServeApp)))
 	s.metrics.Watch(metrics.Sources{Store: st, Mesh: s.hub.Counts, Breakers: s.breakers, Provisioners: s.workspaces.Connected})
 	return s, nil
+}
+
+// appURL is where apps and ports are found below a domain.
+func appURL(apps *proxy.Domain) func(what, agent, workspace, owner string) string {
+	return func(what, agent, workspace, owner string) string {
+		return apps.URL(proxy.Address{What: what, Agent: agent, Workspace: workspace, Owner: owner})
+	}
+}
+
+// appsOr serves apps where a request's host is one's name, and else the coordinator.
+func (s *Server) appsOr(coordinator, apps http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.proxy.ServesApps(r) {
+			apps.ServeHTTP(w, r)
+			return
+		}
+		coordinator.ServeHTTP(w, r)
+	})
+}
+
+// start starts a workspace for somebody who may.
+func (s *Server) start(ctx context.Context, who auth.Identity, workspace uuid.UUID) error {
+	_, err := s.workspaces.Build(ctx, workspaces.Move{
+		WorkspaceID: workspace, Transition: store.Start, InitiatorID: who.UserID, Reason: "its app was opened",
+	})
+	return err
+}
+
+// newProxy returns the way into workspaces by a browser. Its node comes to what other
+// nodes come to, from this machine.
+func (s *Server) newProxy() *proxy.Proxy {
+	control := http.NewServeMux()
+	for pattern, h := range s.cfg.Mounts {
+		control.Handle(pattern, h)
+	}
+	control.Handle("/rpc/v1/node", api.ClientAddr(nil)(s.nodeRPC))
+	return proxy.New(proxy.Config{
+		Store: s.store, Visitor: s.api.Visitor, Refuse: s.api.RefuseVisitor, RemoteAddr: api.RemoteAddr,
+		Domain: s.cfg.Apps, Main: s.cfg.Main, Browser: s.api.Browser, Start: s.start,
+		Control: control, Token: s.auth.ProxyToken(), Vouch: s.hub.Vouch, Breakers: s.breakers, Version: s.cfg.Version, Logger: s.cfg.Logger,
+	})
 }
 
 // only authenticates those of some kinds.

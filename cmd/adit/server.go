@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -26,6 +27,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/health"
 	"github.com/aditmesh/adit/coordinator/identity"
 	"github.com/aditmesh/adit/coordinator/metrics"
+	"github.com/aditmesh/adit/coordinator/proxy"
 	"github.com/aditmesh/adit/coordinator/support"
 	"github.com/aditmesh/adit/derp"
 	"github.com/aditmesh/adit/pkg/postgres"
@@ -46,7 +48,7 @@ const enoughFiles = 10_000 + 2000
 
 type serverFlags struct {
 	listen, accessURL, dataDir, postgresURL, stateKeyFile string
-	agentBinaries                                         string
+	agentBinaries, wildcardURL                            string
 	relay, webhookPrivate, turn                           bool
 	tlsCert, tlsKey, turnAddress                          string
 	stunPorts                                             []uint
@@ -86,6 +88,7 @@ func newServerCmd(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:7080", "address to serve HTTP and WebSockets on")
 	flags.StringVar(&f.accessURL, "access-url", "", "URL that people and agents use (default: whatever they came by)")
+	flags.StringVar(&f.wildcardURL, "wildcard-url", "", "URL below which apps and ports of workspaces have names, such as https://*.apps.example.com (default: http://*.localhost on a loopback address)")
 	shared := cmd.PersistentFlags()
 	shared.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the database and the relay's key are kept")
 	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
@@ -195,6 +198,9 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	var server *coordinator.Server // set before the relay has clients
 	conf.PostgresURL, conf.AccessURL, conf.StateKeys, conf.AgentBinaries = f.postgresURL, accessURL, keys, f.agentBinaries
 	conf.NodePing, conf.NodeTimeout, conf.JobLease, conf.CancelGrace = f.nodePing, f.nodeTimeout, f.jobLease, f.cancelGrace
+	if conf.Apps, conf.Main, err = f.apps(l.Addr(), accessURL); err != nil {
+		return err
+	}
 	conf.DrainDelay, conf.DataDir, conf.Metrics, conf.WebhookPrivate = f.drainDelay, f.dataDir, counts, f.webhookPrivate
 	conf.Identity = f.clouds
 	conf.Relays, conf.Version, conf.Logger = &meshv1.Relays{}, version, log
@@ -239,6 +245,30 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	return server.RunBehind(ctx, front, func() {
 		fmt.Fprintf(a.out, "adit server ready at %s\n", displayURL(l.Addr(), accessURL, f.tlsCert != ""))
 	})
+}
+
+// apps is where apps and ports of workspaces have their names, and where the dashboard
+// is for those who come there. Browsers find all names below localhost on this machine.
+func (f serverFlags) apps(at net.Addr, accessURL *url.URL) (domain *proxy.Domain, dashboard *url.URL, err error) {
+	here, err := url.Parse(displayURL(at, accessURL, f.tlsCert != ""))
+	if err != nil {
+		return nil, nil, fmt.Errorf("--access-url: %w", err)
+	}
+	text := f.wildcardURL
+	ip, err := netip.ParseAddr(here.Hostname())
+	if text != "" && err == nil && ip.IsUnspecified() {
+		return nil, nil, usagef("--wildcard-url needs --access-url: who opens an app is led there to sign in")
+	}
+	if text == "" && err == nil && ip.IsLoopback() {
+		text = (&url.URL{Scheme: here.Scheme, Host: "*.localhost:" + here.Port()}).String()
+	}
+	if text == "" {
+		return nil, nil, nil
+	}
+	if domain, err = proxy.ParseDomain(text); err != nil {
+		return nil, nil, usagef("--wildcard-url %w", err)
+	}
+	return domain, here, nil
 }
 
 // validate returns what is wrong with the flags by themselves.

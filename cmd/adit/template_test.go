@@ -167,12 +167,12 @@ resource "terraform_data" "slow" {
 // deployWithTemplate starts a server, signs in on the laptop, and pushes a template
 // with what is added to it: the one that the binary carries if that is its name,
 // else one with nothing more.
-func deployWithTemplate(t *testing.T, name, added string) *deployment {
+func deployWithTemplate(t *testing.T, name, added string, serverArgs ...string) *deployment {
 	t.Helper()
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("there is no Terraform: ", err)
 	}
-	d := newDeployment(t)
+	d := newDeployment(t, serverArgs...)
 	d.laptop = d.lab.Host("laptop")
 	d.startServer()
 	d.login()

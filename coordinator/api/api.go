@@ -87,6 +87,9 @@ type Config struct {
 	// AccessURL is where people and agents reach the coordinator; nil means by
 	// whatever name a request came.
 	AccessURL *url.URL
+	// AppURL is where a browser finds an app of an agent's, by its slug or port; ""
+	// if it does not. Nil is that none are found.
+	AppURL func(what, agent, workspace, owner string) string
 	// Providers are the ways to sign in beside passwords.
 	Providers []auth.Provider
 	// MaxTokenLifetime is how long tokens may last; zero is for ever.

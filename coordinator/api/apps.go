@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -31,17 +33,31 @@ func (a *API) apps(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.W
 	}
 	items := []sdk.WorkspaceApp{}
 	for _, agent := range w.Agents {
-		m, err := manifestOf(agent)
+		m, err := ManifestOf(agent)
 		if err != nil {
 			return nil, a.problem(err)
 		}
 		for _, app := range m.GetApps() {
 			j := sdk.WorkspaceApp{Agent: agent.Name, App: appJSON(app)}
 			j.State, j.Why = stateOf(agent, app, reports[agent.ID])
+			j.Link = a.appLink(app, agent, w)
 			items = append(items, j)
 		}
 	}
 	return &body[sdk.List[sdk.WorkspaceApp]]{sdk.List[sdk.WorkspaceApp]{Items: items}}, nil
+}
+
+// appLink is where a browser finds an app that has pages in the workspace.
+func (a *API) appLink(app *provisionerv1.App, agent store.Agent, w store.Workspace) string {
+	u, err := url.Parse(app.GetUrl())
+	if a.AppURL == nil || err != nil || u.Host == "" {
+		return ""
+	}
+	at := a.AppURL(app.GetSlug(), agent.Name, w.Name, w.OwnerName)
+	if at == "" {
+		return ""
+	}
+	return strings.TrimSuffix(at, "/") + u.RequestURI()
 }
 
 func appJSON(a *provisionerv1.App) sdk.App {
@@ -88,7 +104,7 @@ func (a *API) addApps(ctx context.Context, out []sdk.Workspace, list []store.Wor
 	var with []store.Workspace
 	for i, w := range list {
 		for _, agent := range w.Agents {
-			m, err := manifestOf(agent)
+			m, err := ManifestOf(agent)
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
+	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 )
 
@@ -82,6 +83,43 @@ func (a *API) fromHere(r *http.Request) bool {
 	}
 	base := a.base(r)
 	return origin == base.Scheme+"://"+base.Host
+}
+
+// Visitor returns who sends a request that is answered elsewhere than here. With a
+// cookie it has to come from a page of ours, whatever its method: a WebSocket begins
+// with GET, and browsers let any site open one.
+func (a *API) Visitor(r *http.Request) (auth.Identity, error) {
+	token := bearer(r.Header.Get("Authorization"))
+	if token == "" {
+		if token = a.sessionToken(r); token != "" && !a.fromHere(r) {
+			return auth.Identity{}, errForeign
+		}
+	}
+	who, err := a.Auth.Authenticate(r.Context(), token)
+	if err == nil && who.Kind != auth.User {
+		err = auth.ErrUnauthenticated
+	}
+	return who, err
+}
+
+// Browser returns whose session a browser has, whatever page sends it here: nothing
+// may be changed by that.
+func (a *API) Browser(r *http.Request) (auth.Identity, error) {
+	who, err := a.Auth.Authenticate(r.Context(), a.sessionToken(r))
+	if err == nil && who.Kind != auth.User {
+		err = auth.ErrUnauthenticated
+	}
+	return who, err
+}
+
+// RefuseVisitor answers a request that Visitor refuses.
+func (a *API) RefuseVisitor(w http.ResponseWriter, err error) {
+	failure := a.problem(err)
+	p, ok := failure.(*problem)
+	if !ok {
+		p = plain(failure.GetStatus(), failure.Error())
+	}
+	p.write(w)
 }
 
 var errForeign = huma.Error403Forbidden("the request comes from another site")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -34,13 +35,28 @@ func (a *API) ports(ctx context.Context, in *WorkspacePath) (*body[sdk.List[sdk.
 	}
 	items := []sdk.Port{}
 	for _, agent := range w.Agents {
-		m, err := manifestOf(agent)
+		m, err := ManifestOf(agent)
 		if err != nil {
 			return nil, a.problem(err)
 		}
-		items = append(items, portsJSON(agent.Name, reports[agent.ID], m.GetPorts())...)
+		for _, p := range portsJSON(agent.Name, reports[agent.ID], m.GetPorts()) {
+			p.Link = a.portLink(p, w, m)
+			items = append(items, p)
+		}
 	}
 	return &body[sdk.List[sdk.Port]]{sdk.List[sdk.Port]{Items: items}}, nil
+}
+
+// portLink is where a browser finds a port.
+func (a *API) portLink(p sdk.Port, w store.Workspace, m *provisionerv1.Agent) string {
+	if a.AppURL == nil || p.Network != "tcp" || m.GetForbidForwarding() {
+		return ""
+	}
+	what := strconv.Itoa(p.Port)
+	if p.Protocol == "https" {
+		what += "s"
+	}
+	return a.AppURL(what, p.Agent, w.Name, w.OwnerName)
 }
 
 // agentReports returns what the agents of some workspaces last told.
@@ -57,9 +73,9 @@ func (a *API) agentReports(ctx context.Context, list ...store.Workspace) (map[uu
 	return a.Store.AgentReports(ctx, ids)
 }
 
-// manifestOf is what an agent is to be, nothing much for one of an external
+// ManifestOf is what an agent is to be, nothing much for one of an external
 // workspace.
-func manifestOf(a store.Agent) (*provisionerv1.Agent, error) {
+func ManifestOf(a store.Agent) (*provisionerv1.Agent, error) {
 	m := new(provisionerv1.Agent)
 	if a.Manifest == nil {
 		return m, nil
@@ -93,6 +109,16 @@ func portsJSON(agent string, r store.AgentReport, template []*provisionerv1.Port
 		}
 	}
 	return list
+}
+
+// VisibilityOf is who may open a port in a browser: as the template says or, if that
+// says nothing of it, the agent's repositories; the owner if nobody does.
+func VisibilityOf(number int, template *provisionerv1.Agent, r store.AgentReport) string {
+	var others []sdk.PortSetting
+	for _, s := range r.PortSettings {
+		others = append(others, sdk.PortSetting(s))
+	}
+	return withSetting(sdk.Port{Network: "tcp", Port: number}, settingsJSON(template.GetPorts()), others).Visibility
 }
 
 // settingsJSON is what a template says of ports.

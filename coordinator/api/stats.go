@@ -81,7 +81,7 @@ func (a *API) addDetails(ctx context.Context, out *sdk.Workspace, w store.Worksp
 		if out.Agents[i].ScriptRuns, err = scriptRuns(agent); err != nil {
 			return err
 		}
-		m, err := manifestOf(agent)
+		m, err := ManifestOf(agent)
 		if err != nil {
 			return err
 		}

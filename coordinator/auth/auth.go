@@ -37,6 +37,8 @@ const (
 	Provisioner
 	// Relay carries packets.
 	Relay
+	// Proxy is the coordinator's own node on the mesh.
+	Proxy
 )
 
 // Mark tells a token from those that its bearer had before. It is no secret, and
@@ -79,6 +81,7 @@ type Identity struct {
 // actorKinds are what those with a token are called where changes are noted.
 var actorKinds = map[Kind]store.ActorKind{
 	User: store.ActorUser, Agent: store.ActorAgent, Provisioner: store.ActorProvisioner, Relay: store.ActorRelay,
+	Proxy: store.ActorSystem,
 }
 
 // Actor is who acts with a token, for the audit log. Where from is the caller's
@@ -98,6 +101,7 @@ const (
 	agentPrefix       = agenttoken.Prefix
 	provisionerPrefix = "adit_provisioner_"
 	relayPrefix       = "adit_relay_"
+	proxyPrefix       = "adit_proxy_"
 )
 
 // Store is what authentication reads and writes.
@@ -125,15 +129,16 @@ type Store interface {
 type Authenticator struct {
 	store     Store
 	passwords *hasher
-	// builtIn is the secret of the provisioners of this process. It is nowhere
-	// else, and dies with it.
-	builtIn string
+	// builtIn is the secret of the provisioners of this process, and proxy that of its
+	// node on the mesh. They are nowhere else, and die with it.
+	builtIn, proxy string
 }
 
 // New returns an authenticator on a store.
 func New(s Store) *Authenticator {
 	builtIn, _ := secret.New()
-	return &Authenticator{store: s, passwords: newHasher(), builtIn: builtIn}
+	proxy, _ := secret.New()
+	return &Authenticator{store: s, passwords: newHasher(), builtIn: builtIn, proxy: proxy}
 }
 
 // Authenticate returns who a bearer token belongs to.
@@ -146,6 +151,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Identit
 	}
 	if rest, ok := strings.CutPrefix(token, relayPrefix); ok {
 		return a.relay(ctx, rest)
+	}
+	if text, ok := strings.CutPrefix(token, proxyPrefix); ok {
+		return Identity{Kind: Proxy}, judge(nil, text, secret.Hash(a.proxy))
 	}
 	if rest, ok := strings.CutPrefix(token, userPrefix); ok {
 		return a.user(ctx, rest)
@@ -251,6 +259,9 @@ func RelayToken(id uuid.UUID, text string) string { return join(relayPrefix, id,
 
 // BuiltInToken returns the token of the provisioners of this process.
 func (a *Authenticator) BuiltInToken() string { return ProvisionerToken(uuid.Nil, a.builtIn) }
+
+// ProxyToken returns the token of this process's own node on the mesh.
+func (a *Authenticator) ProxyToken() string { return proxyPrefix + a.proxy }
 
 // IssueToken makes an API token for a user and returns its text, which is
 // known to nobody afterwards. A nil expiry is never.

@@ -45,8 +45,11 @@ func newVillage(t *testing.T) *village {
 	v.hub = New(Config{Store: v, Relays: &meshv1.Relays{}, NodeTimeout: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 	srv := rpc.NewServer(rpc.ServerConfig{
 		Authenticate: func(_ context.Context, token string) (any, error) {
-			if token == "agent" {
+			switch token {
+			case "agent":
 				return auth.Identity{Kind: auth.Agent, UserID: v.user, AgentID: v.agent}, nil
+			case "proxy":
+				return auth.Identity{Kind: auth.Proxy}, nil
 			}
 			return auth.Identity{Kind: auth.User, UserID: v.user, TokenID: v.token}, nil
 		},

@@ -88,7 +88,7 @@ func forbidsForwarding(manifest []byte) bool {
 // mayReach reports whether somebody may reach an agent, by what they are now and
 // not by what they were when their stream began. An error is the database's.
 func (h *Hub) mayReach(ctx context.Context, who auth.Identity, agentID uuid.UUID) (store.MeshAgent, bool, error) {
-	if who.Kind != auth.User {
+	if who.Kind != auth.User && who.Kind != auth.Proxy {
 		return store.MeshAgent{}, false, nil
 	}
 	a, err := h.cfg.Store.LiveAgent(ctx, agentID)
@@ -97,6 +97,9 @@ func (h *Hub) mayReach(ctx context.Context, who auth.Identity, agentID uuid.UUID
 	}
 	if err != nil {
 		return a, false, err
+	}
+	if who.Kind == auth.Proxy {
+		return a, h.isVouched(agentID), nil
 	}
 	t, err := h.cfg.Store.LiveToken(ctx, who.TokenID)
 	if errors.Is(err, store.ErrNotFound) {
@@ -197,6 +200,8 @@ func (h *Hub) doubtful(which Access) map[sessionID]auth.Identity {
 	for id, s := range h.sessions {
 		doubt := which.All || which.HasLeft(s.who)
 		switch {
+		case s.who.Kind == auth.Proxy: // it lives as long as this process
+			doubt = false
 		case s.who.Kind == auth.User:
 			doubt = doubt || which.Users[s.who.UserID]
 		case which.Agents[s.who.AgentID]:
@@ -279,7 +284,7 @@ func (h *Hub) suspects(which Access) []suspect {
 	h.epoch++
 	var list []suspect
 	for _, n := range h.core.nodes {
-		if n.agent {
+		if n.agent || n.id == h.proxy { // who vouched looks again
 			continue
 		}
 		for _, l := range n.links {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/meshaddr"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	"github.com/aditmesh/adit/pkg/rpc"
 )
@@ -97,14 +98,17 @@ func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.He
 		return "", ctx.Err()
 	}
 	var n store.Node
-	if who.Kind == auth.Agent {
+	switch who.Kind {
+	case auth.Proxy: // nothing of it outlives this process
+		n, m.name = store.Node{ID: h.proxy, Address: meshaddr.FromID(h.proxy)}, proxyName
+	case auth.Agent:
 		a, err := h.cfg.Store.JoinAgent(ctx, who.AgentID, m.key, m.disco, hello.GetVersion())
 		if err != nil {
 			return "", err
 		}
 		n, m.workspace = a.Node, a.WorkspaceID
 		m.name = agentName(a.AgentName, a.WorkspaceName, a.OwnerName)
-	} else {
+	default:
 		if _, err := h.cfg.Store.LiveToken(ctx, who.TokenID); err != nil {
 			return "", err
 		}

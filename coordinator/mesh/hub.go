@@ -3,7 +3,8 @@
 //
 // The rules are those of a pure state machine ([core]): addresses are the
 // coordinator's to give; a key belongs to one node; a client is linked to an
-// agent only if the agent's workspace is its user's or shared with them, and
+// agent only if the agent's workspace is its user's or shared with them, the
+// coordinator's own node only to agents that somebody was let through to, and
 // nothing else is ever linked; both ends hear of each other at the same moment; a stream that
 // breaks makes a node lost, not gone. Around it, a [Hub] has the streams, the
 // store, and a lock.
@@ -105,6 +106,10 @@ type Hub struct {
 	// epoch grows when access may have changed: what was asked of the store
 	// before that says nothing any more.
 	epoch uint64
+	// proxy is the node of this process itself, and vouched the agents that it may
+	// be linked to, with how often it was said so.
+	proxy   uuid.UUID
+	vouched map[uuid.UUID]int
 }
 
 // session is one stream, from before its hello is looked at: what is revoked
@@ -127,6 +132,7 @@ func New(cfg Config) *Hub {
 	return &Hub{
 		cfg: cfg, log: cfg.Logger, joining: make(chan struct{}, joinsAtOnce),
 		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), reports: newReports(), states: newAgentStates(), relays: cfg.Relays, sessions: make(map[sessionID]*session),
+		proxy: uuid.New(), vouched: make(map[uuid.UUID]int),
 	}
 }
 
@@ -409,7 +415,7 @@ func (h *Hub) onUp(ctx context.Context, id sessionID, who auth.Identity, up *mes
 		if err := h.reports.came(who.AgentID, m.Report, time.Now()); err != nil {
 			return err
 		}
-		return h.reports.sessionsCame(who.AgentID, m.Report.GetSessions(), func(client string) uuid.UUID {
+		return h.reports.sessionsCame(who.AgentID, h.notByProxy(m.Report.GetSessions()), func(client string) uuid.UUID {
 			return h.core.userOf(who.AgentID, client)
 		})
 	case *meshv1.Up_Hello:

@@ -42,6 +42,7 @@ type WorkspaceApp struct {
 	App
 	State string `json:"state" enum:"unchecked,starting,healthy,unhealthy"`
 	Why   string `json:"why,omitempty" doc:"Why it is not well"`
+	Link  string `json:"link,omitempty" doc:"Where a browser finds it; empty if it has no pages, or the deployment no names for apps"`
 }
 
 // WorkspaceApps returns the apps of a workspace.

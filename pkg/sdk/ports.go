@@ -27,6 +27,7 @@ type Port struct {
 	Label      string `json:"label,omitempty"`
 	OnOpen     string `json:"on_open" enum:"notify,ignore,open" doc:"What is to be done when it begins to listen"`
 	Visibility string `json:"visibility" enum:"owner,authenticated,public" doc:"Who may open it in a browser"`
+	Link       string `json:"link,omitempty" doc:"Where a browser finds it, if it speaks HTTP; empty if the deployment has no names for ports"`
 }
 
 // PortSetting is what a template or a repository says of a port, or of a range of

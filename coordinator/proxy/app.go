@@ -1,0 +1,308 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/aditmesh/adit/coordinator/auth"
+	"github.com/aditmesh/adit/coordinator/request"
+	"github.com/aditmesh/adit/coordinator/store"
+)
+
+const (
+	// keptAlive is how many connections to an app are kept for the next requests, and
+	// keptFor for how long: less than servers keep them.
+	keptAlive = 64
+	keptFor   = 30 * time.Second
+
+	// copyBuffer is what bodies are copied by.
+	copyBuffer = 32 << 10
+
+	// noteEvery is how often it is noted that the same visitor opens the same app.
+	noteEvery = time.Hour
+
+	// maxNoted bounds those of whom it is known; of more, some are noted again.
+	maxNoted = 10_000
+
+	// preflightFor is how many seconds a browser may remember what it may send.
+	preflightFor = "600"
+)
+
+// passage is what a request has on its way to an app.
+type passage struct{ *door }
+
+type passageKey struct{}
+
+// newApps returns what carries requests to apps. Which app is in their context.
+func (p *Proxy) newApps() *httputil.ReverseProxy {
+	buffers := &sync.Pool{New: func() any {
+		b := make([]byte, copyBuffer)
+		return &b
+	}}
+	return &httputil.ReverseProxy{
+		Rewrite:    p.rewrite,
+		BufferPool: bufferPool{buffers},
+		Transport: &http.Transport{
+			DialContext:         p.dialApp,
+			MaxIdleConnsPerHost: keptAlive, IdleConnTimeout: keptFor,
+			DisableCompression: true, // bodies are passed on as they are
+			ForceAttemptHTTP2:  true,
+			// The tunnel has proven who answers; certificates there are self-signed.
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		},
+		ModifyResponse: p.answered,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if d, ok := r.Context().Value(passageKey{}).(passage); ok {
+				p.unreachable(w, r, d.door, err)
+			}
+		},
+		ErrorLog: slog.NewLogLogger(p.cfg.Logger.Handler(), slog.LevelDebug), // an app's faults are no event
+	}
+}
+
+// bufferPool keeps what bodies are copied by.
+type bufferPool struct{ *sync.Pool }
+
+func (b bufferPool) Get() []byte  { return *b.Pool.Get().(*[]byte) }
+func (b bufferPool) Put(p []byte) { b.Pool.Put(&p) }
+
+// dialApp connects to what rewrite made of a request: AGENT:PORT.
+func (p *Proxy) dialApp(ctx context.Context, _, addr string) (net.Conn, error) {
+	host, portText, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	agent, err := uuid.Parse(host)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %q is no agent: %w", host, err)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %q is no port: %w", portText, err)
+	}
+	return p.node.dial(ctx, agent, uint16(port))
+}
+
+// ServesApps reports whether a request is for an app: by its host.
+func (p *Proxy) ServesApps(r *http.Request) bool {
+	_, ok := p.cfg.Domain.label(r.Host)
+	return ok
+}
+
+// ServeApp carries a request to the app that its host names, for those who may.
+func (p *Proxy) ServeApp(w http.ResponseWriter, r *http.Request) {
+	request.SetRoute(r.Context(), "app")
+	label, _ := p.cfg.Domain.label(r.Host)
+	switch {
+	case r.URL.Path == enterPath:
+		p.enter(w, r, label)
+		return
+	case r.URL.Path == startPath:
+		p.start(w, r, label)
+		return
+	case r.URL.Path == StylePath:
+		ServeStyle(w, r)
+		return
+	case strings.HasPrefix(r.URL.Path, ownPaths):
+		http.NotFound(w, r)
+		return
+	}
+	who := p.visitor(r, label)
+	d, err := p.through(r.Context(), label, who)
+	switch {
+	case errors.Is(err, errSignIn) && isPreflight(r):
+		p.preflight(w, r, label)
+		return
+	case errors.Is(err, errSignIn):
+		p.signIn(w, r, label)
+		return
+	case err != nil:
+		p.fail(w, r, label, err)
+		return
+	}
+	if who.Kind != auth.User {
+		p.noteOpened(r, who, label, d.level)
+	}
+	d.inside.Add(1)
+	defer d.inside.Add(-1)
+	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), passageKey{}, passage{d}))
+	defer cancel(nil)
+	stop := context.AfterFunc(d.ctx, func() { cancel(context.Cause(d.ctx)) })
+	defer stop()
+	p.apps.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// rewrite makes of a request what the app gets: its own host name, by which it knows
+// its pages, where it comes from, and no cookie of ours.
+func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
+	d := pr.In.Context().Value(passageKey{}).(passage) // ServeApp puts it there
+	pr.Out.URL.Scheme = "http"
+	if d.secure {
+		pr.Out.URL.Scheme = "https"
+	}
+	pr.Out.URL.Host = net.JoinHostPort(d.agent.String(), strconv.Itoa(int(d.port)))
+	pr.Out.Host = pr.In.Host
+	h := pr.Out.Header
+	h.Set("X-Forwarded-For", p.cfg.RemoteAddr(pr.In))
+	h.Set("X-Forwarded-Host", pr.In.Host)
+	h.Set("X-Forwarded-Proto", p.cfg.Domain.scheme)
+	h.Del("Forwarded")
+	h.Del("X-Real-Ip")
+	withoutOurs(h)
+}
+
+// withoutOurs takes our cookies out of a request's.
+func withoutOurs(h http.Header) {
+	lines := h["Cookie"]
+	if len(lines) == 0 {
+		return
+	}
+	var kept []string
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ";") {
+			part = strings.TrimSpace(part)
+			if name, _, _ := strings.Cut(part, "="); part != "" && !isOurs(strings.TrimSpace(name)) {
+				kept = append(kept, part)
+			}
+		}
+	}
+	if len(kept) == 0 {
+		h.Del("Cookie")
+		return
+	}
+	h.Set("Cookie", strings.Join(kept, "; "))
+}
+
+// answered takes out of an app's answer what is not its own to say: our cookies, and
+// cookies for other apps. A page of another app of the same owner may read it, if the
+// app itself does not say who may.
+func (p *Proxy) answered(resp *http.Response) error {
+	h := resp.Header
+	if set := h["Set-Cookie"]; len(set) > 0 {
+		var kept []string
+		for _, line := range set {
+			if name, _, _ := strings.Cut(line, "="); !isOurs(strings.TrimSpace(name)) {
+				kept = append(kept, withoutDomain(line))
+			}
+		}
+		h["Set-Cookie"] = kept
+	}
+	r := resp.Request
+	origin := r.Header.Get("Origin")
+	d := r.Context().Value(passageKey{}).(passage)
+	if origin != "" && h.Get("Access-Control-Allow-Origin") == "" && p.isSibling(origin, d.key.label) {
+		allowOrigin(h, origin)
+	}
+	return nil
+}
+
+// withoutDomain has a cookie be for the app's own host.
+func withoutDomain(line string) string {
+	var kept []string
+	for part := range strings.SplitSeq(line, ";") {
+		if name, _, _ := strings.Cut(part, "="); !strings.EqualFold(strings.TrimSpace(name), "domain") {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, ";")
+}
+
+// isSibling reports whether an origin is another app of the same workspace's.
+func (p *Proxy) isSibling(origin, label string) bool {
+	u, err := url.Parse(origin)
+	if err != nil {
+		return false
+	}
+	other, ok := p.cfg.Domain.label(u.Host)
+	if !ok || p.cfg.Domain.origin(other) != origin {
+		return false
+	}
+	a, ok1 := parseLabel(other)
+	b, ok2 := parseLabel(label)
+	return ok1 && ok2 && a.Owner == b.Owner && a.Workspace == b.Workspace
+}
+
+func allowOrigin(h http.Header, origin string) {
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Credentials", "true")
+	h.Add("Vary", "Origin")
+}
+
+// isPreflight reports whether a browser asks whether a page may send something. It asks
+// without a cookie.
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// preflight answers for an app that the browser does not show itself to: pages of the
+// same workspace may send what they want, and no others.
+func (p *Proxy) preflight(w http.ResponseWriter, r *http.Request, label string) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	origin := r.Header.Get("Origin")
+	if !p.isSibling(origin, label) {
+		http.Error(w, "pages elsewhere may not use this app", http.StatusForbidden)
+		return
+	}
+	allowOrigin(h, origin)
+	h.Set("Access-Control-Allow-Methods", r.Header.Get("Access-Control-Request-Method"))
+	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		h.Set("Access-Control-Allow-Headers", asked)
+	}
+	h.Set("Access-Control-Max-Age", preflightFor)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// noted is who was noted to have opened an app.
+type noted struct {
+	label, remote string
+	user          uuid.UUID
+}
+
+// noteOpened notes in the audit log that somebody opens an app, the first time in a
+// while.
+func (p *Proxy) noteOpened(r *http.Request, who auth.Identity, label, level string) {
+	key := noted{label, p.cfg.RemoteAddr(r), who.UserID}
+	now := time.Now()
+	p.mu.Lock()
+	last, known := p.opened[key]
+	if known && now.Sub(last) < noteEvery {
+		p.mu.Unlock()
+		return
+	}
+	for k := range p.opened {
+		if len(p.opened) < maxNoted {
+			break
+		}
+		delete(p.opened, k)
+	}
+	p.opened[key] = now
+	p.mu.Unlock()
+	a, _ := parseLabel(label)
+	details := map[string]string{"what": a.What, "agent": a.Agent}
+	if level != "" {
+		details["level"] = level
+	}
+	ctx, cancel := context.WithTimeout(store.WithActor(context.WithoutCancel(r.Context()), p.actor(r, who)), recordTimeout)
+	defer cancel()
+	var id uuid.UUID
+	if w, err := p.cfg.Store.WorkspaceByName(ctx, a.Owner, a.Workspace); err == nil {
+		id = w.ID
+	}
+	if err := p.cfg.Store.WriteAudit(ctx, "workspace.open-app", store.AuditDone, id, a.Workspace, details); err != nil {
+		p.cfg.Logger.WarnContext(ctx, "that somebody opened an app is missing in the audit log", "err", err)
+	}
+}
