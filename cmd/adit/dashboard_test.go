@@ -61,6 +61,18 @@ func TestDashboard(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(second, "greeting.tf"), []byte(greeting), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	config := t.TempDir()
+	t.Cleanup(func() { // what a test that failed has left: no process stays
+		login := exec.Command(bin, "login", "http://"+addr, "--username", "alice", "--password-stdin")
+		login.Stdin = strings.NewReader("correct horse battery\n")
+		remove := exec.Command(bin, "delete", "-y", "dev")
+		for _, cmd := range []*exec.Cmd{login, remove} {
+			cmd.Env = append(os.Environ(), "ADIT_CONFIG_DIR="+config)
+			if out, err := cmd.CombinedOutput(); err != nil && t.Failed() {
+				t.Logf("%v: %s", err, out)
+			}
+		}
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	// As any browser of a person who has a home of their own.

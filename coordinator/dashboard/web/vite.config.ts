@@ -8,6 +8,7 @@ export default defineConfig({
     // The policy of the pages forbids what is not a file of ours.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 600, // in KB before it is packed: the terminal, which only its page loads
     rolldownOptions: {
       // "use client" speaks to servers that render React; here is none.
       onwarn: (warning, tell) => void (warning.code === "MODULE_LEVEL_DIRECTIVE" || tell(warning)),

@@ -11,6 +11,7 @@ import { Workspaces } from "./pages/workspaces";
 
 const Create = lazy(() => import("./pages/create"));
 const WorkspacePage = lazy(() => import("./pages/workspace"));
+const TerminalPage = lazy(() => import("./pages/terminal"));
 const Templates = lazy(() => import("./pages/templates"));
 const TemplatePage = lazy(() => import("./pages/template"));
 const Mesh = lazy(() => import("./pages/mesh"));
@@ -22,6 +23,7 @@ const routes: [string, (p: Record<string, string>) => ReactNode][] = [
   ["/workspaces", () => <Workspaces />],
   ["/new", () => <Create />],
   ["/workspaces/:owner/:name", (p) => <WorkspacePage owner={p.owner!} name={p.name!} key={p.owner + "/" + p.name} />],
+  ["/workspaces/:owner/:name/terminal", (p) => <TerminalPage owner={p.owner!} name={p.name!} key={p.owner + "/" + p.name} />],
   ["/templates", () => <Templates />],
   ["/templates/:organization/:name", (p) => <TemplatePage organization={p.organization!} name={p.name!} key={p.organization + "/" + p.name} />],
   ["/mesh", () => <Mesh />],
@@ -46,7 +48,10 @@ function pageOf(path: string): ReactNode {
 
 /** Leave leads to another page, in place. */
 function Leave({ to }: { to: string }) {
-  useEffect(() => navigate(to, true), [to]);
+  useEffect(() => {
+    if (to.startsWith("/open?")) location.replace(to); // to a workspace's app, by the coordinator's leave
+    else navigate(to, true);
+  }, [to]);
   return null;
 }
 

@@ -34,6 +34,19 @@ export async function open() {
         if (!e.hadRecentInput) window.shifts.push({ by: e.value, what: e.sources.map((s) => s.node?.outerHTML?.slice(0, 120)) });
       }
     }).observe({ type: "layout-shift", buffered: true });
+    // From a key to what a WebSocket says next.
+    window.echoes = [];
+    let key = 0;
+    addEventListener("keydown", () => (key = performance.now()), true);
+    window.WebSocket = class extends WebSocket {
+      constructor(...of) {
+        super(...of);
+        this.addEventListener("message", (e) => {
+          if (key && typeof e.data !== "string") window.echoes.push(performance.now() - key);
+          if (typeof e.data !== "string") key = 0;
+        });
+      }
+    };
   });
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);

@@ -115,6 +115,91 @@ test("the dashboard", async (t) => {
     await look(page, "workspace-settings");
   });
 
+  await step("a terminal: typed into, loaded again, split, cut off", async () => {
+    await page.getByRole("link", { name: "Overview" }).click();
+    await page.getByRole("link", { name: "Terminal" }).click();
+    await page.getByRole("heading", { level: 1, name: "alice/dev terminal" }).waitFor();
+    await page.getByText("Through the coordinator").waitFor();
+    await page.getByRole("button", { name: "Screen reader" }).click(); // by which its text is seen here, too
+    await page.getByRole("region", { name: "Terminal web", exact: true }).click();
+    const type = (text) => page.keyboard.type(text + "\n");
+    const shows = (text, session = "web") =>
+      page.getByRole("region", { name: "Terminal " + session, exact: true }).locator(".xterm-accessibility").getByText(text).first().waitFor();
+    await type("X=kept; echo said-$((40+2)); printf '\\033[38;2;200;100;50mcoloured\\033[m \\xe4\\xbd\\xa0\\xe5\\xa5\\xbd\\n'");
+    await shows("said-42");
+    await look(page, "terminal");
+    await page.reload();
+    await shows("said-42");
+    await type("echo $X-still");
+    await shows("kept-still");
+
+    await page.getByRole("button", { name: "Split right" }).click();
+    await page.getByRole("region", { name: "Terminal web-2" }).waitFor();
+    await type("echo other-${X:-shell}; printf '\\033]2;the title\\007'; sleep 1000");
+    await shows("other-shell", "web-2");
+    await page.getByRole("button", { name: "the title" }).waitFor();
+    await page.getByRole("button", { name: "Split down" }).click();
+    await page.getByRole("region", { name: "Terminal web-3" }).waitFor();
+    await type("echo below");
+    await shows("below", "web-3");
+    await look(page, "terminal-split");
+    await page.getByRole("button", { name: "New tab" }).click();
+    await type("stty size; echo in a tab");
+    await shows("in a tab", "web-4");
+    await page.getByRole("button", { name: "Close", exact: true }).click(); // ends it, and the first tab is shown
+    await page.getByRole("region", { name: "Terminal web-2" }).waitFor();
+
+    await page.context().setOffline(true);
+    await page.getByText("Connecting…").waitFor();
+    await page.context().setOffline(false);
+    await page.getByText("Through the coordinator").waitFor();
+    await shows("said-42");
+    wrong.splice(0); // the browser notes that it was offline
+
+    await page.getByRole("region", { name: "Terminal web", exact: true }).click();
+    await page.keyboard.press("Control+Shift+ArrowUp"); // out of the terminal
+    assert.equal(await page.evaluate(() => document.activeElement?.closest(".terminal-bar") !== null), true);
+  });
+
+  await step("a terminal's figures", async () => {
+    await page.getByRole("button", { name: "Screen reader" }).click();
+    await page.getByRole("region", { name: "Terminal web", exact: true }).click();
+    await page.evaluate(() => (window.echoes.length = 0));
+    for (let i = 0; i < 120; i++) await page.keyboard.type("x", { delay: 15 });
+    const echoes = (await page.evaluate(() => window.echoes)).sort((a, b) => a - b);
+    const at = (q) => echoes[Math.floor(q * (echoes.length - 1))].toFixed(1);
+    console.log(`echo of ${echoes.length} keys: p50 ${at(0.5)} ms, p95 ${at(0.95)} ms`);
+    assert.ok(echoes.length > 60);
+    await page.keyboard.press("Control+C");
+    const enter = async (line) => {
+      await page.keyboard.insertText(line);
+      await page.keyboard.press("Enter");
+    };
+    await enter("head -c 10485760 /dev/zero | tr '\\0' y | fold -w 200 > much; printf '\\033]2;made\\007'");
+    await page.getByRole("button", { name: "made" }).waitFor();
+    const begin = Date.now();
+    await enter("cat much; printf '\\033]2;all shown\\007'");
+    await enter("printf '\\033]2;typed meanwhile\\007'");
+    await page.getByRole("button", { name: "typed meanwhile" }).waitFor();
+    console.log(`10 MB shown in ${((Date.now() - begin) / 1000).toFixed(2)} s`);
+    await enter("yes"); // for ever
+    await page.waitForTimeout(1000);
+    const frames = await page.evaluate(() => new Promise((done) => {
+      let n = 0;
+      const start = performance.now();
+      const next = () => (n++, performance.now() - start < 1000 ? requestAnimationFrame(next) : done(n));
+      requestAnimationFrame(next);
+    }));
+    console.log(`${frames} frames in a second of yes`);
+    const stop = Date.now();
+    await page.keyboard.press("Control+C");
+    await enter("printf '\\033]2;stopped\\007'");
+    await page.getByRole("button", { name: "stopped" }).waitFor();
+    console.log(`yes stops in ${((Date.now() - stop) / 1000).toFixed(2)} s`);
+    await page.goto(url + "/workspaces/alice/dev");
+    await heading("alice/dev");
+  });
+
   await step("the mesh: who is linked to the workspace, and by which path", async () => {
     const stop = start("ping", "dev"); // which holds a link while it is looked at
     await page.getByRole("link", { name: "Mesh" }).click();

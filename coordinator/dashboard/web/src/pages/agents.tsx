@@ -1,8 +1,9 @@
 // The agents of a workspace: how each is doing, its scripts, apps, ports, and who is there.
-import { useState } from "react";
+import { useState, type ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { all, api, ask } from "../api";
 import { LogView } from "../log";
+import { Link } from "../router";
 import { Badge, Button, Loaded, Waiting, When } from "../ui";
 import type { Agent, Connection, Port, ScriptStatus, Workspace, WorkspaceApp } from "../schema";
 
@@ -31,6 +32,13 @@ export function Agents({ of: w }: { of: Workspace }) {
           <h2>
             {a.name} <Badge tone={live || w.external ? agentTones[a.state] : "idle"}>{live || w.external ? a.state : "stopped"}</Badge>
           </h2>
+          {a.state === "connected" && (live || w.external) && w.shared !== "apps" && (
+            <p>
+              <Link className="button" href={`/workspaces/${w.owner}/${w.name}/terminal?agent=${a.name}`}>
+                Terminal
+              </Link>
+            </p>
+          )}
           <dl className="facts">
             <dt>Address</dt>
             <dd>
@@ -65,6 +73,15 @@ export function Agents({ of: w }: { of: Workspace }) {
   );
 }
 
+/** Out leads to what a workspace serves, which is no page of ours. */
+function Out({ to, children }: { to: string; children: ReactNode }) {
+  return (
+    <a href={to} target="_blank" rel="noreferrer">
+      <strong>{children}</strong>
+    </a>
+  );
+}
+
 function Measured({ name, value, bad }: { name: string; value: string; bad: boolean }) {
   return (
     <>
@@ -82,7 +99,7 @@ function Apps({ list }: { list: WorkspaceApp[] }) {
       <ul className="chips">
         {list.map((a) => (
           <li key={a.slug}>
-            <strong>{a.display_name || a.slug}</strong> <Badge tone={appTones[a.state]}>{a.state}</Badge>
+            {a.link ? <Out to={a.link}>{a.display_name || a.slug}</Out> : <strong>{a.display_name || a.slug}</strong>} <Badge tone={appTones[a.state]}>{a.state}</Badge>
             {a.why && <p className="soft">{a.why}</p>}
           </li>
         ))}
@@ -101,10 +118,14 @@ function Ports({ list }: { list: Port[] }) {
         <ul className="chips">
           {list.map((p) => (
             <li key={p.network + p.port}>
-              <code>
-                {p.port}
-                {p.network === "udp" ? "/udp" : ""}
-              </code>{" "}
+              {p.link && p.listening ? (
+                <Out to={p.link}>{p.port}</Out>
+              ) : (
+                <code>
+                  {p.port}
+                  {p.network === "udp" ? "/udp" : ""}
+                </code>
+              )}{" "}
               {p.label || p.process || p.protocol} {!p.listening && <span className="soft">nothing listens</span>}
             </li>
           ))}
