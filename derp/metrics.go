@@ -25,7 +25,7 @@ var relayed = []struct {
 
 // Metrics returns what Prometheus may know of the relay.
 func (r *Relay) Metrics() prometheus.Collector {
-	c := relayCollector{vars: r.server.ExpVar(false), own: []prometheus.Collector{r.udp.requests, r.udp.open}}
+	c := relayCollector{relay: r, vars: r.server.ExpVar(false), own: []prometheus.Collector{r.udp.requests, r.udp.open}}
 	for _, v := range relayed {
 		c.descs = append(c.descs, prometheus.NewDesc(v.ours, v.help, nil, nil))
 	}
@@ -33,6 +33,7 @@ func (r *Relay) Metrics() prometheus.Collector {
 }
 
 type relayCollector struct {
+	relay *Relay
 	vars  expvar.Var
 	descs []*prometheus.Desc // in the order of relayed
 	own   []prometheus.Collector
@@ -57,6 +58,9 @@ func (c relayCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	for i, v := range relayed {
 		if value, ok := number(all.Get(v.theirs)); ok {
+			if v.ours == "adit_relay_clients" {
+				value -= float64(c.relay.own())
+			}
 			to <- prometheus.MustNewConstMetric(c.descs[i], v.kind, value)
 		}
 	}

@@ -36,6 +36,9 @@ type Config struct {
 	// STUN lists the UDP addresses to answer STUN on. A node that is to see
 	// whether its mapping varies needs two.
 	STUN []string
+	// UDPRelay is the UDP address to pass nodes' datagrams on at; empty is nowhere.
+	// Only its port counts.
+	UDPRelay string
 	// TURN relays browsers on the first of them; nil does not.
 	TURN *TURN
 	// Logger gets events worth a line; nil discards.
@@ -49,6 +52,7 @@ type Relay struct {
 	server *derpserver.Server
 	gate   *http.Server
 	udp    *udpServer
+	passes *udpRelay // nil if none does
 	wg     sync.WaitGroup
 }
 
@@ -78,7 +82,25 @@ func Start(cfg Config) (*Relay, error) {
 		r.Close()
 		return nil, fmt.Errorf("derp: %w", err)
 	}
+	if cfg.UDPRelay != "" {
+		if r.passes, err = newUDPRelay(cfg.UDPRelay, r.log); err == nil {
+			err = r.passes.join(r.server)
+		}
+		if err != nil {
+			r.Close()
+			return nil, fmt.Errorf("derp: relay UDP on %s: %w", cfg.UDPRelay, err)
+		}
+	}
 	return r, nil
+}
+
+// UDPRelay returns what nodes have to know to be relayed over UDP; its port is zero
+// if they are not.
+func (r *Relay) UDPRelay() UDPRelayInfo {
+	if r.passes == nil {
+		return UDPRelayInfo{}
+	}
+	return r.passes.info()
 }
 
 // STUNPorts returns the UDP ports that answer STUN, in the order of
@@ -116,6 +138,9 @@ func (r *Relay) Close() error {
 	}
 	if r.udp != nil {
 		err = errors.Join(err, r.udp.close())
+	}
+	if r.passes != nil {
+		err = errors.Join(err, r.passes.close())
 	}
 	r.wg.Wait()
 	return err
@@ -160,7 +185,10 @@ func (r *Relay) serveGate(w http.ResponseWriter, req *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), gateTimeout)
 	defer cancel()
-	ok, err := r.admit(ctx, [32]byte(ask.NodePublic.AppendTo(nil)))
+	ok, err := r.passes != nil && ask.NodePublic == r.passes.key.Public(), error(nil)
+	if !ok {
+		ok, err = r.admit(ctx, [32]byte(ask.NodePublic.AppendTo(nil)))
+	}
 	if err != nil {
 		r.log.Warn("cannot tell whether to admit a node to the relay", "err", err)
 		ok = false

@@ -53,6 +53,8 @@ type ServeConfig struct {
 	// STUN lists the UDP addresses to answer STUN on: two, for nodes to see whether
 	// their mapping varies.
 	STUN []string
+	// UDPRelay is the UDP address to pass nodes' datagrams on at; empty is nowhere.
+	UDPRelay string
 	// TURN relays browsers on the first STUN port. TURNAddress is the address at which
 	// this host's UDP ports are reached; the zero address is the one from which it
 	// reaches the coordinator.
@@ -91,7 +93,7 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		return fmt.Errorf("derp: %w", err)
 	}
 	m := &membership{url: cfg.URL, token: cfg.Token, client: cfg.HTTPClient, log: cfg.Logger}
-	conf := Config{KeyFile: filepath.Join(cfg.DataDir, "relay.key"), Admit: newVouches(m.ask).admit, STUN: cfg.STUN, Logger: cfg.Logger}
+	conf := Config{KeyFile: filepath.Join(cfg.DataDir, "relay.key"), Admit: newVouches(m.ask).admit, STUN: cfg.STUN, UDPRelay: cfg.UDPRelay, Logger: cfg.Logger}
 	var known addressOf
 	if cfg.TURN {
 		known.learn(cfg.TURNAddress)
@@ -224,6 +226,9 @@ func (r *Relay) hello(cfg ServeConfig, address, pin string) *relayv1.Hello {
 	for _, p := range r.STUNPorts() {
 		h.StunPorts = append(h.StunPorts, uint32(p))
 	}
+	if p := r.UDPRelay(); p.Port != 0 {
+		h.Udp = &relayv1.UDPRelay{Port: uint32(p.Port), Key: p.Key[:], DiscoKey: p.DiscoKey[:]}
+	}
 	if r.udp.turn != nil {
 		h.TurnSecret = r.udp.turn.Secret
 	}
@@ -241,9 +246,17 @@ func (r *Relay) load() *relayv1.Load {
 		return uint64(max(0, n))
 	}
 	return &relayv1.Load{
-		Clients: uint32(count("gauge_current_connections")), Bytes: count("bytes_received"),
+		Clients: uint32(count("gauge_current_connections") - r.own()), Bytes: count("bytes_received"),
 		DroppedPackets: count("packets_received") - min(count("packets_received"), count("packets_sent")),
 	}
+}
+
+// own is how many of DERP's clients are the relay itself.
+func (r *Relay) own() uint64 {
+	if r.passes == nil {
+		return 0
+	}
+	return 1
 }
 
 // front serves the relay, and says whether it is well.

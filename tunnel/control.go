@@ -308,9 +308,11 @@ func relaysFromProto(m *meshv1.Relays, at *url.URL) []path.Region {
 			for _, p := range relay.GetStunPorts() {
 				ports = append(ports, uint16(p))
 			}
-			region.Relays = append(region.Relays, path.Relay{
-				Name: relay.GetName(), URL: u, STUNPorts: ports, CertPin: relay.GetCertName(),
-			})
+			known := path.Relay{Name: relay.GetName(), URL: u, STUNPorts: ports, CertPin: relay.GetCertName()}
+			if p := relay.GetUdp(); len(p.GetKey()) == 32 && len(p.GetDiscoKey()) == 32 {
+				known.UDP = path.UDPRelay{Port: uint16(p.GetPort()), Key: [32]byte(p.GetKey()), DiscoKey: [32]byte(p.GetDiscoKey())}
+			}
+			region.Relays = append(region.Relays, known)
 		}
 		regions = append(regions, region)
 	}

@@ -32,9 +32,10 @@ type Peer struct {
 
 // Path is how packets to a peer travel.
 type Path struct {
-	// Kind is "direct", "derp", "derp-ws" for DERP in a WebSocket, or "none".
+	// Kind is "direct", "udp-relay", "derp", "derp-ws" for DERP in a WebSocket, or
+	// "none".
 	Kind string `json:"kind"`
-	// Addr is the peer's UDP address, or the relay's URL.
+	// Addr is the peer's UDP address, that of the relay, or the relay's URL.
 	Addr string `json:"addr,omitempty"`
 	// Region is the relay's code.
 	Region string `json:"region,omitempty"`
@@ -120,8 +121,11 @@ func (n *Node) pathOf(at path.Path, relayErr error) Path {
 		return Path{Kind: "direct", Addr: at.Direct.String()}
 	}
 	region, ok := n.bind.Region(at.Region)
-	if !ok || relayErr != nil {
+	if (!ok || relayErr != nil) && !at.UDPRelay.IsValid() {
 		return Path{Kind: "none"}
+	}
+	if at.UDPRelay.IsValid() {
+		return Path{Kind: "udp-relay", Addr: at.UDPRelay.String(), Region: region.Code}
 	}
 	kind := "derp"
 	if n.bind.RelayByWebSocket(at.Region) {

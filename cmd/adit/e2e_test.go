@@ -171,7 +171,7 @@ func portForwarding(t *testing.T, d *deployment) {
 }
 
 // onlyKnownProtocols checks what went through the laptop's router: WireGuard,
-// disco and STUN over UDP, and TCP to the coordinator alone. The router itself is
+// disco and STUN over UDP, by a relay or not, and TCP to the coordinator alone. The router itself is
 // asked for a port of its own, which concerns nobody outside.
 func onlyKnownProtocols(t *testing.T, d *deployment, flows map[netlab.Flow]netlab.Seen) {
 	kinds := map[string]int{}
@@ -192,6 +192,8 @@ func onlyKnownProtocols(t *testing.T, d *deployment, flows map[netlab.Flow]netla
 				kinds["disco"]++
 			case len(s) >= 8 && string(s[4:8]) == "\x21\x12\xa4\x42":
 				kinds["STUN"]++
+			case len(s) >= 8 && s[0] == 0 && s[2] == 0x7a && (s[3] == 0x11 || s[3] == 0x12): // disco and WireGuard
+				kinds["UDP relay"]++
 			default:
 				t.Errorf("UDP from %v to %v: %x", f.Src, f.Dst, s)
 			}

@@ -335,8 +335,12 @@ func (m *matrix) stayRelayed(t *testing.T, from, to place, code string) {
 	if err := laptop.wait(); err == nil {
 		t.Errorf("direct by %s", last.Path.Addr)
 	}
-	if last.Error != "" || last.Path.Kind != "derp" || last.Verdict == nil || last.Verdict.Code != code {
-		t.Errorf("after %v: %+v, verdict %+v; want an answer by derp and %s", relayedFor, last, last.Verdict, code)
+	kind := "udp-relay"
+	if code == "udp-blocked" {
+		kind = "derp"
+	}
+	if last.Error != "" || last.Path.Kind != kind || last.Verdict == nil || last.Verdict.Code != code {
+		t.Errorf("after %v: %+v, verdict %+v; want an answer by %s and %s", relayedFor, last, last.Verdict, kind, code)
 	}
 }
 

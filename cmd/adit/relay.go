@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -32,6 +33,7 @@ type relayFlags struct {
 	turn                                                                          bool
 	plainHTTP                                                                     bool
 	stunPorts                                                                     []uint
+	udpRelayPort                                                                  int
 	drain                                                                         time.Duration
 }
 
@@ -79,11 +81,28 @@ trust, so that a host without a name will do.`,
 	flags.StringVar(&f.acmeDirectory, "acme-directory", "", "URL of another authority")
 	flags.BoolVar(&f.plainHTTP, "plain-http", false, "serve HTTP, for a proxy in front that ends TLS; say where that is with --address")
 	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports to answer STUN on")
+	flags.IntVar(&f.udpRelayPort, "udp-relay-port", udpRelayPort, "UDP port to carry packets of nodes on; -1 carries them over TCP alone")
 	flags.BoolVar(&f.turn, "turn", true, "relay browsers by TURN on the first of --stun-ports; needs this host's UDP ports to be reachable")
 	flags.StringVar(&f.turnAddress, "turn-address", "", "IP address at which the world reaches this host's UDP ports (default: that of --address)")
 	flags.DurationVar(&f.drain, "drain", relayDrain, "how long nodes have to move elsewhere when it ends")
 	flags.StringVar(&f.metricsListen, "metrics-listen", "", "address to serve /metrics on (default: nowhere)")
 	return cmd
+}
+
+// udpRelayPort is next to those of STUN.
+const udpRelayPort = 3480
+
+// udpRelayAddr is where to carry packets over UDP; empty is nowhere, as for nodes on
+// this host alone, which have no need of it.
+func udpRelayAddr(host string, port int) (string, error) {
+	ip, _ := netip.ParseAddr(host)
+	switch {
+	case port < -1 || port > 65535:
+		return "", usagef("--udp-relay-port %d is no UDP port", port)
+	case port < 0 || ip.IsLoopback() || host == "localhost":
+		return "", nil
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
 
 // relayEnv begins the names of a relay's environment variables.
@@ -128,6 +147,9 @@ func (f relayFlags) config(ctx context.Context, a *app) (derp.ServeConfig, error
 	}
 	for _, p := range f.stunPorts {
 		conf.STUN = append(conf.STUN, net.JoinHostPort(host, strconv.Itoa(int(p))))
+	}
+	if conf.UDPRelay, err = udpRelayAddr(host, f.udpRelayPort); err != nil {
+		return none, err
 	}
 	if (f.tlsCert == "") != (f.tlsKey == "") {
 		return none, usagef("--tls-cert and --tls-key go together")
@@ -185,7 +207,7 @@ func relayError(err error, f relayFlags) error {
 	case errors.Is(err, derp.ErrInUse):
 		return errors.New("another relay runs with this token; give each its own with 'adit relays create', and delete this one if you do not know the other")
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w; choose others with --listen and --stun-ports", err)
+		return fmt.Errorf("%w; choose others with --listen, --stun-ports and --udp-relay-port", err)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%w; run it as a user that may, or choose another with --listen", err)
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -145,3 +147,64 @@ func TestRelaysServeBrowsers(t *testing.T) {
 		t.Errorf("of TURN there is %v: %+v", relays, ice)
 	}
 }
+
+// Two networks that no direct path leads between: DERP carries at first, a UDP relay
+// from then on, and that of another region when it dies. Neither a shell nor a stream
+// notices.
+func TestHardNATsMeetOnAUDPRelay(t *testing.T) {
+	d := newDeployment(t, "--relay=false")
+	d.home, d.office = d.lab.Router("home", netlab.Hard), d.lab.Router("office", netlab.Hard)
+	d.laptop, d.devbox = d.home.Host("laptop"), d.office.Host("devbox")
+	d.laptop.IPv4Only()
+	d.devbox.IPv4Only()
+	frankfurt, tokyo := d.lab.Host("frankfurt"), d.lab.Host("tokyo")
+	d.startServer()
+	d.login()
+	fra := d.relay(frankfurt, "fra", "eu")
+	d.agentToken = d.create("dev")
+	d.startAgent()
+
+	session := d.start(d.laptop, "session.log", "ssh", "dev", "--", "cat")
+	session.echo("by whatever there is")
+	ping := d.start(d.laptop, "ping.log", "ping", "dev", "-i", "20ms", "-o", "json", "-v")
+	line := ping.pingedVia("udp-relay")
+	if want := netip.AddrPortFrom(frankfurt.Addr(), udpRelayPort).String(); line.Path.Addr != want || line.Path.Region != "eu" ||
+		line.Verdict == nil || line.Verdict.Code != "hard-nat-both" {
+		t.Errorf("path %+v, verdict %+v; want one by %s", line.Path, line.Verdict, want)
+	}
+	session.echo("by Frankfurt")
+	d.linked("dev", "both ends tell the coordinator of the UDP relay", func(c sdk.Connection) bool {
+		return c.ByClient != nil && c.ByAgent != nil && c.ByClient.Path == "udp-relay" && c.ByAgent.Path == "udp-relay"
+	})
+	nrt := d.relay(tokyo, "nrt", "asia")
+	defer nrt.stop()
+	streamed := make(chan int, 1)
+	go func() {
+		out, err := d.adit("ssh", "dev", "--", fmt.Sprintf("for i in $(seq %d); do head -c 1000000 /dev/zero; sleep 0.02; done", megabytes))
+		if err != nil {
+			t.Error(err)
+		}
+		streamed <- len(out)
+	}()
+	for range 20 { // the stream is on its way by then
+		ping.pingedVia("udp-relay")
+	}
+
+	died := time.Now()
+	fra.kill()
+	ping.waitLine("an echo by Tokyo", func(text string) bool {
+		return strings.Contains(text, `"region":"asia"`) && strings.Contains(text, `"rtt_ms"`)
+	})
+	t.Logf("echoes by another relay %v after the death of the first", time.Since(died).Round(time.Millisecond))
+	session.echo("by Tokyo")
+	ping.waitLine("an echo by Tokyo's UDP relay", func(text string) bool {
+		return strings.Contains(text, `"region":"asia"`) && strings.Contains(text, `"kind":"udp-relay"`) && strings.Contains(text, `"rtt_ms"`)
+	})
+	session.echo("by Tokyo over UDP")
+	if n := <-streamed; n != megabytes*1_000_000 {
+		t.Errorf("%d bytes of the stream came, want %d MB", n, megabytes)
+	}
+}
+
+// megabytes is how long a stream is whose relay dies on the way: some seconds.
+const megabytes = 100

@@ -52,6 +52,7 @@ type serverFlags struct {
 	relay, webhookPrivate, turn                           bool
 	tlsCert, tlsKey, turnAddress                          string
 	stunPorts                                             []uint
+	udpRelayPort                                          int
 	nodePing, nodeTimeout                                 time.Duration
 	jobLease, cancelGrace                                 time.Duration
 	metricsListen, debugListen                            string
@@ -99,6 +100,7 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")
 	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports of the embedded relay's STUN")
+	flags.IntVar(&f.udpRelayPort, "udp-relay-port", udpRelayPort, "UDP port that the embedded relay carries packets of nodes on; -1 carries them over TCP alone")
 	flags.BoolVar(&f.turn, "turn", true, "relay browsers by TURN on the first of --stun-ports; needs this host's UDP ports to be reachable")
 	flags.StringVar(&f.turnAddress, "turn-address", "", "IP address at which the world reaches this host's UDP ports (default: that of --access-url)")
 	flags.UintVar(&f.provisioners, "provisioners", 2, "how many jobs the built-in provisioners run at once; 0 turns them off")
@@ -228,7 +230,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		if err := counts.Register(relay.Metrics()); err != nil {
 			return err
 		}
-		conf.Relays = embeddedRelays(relay.STUNPorts())
+		conf.Relays = embeddedRelays(relay)
 		h := relay.Handler()
 		conf.Mounts = map[string]http.Handler{"/derp": h, "/derp/": h, "/generate_204": h}
 	}
@@ -346,18 +348,24 @@ func startRelay(f serverFlags, stunChosen bool, turn *derp.TURN, log *slog.Logge
 	for _, p := range f.stunPorts {
 		conf.STUN = append(conf.STUN, net.JoinHostPort(host, strconv.Itoa(int(p))))
 	}
+	if conf.UDPRelay, err = udpRelayAddr(host, f.udpRelayPort); err != nil {
+		return nil, err
+	}
 	relay, err := derp.Start(conf)
 	if errors.Is(err, syscall.EADDRINUSE) && !stunChosen {
 		// Another STUN server is none of our business; nodes learn our ports
 		// from the relay map.
-		log.Warn("STUN's usual UDP ports are taken; others are used", "wanted", f.stunPorts)
+		log.Warn("the embedded relay's usual UDP ports are taken; others are used", "wanted", append(f.stunPorts, uint(f.udpRelayPort)))
 		for i := range conf.STUN {
 			conf.STUN[i] = net.JoinHostPort(host, "0")
+		}
+		if conf.UDPRelay != "" {
+			conf.UDPRelay = net.JoinHostPort(host, "0")
 		}
 		relay, err = derp.Start(conf)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; choose other ports with --stun-ports", err)
+		return nil, fmt.Errorf("%w; choose other ports with --stun-ports and --udp-relay-port", err)
 	}
 	return relay, nil
 }
@@ -380,10 +388,13 @@ func probeRelay(p *derp.Prober) func(context.Context, *url.URL, *meshv1.Relay) h
 
 // embeddedRelays is the relay map of a deployment with nothing but the relay
 // inside the server. Its URL is left out: it is wherever the coordinator is.
-func embeddedRelays(stun []uint16) *meshv1.Relays {
+func embeddedRelays(r *derp.Relay) *meshv1.Relays {
 	relay := &meshv1.Relay{Name: "embedded"}
-	for _, p := range stun {
+	for _, p := range r.STUNPorts() {
 		relay.StunPorts = append(relay.StunPorts, uint32(p))
+	}
+	if p := r.UDPRelay(); p.Port != 0 {
+		relay.Udp = &meshv1.UDPRelay{Port: uint32(p.Port), Key: p.Key[:], DiscoKey: p.DiscoKey[:]}
 	}
 	return &meshv1.Relays{Regions: []*meshv1.Region{{
 		Id: embeddedRegion, Code: "default", Name: "Embedded relay", Relays: []*meshv1.Relay{relay},

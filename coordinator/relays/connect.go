@@ -17,6 +17,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/certpin"
+	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	relayv1 "github.com/aditmesh/adit/pkg/proto/relayv1"
 	"github.com/aditmesh/adit/pkg/rpc"
 )
@@ -83,7 +84,7 @@ func (r *Registry) Connect(stream relayv1.Relay_ConnectServer) error {
 		return refuse(stream, refusal)
 	}
 	sess := &session{end: make(chan *relayv1.Error, 1)}
-	m, refusal := r.enter(ctx, id, addr, hello.GetTurnSecret(), sess)
+	m, refusal := r.enter(ctx, id, addr, hello, sess)
 	if refusal != nil {
 		return refuse(stream, refusal)
 	}
@@ -127,7 +128,7 @@ func (r *Registry) serve(stream relayv1.Relay_ConnectServer, m *member, sess *se
 }
 
 // enter brings a relay into the map, or says why not.
-func (r *Registry) enter(ctx context.Context, id uuid.UUID, addr store.RelayAddress, turnSecret string, sess *session) (*member, *relayv1.Error) {
+func (r *Registry) enter(ctx context.Context, id uuid.UUID, addr store.RelayAddress, hello *relayv1.Hello, sess *session) (*member, *relayv1.Error) {
 	relay, err := r.cfg.Store.LiveRelay(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -137,7 +138,10 @@ func (r *Registry) enter(ctx context.Context, id uuid.UUID, addr store.RelayAddr
 		return nil, away("the database is away; try again")
 	}
 	relay.RelayAddress = addr
-	m := &member{Relay: relay, session: sess, turnSecret: turnSecret}
+	m := &member{Relay: relay, session: sess, turnSecret: hello.GetTurnSecret()}
+	if u := hello.GetUdp(); u != nil {
+		m.udp = &meshv1.UDPRelay{Port: u.GetPort(), Key: u.GetKey(), DiscoKey: u.GetDiscoKey()}
+	}
 	if refusal := r.place(m); refusal != nil {
 		r.log.Warn("a relay was refused", "relay", relay.Name, "url", addr.URL, "from", rpc.RemoteAddr(ctx), "why", refusal.GetMessage())
 		return nil, refusal
@@ -216,6 +220,8 @@ func address(h *relayv1.Hello) (store.RelayAddress, *relayv1.Error) {
 		return none, badHello(fmt.Sprintf("it has %d STUN ports, and may have %d", len(h.GetStunPorts()), maxSTUNPorts))
 	case len(h.GetTurnSecret()) > maxSecret:
 		return none, badHello("its secret is too long")
+	case h.GetUdp() != nil && (h.GetUdp().GetPort() == 0 || h.GetUdp().GetPort() > 65535 || len(h.GetUdp().GetKey()) != 32 || len(h.GetUdp().GetDiscoKey()) != 32):
+		return none, badHello("its UDP relay has no port, or a key of the wrong length")
 	case len(h.GetPublicKey()) != 32:
 		return none, badHello("its key has the wrong length")
 	}

@@ -94,6 +94,7 @@ type member struct {
 	load    *relayv1.Load
 	// turnSecret signs credentials of its TURN; empty is none.
 	turnSecret string
+	udp        *meshv1.UDPRelay // nil is none
 }
 
 // deleted is what a relay is told whose token is good no more.
@@ -212,7 +213,7 @@ func (r *Registry) mapLocked() *meshv1.Relays {
 			regions[m.Region.ID] = g
 			out.Regions = append(out.Regions, g)
 		}
-		relay := &meshv1.Relay{Name: m.Name, Url: m.URL, CertName: m.CertName}
+		relay := &meshv1.Relay{Name: m.Name, Url: m.URL, CertName: m.CertName, Udp: m.udp}
 		for _, p := range m.STUNPorts {
 			relay.StunPorts = append(relay.StunPorts, uint32(p))
 		}

@@ -98,7 +98,7 @@ func (w *world) join(t *testing.T, id uuid.UUID, key byte) (*member, *session, *
 		t.Fatal(refusal)
 	}
 	s := &session{end: make(chan *relayv1.Error, 1)}
-	m, refusal := w.enter(t.Context(), id, addr, hello(key).GetTurnSecret(), s)
+	m, refusal := w.enter(t.Context(), id, addr, hello(key), s)
 	return m, s, refusal
 }
 

@@ -78,11 +78,12 @@ type Bind struct {
 	seed  maphash.Seed
 
 	home    atomic.Uint32 // own home region; 0 none
-	addrs   atomic.Uint64 // how often byAddr has changed; changed under mu
+	addrs   atomic.Uint64 // how often byAddr or byLeg has changed; changed under mu
 	socks   atomic.Pointer[sockets]
 	offload offload
 	inbox   chan inbound
 	frames  sync.Pool // of *frame
+	wraps   sync.Pool // of *wrapping
 	agenda  *agenda
 	// portTurn is held by the one round of port guessing under way.
 	portTurn chan struct{}
@@ -98,6 +99,7 @@ type Bind struct {
 	byKey   map[key.NodePublic]*Peer
 	byDisco map[key.DiscoPublic]*Peer
 	byAddr  map[netip.AddrPort]*Peer // proven by a disco frame
+	byLeg   map[way]*Peer            // sessions of UDP relays
 	links   map[uint32]*runningLink
 	relays  map[uint32]Region
 }
@@ -155,10 +157,12 @@ func New(cfg Config) (*Bind, error) {
 		seed:   maphash.MakeSeed(),
 		inbox:  make(chan inbound, inboxSize),
 		frames: sync.Pool{New: func() any { return &frame{data: make([]byte, 0, 2048)} }},
+		wraps:  sync.Pool{New: func() any { return new(wrapping) }},
 		agenda: newAgenda(), portTurn: make(chan struct{}, 1),
 		byKey:   make(map[key.NodePublic]*Peer),
 		byDisco: make(map[key.DiscoPublic]*Peer),
 		byAddr:  make(map[netip.AddrPort]*Peer),
+		byLeg:   make(map[way]*Peer),
 		links:   make(map[uint32]*runningLink),
 		relays:  make(map[uint32]Region),
 	}
@@ -385,6 +389,11 @@ func (b *Bind) writeUDP(bufs [][]byte, w way, extra *port) error {
 	if s == nil {
 		return net.ErrClosed
 	}
+	if w.relayed() {
+		wrapped := b.wraps.Get().(*wrapping)
+		defer b.wraps.Put(wrapped)
+		bufs = wrapped.wrap(w.vni, bufs)
+	}
 	return s.writeBatch(bufs, w.addr)
 }
 
@@ -392,6 +401,8 @@ func (b *Bind) writeUDP(bufs [][]byte, w way, extra *port) error {
 func (b *Bind) writeCopy(buf []byte, w way, extra *port) {
 	if extra != nil {
 		_ = extra.write(buf, w.addr)
+	} else if w.relayed() {
+		_ = b.writeUDP([][]byte{buf}, w, nil)
 	} else if s := b.socketFor(w.addr.Addr()); s != nil && w.sock == 0 {
 		_ = s.write(buf, w.addr)
 	}

@@ -135,7 +135,7 @@ func (m *machine) portsOpen(now time.Time, at []netip.Addr) actions {
 	// The peer keeps the pauses between rounds. Its messages may bunch up on
 	// their way.
 	const jitter = hardEvery / 2
-	if m.mode != modeRelay || !b.sprays() || now.Add(jitter).Before(b.due(m.tryingSince)) {
+	if !m.seeking() || !b.sprays() || now.Add(jitter).Before(b.due(m.tryingSince)) {
 		return acts
 	}
 	b.targets = b.targets[:0]

@@ -6,16 +6,22 @@ import (
 	"time"
 )
 
-// way is one way to send to a peer over UDP: to an address, from a socket. The
-// zero way is none.
+// way is one way to send to a peer over UDP: to an address, from a socket, and by a
+// relay or not. The zero way is none.
 type way struct {
 	addr netip.AddrPort
 	// sock is zero for the sockets that all peers share, else one of those
 	// opened towards this peer alone (see ports.go).
 	sock uint16
+	// vni is zero for the peer's own addresses, else addr is a relay's and vni
+	// the session that leads on to the peer (see udprelay.go).
+	vni uint32
 }
 
 func (w way) valid() bool { return w.addr.IsValid() }
+
+// relayed reports whether a relay is on the way.
+func (w way) relayed() bool { return w.vni != 0 }
 
 // burst is when a candidate is pinged within a probing round. The first pings
 // open holes in NATs on the way and may be dropped by the far one; those that
@@ -40,6 +46,9 @@ type ping struct {
 	way
 	tx   txID
 	size int // bytes of UDP payload; zero is as small as it gets
+	// bind says that the relay on the way is to be told first, or again, where
+	// this node is.
+	bind bool
 }
 
 // sentPing is a ping that waits for its pong.
@@ -87,7 +96,7 @@ type candidate struct {
 }
 
 func newCandidate(w way) *candidate {
-	return &candidate{way: w, burstNext: len(burst), mtu: newMTUSearch(w.addr.Addr())}
+	return &candidate{way: w, burstNext: len(burst), mtu: newMTUSearch(w)}
 }
 
 // usable reports whether packets may travel over c: it answered, carries
@@ -178,19 +187,28 @@ func (c *candidate) patience() time.Duration { return max(silenceFor, 3*c.rtt) }
 // move to it: a switch may reorder packets, so a few per cent are not enough,
 // and a way that carries less must not take over.
 func (c *candidate) betters(best *candidate) bool {
+	if c.relayed() != best.relayed() {
+		return best.relayed() && c.mtu.size >= min(best.mtu.size, c.mtu.ordinary())
+	}
 	return c.mtu.size >= min(best.mtu.size, c.mtu.ordinary()) && c.cost() < best.cost()-best.cost()/5
 }
 
 // before reports whether c stands in before d. Those that cost the same have an order,
 // too, or the route would change for nothing.
 func (c *candidate) before(d *candidate) bool {
+	if c.relayed() != d.relayed() {
+		return d.relayed()
+	}
 	if c.cost() != d.cost() {
 		return c.cost() < d.cost()
 	}
 	if at := c.addr.Compare(d.addr); at != 0 {
 		return at < 0
 	}
-	return c.sock < d.sock
+	if c.sock != d.sock {
+		return c.sock < d.sock
+	}
+	return c.vni < d.vni
 }
 
 // cost weighs a round trip by what the way there is worth otherwise: a local

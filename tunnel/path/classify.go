@@ -15,6 +15,7 @@ const (
 	kindWireGuard
 	kindDisco
 	kindSTUN
+	kindGeneve
 )
 
 // WireGuard message types and sizes, from the WireGuard paper, section 5.4.
@@ -34,10 +35,11 @@ const (
 // magic, the sender's key, the nonce and the box's 16-byte tag.
 const discoOverhead = len(disco.Magic) + 32 + disco.NonceLen + 16
 
-// classify tells WireGuard, disco and STUN apart by their first bytes. The
-// three cannot be confused: a WireGuard message starts with its type and
-// three zero bytes, disco with "TS", and STUN carries its magic cookie at
-// bytes 4 to 8 behind a two-byte type whose top bits are zero.
+// classify tells WireGuard, disco, STUN and what UDP relays carry apart by their
+// first bytes. They cannot be confused: a WireGuard message starts with its type
+// and three zero bytes, disco with "TS", and STUN carries its magic cookie at
+// bytes 4 to 8 behind a two-byte type whose top bits are zero. There Geneve ends in
+// a zero, and it names one of two protocols before.
 //
 // It looks at the outside only. What is called kindDisco may still fail to
 // open; what is called kindWireGuard may still fail to authenticate.
@@ -63,6 +65,9 @@ func classify(b []byte) packetKind {
 	}
 	if stun.Is(b) {
 		return kindSTUN
+	}
+	if isGeneve(b) {
+		return kindGeneve
 	}
 	return kindGarbage
 }

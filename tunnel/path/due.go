@@ -5,7 +5,11 @@ import "time"
 // next says when tick has something to do again.
 func (m *machine) next(now time.Time) time.Time {
 	if m.quiet = m.quiet && m.mode == modeDirect; m.quiet {
-		return m.nextQuiet(now)
+		at := m.nextQuiet(now)
+		if m.seeking() {
+			at = later(earlier(at, m.nextSeek()), now.Add(leastQuiet))
+		}
+		return at
 	}
 	if m.mode != modeRelay {
 		at := now.Add(tickEvery)
@@ -14,10 +18,7 @@ func (m *machine) next(now time.Time) time.Time {
 		}
 		return at
 	}
-	at := m.nextRound()
-	if guess := m.nextBirthday(); !guess.IsZero() {
-		at = earlier(at, guess)
-	}
+	at := m.nextSeek()
 	if m.hint.valid() {
 		at = earlier(at, m.hintAt.Add(hintFor))
 	}
@@ -25,6 +26,15 @@ func (m *machine) next(now time.Time) time.Time {
 		if c.burstNext < len(burst) {
 			at = earlier(at, c.burstStart.Add(burst[c.burstNext]))
 		}
+	}
+	return at
+}
+
+// nextSeek says when a way to the peer itself is looked for again.
+func (m *machine) nextSeek() time.Time {
+	at := m.nextRound()
+	if guess := m.nextBirthday(); !guess.IsZero() {
+		at = earlier(at, guess)
 	}
 	return at
 }

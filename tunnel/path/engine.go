@@ -82,6 +82,11 @@ func (b *Bind) forgetLocked(p *Peer) {
 			delete(b.byAddr, addr)
 		}
 	}
+	for w, q := range b.byLeg {
+		if q == p {
+			delete(b.byLeg, w)
+		}
+	}
 	b.addrs.Add(1)
 }
 
@@ -180,6 +185,9 @@ func (b *Bind) tick(p *Peer, now time.Time) time.Time {
 func (b *Bind) perform(p *Peer, acts actions) {
 	b.publishRoute(p)
 	for _, ping := range acts.pings {
+		if ping.bind {
+			b.sendBind(p, ping.way)
+		}
 		msg := &disco.Ping{TxID: ping.tx, NodeKey: b.pub, Padding: max(0, ping.size-pingLen)}
 		if err := b.sendDisco(p, ping.way, msg); errors.Is(err, syscall.EMSGSIZE) {
 			p.mu.Lock()
@@ -199,6 +207,9 @@ func (b *Bind) perform(p *Peer, acts actions) {
 	if acts.callMeMaybe {
 		b.callMeMaybe(p)
 	}
+	if acts.askRelays > 0 {
+		b.askRelays(p, acts.askRelays-1)
+	}
 }
 
 // callMeMaybe asks the peer, over the relay, to ping this node.
@@ -214,7 +225,11 @@ func (b *Bind) publishRoute(p *Peer) {
 		return
 	}
 	if mode := p.machine.mode; old.direct != r.direct || old.mode != mode {
-		b.log.Debug("path changed", "peer", p.key.ShortString(), "mode", mode, "direct", r.direct.addr)
+		said := mode.String()
+		if mode == modeDirect && r.direct.relayed() {
+			said = "udp-relay"
+		}
+		b.log.Debug("path changed", "peer", p.key.ShortString(), "mode", said, "direct", r.direct.addr)
 	}
 	p.route.Store(&liveRoute{r, p.machine.mode, p.ports.open[r.direct.sock], p.ports.open[r.also.sock]})
 }
@@ -235,6 +250,9 @@ func (b *Bind) writeFrom(p *Peer, w way, frame []byte) error {
 			return net.ErrClosed
 		}
 		return extra.write(frame, w.addr)
+	}
+	if w.relayed() {
+		frame = wrapDisco(w.vni, false, frame)
 	}
 	if s := b.socketFor(w.addr.Addr()); s != nil {
 		return s.write(frame, w.addr)
@@ -292,10 +310,12 @@ func (b *Bind) onDisco(data []byte, from discoFrom) {
 }
 
 func (b *Bind) onPing(p *Peer, m *disco.Ping, from way) {
-	if b.cfg.Exclude(from.addr.Addr()) {
+	if !from.relayed() && b.cfg.Exclude(from.addr.Addr()) {
 		return
 	}
-	b.learnAddr(p, from.addr)
+	if !from.relayed() {
+		b.learnAddr(p, from.addr)
+	}
 	_ = b.sendDisco(p, from, &pongWith{disco.Pong{TxID: m.TxID, Src: from.addr}, p.received.load(), p.garbled.Load()})
 	var acts actions
 	p.mu.Lock()
@@ -330,9 +350,11 @@ func (b *Bind) onPong(p *Peer, m *disco.Pong, behind []byte, from way) {
 	if !ok {
 		return
 	}
-	b.learnAddr(p, from.addr)
-	if from.sock == 0 {
-		b.probe.seenAs(m.Src)
+	if !from.relayed() {
+		b.learnAddr(p, from.addr)
+		if from.sock == 0 {
+			b.probe.seenAs(m.Src)
+		}
 	}
 	b.perform(p, acts)
 	b.wakePeer(p)

@@ -11,6 +11,9 @@ import (
 //	  ▲                │ ▲──────pong───────┘ │
 //	  │◀─data swallowed┘                     │
 //	  └───────────── doubtFor passed ────────┘
+//
+// The way in use may be one over a UDP relay; then better ones are looked for as if
+// there were none.
 type mode uint8
 
 const (
@@ -36,6 +39,9 @@ type actions struct {
 	// callMeMaybe asks the peer, over the relay, to ping us: after the pings
 	// above.
 	callMeMaybe bool
+	// askRelays asks relays to carry packets to the peer over UDP, for the n-th time;
+	// zero asks none.
+	askRelays int
 	// suspectOffload says that large packets are lost on the way out, maybe
 	// for what the network card makes of them.
 	suspectOffload bool
@@ -102,14 +108,14 @@ func (m *machine) setTold(now time.Time, addrs []netip.AddrPort) actions {
 		}
 	}
 	for w, c := range m.candidates {
-		if !c.told && w != m.best && now.Sub(c.answered) > seenFor && !c.expectant(now) {
+		if !c.told && !w.relayed() && w != m.best && now.Sub(c.answered) > seenFor && !c.expectant(now) {
 			delete(m.candidates, w)
 		}
 	}
 	switch {
-	case m.roundAt.IsZero() || fresh && m.mode != modeDirect:
+	case m.roundAt.IsZero() || fresh && !m.direct():
 		m.startRound(now, &acts)
-	case m.mode != modeDirect:
+	case !m.direct():
 		for _, c := range m.candidates {
 			m.probe(now, c, &acts)
 		}
@@ -117,6 +123,12 @@ func (m *machine) setTold(now time.Time, addrs []netip.AddrPort) actions {
 	m.runBursts(now, &acts)
 	return acts
 }
+
+// direct reports whether packets go to the peer itself, and that is beyond doubt.
+func (m *machine) direct() bool { return m.mode == modeDirect && !m.best.relayed() }
+
+// seeking reports whether there is no way to the peer itself.
+func (m *machine) seeking() bool { return m.mode == modeRelay || m.best.relayed() }
 
 // tell notes a candidate that the peer names; true if it is new.
 func (m *machine) tell(a netip.AddrPort) bool {
@@ -163,7 +175,7 @@ func (m *machine) callMeMaybe(now time.Time, addrs []netip.AddrPort) actions {
 	}
 	for _, a := range addrs {
 		m.tell(a)
-		if c := m.candidates[way{addr: a}]; c != nil && m.mode != modeDirect {
+		if c := m.candidates[way{addr: a}]; c != nil && !m.direct() {
 			m.probe(now, c, &acts)
 		}
 	}
@@ -246,7 +258,9 @@ func (m *machine) use(c *candidate) {
 		m.best, m.delivery, m.alarms, m.alarmed = c.way, delivery{}, 0, false
 	}
 	m.mode = modeDirect
-	m.birthday.rounds = 0
+	if !c.relayed() {
+		m.birthday.rounds = 0
+	}
 }
 
 // judge compares what had been sent over c when the peer was asked with what
@@ -309,7 +323,8 @@ func (m *machine) tick(now time.Time, t traffic) (actions, time.Time) {
 		m.tickDirect(now, &acts)
 	case modeDoubt:
 		m.tickDoubt(now, &acts)
-	case modeRelay:
+	}
+	if m.seeking() && m.mode != modeDoubt {
 		if !now.Before(m.nextRound()) {
 			m.startRound(now, &acts)
 		}
@@ -450,7 +465,14 @@ func (m *machine) startRound(now time.Time, acts *actions) {
 	m.roundAt = now
 	m.rounds++
 	acts.callMeMaybe = true
+	// Most peers are direct before the second round: relays are not asked for those.
+	if m.rounds > 1 && m.mode == modeRelay {
+		acts.askRelays = m.rounds - 1
+	}
 	for _, c := range m.candidates {
+		if c.relayed() && c.usable(now) && m.mode == modeDirect {
+			continue
+		}
 		m.probe(now, c, acts)
 	}
 	m.runBursts(now, acts)
@@ -485,7 +507,7 @@ func (m *machine) runBursts(now time.Time, acts *actions) {
 // searchMTU sends the padded pings that are due to a way that answers.
 func (m *machine) searchMTU(now time.Time, c *candidate, acts *actions) {
 	for _, size := range c.mtu.due(now) {
-		p := ping{c.way, m.newTx(), size}
+		p := ping{way: c.way, tx: m.newTx(), size: size}
 		c.mtu.noteSent(sentPing{p.tx, now, size, m.seen.out})
 		acts.pings = append(acts.pings, p)
 	}
@@ -498,7 +520,7 @@ func (m *machine) verifyMTU(now time.Time, c *candidate, patience time.Duration,
 		m.delivery = delivery{} // what is missing was too large
 	}
 	if size > 0 {
-		p := ping{c.way, m.newTx(), size}
+		p := ping{way: c.way, tx: m.newTx(), size: size}
 		c.mtu.verify = &sentPing{p.tx, now, size, m.seen.out}
 		acts.pings = append(acts.pings, p)
 		if len(c.waiting) == 0 {
@@ -508,9 +530,48 @@ func (m *machine) verifyMTU(now time.Time, c *candidate, patience time.Duration,
 }
 
 func (m *machine) ping(now time.Time, c *candidate, acts *actions) {
-	p := ping{way: c.way, tx: m.newTx()}
+	// A relay may have lost sight of this node, or of the session's other end.
+	bind := c.relayed() && (c.answered.IsZero() || len(c.waiting) > 0)
+	m.pingBound(now, c, bind, acts)
+}
+
+func (m *machine) pingBound(now time.Time, c *candidate, bind bool, acts *actions) {
+	p := ping{way: c.way, tx: m.newTx(), bind: bind}
 	c.noteSent(sentPing{p.tx, now, 0, m.seen.out})
 	acts.pings = append(acts.pings, p)
+}
+
+// offered handles a session that a relay has for this node and the peer.
+func (m *machine) offered(now time.Time, w way) actions {
+	m.now = now
+	var acts actions
+	c := m.candidates[w]
+	if c == nil {
+		if c = m.add(w); c == nil {
+			return acts
+		}
+	}
+	m.probe(now, c, &acts)
+	m.runBursts(now, &acts)
+	return acts
+}
+
+// bound handles a relay's word that it knows where this node is.
+func (m *machine) bound(now time.Time, w way) actions {
+	m.now = now
+	var acts actions
+	if c := m.candidates[w]; c != nil {
+		m.pingBound(now, c, false, &acts)
+	}
+	return acts
+}
+
+// forget drops a way that leads nowhere any more.
+func (m *machine) forget(w way) {
+	delete(m.candidates, w)
+	if m.hint == w {
+		m.hint = way{}
+	}
 }
 
 // tooBig notes that this machine refused to send a ping of size bytes by w.

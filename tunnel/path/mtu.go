@@ -1,7 +1,6 @@
 package path
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -50,7 +49,7 @@ const maxProbes = 2 * len(rungs)
 
 // mtuSearch finds the largest datagram that a way carries.
 type mtuSearch struct {
-	v6 bool
+	overhead int // what goes before the payload of a packet
 	// size is the largest UDP payload proven to arrive; zero while none is.
 	size int
 	// refused is the smallest that this machine would not even send.
@@ -73,14 +72,18 @@ type mtuSearch struct {
 	suspectedAt time.Time
 }
 
-func newMTUSearch(to netip.Addr) mtuSearch { return mtuSearch{v6: to.Is6(), refused: 1 << 16} }
-
-func (s *mtuSearch) payload(packet int) int {
-	if s.v6 {
-		return packet - overheadV6
+func newMTUSearch(w way) mtuSearch {
+	s := mtuSearch{overhead: overheadV4, refused: 1 << 16}
+	if w.addr.Addr().Is6() {
+		s.overhead = overheadV6
 	}
-	return packet - overheadV4
+	if w.relayed() {
+		s.overhead += geneveLen
+	}
+	return s
 }
+
+func (s *mtuSearch) payload(packet int) int { return packet - s.overhead }
 
 // ordinary is the payload of the Internet's usual 1500 bytes.
 func (s *mtuSearch) ordinary() int { return s.payload(1500) }

@@ -55,7 +55,8 @@ type Peer struct {
 	home           atomic.Uint32
 	lastSend       atomic.Int64
 	lastRecv       atomic.Int64
-	lastRecvDirect atomic.Int64
+	lastRecvDirect atomic.Int64 // by the way in use
+	proven         atomic.Bool  // a packet of the tunnel has come directly
 	// unanswered is when the first packet went by the way in use that nothing has
 	// followed from there.
 	unanswered atomic.Int64
@@ -84,6 +85,7 @@ type Peer struct {
 	nat     NAT
 	relayed bool // the peer uses relays alone
 	ports   portSet
+	legs    map[way]*leg // by UDP relays
 	// integrity is what came compared with what opened.
 	integrity integrity
 }
@@ -178,15 +180,18 @@ func (p *Peer) noteSend(now int64, r *liveRoute) (silent bool) {
 	return now-since >= int64(r.guard)
 }
 
-// noteRecv records that packets of the tunnel came from an address; from none by
-// relay. Only what comes by the way in use shows that it works. The peer's packets
+// noteRecv records that packets of the tunnel came by a way over UDP; by none over
+// DERP. Only what comes by the way in use shows that it works. The peer's packets
 // that come by another, though that way was the peer's, too, until a moment ago,
 // show that the peer has doubts: small packets then take every way at once.
-func (p *Peer) noteRecv(now int64, from netip.AddrPort) {
+func (p *Peer) noteRecv(now int64, from way) {
 	p.lastRecv.Store(now)
 	r := p.route.Load()
-	if from.IsValid() && from == r.direct.addr {
+	if from.valid() && from.addr == r.direct.addr && from.vni == r.direct.vni {
 		p.lastRecvDirect.Store(now)
+		if !from.relayed() && !p.proven.Load() {
+			p.proven.Store(true)
+		}
 		p.noteAnswer()
 		return
 	}
@@ -239,17 +244,20 @@ func (p *Peer) MTU() int {
 	return (r.limit - wgOverhead) / wgPadding * wgPadding
 }
 
-// RTT is the round trip of the direct path that packets take; zero while they take
-// a relay, or it is not known.
+// RTT is the round trip of the path over UDP that packets take; zero while they take
+// DERP, or it is not known.
 func (p *Peer) RTT() time.Duration { return p.route.Load().rtt }
 
 // Path is how packets to a peer travel at present.
 type Path struct {
 	// Direct is the peer's UDP address; invalid while relayed.
 	Direct netip.AddrPort
+	// UDPRelay is the address of the relay that carries packets over UDP; invalid
+	// while none does.
+	UDPRelay netip.AddrPort
 	// Region is the relay's while packets are relayed, else zero.
 	Region uint32
-	// RTT of the direct path; zero when not known.
+	// RTT of the path over UDP; zero when not known.
 	RTT time.Duration
 	// Tried is how many addresses of the peer were pinged, and Answered how
 	// many of them ever answered.
@@ -281,9 +289,13 @@ func (p *Peer) Path() Path {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.machine
-	path := Path{Tried: len(m.candidates), Since: m.created, NAT: p.nat, HardRounds: m.birthday.rounds, RelayOnly: p.relayed || p.bind.cfg.RelayOnly, Proven: p.lastRecvDirect.Load() != 0}
+	path := Path{Since: m.created, NAT: p.nat, HardRounds: m.birthday.rounds, RelayOnly: p.relayed || p.bind.cfg.RelayOnly, Proven: p.proven.Load()}
 	now := time.Now()
 	for _, c := range m.candidates {
+		if c.relayed() {
+			continue
+		}
+		path.Tried++
 		if !c.answered.IsZero() {
 			path.Answered++
 		}
@@ -297,8 +309,12 @@ func (p *Peer) Path() Path {
 		path.Region = region
 		return path
 	}
-	path.Direct = m.best.addr
 	path.RTT = m.candidates[m.best].rtt
+	if l := p.legs[m.best]; l != nil {
+		path.UDPRelay, path.Region = m.best.addr, l.region
+	} else {
+		path.Direct = m.best.addr
+	}
 	return path
 }
 

@@ -57,7 +57,7 @@ func (b *Bind) openPorts(p *Peer, targets []netip.AddrPort) {
 	}
 	done := make(chan struct{})
 	p.mu.Lock()
-	if p.machine.mode != modeRelay || p.ports.closed {
+	if !p.machine.seeking() || p.ports.closed {
 		p.mu.Unlock()
 		return
 	}
@@ -71,7 +71,7 @@ func (b *Bind) openPorts(p *Peer, targets []netip.AddrPort) {
 		if extra, err = b.openPort(p); err != nil {
 			break // as many as the system gives
 		}
-		opened = append(opened, way{targets[i%len(targets)], extra.id})
+		opened = append(opened, way{addr: targets[i%len(targets)], sock: extra.id})
 	}
 	b.log.Debug("opened ports for a hard NAT", "peer", p.key.ShortString(), "ports", len(opened), "err", err)
 	b.announcePorts(p, opened)
@@ -104,7 +104,7 @@ func (b *Bind) reusePorts(p *Peer, targets []netip.AddrPort) bool {
 	p.ports.until = time.Now().Add(hardFor)
 	var open []way
 	for id := range p.ports.open {
-		open = append(open, way{targets[len(open)%len(targets)], id})
+		open = append(open, way{addr: targets[len(open)%len(targets)], sock: id})
 	}
 	p.mu.Unlock()
 	b.announcePorts(p, open)
@@ -189,12 +189,12 @@ func (b *Bind) readPort(p *Peer, extra *port) {
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		switch classify(buf[:n]) {
 		case kindWireGuard:
-			if run.take(n, from) && run.peer == p {
+			if run.take(n, way{addr: from}) && run.peer == p {
 				run.flush()
 				b.deliver(p, buf[:n])
 			}
 		case kindDisco:
-			b.onDisco(buf[:n], discoFrom{way: way{from, extra.id}})
+			b.onDisco(buf[:n], discoFrom{way: way{addr: from, sock: extra.id}})
 		}
 	}
 }
@@ -211,11 +211,11 @@ func (p *Peer) trimPortsLocked(now time.Time) {
 		return
 	}
 	m := p.machine
-	if m.mode == modeRelay && now.Before(p.ports.until) {
+	if m.seeking() && now.Before(p.ports.until) {
 		return
 	}
 	keep := make(map[uint16]bool)
-	if m.mode != modeRelay {
+	if !m.seeking() {
 		keep[m.best.sock] = true
 		for w := range m.candidates {
 			if w.sock != 0 && len(keep) < maxMet {
@@ -231,9 +231,14 @@ func (p *Peer) trimPortsLocked(now time.Time) {
 	p.endAttemptLocked()
 }
 
-// hasLocked reports whether the socket of w is still there. What was read from
+// hasLocked reports whether the socket or the session of w is still there. What was read from
 // it before it was closed must not bring its ways back.
-func (p *Peer) hasLocked(w way) bool { return w.sock == 0 || p.ports.open[w.sock] != nil }
+func (p *Peer) hasLocked(w way) bool {
+	if w.relayed() {
+		return p.legs[w] != nil
+	}
+	return w.sock == 0 || p.ports.open[w.sock] != nil
+}
 
 // endAttemptLocked lets openPorts return.
 func (p *Peer) endAttemptLocked() {
@@ -284,7 +289,7 @@ func (b *Bind) spray(p *Peer, targets []netip.Addr, tx txID) {
 			continue
 		}
 		p.mu.Lock()
-		met := p.machine.mode == modeDirect
+		met := p.machine.direct()
 		p.mu.Unlock()
 		if met || i == len(ports)-1 {
 			b.log.Debug("guessed ports of a hard NAT", "peer", p.key.ShortString(), "probes", i+1, "met", met)

@@ -24,7 +24,7 @@ func (b *Bind) receiver(sock *socket, closed <-chan struct{}) conn.ReceiveFunc {
 			}
 			switch classify(bufs[i][:n]) {
 			case kindWireGuard:
-				if run.take(n, from) && !b.isCopy(run.peer, bufs[i][:n]) {
+				if run.take(n, way{addr: from}) && !b.isCopy(run.peer, bufs[i][:n]) {
 					if isInitiation(bufs[i]) {
 						run.peer.EnsureInDevice(closed)
 					}
@@ -33,6 +33,13 @@ func (b *Bind) receiver(sock *socket, closed <-chan struct{}) conn.ReceiveFunc {
 			case kindDisco:
 				run.flush() // what came before is to be in the answer
 				b.onDisco(bufs[i][:n], discoFrom{way: way{addr: from}})
+			case kindGeneve:
+				if n = b.unwrap(&run, bufs[i][:n], from); n > 0 {
+					if isInitiation(bufs[i]) {
+						run.peer.EnsureInDevice(closed)
+					}
+					sizes[i], eps[i] = n, run.peer
+				}
 			case kindSTUN:
 				b.probe.onSTUN(bufs[i][:n], from)
 			case kindGarbage:
@@ -101,9 +108,9 @@ func relisten(dead *socket, joins bool) (*socket, error) {
 // recvRun gathers what is to be noted of packets that come in a row.
 type recvRun struct {
 	bind *Bind
-	from netip.AddrPort
+	from way // its socket does not matter
 	peer *Peer
-	// addrs is which state of Bind.byAddr said that from is peer's.
+	// addrs is which state of Bind.byAddr and byLeg said that from is peer's.
 	addrs uint64
 	came  counters
 	// total is how many packets of a read were taken.
@@ -111,10 +118,10 @@ type recvRun struct {
 }
 
 // take notes a packet of n bytes. It reports false when it is from no peer.
-func (r *recvRun) take(n int, from netip.AddrPort) bool {
+func (r *recvRun) take(n int, from way) bool {
 	if addrs := r.bind.addrs.Load(); from != r.from || addrs != r.addrs {
 		r.flush()
-		r.from, r.addrs, r.peer = from, addrs, r.bind.peerAt(from)
+		r.from, r.addrs, r.peer = from, addrs, r.bind.peerBy(from)
 	}
 	if r.peer == nil {
 		return false
@@ -158,6 +165,16 @@ func (r *recvRun) flush() {
 	r.came = counters{}
 }
 
+// peerBy returns whose packets come by w.
+func (b *Bind) peerBy(w way) *Peer {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if w.relayed() {
+		return b.byLeg[w]
+	}
+	return b.byAddr[w.addr]
+}
+
 func (b *Bind) peerAt(addr netip.AddrPort) *Peer {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -199,11 +216,12 @@ func (b *Bind) onRelayed(region uint32, from key.NodePublic, data []byte) {
 	p := b.byKey[from]
 	b.mu.RUnlock()
 	if p == nil {
+		b.onOffer(region, from, data)
 		return
 	}
 	switch classify(data) {
 	case kindWireGuard:
-		p.noteRecv(b.now(), netip.AddrPort{})
+		p.noteRecv(b.now(), way{})
 		b.deliver(p, data)
 	case kindDisco:
 		b.onDisco(data, discoFrom{region: region, relayed: p})

@@ -23,6 +23,15 @@ type Relay struct {
 	STUNPorts []uint16
 	// CertPin is "sha256-raw:<hex>"; empty means the usual roots.
 	CertPin string
+	// UDP is how it carries packets over UDP, if it does.
+	UDP UDPRelay
+}
+
+// UDPRelay is the part of a relay that carries packets over UDP.
+type UDPRelay struct {
+	Port uint16 // zero if there is none
+	// Key is by which it is found on DERP, and DiscoKey what it is spoken to by.
+	Key, DiscoKey [32]byte
 }
 
 // SetRelays replaces the relay map. Links to relays that left it, or changed,

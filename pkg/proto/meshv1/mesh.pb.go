@@ -189,7 +189,7 @@ func (x Allow_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Allow_Protocol.Descriptor instead.
 func (Allow_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{23, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{24, 0}
 }
 
 type Error_Code int32
@@ -261,7 +261,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{24, 0}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{25, 0}
 }
 
 // Up is what a node tells the coordinator.
@@ -2084,7 +2084,9 @@ type Relay struct {
 	StunPorts []uint32 `protobuf:"varint,3,rep,packed,name=stun_ports,json=stunPorts,proto3" json:"stun_ports,omitempty"`
 	// Pins a self-signed certificate: "sha256-raw:<hex>". Empty means the
 	// system's roots.
-	CertName      string `protobuf:"bytes,4,opt,name=cert_name,json=certName,proto3" json:"cert_name,omitempty"`
+	CertName string `protobuf:"bytes,4,opt,name=cert_name,json=certName,proto3" json:"cert_name,omitempty"`
+	// How it carries packets over UDP; missing if it does not.
+	Udp           *UDPRelay `protobuf:"bytes,5,opt,name=udp,proto3" json:"udp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2147,6 +2149,79 @@ func (x *Relay) GetCertName() string {
 	return ""
 }
 
+func (x *Relay) GetUdp() *UDPRelay {
+	if x != nil {
+		return x.Udp
+	}
+	return nil
+}
+
+// UDPRelay carries the packets of two nodes that agree on it from one's address to
+// the other's. They ask it for a session over the relay's DERP, where it is a node
+// like others, by messages that are sealed for its disco key.
+type UDPRelay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// On the relay's host.
+	Port uint32 `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
+	// By which it is found on DERP, 32 bytes.
+	Key []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// 32 bytes.
+	DiscoKey      []byte `protobuf:"bytes,3,opt,name=disco_key,json=discoKey,proto3" json:"disco_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UDPRelay) Reset() {
+	*x = UDPRelay{}
+	mi := &file_meshv1_mesh_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UDPRelay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UDPRelay) ProtoMessage() {}
+
+func (x *UDPRelay) ProtoReflect() protoreflect.Message {
+	mi := &file_meshv1_mesh_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UDPRelay.ProtoReflect.Descriptor instead.
+func (*UDPRelay) Descriptor() ([]byte, []int) {
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *UDPRelay) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *UDPRelay) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *UDPRelay) GetDiscoKey() []byte {
+	if x != nil {
+		return x.DiscoKey
+	}
+	return nil
+}
+
 // Policy is the packet filter for what one peer may send to this node; each
 // one replaces the last. A peer without a policy may send nothing but answers.
 type Policy struct {
@@ -2159,7 +2234,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_meshv1_mesh_proto_msgTypes[22]
+	mi := &file_meshv1_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2246,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[22]
+	mi := &file_meshv1_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2259,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{22}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Policy) GetPeer() string {
@@ -2214,7 +2289,7 @@ type Allow struct {
 
 func (x *Allow) Reset() {
 	*x = Allow{}
-	mi := &file_meshv1_mesh_proto_msgTypes[23]
+	mi := &file_meshv1_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +2301,7 @@ func (x *Allow) String() string {
 func (*Allow) ProtoMessage() {}
 
 func (x *Allow) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[23]
+	mi := &file_meshv1_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2239,7 +2314,7 @@ func (x *Allow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allow.ProtoReflect.Descriptor instead.
 func (*Allow) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{23}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Allow) GetProtocol() Allow_Protocol {
@@ -2277,7 +2352,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_meshv1_mesh_proto_msgTypes[24]
+	mi := &file_meshv1_mesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2364,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_meshv1_mesh_proto_msgTypes[24]
+	mi := &file_meshv1_mesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2377,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_meshv1_mesh_proto_rawDescGZIP(), []int{24}
+	return file_meshv1_mesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -2477,13 +2552,18 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12+\n" +
-	"\x06relays\x18\x04 \x03(\v2\x13.adit.mesh.v1.RelayR\x06relays\"i\n" +
+	"\x06relays\x18\x04 \x03(\v2\x13.adit.mesh.v1.RelayR\x06relays\"\x93\x01\n" +
 	"\x05Relay\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1d\n" +
 	"\n" +
 	"stun_ports\x18\x03 \x03(\rR\tstunPorts\x12\x1b\n" +
-	"\tcert_name\x18\x04 \x01(\tR\bcertName\"G\n" +
+	"\tcert_name\x18\x04 \x01(\tR\bcertName\x12(\n" +
+	"\x03udp\x18\x05 \x01(\v2\x16.adit.mesh.v1.UDPRelayR\x03udp\"M\n" +
+	"\bUDPRelay\x12\x12\n" +
+	"\x04port\x18\x01 \x01(\rR\x04port\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x1b\n" +
+	"\tdisco_key\x18\x03 \x01(\fR\bdiscoKey\"G\n" +
 	"\x06Policy\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\x12)\n" +
 	"\x05allow\x18\x02 \x03(\v2\x13.adit.mesh.v1.AllowR\x05allow\"\xae\x01\n" +
@@ -2532,7 +2612,7 @@ func file_meshv1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_meshv1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_meshv1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_meshv1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_meshv1_mesh_proto_goTypes = []any{
 	(NAT)(0),              // 0: adit.mesh.v1.NAT
 	(Peer_State)(0),       // 1: adit.mesh.v1.Peer.State
@@ -2560,10 +2640,11 @@ var file_meshv1_mesh_proto_goTypes = []any{
 	(*Relays)(nil),        // 23: adit.mesh.v1.Relays
 	(*Region)(nil),        // 24: adit.mesh.v1.Region
 	(*Relay)(nil),         // 25: adit.mesh.v1.Relay
-	(*Policy)(nil),        // 26: adit.mesh.v1.Policy
-	(*Allow)(nil),         // 27: adit.mesh.v1.Allow
-	(*Error)(nil),         // 28: adit.mesh.v1.Error
-	nil,                   // 29: adit.mesh.v1.Self.RelayLatenciesEntry
+	(*UDPRelay)(nil),      // 26: adit.mesh.v1.UDPRelay
+	(*Policy)(nil),        // 27: adit.mesh.v1.Policy
+	(*Allow)(nil),         // 28: adit.mesh.v1.Allow
+	(*Error)(nil),         // 29: adit.mesh.v1.Error
+	nil,                   // 30: adit.mesh.v1.Self.RelayLatenciesEntry
 }
 var file_meshv1_mesh_proto_depIdxs = []int32{
 	5,  // 0: adit.mesh.v1.Up.hello:type_name -> adit.mesh.v1.Hello
@@ -2574,7 +2655,7 @@ var file_meshv1_mesh_proto_depIdxs = []int32{
 	10, // 5: adit.mesh.v1.Up.verdict:type_name -> adit.mesh.v1.Verdict
 	19, // 6: adit.mesh.v1.Up.bye:type_name -> adit.mesh.v1.Bye
 	11, // 7: adit.mesh.v1.Up.report:type_name -> adit.mesh.v1.Report
-	29, // 8: adit.mesh.v1.Self.relay_latencies:type_name -> adit.mesh.v1.Self.RelayLatenciesEntry
+	30, // 8: adit.mesh.v1.Self.relay_latencies:type_name -> adit.mesh.v1.Self.RelayLatenciesEntry
 	0,  // 9: adit.mesh.v1.Self.nat:type_name -> adit.mesh.v1.NAT
 	17, // 10: adit.mesh.v1.Report.metadata:type_name -> adit.mesh.v1.MetadataValue
 	18, // 11: adit.mesh.v1.Report.stats:type_name -> adit.mesh.v1.Stats
@@ -2586,22 +2667,23 @@ var file_meshv1_mesh_proto_depIdxs = []int32{
 	21, // 17: adit.mesh.v1.Down.welcome:type_name -> adit.mesh.v1.Welcome
 	22, // 18: adit.mesh.v1.Down.peer:type_name -> adit.mesh.v1.Peer
 	23, // 19: adit.mesh.v1.Down.relays:type_name -> adit.mesh.v1.Relays
-	26, // 20: adit.mesh.v1.Down.policy:type_name -> adit.mesh.v1.Policy
-	28, // 21: adit.mesh.v1.Down.error:type_name -> adit.mesh.v1.Error
+	27, // 20: adit.mesh.v1.Down.policy:type_name -> adit.mesh.v1.Policy
+	29, // 21: adit.mesh.v1.Down.error:type_name -> adit.mesh.v1.Error
 	1,  // 22: adit.mesh.v1.Peer.state:type_name -> adit.mesh.v1.Peer.State
 	0,  // 23: adit.mesh.v1.Peer.nat:type_name -> adit.mesh.v1.NAT
 	24, // 24: adit.mesh.v1.Relays.regions:type_name -> adit.mesh.v1.Region
 	25, // 25: adit.mesh.v1.Region.relays:type_name -> adit.mesh.v1.Relay
-	27, // 26: adit.mesh.v1.Policy.allow:type_name -> adit.mesh.v1.Allow
-	2,  // 27: adit.mesh.v1.Allow.protocol:type_name -> adit.mesh.v1.Allow.Protocol
-	3,  // 28: adit.mesh.v1.Error.code:type_name -> adit.mesh.v1.Error.Code
-	4,  // 29: adit.mesh.v1.Mesh.Connect:input_type -> adit.mesh.v1.Up
-	20, // 30: adit.mesh.v1.Mesh.Connect:output_type -> adit.mesh.v1.Down
-	30, // [30:31] is the sub-list for method output_type
-	29, // [29:30] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	26, // 26: adit.mesh.v1.Relay.udp:type_name -> adit.mesh.v1.UDPRelay
+	28, // 27: adit.mesh.v1.Policy.allow:type_name -> adit.mesh.v1.Allow
+	2,  // 28: adit.mesh.v1.Allow.protocol:type_name -> adit.mesh.v1.Allow.Protocol
+	3,  // 29: adit.mesh.v1.Error.code:type_name -> adit.mesh.v1.Error.Code
+	4,  // 30: adit.mesh.v1.Mesh.Connect:input_type -> adit.mesh.v1.Up
+	20, // 31: adit.mesh.v1.Mesh.Connect:output_type -> adit.mesh.v1.Down
+	31, // [31:32] is the sub-list for method output_type
+	30, // [30:31] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_meshv1_mesh_proto_init() }
@@ -2632,7 +2714,7 @@ func file_meshv1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meshv1_mesh_proto_rawDesc), len(file_meshv1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

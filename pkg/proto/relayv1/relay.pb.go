@@ -94,7 +94,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{6, 0}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type Up struct {
@@ -213,7 +213,9 @@ type Hello struct {
 	PublicKey []byte `protobuf:"bytes,6,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
 	// What signs the names and passwords that browsers come to TURN with, on the first
 	// of the STUN ports. Empty is no TURN.
-	TurnSecret    string `protobuf:"bytes,7,opt,name=turn_secret,json=turnSecret,proto3" json:"turn_secret,omitempty"`
+	TurnSecret string `protobuf:"bytes,7,opt,name=turn_secret,json=turnSecret,proto3" json:"turn_secret,omitempty"`
+	// How it carries packets over UDP; missing if it does not.
+	Udp           *UDPRelay `protobuf:"bytes,8,opt,name=udp,proto3" json:"udp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -297,6 +299,75 @@ func (x *Hello) GetTurnSecret() string {
 	return ""
 }
 
+func (x *Hello) GetUdp() *UDPRelay {
+	if x != nil {
+		return x.Udp
+	}
+	return nil
+}
+
+// UDPRelay is told to nodes as it is.
+type UDPRelay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Port  uint32                 `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
+	// What nodes ask it for a session by, over DERP: 32 bytes each.
+	Key           []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	DiscoKey      []byte `protobuf:"bytes,3,opt,name=disco_key,json=discoKey,proto3" json:"disco_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UDPRelay) Reset() {
+	*x = UDPRelay{}
+	mi := &file_relayv1_relay_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UDPRelay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UDPRelay) ProtoMessage() {}
+
+func (x *UDPRelay) ProtoReflect() protoreflect.Message {
+	mi := &file_relayv1_relay_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UDPRelay.ProtoReflect.Descriptor instead.
+func (*UDPRelay) Descriptor() ([]byte, []int) {
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *UDPRelay) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *UDPRelay) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *UDPRelay) GetDiscoKey() []byte {
+	if x != nil {
+		return x.DiscoKey
+	}
+	return nil
+}
+
 // Load is how much the relay has to do. Each one replaces the last.
 type Load struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -310,7 +381,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_relayv1_relay_proto_msgTypes[2]
+	mi := &file_relayv1_relay_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -322,7 +393,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[2]
+	mi := &file_relayv1_relay_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -335,7 +406,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{2}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Load) GetClients() uint32 {
@@ -368,7 +439,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_relayv1_relay_proto_msgTypes[3]
+	mi := &file_relayv1_relay_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -380,7 +451,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[3]
+	mi := &file_relayv1_relay_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -393,7 +464,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{3}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{4}
 }
 
 type Down struct {
@@ -409,7 +480,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_relayv1_relay_proto_msgTypes[4]
+	mi := &file_relayv1_relay_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +492,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[4]
+	mi := &file_relayv1_relay_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +505,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{4}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Down) GetMsg() isDown_Msg {
@@ -490,7 +561,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_relayv1_relay_proto_msgTypes[5]
+	mi := &file_relayv1_relay_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +573,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[5]
+	mi := &file_relayv1_relay_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +586,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{5}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Welcome) GetName() string {
@@ -544,7 +615,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_relayv1_relay_proto_msgTypes[6]
+	mi := &file_relayv1_relay_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +627,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[6]
+	mi := &file_relayv1_relay_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +640,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{6}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -596,7 +667,7 @@ type AdmitRequest struct {
 
 func (x *AdmitRequest) Reset() {
 	*x = AdmitRequest{}
-	mi := &file_relayv1_relay_proto_msgTypes[7]
+	mi := &file_relayv1_relay_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +679,7 @@ func (x *AdmitRequest) String() string {
 func (*AdmitRequest) ProtoMessage() {}
 
 func (x *AdmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[7]
+	mi := &file_relayv1_relay_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +692,7 @@ func (x *AdmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmitRequest.ProtoReflect.Descriptor instead.
 func (*AdmitRequest) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{7}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AdmitRequest) GetPublicKey() []byte {
@@ -640,7 +711,7 @@ type AdmitResponse struct {
 
 func (x *AdmitResponse) Reset() {
 	*x = AdmitResponse{}
-	mi := &file_relayv1_relay_proto_msgTypes[8]
+	mi := &file_relayv1_relay_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +723,7 @@ func (x *AdmitResponse) String() string {
 func (*AdmitResponse) ProtoMessage() {}
 
 func (x *AdmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[8]
+	mi := &file_relayv1_relay_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +736,7 @@ func (x *AdmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmitResponse.ProtoReflect.Descriptor instead.
 func (*AdmitResponse) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{8}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AdmitResponse) GetAdmitted() bool {
@@ -684,7 +755,7 @@ const file_relayv1_relay_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x14.adit.relay.v1.HelloH\x00R\x05hello\x12)\n" +
 	"\x04load\x18\x02 \x01(\v2\x13.adit.relay.v1.LoadH\x00R\x04load\x12&\n" +
 	"\x03bye\x18\x03 \x01(\v2\x12.adit.relay.v1.ByeH\x00R\x03byeB\x05\n" +
-	"\x03msg\"\xcb\x01\n" +
+	"\x03msg\"\xf6\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
@@ -695,7 +766,12 @@ const file_relayv1_relay_proto_rawDesc = "" +
 	"\n" +
 	"public_key\x18\x06 \x01(\fR\tpublicKey\x12\x1f\n" +
 	"\vturn_secret\x18\a \x01(\tR\n" +
-	"turnSecret\"_\n" +
+	"turnSecret\x12)\n" +
+	"\x03udp\x18\b \x01(\v2\x17.adit.relay.v1.UDPRelayR\x03udp\"M\n" +
+	"\bUDPRelay\x12\x12\n" +
+	"\x04port\x18\x01 \x01(\rR\x04port\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x1b\n" +
+	"\tdisco_key\x18\x03 \x01(\fR\bdiscoKey\"_\n" +
 	"\x04Load\x12\x18\n" +
 	"\aclients\x18\x01 \x01(\rR\aclients\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12'\n" +
@@ -742,35 +818,37 @@ func file_relayv1_relay_proto_rawDescGZIP() []byte {
 }
 
 var file_relayv1_relay_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_relayv1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_relayv1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_relayv1_relay_proto_goTypes = []any{
 	(Error_Code)(0),       // 0: adit.relay.v1.Error.Code
 	(*Up)(nil),            // 1: adit.relay.v1.Up
 	(*Hello)(nil),         // 2: adit.relay.v1.Hello
-	(*Load)(nil),          // 3: adit.relay.v1.Load
-	(*Bye)(nil),           // 4: adit.relay.v1.Bye
-	(*Down)(nil),          // 5: adit.relay.v1.Down
-	(*Welcome)(nil),       // 6: adit.relay.v1.Welcome
-	(*Error)(nil),         // 7: adit.relay.v1.Error
-	(*AdmitRequest)(nil),  // 8: adit.relay.v1.AdmitRequest
-	(*AdmitResponse)(nil), // 9: adit.relay.v1.AdmitResponse
+	(*UDPRelay)(nil),      // 3: adit.relay.v1.UDPRelay
+	(*Load)(nil),          // 4: adit.relay.v1.Load
+	(*Bye)(nil),           // 5: adit.relay.v1.Bye
+	(*Down)(nil),          // 6: adit.relay.v1.Down
+	(*Welcome)(nil),       // 7: adit.relay.v1.Welcome
+	(*Error)(nil),         // 8: adit.relay.v1.Error
+	(*AdmitRequest)(nil),  // 9: adit.relay.v1.AdmitRequest
+	(*AdmitResponse)(nil), // 10: adit.relay.v1.AdmitResponse
 }
 var file_relayv1_relay_proto_depIdxs = []int32{
-	2, // 0: adit.relay.v1.Up.hello:type_name -> adit.relay.v1.Hello
-	3, // 1: adit.relay.v1.Up.load:type_name -> adit.relay.v1.Load
-	4, // 2: adit.relay.v1.Up.bye:type_name -> adit.relay.v1.Bye
-	6, // 3: adit.relay.v1.Down.welcome:type_name -> adit.relay.v1.Welcome
-	7, // 4: adit.relay.v1.Down.error:type_name -> adit.relay.v1.Error
-	0, // 5: adit.relay.v1.Error.code:type_name -> adit.relay.v1.Error.Code
-	1, // 6: adit.relay.v1.Relay.Connect:input_type -> adit.relay.v1.Up
-	8, // 7: adit.relay.v1.Relay.Admit:input_type -> adit.relay.v1.AdmitRequest
-	5, // 8: adit.relay.v1.Relay.Connect:output_type -> adit.relay.v1.Down
-	9, // 9: adit.relay.v1.Relay.Admit:output_type -> adit.relay.v1.AdmitResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	2,  // 0: adit.relay.v1.Up.hello:type_name -> adit.relay.v1.Hello
+	4,  // 1: adit.relay.v1.Up.load:type_name -> adit.relay.v1.Load
+	5,  // 2: adit.relay.v1.Up.bye:type_name -> adit.relay.v1.Bye
+	3,  // 3: adit.relay.v1.Hello.udp:type_name -> adit.relay.v1.UDPRelay
+	7,  // 4: adit.relay.v1.Down.welcome:type_name -> adit.relay.v1.Welcome
+	8,  // 5: adit.relay.v1.Down.error:type_name -> adit.relay.v1.Error
+	0,  // 6: adit.relay.v1.Error.code:type_name -> adit.relay.v1.Error.Code
+	1,  // 7: adit.relay.v1.Relay.Connect:input_type -> adit.relay.v1.Up
+	9,  // 8: adit.relay.v1.Relay.Admit:input_type -> adit.relay.v1.AdmitRequest
+	6,  // 9: adit.relay.v1.Relay.Connect:output_type -> adit.relay.v1.Down
+	10, // 10: adit.relay.v1.Relay.Admit:output_type -> adit.relay.v1.AdmitResponse
+	9,  // [9:11] is the sub-list for method output_type
+	7,  // [7:9] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_relayv1_relay_proto_init() }
@@ -783,7 +861,7 @@ func file_relayv1_relay_proto_init() {
 		(*Up_Load)(nil),
 		(*Up_Bye)(nil),
 	}
-	file_relayv1_relay_proto_msgTypes[4].OneofWrappers = []any{
+	file_relayv1_relay_proto_msgTypes[5].OneofWrappers = []any{
 		(*Down_Welcome)(nil),
 		(*Down_Error)(nil),
 	}
@@ -793,7 +871,7 @@ func file_relayv1_relay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_relayv1_relay_proto_rawDesc), len(file_relayv1_relay_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,169 @@
+package derp
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"go4.org/mem"
+	"tailscale.com/derp"
+	"tailscale.com/derp/derpserver"
+	"tailscale.com/disco"
+	"tailscale.com/net/udprelay"
+	"tailscale.com/types/key"
+	"tailscale.com/types/logger"
+	"tailscale.com/types/views"
+	"tailscale.com/util/usermetric"
+)
+
+// requestsEach is how many sessions a node may ask for in a second: a node of
+// hundreds of peers that wakes up. A session that nobody takes up lives for 30 s.
+const requestsEach = 100
+
+// UDPRelayInfo is what nodes have to know to be relayed over UDP.
+type UDPRelayInfo struct {
+	Port uint16
+	// Key is by which the UDP relay is found on DERP, and DiscoKey what it is spoken
+	// to by.
+	Key, DiscoKey [32]byte
+}
+
+// udpRelay passes datagrams on between pairs of nodes that asked for it. They ask over
+// DERP, which lets in only whom the coordinator vouches for, and knows by which key;
+// there it is a client like any other.
+type udpRelay struct {
+	server *udprelay.Server
+	client *derp.Client
+	conn   net.Conn
+	port   uint16
+	key    key.NodePrivate
+	disco  key.DiscoPrivate
+	log    *slog.Logger
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	second time.Time  // when the present one began
+	asked  map[key.NodePublic]int
+}
+
+// newUDPRelay listens on a UDP address, on all of the host's if it names none. The
+// relay's own DERP server has to let its key in before it is joined.
+func newUDPRelay(addr string, log *slog.Logger) (*udpRelay, error) {
+	u := &udpRelay{key: key.NewNode(), disco: key.NewDisco(), log: log, asked: make(map[key.NodePublic]int)}
+	var err error
+	if u.port, err = freePort(addr); err != nil {
+		return nil, err
+	}
+	logf := func(format string, args ...any) { log.Debug("udp relay: " + fmt.Sprintf(format, args...)) }
+	if u.server, err = udprelay.NewServer(logf, u.port, true, new(usermetric.Registry), nil); err != nil {
+		return nil, err
+	}
+	// Nodes take the address from the map; the library serves nobody without one.
+	u.server.SetStaticAddrPorts(views.SliceOf([]netip.AddrPort{netip.AddrPortFrom(netip.IPv4Unspecified(), u.port)}))
+	return u, nil
+}
+
+// freePort makes sure that a UDP port is nobody's, which the library does not: it
+// would share it.
+func freePort(addr string) (uint16, error) {
+	conn, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return 0, err
+	}
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Port(), conn.Close()
+}
+
+func (u *udpRelay) info() UDPRelayInfo {
+	return UDPRelayInfo{u.port, [32]byte(u.key.Public().AppendTo(nil)), [32]byte(u.disco.Public().AppendTo(nil))}
+}
+
+// join becomes a client of a DERP server and answers what is asked there.
+func (u *udpRelay) join(server *derpserver.Server) error {
+	near, far := net.Pipe()
+	u.conn = near
+	rw := func(c net.Conn) *bufio.ReadWriter {
+		return bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c))
+	}
+	u.wg.Go(func() { server.Accept(context.Background(), far, rw(far), "127.0.0.1:0") }) // ends with the connection
+	var err error
+	if u.client, err = derp.NewClient(u.key, near, rw(near), logger.Discard); err != nil {
+		return fmt.Errorf("join DERP: %w", err)
+	}
+	u.wg.Go(u.serve)
+	return nil
+}
+
+func (u *udpRelay) serve() {
+	for {
+		m, err := u.client.Recv()
+		if err != nil {
+			u.log.Debug("the UDP relay has left DERP", "err", err)
+			return
+		}
+		if got, ok := m.(derp.ReceivedPacket); ok && u.may(got.Source, time.Now()) {
+			if answer := u.answer(got.Data); answer != nil {
+				if err := u.client.Send(got.Source, answer); err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// may reports whether a node may ask once more.
+func (u *udpRelay) may(from key.NodePublic, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if now.Sub(u.second) >= time.Second {
+		u.second = now
+		clear(u.asked)
+	}
+	u.asked[from]++
+	return u.asked[from] <= requestsEach
+}
+
+// answer returns the answer to a request for a session, nil to anything else.
+func (u *udpRelay) answer(frame []byte) []byte {
+	raw, ok := disco.Source(frame)
+	if !ok {
+		return nil
+	}
+	sender := key.DiscoPublicFromRaw32(mem.B(raw))
+	shared := u.disco.Shared(sender)
+	plain, ok := shared.Open(frame[len(disco.Magic)+key.DiscoPublicRawLen:])
+	if !ok {
+		return nil
+	}
+	msg, err := disco.Parse(plain)
+	ask, ok := msg.(*disco.AllocateUDPRelayEndpointRequest)
+	if err != nil || !ok || ask.ClientDisco[0] == ask.ClientDisco[1] || sender != ask.ClientDisco[0] && sender != ask.ClientDisco[1] {
+		return nil
+	}
+	got, err := u.server.AllocateEndpoint(ask.ClientDisco[0], ask.ClientDisco[1])
+	if err != nil {
+		u.log.Warn("a UDP session was refused", "err", err)
+		return nil
+	}
+	offer := &disco.AllocateUDPRelayEndpointResponse{Generation: ask.Generation, UDPRelayEndpoint: disco.UDPRelayEndpoint{
+		ServerDisco: got.ServerDisco, ClientDisco: got.ClientDisco, LamportID: got.LamportID, VNI: got.VNI,
+		BindLifetime: got.BindLifetime.Duration, SteadyStateLifetime: got.SteadyStateLifetime.Duration, AddrPorts: got.AddrPorts,
+	}}
+	out := u.disco.Public().AppendTo([]byte(disco.Magic))
+	return append(out, shared.Seal(offer.AppendMarshal(nil))...)
+}
+
+// close ends all sessions.
+func (u *udpRelay) close() error {
+	err := u.server.Close()
+	if u.conn != nil {
+		err = errors.Join(err, u.conn.Close())
+	}
+	u.wg.Wait()
+	return err
+}
