@@ -74,12 +74,7 @@ func TestSessionsAreCountedByWhatGoesThroughThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer answers.Close()
-	go func() {
-		if c, err := answers.Accept(); err == nil {
-			io.WriteString(c, "answer\n")
-			c.Close()
-		}
-	}()
+	serveEach(answers, func(c net.Conn) { io.WriteString(c, "answer\n") })
 	lent := freePort(t)
 	ask := "exec 3<>/dev/tcp/127.0.0.1/" + lent + "; cat <&3"
 	back := s.ssh("bash", "-c", "'"+ask+"'")

@@ -42,6 +42,13 @@ func echoServer(t *testing.T, network, addr string) net.Listener {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	serveEach(l, func(c net.Conn) { io.Copy(c, c) })
+	return l
+}
+
+// serveEach serves every connection until l is closed. The first may be somebody
+// else's: an agent on this machine looks what speaks on each port.
+func serveEach(l net.Listener, serve func(net.Conn)) {
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -49,12 +56,11 @@ func echoServer(t *testing.T, network, addr string) net.Listener {
 				return
 			}
 			go func() {
-				io.Copy(c, c)
-				c.Close()
+				defer c.Close()
+				serve(c)
 			}()
 		}
 	}()
-	return l
 }
 
 // master is an OpenSSH connection that others share.
@@ -198,15 +204,10 @@ func TestForwardsEndHalfByHalf(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	go func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
+	serveEach(l, func(c net.Conn) {
 		all, _ := io.ReadAll(c)
 		fmt.Fprintf(c, "%d bytes", len(all))
-		c.Close()
-	}()
+	})
 	cmd := s.ssh("-W", l.Addr().String())
 	cmd.Stdin = strings.NewReader(strings.Repeat("x", 300_000))
 	if out, err := cmd.Output(); err != nil || string(out) != "300000 bytes" {
@@ -460,17 +461,13 @@ func TestXIsForwarded(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	got := make(chan string, 1)
-	go func() { // the X server
-		c, err := x.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
+	serveEach(x, func(c net.Conn) { // the X server
 		setup := make([]byte, 12+20+16)
-		_, _ = io.ReadFull(c, setup)
-		got <- fmt.Sprintf("%x", setup[32:])
-		io.WriteString(c, "welcome")
-	}()
+		if _, err := io.ReadFull(c, setup); err == nil && setup[0] == 'l' {
+			got <- fmt.Sprintf("%x", setup[32:])
+			io.WriteString(c, "welcome")
+		}
+	})
 	// The X client: what is in the display's name, and a set-up request with the
 	// cookie that xauth has for it.
 	const client = `set -e; d=${DISPLAY#localhost:}; n=${d%.*}

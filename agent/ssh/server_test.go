@@ -453,18 +453,7 @@ func TestForwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer echo.Close()
-	go func() {
-		for {
-			c, err := echo.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				io.Copy(c, c)
-				c.Close()
-			}()
-		}
-	}()
+	serveEach(echo, func(c net.Conn) { io.Copy(c, c) })
 	client := s.dial()
 	defer client.Close()
 
@@ -483,13 +472,7 @@ func TestForwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer far.Close()
-	go func() {
-		c, err := far.Accept()
-		if err == nil {
-			io.Copy(c, c)
-			c.Close()
-		}
-	}()
+	serveEach(far, func(c net.Conn) { io.Copy(c, c) })
 	conn, err := net.Dial("tcp", far.Addr().String())
 	if err != nil {
 		t.Fatal(err)

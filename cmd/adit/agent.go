@@ -46,7 +46,7 @@ func newAgentCmd(a *app) *cobra.Command {
 			// hidden, which takes from it what there is in /proc.
 			raised, err := priority.Raise()
 			if err != nil {
-				a.logger(slog.LevelInfo).Info("the agent has the priority of any program", "err", err)
+				a.logger(slog.LevelInfo).Info("the agent is not raised over the programs of the workspace as it might be", "err", err)
 			}
 			// Not every kernel lets it, and an agent is of use without.
 			if err := hideFromUser(); err != nil {
