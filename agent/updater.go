@@ -178,6 +178,7 @@ func (u *updater) subsystem() map[string]ssh.Subsystem {
 		if err != nil {
 			return err
 		}
+		a.InUse = max(a.InUse-1, 0) // one of them is that of who asks
 		return json.NewEncoder(w).Encode(a)
 	}}
 }
