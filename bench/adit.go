@@ -8,13 +8,21 @@ import (
 )
 
 // aditPair is how two nodes of ours are to meet.
-type aditPair struct{ tun, relayOnly bool }
+type aditPair struct {
+	tun, relayOnly bool
+	// apart says that UDP leads to the server, but not from one node to the other.
+	apart bool
+}
 
 func (a aditPair) start(t testing.TB, l *lab) *pair {
 	p := &pair{want: "direct"}
 	if a.relayOnly {
 		p.want = "derp"
 		t.Cleanup(l.router.Fault(netlab.BlockUDP()))
+	}
+	if a.apart {
+		p.want = "udp-relay"
+		t.Cleanup(l.router.Fault(netlab.BlockUDPWith(l.right.Addr())))
 	}
 	hosts := l.near()
 	conf := role.Config{URL: l.server.url, RootCA: l.server.rootCA, TUN: a.tun, RelayOnly: a.relayOnly}
@@ -45,7 +53,7 @@ func (a aditPair) start(t testing.TB, l *lab) *pair {
 	}
 	settle(t, p.want+", with an MTU of its own", func() bool {
 		for _, c := range both {
-			if got := c.ask(role.Request{Do: "path"}); got.Path != p.want || p.want == "direct" && got.MTU <= minMTU {
+			if got := c.ask(role.Request{Do: "path"}); got.Path != p.want || p.want != "derp" && got.MTU <= minMTU {
 				return false
 			}
 		}

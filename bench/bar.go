@@ -40,6 +40,8 @@ func bars() []bar {
 		{what: udpRate, ours: "adit-tun", rivals: interfaces, figure: 25, q: half},
 		{what: rssAfter, ours: "adit-tun", rivals: interfaces, least: true, figure: 150, q: half},
 		{what: rssAfter, ours: "adit-netstack", rivals: []string{"tsnet"}, least: true, figure: 200, q: half},
+		{what: tcp1, ours: "adit-udp-relay", rivals: []string{"adit-tun"}, share: 0.6, q: half},
+		{what: rttP50, ours: "adit-udp-relay", rivals: []string{"tailscaled-derp"}, least: true, share: 0.5, q: half},
 		{what: tcp1, ours: "adit-derp", rivals: []string{"tailscaled-derp"}, share: 2, q: half},
 	}
 }

@@ -38,7 +38,7 @@ func tables() []table {
 	return []table{
 		{"Interfaces", []string{"raw", "wireguard-go", "tailscaled", "adit-tun"}, carried},
 		{"Stacks in the process", []string{"tsnet", "adit-netstack"}, carried},
-		{"UDP blocked, over a relay", []string{"tailscaled-derp", "adit-derp"}, carried},
+		{"Over a relay", []string{"tailscaled-derp", "adit-derp", "adit-udp-relay"}, carried},
 		{"Until nodes meet", []string{"tailscaled", "adit-netstack"}, []metric{firstByte, directOpen, directEasy, directHard}},
 	}
 }

@@ -29,6 +29,7 @@ func subjects() []subject {
 		{"tsnet", "stack in the process", startTSNet, nil},
 		{"adit-netstack", "ours, stack in the process", aditPair{}.start, meetAdit},
 		{"tailscaled-derp", "TUN, UDP blocked, over derper", tailPair{blocked: true}.start, nil},
+		{"adit-udp-relay", "ours, TUN, UDP to the embedded relay alone", aditPair{tun: true, apart: true}.start, nil},
 		{"adit-derp", "ours, TUN, UDP blocked, over the embedded relay", aditPair{tun: true, relayOnly: true}.start, nil},
 	}
 }
