@@ -17,6 +17,9 @@ func (a *API) allow(ctx context.Context, action auth.Action, on auth.Object) err
 	if auth.Allowed(who, action, on) {
 		return nil
 	}
+	if r, ok := ctx.Value(refusalKey{}).(*refusedAct); ok {
+		*r = refusedAct{action, on}
+	}
 	if on.Instance && !auth.Allowed(who, auth.Read, on) {
 		return a.problem(store.ErrNotFound)
 	}
@@ -49,9 +52,9 @@ func newWorkspace(owner, organization uuid.UUID) auth.Object {
 }
 
 func workspaceObject(w store.Workspace) auth.Object {
-	return auth.Object{Type: auth.Workspace, Instance: true, Owner: w.OwnerID, Organization: w.OrganizationID}
+	return auth.Object{Type: auth.Workspace, Instance: true, ID: w.ID, Name: w.Name, Owner: w.OwnerID, Organization: w.OrganizationID}
 }
 
 func templateObject(t store.Template) auth.Object {
-	return auth.Object{Type: auth.Template, Instance: true, Organization: t.OrganizationID}
+	return auth.Object{Type: auth.Template, Instance: true, ID: t.ID, Name: t.Name, Organization: t.OrganizationID}
 }

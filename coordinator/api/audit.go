@@ -115,17 +115,30 @@ func idJSON(id uuid.UUID) string {
 	return id.String()
 }
 
-// noteRefusals notes in the audit log what people were not let do. What they are
-// not even to see is no refusal.
+// refusedAct is what a request was not let do, and to what.
+type refusedAct struct {
+	action auth.Action
+	on     auth.Object
+}
+
+type refusalKey struct{}
+
+// noteRefusals notes in the audit log what people were not let do, and to what: also
+// to what they are answered that there is no such thing, if there is.
 func (a *API) noteRefusals() func(huma.Context, func(huma.Context)) {
 	often := rate.NewLimiter(refusalsPerSecond, refusalsAtOnce)
 	return func(ctx huma.Context, next func(huma.Context)) {
-		next(ctx)
-		if ctx.Status() == http.StatusForbidden && often.Allow() {
-			a.note(ctx.Context(), ctx.Operation().OperationID, store.AuditRefused, uuid.Nil, "", map[string]string{
-				"method": ctx.Method(), "path": foreign.Printable(ctx.URL().Path),
-			})
+		var r refusedAct
+		next(huma.WithValue(ctx, refusalKey{}, &r))
+		hidden := ctx.Status() == http.StatusNotFound && r.on.ID != uuid.Nil
+		if (ctx.Status() != http.StatusForbidden && !hidden) || !often.Allow() {
+			return
 		}
+		details := map[string]string{"method": ctx.Method(), "path": foreign.Printable(ctx.URL().Path)}
+		if r.action != "" {
+			details["action"] = string(r.on.Type) + ":" + string(r.action)
+		}
+		a.note(ctx.Context(), ctx.Operation().OperationID, store.AuditRefused, r.on.ID, foreign.Printable(r.on.Name), details)
 	}
 }
 

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -121,5 +123,87 @@ func TestSignInsAndRefusalsAreInTheAuditLog(t *testing.T) {
 	}
 	if got := audit(t, root, sdk.AuditFilter{Action: "list-audit"}); len(got) != 1 || got[0].Actor.Name != "alice" {
 		t.Errorf("the refusal: %+v", got)
+	}
+}
+
+// An auditor reads who tried what on which one, also where whoever tried was told that
+// there is no such thing; and of what there is not, nothing.
+func TestRefusalsNameWhatTheyWereAbout(t *testing.T) {
+	d := deploy(t)
+	ctx := t.Context()
+	root, alice, bob := d.add(t, "root", store.RoleOwner), d.add(t, "alice", store.RoleMember), d.add(t, "bob", store.RoleMember)
+	helper, auditor := d.add(t, "helper", store.RoleUserAdmin), d.add(t, "vera", store.RoleAuditor)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	shared, hidden := external(t, alice, "dev"), external(t, alice, "private")
+	must(alice.ShareWithUser(ctx, "me", "dev", "bob", "connect"))
+	me, err := root.Me(ctx)
+	must(err)
+	group, err := root.CreateGroup(ctx, sdk.CreateGroup{Name: "backend"})
+	must(err)
+	hook, err := root.CreateWebhook(ctx, sdk.CreateWebhook{Name: "chat", URL: "https://hooks.example.com/adit"})
+	must(err)
+	relay, err := root.CreateRelay(ctx, sdk.CreateRelay{Name: "fra", Region: "eu"})
+	must(err)
+	token, err := alice.CreateToken(ctx, sdk.CreateToken{Name: "laptop"})
+	must(err)
+	narrow, err := alice.CreateToken(ctx, sdk.CreateToken{Name: "ci", Scopes: []string{"workspace:read"}})
+	must(err)
+	p := d.provision(t)
+	push(t, root, p, &provisionerv1.Template{})
+	template, err := root.Template(ctx, "process")
+	must(err)
+
+	for _, c := range []struct {
+		who                  *sdk.Client
+		method, path, body   string
+		status               int
+		operation, act       string
+		objectID, objectName string
+	}{
+		{bob, "DELETE", "workspaces/alice/dev", "", 403, "delete-workspace", "workspace:delete", shared.ID, "dev"},
+		{bob, "DELETE", "workspaces/alice/private", "", 404, "delete-workspace", "workspace:delete", hidden.ID, "private"},
+		{bob, "GET", "workspaces/alice/private", "", 404, "get-workspace", "workspace:read", hidden.ID, "private"},
+		{d.client(narrow.Text), "DELETE", "workspaces/me/private", "", 403, "delete-workspace", "workspace:delete", hidden.ID, "private"},
+		{bob, "GET", "workspaces/alice/dev/state", "", 403, "pull-state", "state:read", shared.ID, "dev"},
+		{helper, "DELETE", "users/root", "", 403, "delete-user", "admin-account:delete", me.ID, "root"},
+		{helper, "PATCH", "users/root", `{"role":"member"}`, 403, "change-user", "admin-account:update", me.ID, "root"},
+		{bob, "DELETE", "organizations/default/groups/backend", "", 403, "delete-group", "group:delete", group.ID, "backend"},
+		{bob, "DELETE", "templates/process", "", 403, "delete-template", "template:delete", template.ID, "process"},
+		{bob, "DELETE", "webhooks/chat", "", 403, "delete-webhook", "webhook:delete", hook.ID, "chat"},
+		{bob, "DELETE", "relays/fra", "", 403, "delete-relay", "relay:delete", relay.ID, "fra"},
+		{bob, "DELETE", "tokens/" + token.ID, "", 404, "revoke-token", "token:delete", token.ID, "laptop"},
+		{bob, "DELETE", "quotas/users/root", "", 403, "delete-quota", "account:update", me.ID, "root"},
+		{bob, "DELETE", "quotas/groups/backend", "", 403, "delete-quota", "group:update", group.ID, "backend"},
+		{bob, "POST", "users", `{"username":"eve","email":"eve@example.com"}`, 403, "create-user", "account:create", "", ""},
+		{bob, "DELETE", "relays/none", "", 403, "delete-relay", "relay:delete", "", ""},
+		{bob, "DELETE", "workspaces/alice/none", "", 404, "", "", "", ""},
+	} {
+		before := len(audit(t, auditor, sdk.AuditFilter{Outcome: "refused"}))
+		var in io.Reader
+		if c.body != "" {
+			in = strings.NewReader(c.body)
+		}
+		if resp, body := d.send(t, c.method, "/api/v1/"+c.path, "Bearer "+c.who.Token(), in); resp.StatusCode != c.status {
+			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, resp.StatusCode, body, c.status)
+		}
+		list := audit(t, auditor, sdk.AuditFilter{Outcome: "refused"})
+		if c.operation == "" {
+			if len(list) != before {
+				t.Errorf("%s %s: noted %+v", c.method, c.path, list[0])
+			}
+			continue
+		}
+		if len(list) != before+1 {
+			t.Errorf("%s %s: %d entries more, want one", c.method, c.path, len(list)-before)
+			continue
+		}
+		if e := list[0]; e.Action != c.operation || e.After["action"] != c.act || e.ObjectID != c.objectID || e.ObjectName != c.objectName {
+			t.Errorf("%s %s: %s (%v) on %s %q, want %s (%s) on %s %q", c.method, c.path, e.Action, e.After["action"], e.ObjectID, e.ObjectName, c.operation, c.act, c.objectID, c.objectName)
+		}
 	}
 }

@@ -53,7 +53,7 @@ func (a *API) registerGroups(h huma.API) {
 }
 
 func groupObject(g store.Group) auth.Object {
-	return auth.Object{Type: auth.Group, Instance: true, Organization: g.OrganizationID}
+	return auth.Object{Type: auth.Group, Instance: true, ID: g.ID, Name: g.Name, Organization: g.OrganizationID}
 }
 
 func groupJSON(g store.Group) sdk.Group {

@@ -60,7 +60,7 @@ func (a *API) registerOrganizations(h huma.API) {
 }
 
 func organizationObject(of auth.Resource, o store.Organization) auth.Object {
-	return auth.Object{Type: of, Instance: of == auth.Organization, Organization: o.ID}
+	return auth.Object{Type: of, Instance: of == auth.Organization, ID: o.ID, Name: o.Name, Organization: o.ID}
 }
 
 func organizationJSON(o store.Organization) sdk.Organization {

@@ -32,7 +32,7 @@ func (a *API) registerProvisioners(h huma.API) {
 }
 
 func keyObject(k store.ProvisionerKey) auth.Object {
-	return auth.Object{Type: auth.Provisioners, Instance: true, Organization: k.OrganizationID}
+	return auth.Object{Type: auth.Provisioners, Instance: true, ID: k.ID, Name: k.Name, Organization: k.OrganizationID}
 }
 
 // provisionersOf says of which organizations the caller may see provisioners and

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -97,24 +98,51 @@ func quotaJSON(q store.Quota) sdk.Quota {
 // group's organization.
 func (a *API) quotaOf(ctx context.Context, action auth.Action, in *QuotaPath) (of store.QuotaOf, organization string, err error) {
 	of = store.QuotaOf{Name: in.Of, Group: in.Kind == "groups"}
-	if !of.Group {
-		if err := a.allowAny(ctx, action, auth.Account); err != nil {
-			return of, "", err
-		}
-	} else {
+	on := auth.Object{Type: auth.Account}
+	if of.Group {
 		o, err := a.organization(ctx, in.Organization)
-		if err == nil {
-			err = a.allow(ctx, action, auth.Object{Type: auth.Group, Organization: o.ID})
-		}
 		if err != nil {
 			return of, "", err
 		}
 		of.OrganizationID, organization = o.ID, o.Name
+		on = auth.Object{Type: auth.Group, Organization: o.ID}
+	}
+	// Whose it is is for the audit log; whether there are such is not told.
+	if on.ID, err = a.quotaHolder(ctx, of); err != nil {
+		return of, "", err
+	}
+	if on.ID != uuid.Nil {
+		on.Name = of.Name
+	}
+	if err := a.allow(ctx, action, on); err != nil {
+		return of, "", err
 	}
 	if !isText(in.Of) {
 		return of, "", a.problem(store.ErrNotFound)
 	}
 	return of, organization, nil
+}
+
+// quotaHolder is the user or group whose quota it is; zero if there is none.
+func (a *API) quotaHolder(ctx context.Context, of store.QuotaOf) (uuid.UUID, error) {
+	if !isText(of.Name) {
+		return uuid.Nil, nil
+	}
+	var id uuid.UUID
+	var err error
+	if of.Group {
+		var g store.Group
+		g, err = a.Store.GroupByName(ctx, of.OrganizationID, of.Name)
+		id = g.ID
+	} else {
+		var u store.User
+		u, err = a.Store.UserByName(ctx, of.Name)
+		id = u.ID
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return uuid.Nil, a.problem(err)
+	}
+	return id, nil
 }
 
 func (a *API) getQuota(ctx context.Context, in *QuotaPath) (*tagged[sdk.Quota], error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/secret"
@@ -104,13 +105,21 @@ func (a *API) createRelay(ctx context.Context, in *body[sdk.CreateRelay]) (*body
 }
 
 func (a *API) deleteRelay(ctx context.Context, in *RelayPath) (*struct{}, error) {
-	if err := a.allowAny(ctx, auth.Delete, auth.Relays); err != nil {
+	all, err := a.Store.LiveRelays(ctx)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	var r store.Relay
+	if i := slices.IndexFunc(all, func(r store.Relay) bool { return strings.EqualFold(r.Name, in.Name) }); i >= 0 {
+		r = all[i]
+	}
+	if err := a.allow(ctx, auth.Delete, auth.Object{Type: auth.Relays, ID: r.ID, Name: r.Name}); err != nil {
 		return nil, err
 	}
-	if !isText(in.Name) {
+	if r.ID == uuid.Nil {
 		return nil, a.problem(store.ErrNotFound)
 	}
-	id, err := a.Store.RevokeRelay(ctx, in.Name)
+	id, err := a.Store.RevokeRelay(ctx, r.Name)
 	if err != nil {
 		return nil, a.problem(err)
 	}

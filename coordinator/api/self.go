@@ -47,7 +47,7 @@ func (a *API) own(ctx context.Context, action auth.Action) (store.Workspace, err
 	if err != nil {
 		return store.Workspace{}, a.problem(err)
 	}
-	return list[0], a.allow(ctx, action, auth.Object{Type: auth.Workspace, Instance: true, Owner: list[0].OwnerID, Agent: id})
+	return list[0], a.allow(ctx, action, auth.Object{Type: auth.Workspace, Instance: true, ID: list[0].ID, Name: list[0].Name, Owner: list[0].OwnerID, Agent: id})
 }
 
 // ownMade is own of what a template makes.

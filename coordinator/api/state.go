@@ -30,16 +30,17 @@ func (a *API) registerState(h huma.API) {
 // anybodys finds anybody's workspace for an owner of the deployment: a state is
 // full of secrets, and broken ones are theirs to mend.
 func (a *API) anybodys(ctx context.Context, action auth.Action, owner, name string) (store.Workspace, error) {
-	if err := a.allowAny(ctx, action, auth.State); err != nil {
-		return store.Workspace{}, err
-	}
 	if owner == self {
 		owner = caller(ctx).Username
 	}
-	if !isText(owner) || !isText(name) {
-		return store.Workspace{}, a.problem(store.ErrNotFound)
+	w, err := store.Workspace{}, store.ErrNotFound
+	if isText(owner) && isText(name) {
+		w, err = a.Store.WorkspaceByName(ctx, owner, name)
 	}
-	w, err := a.Store.WorkspaceByName(ctx, owner, name)
+	// Whoever may not does not learn whether there is one.
+	if err := a.allow(ctx, action, auth.Object{Type: auth.State, ID: w.ID, Name: w.Name}); err != nil {
+		return w, err
+	}
 	if err != nil {
 		return w, a.problem(err)
 	}

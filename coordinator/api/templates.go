@@ -277,7 +277,7 @@ func (a *API) source(ctx context.Context, in *VersionPath) (store.TemplateVersio
 	if err != nil {
 		return v, err
 	}
-	return v, a.allow(ctx, auth.Read, auth.Object{Type: auth.TemplateSource, Organization: t.OrganizationID})
+	return v, a.allow(ctx, auth.Read, auth.Object{Type: auth.TemplateSource, ID: t.ID, Name: t.Name, Organization: t.OrganizationID})
 }
 
 func (a *API) getVersion(ctx context.Context, in *VersionPath) (*body[sdk.TemplateVersion], error) {

@@ -81,7 +81,7 @@ func (a *API) revokeToken(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	if err := a.allow(ctx, auth.Delete, auth.Object{Type: auth.Token, Instance: true, Owner: t.UserID}); err != nil {
+	if err := a.allow(ctx, auth.Delete, auth.Object{Type: auth.Token, Instance: true, ID: t.ID, Name: t.Name, Owner: t.UserID}); err != nil {
 		return nil, err
 	}
 	return nil, a.revoke(ctx, t.UserID, id)

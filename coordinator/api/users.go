@@ -110,7 +110,14 @@ func accountOf(role store.Role) auth.Resource {
 }
 
 func accountObject(u store.User) auth.Object {
-	return auth.Object{Type: accountOf(u.Role), Instance: true, Owner: u.ID}
+	on := anyAccount(u, u.Role)
+	on.Instance, on.Owner = true, u.ID
+	return on
+}
+
+// anyAccount is an account with a role, for who may do something with everybody's.
+func anyAccount(u store.User, role store.Role) auth.Object {
+	return auth.Object{Type: accountOf(role), ID: u.ID, Name: u.Username}
 }
 
 // user finds a user whom the caller may see.
@@ -191,11 +198,11 @@ func (a *API) changeUser(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.allowAny(ctx, auth.Update, accountOf(u.Role)); err != nil {
+	if err := a.allow(ctx, auth.Update, anyAccount(u, u.Role)); err != nil {
 		return nil, err
 	}
 	if in.Body.Role != nil {
-		if err := a.allowAny(ctx, auth.Create, accountOf(store.Role(*in.Body.Role))); err != nil {
+		if err := a.allow(ctx, auth.Create, anyAccount(u, store.Role(*in.Body.Role))); err != nil {
 			return nil, err
 		}
 	}
@@ -247,7 +254,7 @@ func (a *API) changePassword(ctx context.Context, in *struct {
 	}
 	who := caller(ctx)
 	if u.ID != who.UserID {
-		err = a.allowAny(ctx, auth.Update, accountOf(u.Role))
+		err = a.allow(ctx, auth.Update, anyAccount(u, u.Role))
 	} else if err = a.allow(ctx, auth.Update, accountObject(u)); err == nil {
 		// Whoever finds a terminal unlocked must not take the account with it.
 		_, err = a.Auth.CheckPassword(ctx, u.Username, in.Body.Old)
@@ -292,7 +299,7 @@ func (a *API) deleteUser(ctx context.Context, in *UserPath) (*struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.allowAny(ctx, auth.Delete, accountOf(u.Role)); err != nil {
+	if err := a.allow(ctx, auth.Delete, anyAccount(u, u.Role)); err != nil {
 		return nil, err
 	}
 	agents, err := a.Store.DeleteUser(ctx, u.ID)

@@ -94,13 +94,13 @@ func (a *API) deleteWebhook(ctx context.Context, in *WebhookPath) (*struct{}, er
 
 // webhook finds a webhook, for who may do something with them.
 func (a *API) webhook(ctx context.Context, action auth.Action, name string) (store.Webhook, error) {
-	if err := a.allowAny(ctx, action, auth.Webhook); err != nil {
-		return store.Webhook{}, err
+	w, err := store.Webhook{}, store.ErrNotFound
+	if isText(name) {
+		w, err = a.Store.WebhookByName(ctx, name)
 	}
-	if !isText(name) {
-		return store.Webhook{}, a.problem(store.ErrNotFound)
+	if err := a.allow(ctx, action, auth.Object{Type: auth.Webhook, ID: w.ID, Name: w.Name}); err != nil {
+		return w, err
 	}
-	w, err := a.Store.WebhookByName(ctx, name)
 	if err != nil {
 		return w, a.problem(err)
 	}

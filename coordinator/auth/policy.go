@@ -89,6 +89,10 @@ type Object struct {
 	// Owner is whose it is, and Organization where it belongs; zero if that is
 	// nobody's and nowhere.
 	Owner, Organization uuid.UUID
+	// ID and Name are which one it is, for the audit log; zero if it is no one thing,
+	// or is not known. Nothing is allowed by them.
+	ID   uuid.UUID
+	Name string
 	// Grant is what sharing gives the caller.
 	Grant Grant
 	// Agent is the caller if it is the agent of this workspace; zero of all others.
