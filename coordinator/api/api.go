@@ -120,6 +120,7 @@ func New(cfg Config) *API {
 	a.servePages(r)
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	r.Get("/readyz", a.ready)
+	r.Head("/readyz", a.ready) // as load balancers like to
 	r.NotFound(noSuchPath)
 	r.MethodNotAllowed(noSuchMethod(r))
 
@@ -131,7 +132,7 @@ func New(cfg Config) *API {
 		userScheme: {Type: "http", Scheme: "bearer"}, agentScheme: {Type: "http", Scheme: "bearer"},
 	}
 	h := humachi.New(r, conf)
-	h.UseMiddleware(bound, a.identify(), a.noteRefusals(), tags, a.once)
+	h.UseMiddleware(bound, a.identify(), a.noteRefusals(), a.tags, a.once)
 	a.registerSignIn(h)
 	a.registerUsers(h)
 	a.registerTokens(h)

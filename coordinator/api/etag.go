@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,33 +24,45 @@ type tagged[T any] struct {
 	Body T
 }
 
-// version is a version as operations hand it to [tags].
+// version is a version as operations hand it to [API.tags].
 func version(n int64) string { return strconv.FormatInt(n, 10) }
 
-// tags gives answers to reads their tags, and leaves out those that the reader
-// has already.
-func tags(ctx huma.Context, next func(huma.Context)) {
-	if op := ctx.Operation(); op.Method != http.MethodGet || op.Metadata[endless] != nil {
+// tags gives answers to reads, and to updates that answer with what they made of a
+// thing, their tags, and leaves out those that the reader has already. What would not
+// look at an If-Match is not done: whoever sends one relies on it.
+func (a *API) tags(ctx huma.Context, next func(huma.Context)) {
+	op := ctx.Operation()
+	reads := op.Method == http.MethodGet
+	updates := !reads && takesIfMatch(op)
+	if seen := ctx.Header("If-Match"); !reads && !updates && seen != "" && seen != "*" {
+		a.writeError(ctx, coded(http.StatusPreconditionFailed, "no-if-match", "this cannot be done only if nothing has changed: send it without If-Match"))
+		return
+	}
+	if !reads && !updates || op.Metadata[endless] != nil {
 		next(ctx)
 		return
 	}
-	a := newAnswer(ctx)
-	next(a)
-	if a.status == http.StatusOK {
-		sum := sha256.Sum256(a.body.Bytes())
+	kept := newAnswer(ctx)
+	next(kept)
+	if v := kept.header.Get("ETag"); kept.status == http.StatusOK && (reads || v != "") {
+		sum := sha256.Sum256(kept.body.Bytes())
 		tag := hex.EncodeToString(sum[:12])
-		if v := a.header.Get("ETag"); v != "" {
+		if v != "" {
 			tag = v + "." + tag
 		}
 		tag = `"` + tag + `"`
-		a.header.Set("ETag", tag)
-		if hasTag(ctx.Header("If-None-Match"), tag) {
-			a.status = http.StatusNotModified
-			a.header.Del("Content-Type")
-			a.body.Reset()
+		kept.header.Set("ETag", tag)
+		if reads && hasTag(ctx.Header("If-None-Match"), tag) {
+			kept.status = http.StatusNotModified
+			kept.header.Del("Content-Type")
+			kept.body.Reset()
 		}
 	}
-	a.send()
+	kept.send()
+}
+
+func takesIfMatch(op *huma.Operation) bool {
+	return slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "If-Match" })
 }
 
 // hasTag reports whether a list of tags has one, weak ones included: proxies that

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,75 @@ func TestOfManyWhoUpdateWhatTheySawOneWins(t *testing.T) {
 	}
 	if list, err := alice.Workspaces(t.Context(), "me"); err != nil || won != 1 || len(list) != 1 {
 		t.Errorf("%d won; %+v, %v", won, list, err)
+	}
+}
+
+// An update answers with the tag that the next one takes.
+func TestUpdatesFollowOneAnotherByTheirTags(t *testing.T) {
+	d := deploy(t)
+	root := d.add(t, "root", store.RoleOwner)
+	makeWorkspace(t, root, "dev0")
+	if _, err := root.CreateOrganization(t.Context(), "lab0"); err != nil {
+		t.Fatal(err)
+	}
+	d.add(t, "bob", store.RoleMember)
+	fixed := func(path string) func(int) string { return func(int) string { return path } }
+	numbered := func(path string) func(int) string { return func(i int) string { return path + strconv.Itoa(i) } }
+	for name, c := range map[string]struct {
+		path func(int) string
+		body string
+	}{
+		"workspace":    {numbered("/api/v1/workspaces/me/dev"), `{"name":"dev%d"}`},
+		"organization": {numbered("/api/v1/organizations/lab"), `{"name":"lab%d"}`},
+		"user":         {fixed("/api/v1/users/bob"), `{"email":"bob%d@example.com"}`},
+	} {
+		resp, _ := d.send(t, "GET", c.path(0), "Bearer "+root.Token(), nil)
+		first := resp.Header.Get("ETag")
+		tag := first
+		for i := range 3 {
+			resp := d.ifMatch(t, root, "PATCH", c.path(i), fmt.Sprintf(c.body, i+1), tag)
+			if tag = resp.Header.Get("ETag"); resp.StatusCode != http.StatusOK || !strings.HasPrefix(tag, `"`) {
+				t.Errorf("%s, update %d: %d, tag %s", name, i, resp.StatusCode, tag)
+			}
+		}
+		if resp := d.ifMatch(t, root, "PATCH", c.path(3), fmt.Sprintf(c.body, 4), first); resp.StatusCode != http.StatusPreconditionFailed {
+			t.Errorf("%s, with the first tag: %d, want 412", name, resp.StatusCode)
+		}
+	}
+}
+
+// ifMatch asks for something that is to be done only if a tag still stands.
+func (d *deployment) ifMatch(t *testing.T, c *sdk.Client, method, path, body, seen string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, d.url.String()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token())
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("If-Match", seen)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp
+}
+
+// Whoever says "only if it is as I saw it" is not to lose it because that was not looked at.
+func TestWhatCannotLookAtIfMatchIsNotDone(t *testing.T) {
+	d := deploy(t)
+	alice := d.add(t, "alice", store.RoleMember)
+	makeWorkspace(t, alice, "dev")
+	const path = "/api/v1/workspaces/me/dev"
+	if resp := d.ifMatch(t, alice, "DELETE", path, "", `"99.abc"`); resp.StatusCode != http.StatusPreconditionFailed {
+		t.Errorf("deleted with the tag of something else: %d, want 412", resp.StatusCode)
+	}
+	if _, err := alice.Workspace(t.Context(), "me", "dev"); err != nil {
+		t.Errorf("it is gone: %v", err)
+	}
+	if resp := d.ifMatch(t, alice, "DELETE", path, "", "*"); resp.StatusCode != http.StatusNoContent {
+		t.Errorf("whatever it is like: %d, want 204", resp.StatusCode)
 	}
 }
 

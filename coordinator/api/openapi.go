@@ -147,7 +147,7 @@ func failures(op *huma.Operation) []int {
 	if op.RequestBody != nil || len(op.Parameters) > 0 {
 		list = append(list, http.StatusUnprocessableEntity)
 	}
-	if slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "If-Match" }) {
+	if op.Method != http.MethodGet {
 		list = append(list, http.StatusPreconditionFailed)
 	}
 	if _, ok := op.Responses[strconv.Itoa(op.DefaultStatus)].Content["text/event-stream"]; ok {

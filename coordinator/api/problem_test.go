@@ -58,9 +58,11 @@ func TestProblemsHaveCodes(t *testing.T) {
 			t.Errorf("%s %s: %d %s, want %d %s", c.method, c.path, p.Status, p.Code, c.status, c.code)
 		}
 	}
-	resp, _ := d.send(t, "PATCH", "/api/v1/workspaces", token, nil)
-	if allow := strings.Join(resp.Header.Values("Allow"), ", "); allow != "GET, POST" {
-		t.Errorf("Allow %q, want GET, POST", allow)
+	for _, path := range []string{"/api/v1/workspaces", "/signin", "/signin/", "/signin/device"} {
+		resp, _ := d.send(t, "PATCH", path, token, nil)
+		if allow := strings.Join(resp.Header.Values("Allow"), ", "); resp.StatusCode != http.StatusMethodNotAllowed || allow != "GET, POST" {
+			t.Errorf("%s: %d, Allow %q, want GET, POST", path, resp.StatusCode, allow)
+		}
 	}
 }
 

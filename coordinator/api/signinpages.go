@@ -66,7 +66,7 @@ type flow struct {
 
 func (a *API) servePages(r chi.Router) {
 	p := &pages{a: a, html: template.Must(template.ParseFS(signInHTML, "signin.html"))}
-	r.Route("/signin", func(r chi.Router) {
+	r.Group(func(r chi.Router) {
 		r.Use(func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
@@ -83,14 +83,16 @@ func (a *API) servePages(r chi.Router) {
 				}
 			})
 		})
-		r.Get("/", p.signIn)
-		r.Post("/", p.password)
-		r.Post("/out", p.signOut)
-		r.Get("/device", p.device)
-		r.Post("/device", p.decide)
-		r.Get("/with/{provider}", p.begin)
-		r.Post("/link/{provider}", p.begin)
-		r.Get("/with/{provider}/callback", p.finish)
+		for _, path := range []string{"/signin", "/signin/"} {
+			r.Get(path, p.signIn)
+			r.Post(path, p.password)
+		}
+		r.Post("/signin/out", p.signOut)
+		r.Get("/signin/device", p.device)
+		r.Post("/signin/device", p.decide)
+		r.Get("/signin/with/{provider}", p.begin)
+		r.Post("/signin/link/{provider}", p.begin)
+		r.Get("/signin/with/{provider}/callback", p.finish)
 	})
 }
 
