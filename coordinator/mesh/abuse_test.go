@@ -380,3 +380,28 @@ func TestOutboxHoldsTwoStatesOfAPeerAtMost(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A client that asks for one stranger after the other, and reads no answer, is not kept
+// an answer for each.
+func TestAnswersThatNobodyReadsAreNotKept(t *testing.T) {
+	v := newVillage(t)
+	n := open(t, v.dial(t, "user"))
+	n.hello('c')
+	n.untilWelcome()
+	go func() { // ends with the stream's context, at the latest
+		for n.Send(&meshv1.Up{Msg: &meshv1.Up_Want{Want: &meshv1.Want{Peer: uuid.NewString()}}}) == nil {
+		}
+	}()
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		v.hub.mu.Lock()
+		left := len(v.hub.sessions)
+		v.hub.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it is listened to for ever")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -267,11 +267,17 @@ func (h *Hub) Vouches(ctx context.Context, key [32]byte) (bool, error) {
 
 // Connect serves one control stream.
 func (h *Hub) Connect(stream meshv1.Mesh_ConnectServer) error {
-	ctx := stream.Context()
-	who, ok := identity(ctx)
+	who, ok := identity(stream.Context())
 	if !ok {
 		return errors.New("mesh: stream without an identity")
 	}
+	h.serve(who, stream)
+	return nil
+}
+
+// serve serves a stream of somebody's.
+func (h *Hub) serve(who auth.Identity, stream meshv1.Mesh_ConnectServer) {
+	ctx := stream.Context()
 	s := h.open(who, stream)
 	defer s.outbox.close()
 	bye := false
@@ -283,13 +289,12 @@ func (h *Hub) Connect(stream meshv1.Mesh_ConnectServer) error {
 	switch {
 	case refusal != nil:
 		s.outbox.put(refusal, true)
-		return nil
+		return
 	case member == nil:
-		return nil // it went away before it said hello
+		return // it went away before it said hello
 	}
 	h.log.InfoContext(ctx, "node joined", "node", member.id, "name", member.name, "agent", member.agent, "from", rpc.RemoteAddr(ctx))
 	bye = h.listen(stream, s, *member)
-	return nil
 }
 
 // listen takes what a node says until the stream ends, one way or another. What it

@@ -7,6 +7,10 @@ import (
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
 
+// maxWaiting bounds what waits for one session. All that there is to tell a node of
+// its links fits; who asks without end and does not read is not waited for.
+const maxWaiting = 3*maxLinks + 64
+
 // outbox holds what waits to be sent on one session. A newer message about the
 // same thing takes the place of the older, so a reader that is slow, or stuck,
 // costs no more than three messages for each of its peers: that it is gone, and
@@ -17,7 +21,7 @@ import (
 // of thousands of silent nodes each costs the one that reads.
 type outbox struct {
 	send   func(*meshv1.Down) error
-	hangUp func() // called once the last message is sent
+	hangUp func() // called once the last message is sent, or nobody reads
 	sender sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
@@ -41,6 +45,11 @@ func (o *outbox) put(m *meshv1.Down, end bool) {
 	k := subject(m)
 	if p := m.GetPeer(); p.GetState() == meshv1.Peer_GONE {
 		o.drop("peer "+p.GetId(), "policy "+p.GetId())
+	}
+	if len(o.order) >= maxWaiting && o.msgs[k] == nil {
+		o.ended, o.order, o.msgs = true, nil, nil
+		o.hangUp()
+		return
 	}
 	if o.msgs[k] == nil {
 		o.order = append(o.order, k)
