@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,6 +43,58 @@ func (d *deployment) relays() []string {
 		}
 	}
 	return names
+}
+
+// A relay whose process stands still keeps its connections and says nothing. Within
+// 10 s it is out of the map, and the deployment's health says what is the matter; when
+// it goes on, all is well again.
+func TestARelayThatStandsStillIsAFinding(t *testing.T) {
+	d := newDeployment(t)
+	d.laptop = d.lab.Host("laptop")
+	frankfurt := d.lab.Host("frankfurt")
+	d.startServer()
+	d.login()
+	fra := d.relay(frankfurt, "fra", "eu")
+	const within = 10 * time.Second
+	health := func() (about []string) {
+		t.Helper()
+		var h sdk.Health
+		out, _ := d.adit("health", "-o", "json") // that something is wrong makes it fail, too
+		if err := json.Unmarshal([]byte(out), &h); err != nil {
+			t.Fatalf("%v in %q", err, out)
+		}
+		for _, f := range h.Findings {
+			if strings.HasPrefix(f.Code, "relay-") {
+				about = append(about, f.Code)
+			}
+		}
+		return about
+	}
+	inMap := func() bool { return slices.Contains(d.relays(), "fra") }
+	if got := health(); len(got) != 0 || !inMap() {
+		t.Fatalf("before: %v, in the map: %v", got, inMap())
+	}
+	stood := time.Now()
+	if err := fra.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var found, out time.Duration
+	for found == 0 || out == 0 {
+		if found == 0 && len(health()) > 0 {
+			found = time.Since(stood)
+		}
+		if out == 0 && !inMap() {
+			out = time.Since(stood)
+		}
+		if time.Since(stood) > within {
+			t.Fatalf("not within %v: a finding after %v, out of the map after %v", within, found, out)
+		}
+	}
+	t.Logf("a finding after %v, out of the map after %v", found.Round(100*time.Millisecond), out.Round(100*time.Millisecond))
+	if err := fra.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	d.eventually("all is well again", func() bool { return inMap() && len(health()) == 0 })
 }
 
 // Two nodes that have no direct path, and a server without a relay of its own: what

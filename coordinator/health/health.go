@@ -20,6 +20,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/aditmesh/adit/coordinator/breaker"
 	"github.com/aditmesh/adit/coordinator/store"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -34,8 +36,9 @@ const (
 	// checkTimeout bounds a check: a probe that hangs is a finding.
 	checkTimeout = 6 * time.Second
 
-	// probeTimeout bounds one question to a neighbour.
-	probeTimeout = 4 * time.Second
+	// probeTimeout bounds one question to a neighbour. With freshFor it is how long a
+	// relay may be silent before a report says so, at the latest.
+	probeTimeout = 3 * time.Second
 )
 
 // Store is what is asked of the store.
@@ -74,8 +77,9 @@ type Config struct {
 type Checker struct {
 	cfg Config
 
-	mu   sync.Mutex // held while a check runs: others wait for its report
-	last sdk.Health
+	mu    sync.Mutex // held while a check runs: others wait for its report
+	last  sdk.Health
+	about *meshv1.Relays // that last is of
 }
 
 // New returns a checker that has not looked yet.
@@ -92,18 +96,22 @@ func New(cfg Config) *Checker {
 // found is what a check found.
 type found []sdk.Finding
 
-// Check says how the deployment is doing, now or a few seconds ago.
+// Check says how the deployment is doing, now or a few seconds ago; not from before a
+// relay joined or left.
 func (c *Checker) Check(ctx context.Context) sdk.Health {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.last.CheckedAt.IsZero() && time.Since(c.last.CheckedAt) < freshFor {
+	relays := c.cfg.Relays()
+	if !c.last.CheckedAt.IsZero() && time.Since(c.last.CheckedAt) < freshFor && proto.Equal(relays, c.about) {
 		return c.last
 	}
 	// Whoever asked may go away; the others want the report all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
 	checks := []func(context.Context) found{
-		c.database, c.jobs, c.agents, c.access, c.relays, c.relaysGone, c.targets,
+		c.database, c.jobs, c.agents, c.access, c.targets,
+		func(ctx context.Context) found { return c.relays(ctx, relays) },
+		func(ctx context.Context) found { return c.relaysGone(ctx, relays) },
 		func(context.Context) found { return Certificate(c.cfg.Certificate, c.cfg.AccessURL, time.Now()) },
 		func(context.Context) found { return Disk(c.cfg.DataDir) },
 	}
@@ -113,7 +121,7 @@ func (c *Checker) Check(ctx context.Context) sdk.Health {
 		all.Go(func() { results[i] = check(ctx) })
 	}
 	all.Wait()
-	c.last = Report(slices.Concat(results...), time.Now())
+	c.last, c.about = Report(slices.Concat(results...), time.Now()), relays
 	return c.last
 }
 

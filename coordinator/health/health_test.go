@@ -98,10 +98,11 @@ func TestFindingsOfDatabaseJobsAndAgents(t *testing.T) {
 		"all are at work":     {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(5 * time.Minute), Served: true}}}, []string{"warning " + JobsWaiting}},
 		"soon":                {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(time.Minute), Served: true}}}, nil},
 		"a relay went":        {database{relays: []store.Relay{{Name: "fra", LastSeenAt: new(ago(time.Hour))}}}, []string{"warning " + RelayGone}},
-		"a relay is here":     {database{relays: []store.Relay{{Name: "fra", Connected: true, LastSeenAt: new(ago(time.Hour))}}}, nil},
-		"a relay never came":  {database{relays: []store.Relay{{Name: "fra"}}}, nil},
-		"some lost":           {database{agents: map[store.AgentState]int64{store.AgentTimeout: 2, store.AgentConnected: 3}}, []string{"warning " + AgentsLost}},
-		"most lost":           {database{agents: map[store.AgentState]int64{store.AgentTimeout: 20, store.AgentConnected: 3}}, []string{"error " + AgentsLost}},
+		"a relay is here":     {database{relays: []store.Relay{{Name: "one", Region: store.RelayRegion{Code: "default"}, LastSeenAt: new(ago(time.Hour))}}}, nil},
+		"a relay left the map, and the database has yet to be told": {database{relays: []store.Relay{{Name: "fra", Connected: true, LastSeenAt: new(ago(time.Hour))}}}, []string{"warning " + RelayGone}},
+		"a relay never came": {database{relays: []store.Relay{{Name: "fra"}}}, nil},
+		"some lost":          {database{agents: map[store.AgentState]int64{store.AgentTimeout: 2, store.AgentConnected: 3}}, []string{"warning " + AgentsLost}},
+		"most lost":          {database{agents: map[store.AgentState]int64{store.AgentTimeout: 20, store.AgentConnected: 3}}, []string{"error " + AgentsLost}},
 	} {
 		h := New(Config{Store: &c.database, Breakers: breaker.NewRegistry(nil), Relays: relayMap("http://192.0.2.1", true)}).Check(t.Context())
 		h.Findings = slices.DeleteFunc(h.Findings, func(f sdk.Finding) bool { return f.Code == RelayUnreachable })
@@ -153,6 +154,38 @@ func TestAThousandWhoAskCostOneCheck(t *testing.T) {
 	}
 	if db.asked != 1 {
 		t.Errorf("the database was asked %d times", db.asked)
+	}
+}
+
+// Nobody is told for seconds that all is well because it was, when a relay has left.
+func TestAReportIsNotFromBeforeARelayLeft(t *testing.T) {
+	relay := store.Relay{Name: "one", Region: store.RelayRegion{Code: "default"}, Connected: true, LastSeenAt: new(time.Now())}
+	now := relayMap("", true)()
+	c := New(Config{Store: &database{relays: []store.Relay{relay}}, Breakers: breaker.NewRegistry(nil), Relays: func() *meshv1.Relays { return now }})
+	says(t, "here", c.Check(t.Context()).Findings)
+	now = &meshv1.Relays{}
+	says(t, "gone", c.Check(t.Context()).Findings, "warning "+NoRelay, "warning "+RelayGone)
+}
+
+// Three relays that take connections and say nothing cost as much time as one.
+func TestRelaysThatHangAreProbedAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for probes that hang")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	region := &meshv1.Region{Code: "eu"}
+	for _, name := range []string{"a", "b", "c"} {
+		region.Relays = append(region.Relays, &meshv1.Relay{Name: name, Url: "http://" + l.Addr().String()})
+	}
+	c := New(Config{Store: &database{}, Breakers: breaker.NewRegistry(nil), Relays: func() *meshv1.Relays { return &meshv1.Relays{Regions: []*meshv1.Region{region}} }})
+	began := time.Now()
+	says(t, "three that hang", c.Check(t.Context()).Findings, "error "+RelayUnreachable, "error "+RelayUnreachable, "error "+RelayUnreachable)
+	if took := time.Since(began); took > probeTimeout+time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 

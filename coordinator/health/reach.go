@@ -147,9 +147,9 @@ func (p Prober) echo(ctx context.Context, u *url.URL) error {
 
 // relays checks that relays are there, let nodes upgrade, and carry what they send.
 // One that hangs does not keep the others from being asked.
-func (c *Checker) relays(ctx context.Context) found {
+func (c *Checker) relays(ctx context.Context, m *meshv1.Relays) found {
 	var all []func() found
-	for _, region := range c.cfg.Relays().GetRegions() {
+	for _, region := range m.GetRegions() {
 		for _, r := range region.GetRelays() {
 			all = append(all, func() found { return c.relay(ctx, region.GetCode()+"/"+r.GetName(), r) })
 		}
@@ -184,16 +184,22 @@ func (c *Checker) relay(ctx context.Context, name string, r *meshv1.Relay) found
 	return c.probeRelay(ctx, name, u, r)
 }
 
-// relaysGone checks that the relays that once joined are here: whoever is not is in
-// no map, and nodes of its region relay over another.
-func (c *Checker) relaysGone(ctx context.Context) found {
+// relaysGone checks that the relays that once joined are in the map: nodes of the
+// region of one that is not relay over another.
+func (c *Checker) relaysGone(ctx context.Context, m *meshv1.Relays) found {
 	all, err := c.cfg.Store.LiveRelays(ctx)
 	if err != nil {
 		return nil // the database has its own finding
 	}
+	here := make(map[string]bool)
+	for _, region := range m.GetRegions() {
+		for _, r := range region.GetRelays() {
+			here[region.GetCode()+"/"+r.GetName()] = true
+		}
+	}
 	var list found
 	for _, r := range all {
-		if r.Connected || r.LastSeenAt == nil {
+		if r.LastSeenAt == nil || here[r.Region.Code+"/"+r.Name] {
 			continue
 		}
 		list = append(list, warning(RelayGone, "start it, and see that it reaches the coordinator; or delete it: adit relays delete "+r.Name,
