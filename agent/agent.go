@@ -196,8 +196,15 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
-	serving := []func() error{func() error { return server.Serve(l) }, tests.Serve}
-	closing := []io.Closer{server, tests}
+	fromPages := newOwnListener()
+	pages, offers, err := listenBrowsers(cfg, node, fromPages)
+	if err != nil {
+		return errors.Join(fmt.Errorf("agent: %w", err), tests.Close())
+	}
+	serving := []func() error{
+		func() error { return server.Serve(l) }, func() error { return server.Serve(fromPages) }, func() error { return pages.Serve(offers) }, tests.Serve,
+	}
+	closing := []io.Closer{pages, server, tests}
 	if also.files {
 		l, err := node.ListenTCP(files.Port)
 		if err != nil {

@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -56,6 +58,9 @@ const (
 
 	// drainTimeout is how long requests and calls under way may take at shutdown.
 	drainTimeout = 10 * time.Second
+
+	// maxSTUN is how many servers an agent asks for its own address.
+	maxSTUN = 4
 
 	// maxCalls bounds what a provisioner has under way: its stream, and a file
 	// or a report for each of many jobs; and a relay: a question for each of the
@@ -252,6 +257,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s.proxy = s.newProxy()
 	mux.Handle(proxy.TerminalPattern, address(http.HandlerFunc(s.proxy.ServeTerminal)))
+	mux.Handle(proxy.PeerPattern, address(http.HandlerFunc(s.proxy.ServePeer)))
 	if cfg.Apps != nil {
 		mux.Handle("GET "+proxy.OpenPath, address(http.HandlerFunc(s.proxy.ServeOpen)))
 		mux.HandleFunc("GET "+proxy.StylePath, proxy.ServeStyle)
@@ -283,6 +289,15 @@ func (s *Server) appsOr(coordinator, apps http.Handler) http.Handler {
 	})
 }
 
+// stun names the relays' STUN servers. One without a host is where the coordinator is.
+func (s *Server) stun() []string {
+	var urls []string
+	for _, r := range s.relays.ICEServers() {
+		urls = append(urls, "stun:"+net.JoinHostPort(r.Host, strconv.Itoa(int(r.STUNPorts[0]))))
+	}
+	return urls[:min(len(urls), maxSTUN)]
+}
+
 // start starts a workspace for somebody who may.
 func (s *Server) start(ctx context.Context, who auth.Identity, workspace uuid.UUID) error {
 	_, err := s.workspaces.Build(ctx, workspaces.Move{
@@ -301,7 +316,7 @@ func (s *Server) newProxy() *proxy.Proxy {
 	control.Handle("/rpc/v1/node", api.ClientAddr(nil)(s.nodeRPC))
 	return proxy.New(proxy.Config{
 		Store: s.store, Visitor: s.api.Visitor, Refuse: s.api.RefuseVisitor, RemoteAddr: api.RemoteAddr,
-		Domain: s.cfg.Apps, Main: s.cfg.Main, Browser: s.api.Browser, Start: s.start,
+		Domain: s.cfg.Apps, Main: s.cfg.Main, Browser: s.api.Browser, Start: s.start, STUN: s.stun,
 		Control: control, Token: s.auth.ProxyToken(), Vouch: s.hub.Vouch, Breakers: s.breakers, Version: s.cfg.Version, Logger: s.cfg.Logger,
 	})
 }

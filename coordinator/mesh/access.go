@@ -59,6 +59,7 @@ func (h *Hub) answerWant(id sessionID, peer string, a store.MeshAgent, allowed b
 // it itself, files, and speed tests.
 const (
 	portSSH   = 22
+	portPages = 7076
 	portFiles = 7077
 	portSpeed = 7078
 )
@@ -71,6 +72,7 @@ func mayPass(sshOnly bool) []*meshv1.Allow {
 	return []*meshv1.Allow{
 		{Protocol: meshv1.Allow_ICMP},
 		{Protocol: meshv1.Allow_TCP, FirstPort: portSSH, LastPort: portSSH},
+		{Protocol: meshv1.Allow_TCP, FirstPort: portPages, LastPort: portPages},
 		{Protocol: meshv1.Allow_TCP, FirstPort: portFiles, LastPort: portFiles},
 		{Protocol: meshv1.Allow_TCP, FirstPort: portSpeed, LastPort: portSpeed},
 		{Protocol: meshv1.Allow_UDP, FirstPort: portSpeed, LastPort: portSpeed},

@@ -35,8 +35,8 @@ const (
 )
 
 // agentPorts are those that the agent serves itself, to other programs than browsers:
-// SSH, files, speed tests and forwards.
-var agentPorts = []uint16{22, 7077, 7078, 7079}
+// SSH, what pages offer, files, speed tests and forwards.
+var agentPorts = []uint16{22, peerPort, 7077, 7078, 7079}
 
 var (
 	// errSignIn is that it may be there, for somebody who is signed in.

@@ -52,8 +52,11 @@ type Config struct {
 	Browser  func(*http.Request) (auth.Identity, error)
 	Start    func(ctx context.Context, who auth.Identity, workspace uuid.UUID) error
 	Breakers *breaker.Registry
-	Version  string
-	Logger   *slog.Logger
+	// STUN returns URLs of the servers by which agents learn their own addresses; one
+	// without a host is where the coordinator is.
+	STUN    func() []string
+	Version string
+	Logger  *slog.Logger
 }
 
 // Proxy is the way into workspaces by a browser. Its methods may be called

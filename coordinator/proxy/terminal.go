@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -35,9 +34,6 @@ const (
 	defaultColumns, defaultRows = 80, 24
 )
 
-// sessionName is what agents let sessions be called.
-var sessionName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$`)
-
 // errAway is an agent that is not there. It may come back.
 type errAway struct{ why string }
 
@@ -65,25 +61,36 @@ func (p *Proxy) ServeTerminal(w http.ResponseWriter, r *http.Request) {
 		_ = ws.Close(websocket.StatusNormalClosure, "") // the page may have left
 		return
 	}
-	var away errAway
-	m := terminal.Message{Kind: terminal.KindFailed, Text: "The terminal cannot be reached right now.", Again: true}
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		m.Text, m.Again = "There is no such workspace or agent, or it is not yours to connect to.", false
-	case errors.Is(err, errWithdrawn):
-		m.Text, m.Again = "Your access to the workspace has ended.", false
-	case errors.Is(err, terminal.ErrProtocol):
-		m.Text, m.Again = "The page sent what makes no sense; load it again.", false
-	case errors.As(err, &away):
-		m.Text = away.why
-	case websocket.CloseStatus(err) != -1, errors.Is(err, io.EOF):
-		return // the page left
+	text, again, left := p.whyNot(r.Context(), err)
+	if left {
+		return
 	}
-	p.cfg.Logger.DebugContext(r.Context(), "a terminal ended", "err", err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), sayTimeout)
 	defer cancel()
-	_ = terminal.Send(ctx, conn, m) // the page may have left
+	_ = terminal.Send(ctx, conn, terminal.Message{Kind: terminal.KindFailed, Text: text, Again: again}) // the page may have left
 	_ = ws.Close(websocket.StatusNormalClosure, "")
+}
+
+// whyNot is what a page is told of why it cannot reach an agent, and whether it may in a
+// moment; or that the page has left.
+func (p *Proxy) whyNot(ctx context.Context, err error) (text string, again, left bool) {
+	var away errAway
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return "There is no such workspace or agent, or it is not yours to connect to.", false, false
+	case errors.Is(err, errWithdrawn):
+		return "Your access to the workspace has ended.", false, false
+	case errors.Is(err, terminal.ErrProtocol):
+		return "The page sent what makes no sense; load it again.", false, false
+	case errors.As(err, &away):
+		return away.why, true, false
+	case errors.Is(err, terminal.ErrBroken):
+		return "The connection to the workspace broke.", true, false
+	case websocket.CloseStatus(err) != -1, errors.Is(err, io.EOF):
+		return "", false, true
+	}
+	p.cfg.Logger.DebugContext(ctx, "a page cannot reach an agent", "err", err)
+	return "The workspace cannot be reached right now.", true, false
 }
 
 // terminal serves a terminal until it ends, and returns why there is none.
@@ -93,7 +100,7 @@ func (p *Proxy) terminal(ctx context.Context, conn *messages, who auth.Identity,
 		return err
 	}
 	name := r.URL.Query().Get("session")
-	if !sessionName.MatchString(name) {
+	if !terminal.IsSessionName(name) {
 		return fmt.Errorf("%w: a session called %.80q", terminal.ErrProtocol, name)
 	}
 	ctx, done, err := p.begin(ctx, who, w, agent.ID)
@@ -101,7 +108,7 @@ func (p *Proxy) terminal(ctx context.Context, conn *messages, who auth.Identity,
 		return err
 	}
 	defer done()
-	s, err := p.openSession(ctx, agent, name, side(r, "columns", defaultColumns), side(r, "rows", defaultRows))
+	s, err := p.openSession(ctx, agent, terminal.At{Session: name, Columns: side(r, "columns", defaultColumns), Rows: side(r, "rows", defaultRows)})
 	if err != nil {
 		return err
 	}
@@ -160,17 +167,19 @@ func (p *Proxy) find(ctx context.Context, who auth.Identity, owner, name, agentN
 func (p *Proxy) record(ctx context.Context, who auth.Identity, agent uuid.UUID, from string, conn *messages) (over func()) {
 	kind, _ := p.node.path(agent)
 	s := store.SSHSession{ID: uuid.New(), AgentID: agent, UserID: who.UserID, From: from, Path: kind, Kind: "terminal", StartedAt: time.Now()}
-	note := func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-		defer cancel()
-		if err := p.cfg.Store.RecordSSHSessions(ctx, []store.SSHSession{s}); err != nil {
-			p.cfg.Logger.WarnContext(ctx, "a terminal is missing in the history of sessions", "err", err)
-		}
-	}
-	note()
+	p.note(ctx, s)
 	return func() {
 		s.EndedAt, s.Rx, s.Tx = time.Now(), conn.rx.Load(), conn.tx.Load()
-		note()
+		p.note(ctx, s)
+	}
+}
+
+// note keeps what is known of a session, whether somebody waits for that or not.
+func (p *Proxy) note(ctx context.Context, s store.SSHSession) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := p.cfg.Store.RecordSSHSessions(ctx, []store.SSHSession{s}); err != nil {
+		p.cfg.Logger.WarnContext(ctx, "a terminal is missing in the history of sessions", "err", err)
 	}
 }
 

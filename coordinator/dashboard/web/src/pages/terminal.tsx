@@ -4,8 +4,9 @@ import { useQuery } from "@tanstack/react-query";
 import { api, ask } from "../api";
 import { Link as PageLink, useQueryText } from "../router";
 import { Button, Empty, Loaded, Page } from "../ui";
-import { Link, type State } from "../terminal/link";
+import { Link, type State, type Where } from "../terminal/link";
 import { addTab, showTab, split, useLayout, without } from "../terminal/layout";
+import { Peer } from "../terminal/peer";
 import { show, type Shown } from "../terminal/screen";
 import { Moves } from "./moves";
 import type { Workspace } from "../schema";
@@ -71,6 +72,15 @@ function Terminals({ of: w, agent, children }: { of: Workspace; agent: string; c
   const panes = useRef(new Map<string, Shown & { link: Link }>());
   const bar = useRef<HTMLDivElement>(null);
   const state = states[layout.session];
+  const [peer, setPeer] = useState<Peer>();
+  const peerAt = addressOf(w, agent, "peer");
+
+  useEffect(() => {
+    if (!("RTCPeerConnection" in window)) return;
+    const p = new Peer(peerAt);
+    setPeer(p);
+    return () => p.close();
+  }, [peerAt]);
 
   useEffect(() => {
     if (!finding) panes.current.get(layout.session)?.term.focus();
@@ -133,7 +143,11 @@ function Terminals({ of: w, agent, children }: { of: Workspace; agent: string; c
               {(i === layout.at || panes.current.has(column[0]!) ? column : []).map((session) => (
                 <Pane
                   key={session}
-                  at={(columns, rows) => addressOf(w, agent, session, columns, rows)}
+                  at={{
+                    url: (columns, rows) => addressOf(w, agent, "terminal", { session, columns: String(columns), rows: String(rows) }),
+                    label: (columns, rows) => `terminal/${session}/${columns}/${rows}`,
+                    peer,
+                  }}
                   name={session}
                   typedInto={session === layout.session}
                   alone={t.columns.flat().length === 1}
@@ -159,10 +173,10 @@ function Terminals({ of: w, agent, children }: { of: Workspace; agent: string; c
   );
 }
 
-function addressOf(w: Workspace, agent: string, session: string, columns: number, rows: number): string {
-  const at = new URL(`/api/v1/workspaces/${w.owner}/${w.name}/agents/${agent}/terminal`, location.href);
+function addressOf(w: Workspace, agent: string, what: string, query: Record<string, string> = {}): string {
+  const at = new URL(`/api/v1/workspaces/${w.owner}/${w.name}/agents/${agent}/${what}`, location.href);
   at.protocol = at.protocol === "https:" ? "wss:" : "ws:";
-  at.search = new URLSearchParams({ session, columns: String(columns), rows: String(rows) }).toString();
+  at.search = new URLSearchParams(query).toString();
   return at.href;
 }
 
@@ -170,11 +184,12 @@ function told(s: State | undefined): string {
   if (!s || s.is === "connecting") return s?.why ? `${s.why} Trying again…` : "Connecting…";
   if (s.is === "ended") return s.why ?? "The session has ended.";
   const ms = (n: number | undefined) => (n ? ` ${n < 10 ? n.toFixed(1) : Math.round(n)} ms` : "");
+  if (s.direct) return `Peer to peer, ${s.direct.relayed ? "over a relay" : "direct"}${ms(s.direct.rtt ?? s.ping)}`;
   return ["Through the coordinator" + ms(s.ping), s.path && `${s.path} from there${ms(s.rtt)}`].filter(Boolean).join(", ");
 }
 
 function Pane(p: {
-  at: (columns: number, rows: number) => string;
+  at: Where;
   name: string;
   typedInto: boolean;
   alone: boolean;
@@ -189,6 +204,7 @@ function Pane(p: {
 }) {
   const box = useRef<HTMLDivElement>(null);
   const latest = useRef(p);
+  const latestLink = useRef<Link>(undefined);
   const [round, setRound] = useState(0);
   useEffect(() => {
     latest.current = p;
@@ -198,7 +214,7 @@ function Pane(p: {
     const shown = show(parent, { forReaders: latest.current.forReaders, leave: () => latest.current.leave(), find: () => latest.current.find() });
     const { term } = shown;
     shown.fit();
-    const link = new Link((columns, rows) => latest.current.at(columns, rows), {
+    const link = new Link(latest.current.at, {
       show: (bytes, done) => term.write(bytes, done),
       clear: () => term.reset(),
       state: (s) => latest.current.became(s),
@@ -212,6 +228,7 @@ function Pane(p: {
     ];
     const sized = new ResizeObserver(() => shown.fit());
     sized.observe(parent);
+    latestLink.current = link;
     latest.current.keep({ ...shown, link });
     if (latest.current.typedInto) term.focus();
     return () => {
@@ -222,6 +239,7 @@ function Pane(p: {
       shown.dispose();
     };
   }, [round]);
+  useEffect(() => latestLink.current?.by(p.at.peer), [p.at.peer, round]);
   return (
     <section className={"terminal-pane" + (p.typedInto && !p.alone ? " here" : "")} aria-label={"Terminal " + p.name} onFocus={p.focused}>
       <div className="terminal-box" ref={box} />

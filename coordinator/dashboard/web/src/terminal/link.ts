@@ -1,6 +1,8 @@
-// A terminal's way to its session: a WebSocket to the coordinator, made anew when it
-// breaks. The session is the workspace's and goes on; what it has shown lately is shown
-// again. How the two ends speak says pkg/terminal.
+// A terminal's way to its session: a WebSocket to the coordinator at first, a channel of
+// the page's peer connection once there is one, and the WebSocket again when that breaks.
+// The session is the workspace's and goes on; what it has shown lately is shown again.
+// How the two ends speak says pkg/terminal.
+import type { How, Peer } from "./peer";
 
 // As much may be under way in a direction, as the other end has it.
 const roomFor = 512 << 10;
@@ -27,7 +29,7 @@ interface Message {
 
 export type State =
   | { is: "connecting"; why?: string }
-  | { is: "open"; path?: string; rtt?: number; ping?: number }
+  | { is: "open"; path?: string; rtt?: number; ping?: number; direct?: How }
   | { is: "ended"; why?: string };
 
 export interface Screen {
@@ -38,8 +40,22 @@ export interface Screen {
   state(s: State): void;
 }
 
+type Wire = WebSocket | RTCDataChannel;
+
+function isOpen(w: Wire | undefined): w is Wire {
+  return w !== undefined && (w.readyState === WebSocket.OPEN || w.readyState === "open");
+}
+
+/** Where is how to get to a session. */
+export interface Where {
+  url(columns: number, rows: number): string;
+  label(columns: number, rows: number): string;
+  peer?: Peer;
+}
+
 export class Link {
-  private ws?: WebSocket;
+  private wire?: Wire;
+  private direct = false;
   private state: State = { is: "connecting" };
   private size: [number, number];
   private typed: Uint8Array[] = [];
@@ -53,7 +69,10 @@ export class Link {
   private pinged = 0;
   private closed = false;
 
-  constructor(private readonly at: (columns: number, rows: number) => string, private readonly screen: Screen, columns: number, rows: number) {
+  private peer?: Peer;
+  private unfollow?: () => void;
+
+  constructor(private readonly at: Where, private readonly screen: Screen, columns: number, rows: number) {
     this.size = [columns, rows];
     this.beat = setInterval(() => this.ping(), pingEvery);
     addEventListener("online", this.again);
@@ -61,22 +80,42 @@ export class Link {
     this.open();
   }
 
+  /** by says which peer connection the page has. */
+  by(peer: Peer | undefined): void {
+    if (this.closed || peer === this.peer) return;
+    this.peer = peer;
+    this.unfollow?.();
+    const straight = () => {
+      const channel = this.direct ? undefined : peer?.open(this.at.label(...this.size));
+      if (channel) this.attach(channel, true);
+    };
+    this.unfollow = peer?.follow(straight);
+    straight();
+  }
+
   private open(): void {
     clearTimeout(this.retry);
-    const ws = new WebSocket(this.at(...this.size));
-    ws.binaryType = "arraybuffer";
-    this.ws = ws;
+    const channel = this.peer?.open(this.at.label(...this.size));
+    const wire = channel ?? new WebSocket(this.at.url(...this.size));
+    this.wire = wire;
+    this.direct = channel !== undefined;
+    this.attach(wire, this.direct);
+  }
+
+  /** attach listens to a wire. One that is not ours yet becomes it with what it shows first. */
+  private attach(wire: Wire, direct: boolean): void {
+    wire.binaryType = "arraybuffer";
     let fresh = true;
-    ws.onopen = () => {
-      this.under = this.taken = this.pinged = 0;
-      this.heard = Date.now();
-      this.send({ kind: "size", columns: this.size[0], rows: this.size[1] });
-      this.send({ kind: "ping" });
-      this.pinged = this.heard;
-      this.pump();
-    };
-    ws.onmessage = (e: MessageEvent<ArrayBuffer | string>) => {
-      if (ws !== this.ws) return;
+    wire.onopen = () => wire === this.wire && this.begin();
+    wire.onmessage = (e: MessageEvent<ArrayBuffer | string>) => {
+      if (wire !== this.wire) {
+        if (!fresh || this.closed || typeof e.data === "string") return wire.close(); // ours was replaced, or there is no session that way
+        const old = this.wire;
+        this.wire = wire;
+        this.direct = direct;
+        old?.close();
+        this.begin();
+      }
       this.heard = Date.now();
       if (typeof e.data === "string") return this.told(JSON.parse(e.data) as Message);
       if (fresh) {
@@ -86,15 +125,23 @@ export class Link {
         if (this.state.is !== "open") this.become({ is: "open" });
       }
       const p = new Uint8Array(e.data);
-      this.screen.show(p, () => ws === this.ws && this.took(p.length));
+      this.screen.show(p, () => wire === this.wire && this.took(p.length));
     };
-    ws.onclose = () => ws === this.ws && this.broke();
+    wire.onclose = () => wire === this.wire && this.broke();
+  }
+
+  private begin(): void {
+    this.under = this.taken = 0;
+    this.pinged = this.heard = Date.now();
+    this.send({ kind: "size", columns: this.size[0], rows: this.size[1] });
+    this.send({ kind: "ping" });
+    this.pump();
   }
 
   private told(m: Message): void {
     switch (m.kind) {
       case "pong":
-        this.become({ is: "open", path: m.path, rtt: m.rtt_ms, ping: Date.now() - this.pinged });
+        void this.measured(m, Date.now() - this.pinged);
         break;
       case "took":
         this.under = Math.max(0, this.under - (m.bytes ?? 0));
@@ -107,6 +154,11 @@ export class Link {
         if (m.again) this.become({ is: "connecting", why: m.text });
         else this.finish({ is: "ended", why: m.text });
     }
+  }
+
+  private async measured(m: Message, ping: number): Promise<void> {
+    const direct = this.direct ? await this.peer?.how() : undefined;
+    if (!this.closed && isOpen(this.wire)) this.become({ is: "open", path: m.path, rtt: m.rtt_ms, ping, direct });
   }
 
   private took(n: number): void {
@@ -125,11 +177,11 @@ export class Link {
   }
 
   private pump(): void {
-    while (this.ws?.readyState === WebSocket.OPEN && this.typed.length > 0 && this.under < roomFor) {
+    while (isOpen(this.wire) && this.typed.length > 0 && this.under < roomFor) {
       const p = this.typed.shift()!;
       this.kept -= p.length;
       this.under += p.length;
-      this.ws.send(p as Uint8Array<ArrayBuffer>);
+      (this.wire as WebSocket).send(p as Uint8Array<ArrayBuffer>); // a channel takes the same
     }
   }
 
@@ -144,12 +196,12 @@ export class Link {
   }
 
   private send(m: Message): void {
-    if (this.ws?.readyState === WebSocket.OPEN) this.ws.send(JSON.stringify(m));
+    if (isOpen(this.wire)) this.wire.send(JSON.stringify(m));
   }
 
   // Only what answers is there: a network that is gone closes no connection.
   private ping(): void {
-    if (this.ws?.readyState !== WebSocket.OPEN) return;
+    if (!isOpen(this.wire)) return;
     if (this.pinged > this.heard) return this.lost();
     this.pinged = Date.now();
     this.send({ kind: "ping" });
@@ -157,9 +209,9 @@ export class Link {
 
   private readonly lost = (): void => {
     if (this.closed) return;
-    const ws = this.ws;
-    this.ws = undefined;
-    ws?.close();
+    const wire = this.wire;
+    this.wire = undefined;
+    wire?.close();
     this.broke();
   };
 
@@ -172,7 +224,7 @@ export class Link {
   }
 
   private readonly again = (): void => {
-    if (this.closed || this.ws?.readyState === WebSocket.OPEN) return;
+    if (this.closed || isOpen(this.wire)) return;
     this.pause = soonest;
     this.open();
   };
@@ -190,12 +242,13 @@ export class Link {
   /** close leaves the session, which goes on. */
   close(): void {
     this.closed = true;
+    this.unfollow?.();
     clearTimeout(this.retry);
     clearInterval(this.beat);
     removeEventListener("online", this.again);
     removeEventListener("offline", this.lost);
-    const ws = this.ws;
-    this.ws = undefined;
-    ws?.close();
+    const wire = this.wire;
+    this.wire = undefined;
+    wire?.close();
   }
 }

@@ -1,0 +1,230 @@
+package browser
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/aditmesh/adit/pkg/terminal"
+)
+
+// patience bounds every wait; on an idle machine all takes a fraction of it.
+const patience = 30 * time.Second
+
+// echo is a session that shows what is typed.
+type echo struct {
+	*io.PipeReader
+	*io.PipeWriter
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newEcho() *echo {
+	r, w := io.Pipe()
+	return &echo{PipeReader: r, PipeWriter: w, closed: make(chan struct{})}
+}
+
+func (e *echo) Resize(uint32, uint32) error { return nil }
+func (e *echo) End() error                  { return e.PipeWriter.Close() }
+func (e *echo) Close() error {
+	e.once.Do(func() { close(e.closed) })
+	return errors.Join(e.PipeWriter.Close(), e.PipeReader.Close())
+}
+
+// visitor is a page, with the coordinator's part of the conversation.
+type visitor struct {
+	t    *testing.T
+	conn net.Conn
+	pc   *webrtc.PeerConnection
+	told chan terminal.Signal // what only the coordinator hears
+}
+
+func (v *visitor) say(m terminal.Signal) {
+	if err := json.NewEncoder(v.conn).Encode(m); err != nil {
+		v.t.Log(err) // the conversation is over
+	}
+}
+
+func (v *visitor) listen() {
+	for lines := bufio.NewScanner(v.conn); lines.Scan(); {
+		var m terminal.Signal
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			v.t.Error(err)
+			return
+		}
+		switch m.Kind {
+		case terminal.SignalAnswer:
+			if err := v.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: m.SDP}); err != nil {
+				v.t.Error(err)
+			}
+		case terminal.SignalCandidate:
+			if err := v.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: *m.Candidate, SDPMid: m.Mid, SDPMLineIndex: m.Line}); err != nil {
+				v.t.Error(err)
+			}
+		default:
+			v.told <- m
+		}
+	}
+	close(v.told)
+}
+
+// visit begins a conversation with a server whose sessions are of.
+func visit(t *testing.T, open func(terminal.At) (Session, error)) *visitor {
+	t.Helper()
+	s := NewServer(Config{Host: "127.0.0.1", Logger: slog.New(slog.DiscardHandler), Open: func(_ context.Context, _ net.Addr, at terminal.At) (Session, error) { return open(at) }})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &visitor{t: t, conn: conn, pc: pc, told: make(chan terminal.Signal, 16)}
+	t.Cleanup(func() {
+		if err := errors.Join(s.Close(), <-served, pc.Close()); err != nil {
+			t.Error(err)
+		}
+		conn.Close() // the test may have
+	})
+	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
+		if c != nil {
+			at := c.ToJSON()
+			v.say(terminal.Signal{Kind: terminal.SignalCandidate, Candidate: &at.Candidate, Mid: at.SDPMid, Line: at.SDPMLineIndex})
+		}
+	})
+	v.say(terminal.Signal{Kind: terminal.SignalServers})
+	return v
+}
+
+// offer offers what channels there are, and goes on.
+func (v *visitor) offer() {
+	v.t.Helper()
+	offer, err := v.pc.CreateOffer(nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.say(terminal.Signal{Kind: terminal.SignalOffer, SDP: offer.SDP})
+	if err := v.pc.SetLocalDescription(offer); err != nil {
+		v.t.Fatal(err)
+	}
+	go v.listen() // ends with the conversation
+}
+
+func wait[T any](t *testing.T, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("not within %v: %s", patience, what)
+	}
+	panic("unreachable")
+}
+
+// A channel is a terminal: what is typed comes to its session, which ends with it and
+// is told of, with how much was typed and shown.
+func TestAChannelIsATerminal(t *testing.T) {
+	session := newEcho()
+	asked := make(chan terminal.At, 1)
+	v := visit(t, func(at terminal.At) (Session, error) {
+		asked <- at
+		return session, nil
+	})
+	dc, err := v.pc.CreateDataChannel("terminal/web/80/24", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := make(chan webrtc.DataChannelMessage, 16)
+	dc.OnMessage(func(m webrtc.DataChannelMessage) { shown <- m })
+	dc.OnOpen(func() {
+		if err := dc.Send([]byte("typed")); err != nil {
+			t.Error(err)
+		}
+	})
+	v.offer()
+	if at := wait(t, "a session", asked); at != (terminal.At{Session: "web", Columns: 80, Rows: 24}) {
+		t.Errorf("asked for %+v", at)
+	}
+	if m := wait(t, "an echo", shown); m.IsString || string(m.Data) != "typed" {
+		t.Errorf("shown %q", m.Data)
+	}
+	opened := wait(t, "that it was opened", v.told)
+	if err := dc.SendText(`{"kind":"end"}`); err != nil {
+		t.Fatal(err)
+	}
+	if m := wait(t, "the end", shown); !m.IsString || string(m.Data) != `{"kind":"exit"}` {
+		t.Errorf("told %q", m.Data)
+	}
+	closed := wait(t, "that it was closed", v.told)
+	if opened.Kind != terminal.SignalOpened || closed.Kind != terminal.SignalClosed || closed.ID != opened.ID || closed.Rx != 5 || closed.Tx != 5 {
+		t.Errorf("told %+v, then %+v", opened, closed)
+	}
+	wait(t, "the session's close", session.closed)
+}
+
+// Access is the coordinator's to end: with the conversation goes the peer connection.
+func TestThePeerConnectionEndsWithTheConversation(t *testing.T) {
+	session := newEcho()
+	v := visit(t, func(terminal.At) (Session, error) { return session, nil })
+	dc, err := v.pc.CreateDataChannel("terminal/web/80/24", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, gone := make(chan struct{}), make(chan struct{})
+	dc.OnOpen(func() { close(open) })
+	dc.OnClose(func() { close(gone) })
+	v.offer()
+	wait(t, "a channel", open)
+	wait(t, "that it was opened", v.told)
+	v.conn.Close()
+	wait(t, "the channel's end", gone)
+	wait(t, "the session's close", session.closed)
+}
+
+func TestAChannelThatNamesNoSessionIsTurnedAway(t *testing.T) {
+	v := visit(t, func(at terminal.At) (Session, error) { return nil, errors.New("there is none") })
+	said := make(chan terminal.Message, 16)
+	for _, label := range []string{"else", "terminal/../80/24", "terminal/web/0/24", "terminal/web/80/24"} {
+		dc, err := v.pc.CreateDataChannel(label, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dc.OnMessage(func(m webrtc.DataChannelMessage) {
+			var what terminal.Message
+			if err := json.Unmarshal(m.Data, &what); err != nil {
+				t.Error(err)
+			}
+			said <- what
+		})
+	}
+	v.offer()
+	again := 0
+	for range 4 {
+		m := wait(t, "why", said)
+		if m.Kind != terminal.KindFailed || m.Text == "" {
+			t.Errorf("told %+v", m)
+		}
+		if m.Again {
+			again++
+		}
+	}
+	if again != 1 {
+		t.Errorf("%d may be tried again, want the one that is a session's name", again)
+	}
+}

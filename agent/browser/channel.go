@@ -1,0 +1,111 @@
+package browser
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/pion/webrtc/v4"
+)
+
+const (
+	// maxUnread is how many messages of a page may wait: what it sends is taken as it
+	// comes, and waits in the terminal's own queue.
+	maxUnread = 1024
+
+	// flushTimeout is how long what was said last may take to go.
+	flushTimeout = 2 * time.Second
+)
+
+var (
+	errLeft     = errors.New("browser: the page closed the channel")
+	errTooMuch  = errors.New("browser: the page sends faster than it may")
+	errNotReady = errors.New("browser: the channel is closed")
+)
+
+// channel carries a terminal's messages over a data channel.
+type channel struct {
+	dc     *webrtc.DataChannel
+	id     string
+	in     chan webrtc.DataChannelMessage
+	over   chan struct{}
+	why    atomic.Pointer[error]
+	rx, tx atomic.Int64
+}
+
+func newChannel(dc *webrtc.DataChannel) *channel {
+	c := &channel{dc: dc, id: uuid.NewString(), in: make(chan webrtc.DataChannelMessage, maxUnread), over: make(chan struct{})}
+	end := func(err error) {
+		if c.why.CompareAndSwap(nil, &err) {
+			close(c.over)
+		}
+	}
+	dc.OnMessage(func(m webrtc.DataChannelMessage) {
+		select {
+		case c.in <- m:
+		default:
+			end(errTooMuch)
+		}
+	})
+	dc.OnClose(func() { end(errLeft) })
+	return c
+}
+
+// Read returns the next message.
+func (c *channel) Read(ctx context.Context) (text bool, p []byte, err error) {
+	select {
+	case m := <-c.in:
+		if !m.IsString {
+			c.rx.Add(int64(len(m.Data)))
+		}
+		return m.IsString, m.Data, nil
+	case <-c.over:
+		return false, nil, *c.why.Load()
+	case <-ctx.Done():
+		return false, nil, context.Cause(ctx)
+	}
+}
+
+// Write sends a message. How much may be under way is the terminal's to bound.
+func (c *channel) Write(_ context.Context, text bool, p []byte) error {
+	if c.dc.ReadyState() != webrtc.DataChannelStateOpen {
+		return errNotReady
+	}
+	if text {
+		return c.dc.SendText(string(p))
+	}
+	c.tx.Add(int64(len(p)))
+	return c.dc.Send(p)
+}
+
+// flush waits until what was sent is on its way, or the page has left.
+func (c *channel) flush(ctx context.Context) {
+	timeout := time.NewTimer(flushTimeout)
+	defer timeout.Stop()
+	low := make(chan struct{}, 1)
+	c.dc.OnBufferedAmountLow(func() {
+		select {
+		case low <- struct{}{}:
+		default:
+		}
+	})
+	if c.dc.BufferedAmount() == 0 {
+		return
+	}
+	select {
+	case <-low:
+	case <-c.over:
+	case <-timeout.C:
+	case <-ctx.Done():
+	}
+}
+
+// addrOf reads an address as the network library has it.
+func addrOf(ip net.IP) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip) // what is none is in no prefix
+	return a.Unmap()
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aditmesh/adit/pkg/netlab"
+)
+
+// onAPage is a page with a terminal of workspace dev, in Chromium on the laptop.
+type onAPage struct{ *program }
+
+func (d *deployment) page(t *testing.T) onAPage {
+	t.Helper()
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("there is no chromium")
+	}
+	cmd := d.laptop.Command(context.Background(), "node", "test/peer.mjs") // it ends with the test
+	cmd.Env, cmd.Dir = append(d.env(), "CHROMIUM="+chromium), web
+	return onAPage{d.run(d.laptop, "browser.log", cmd)}
+}
+
+// does has the page do something and waits until it is done.
+func (p onAPage) does(line string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
+		p.t.Fatal(err)
+	}
+	if said := p.waitLine(line, func(s string) bool { return strings.HasPrefix(s, "done: "+line) || strings.HasPrefix(s, "failed: ") }); strings.HasPrefix(said, "failed: ") {
+		p.t.Fatal(said)
+	}
+}
+
+// A terminal goes peer to peer between two NATs, over TURN where that is not possible,
+// by the coordinator where nothing else is; its session stays.
+func TestTerminalPeerToPeer(t *testing.T) {
+	if _, err := os.Stat(web + "/node_modules"); err != nil {
+		t.Skip("the dashboard is not built; make dashboard does it")
+	}
+	d := deploy(t, netlab.PortRestricted, netlab.PortRestricted)
+	p := d.page(t)
+	p.does("open " + d.url() + "/workspaces/alice/dev/terminal")
+	p.does("says Peer to peer, direct")
+	p.does("types X=kept; echo said-$((40+2))")
+	p.does("shows said-42")
+
+	atServer, atHome := d.server.Capture(), d.home.Capture()
+	p.does("types head -c 2000000 /dev/zero | tr '\\0' x; echo; echo shown-$((1+1))")
+	p.does("shows shown-2")
+	passed, dtls := 0, 0
+	for _, s := range atServer.Stop() {
+		passed += s.Bytes
+	}
+	for flow, s := range atHome.Stop() {
+		if flow.UDP && (flow.Src.Addr() == d.office.Addr() || flow.Dst.Addr() == d.office.Addr()) {
+			for _, b := range s.Samples {
+				if len(b) > 0 && b[0] >= 20 && b[0] <= 63 { // RFC 7983
+					dtls++
+				}
+			}
+		}
+	}
+	t.Logf("of 2 MB shown, %d bytes passed the server; %d DTLS records were looked at between the NATs", passed, dtls)
+	if passed > 400_000 || dtls == 0 {
+		t.Errorf("it did not go peer to peer")
+	}
+
+	start := time.Now()
+	d.home.Fault(netlab.BlockUDPWith(d.office.Addr()))
+	p.does("says Peer to peer, over a relay")
+	t.Logf("over TURN after %v", time.Since(start).Round(100*time.Millisecond))
+	p.does("types echo $X-relayed")
+	p.does("shows kept-relayed")
+
+	start = time.Now()
+	d.home.Fault(netlab.BlockUDP())
+	p.does("says Through the coordinator")
+	t.Logf("by the coordinator after %v", time.Since(start).Round(100*time.Millisecond))
+	p.does("types echo $X-by-WebSocket")
+	p.does("shows kept-by-WebSocket")
+}
