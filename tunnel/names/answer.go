@@ -24,7 +24,7 @@ const (
 // errNotOurs is a question that others are to answer.
 var errNotOurs = errors.New("not a name of the mesh")
 
-// answer returns the answer to a query of one question, and what it asks for. The
+// answer returns the answer to a query of one question, and whose address it tells. The
 // error is errNotOurs for what is not under the suffix, nor an address of the mesh.
 func (s *Server) answer(query []byte) (text []byte, asked *Host, err error) {
 	var p dnsmessage.Parser
@@ -76,7 +76,6 @@ func (a *reply) byName(s *Server, sub string) error {
 	if host == nil {
 		return nil // there is such a name, and nothing about it
 	}
-	a.host = host
 	want := func(t dnsmessage.Type) bool {
 		return a.question.Class == dnsmessage.ClassINET && (a.question.Type == t || a.question.Type == dnsmessage.TypeALL)
 	}
@@ -85,6 +84,9 @@ func (a *reply) byName(s *Server, sub string) error {
 	}
 	if want(dnsmessage.TypeA) && host.Addr4.Is4() {
 		a.bodies = append(a.bodies, &dnsmessage.AResource{A: host.Addr4.As4()})
+	}
+	if len(a.bodies) > 0 { // who asks for anything else is not about to speak to it
+		a.host = host
 	}
 	return nil
 }

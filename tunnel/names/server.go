@@ -38,7 +38,7 @@ type Config struct {
 	Table  *Table
 	// Owns says which addresses are the mesh's.
 	Owns func(netip.Addr) bool
-	// Asked is called with each host that is asked for by name: somebody is about
+	// Asked is called with each host whose address is asked for: somebody is about
 	// to speak to it. It must not block. Nil means nobody wants to know.
 	Asked func(Host)
 	// Others are asked about all other names. Nil, or none, refuses those.

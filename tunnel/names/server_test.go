@@ -123,12 +123,13 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Whoever asks is about to speak.
+// Whoever asks for an address is about to speak.
 func TestLookupsAreTold(t *testing.T) {
 	var asked []string
 	s := server(t, Config{Asked: func(h Host) { asked = append(asked, h.ID) }})
 	for _, name := range []string{"dev.adit.", "nosuch.adit.", "shop.adit.", "db.shop.alice.adit."} {
 		s.reply(query(t, name, dnsmessage.TypeAAAA))
+		s.reply(query(t, name, dnsmessage.TypeTXT))
 	}
 	if fmt.Sprint(asked) != "[1 3]" {
 		t.Errorf("told of %v", asked)

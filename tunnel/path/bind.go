@@ -74,8 +74,10 @@ type Bind struct {
 	priv  key.NodePrivate
 	pub   key.NodePublic
 	disco key.DiscoPrivate
-	epoch time.Time // origin of the nanoseconds in Peer
-	seed  maphash.Seed
+	// discoPub is its public half: to compute that costs more than all else of a ping.
+	discoPub key.DiscoPublic
+	epoch    time.Time // origin of the nanoseconds in Peer
+	seed     maphash.Seed
 
 	home    atomic.Uint32 // own home region; 0 none
 	addrs   atomic.Uint64 // how often byAddr or byLeg has changed; changed under mu
@@ -166,6 +168,7 @@ func New(cfg Config) (*Bind, error) {
 		links:   make(map[uint32]*runningLink),
 		relays:  make(map[uint32]Region),
 	}
+	b.discoPub = b.disco.Public()
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.setUpOffload()
 	b.probe = newProber(b)
@@ -190,7 +193,7 @@ func New(cfg Config) (*Bind, error) {
 
 // DiscoKey returns the public disco key, new with each Bind.
 func (b *Bind) DiscoKey() [32]byte {
-	return [32]byte(b.disco.Public().AppendTo(nil))
+	return [32]byte(b.discoPub.AppendTo(nil))
 }
 
 // Shutdown ends everything that New and SetRelays started and waits for it.

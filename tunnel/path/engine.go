@@ -237,7 +237,7 @@ func (b *Bind) publishRoute(p *Peer) {
 // sendDisco sends msg by w. Most failures show as silence, since what can't be
 // sent won't be answered.
 func (b *Bind) sendDisco(p *Peer, w way, msg disco.Message) error {
-	return b.writeFrom(p, w, sealDisco(b.disco.Public(), p.shared, msg))
+	return b.writeFrom(p, w, sealDisco(b.discoPub, p.shared, msg))
 }
 
 // writeFrom sends a frame by w.
@@ -262,7 +262,7 @@ func (b *Bind) writeFrom(p *Peer, w way, frame []byte) error {
 
 func (b *Bind) sendRelayedDisco(p *Peer, msg disco.Message) {
 	if l := b.link(p.relayRegion()); l != nil {
-		l.send(p.key, sealDisco(b.disco.Public(), p.shared, msg))
+		l.send(p.key, sealDisco(b.discoPub, p.shared, msg))
 	}
 }
 

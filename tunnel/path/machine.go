@@ -419,6 +419,9 @@ func (m *machine) pause() time.Duration {
 	if m.delivery.inQuestion() {
 		return silenceFor
 	}
+	if last := later(m.created, later(m.seen.sent, m.seen.received)); m.now.Sub(last) >= restAfter {
+		return restBeat
+	}
 	return heartbeat
 }
 

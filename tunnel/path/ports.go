@@ -114,7 +114,7 @@ func (b *Bind) reusePorts(p *Peer, targets []netip.AddrPort) bool {
 // announcePorts pings from each port, and then asks the peer to call at any port
 // of this node's outer addresses: that is what port 0 means.
 func (b *Bind) announcePorts(p *Peer, ports []way) {
-	ping := sealDisco(b.disco.Public(), p.shared, &disco.Ping{TxID: newTxID(), NodeKey: b.pub})
+	ping := sealDisco(b.discoPub, p.shared, &disco.Ping{TxID: newTxID(), NodeKey: b.pub})
 	for _, w := range ports {
 		_ = b.writeFrom(p, w, ping) // its way out is what counts
 	}
@@ -276,7 +276,7 @@ const (
 // spray pings random ports of the targets until the peer is met or the round's
 // probes are spent.
 func (b *Bind) spray(p *Peer, targets []netip.Addr, tx txID) {
-	frame := sealDisco(b.disco.Public(), p.shared, &disco.Ping{TxID: tx, NodeKey: b.pub})
+	frame := sealDisco(b.discoPub, p.shared, &disco.Ping{TxID: tx, NodeKey: b.pub})
 	ports := rand.Perm(1<<16 - firstSprayed)[:sprayProbes]
 	tick := time.NewTicker(sprayPause)
 	defer tick.Stop()

@@ -87,12 +87,12 @@ func TestAQuietPathSleepsAndIsWatched(t *testing.T) {
 	const quiet = 30 * time.Second
 	began := w.ends[0].ticks
 	w.run(quiet)
-	// A heartbeat and its answer each second, and the other ways now and then.
-	if ticks, most := w.ends[0].ticks-began, int(quiet*5/2/heartbeat); ticks > most {
+	// A heartbeat and its answer, soon a slow one, and the other ways now and then.
+	if ticks, most := w.ends[0].ticks-began, int(restAfter/heartbeat+quiet/restBeat)*5/2; ticks > most {
 		t.Errorf("%d ticks in %v without a packet, want at most %d", ticks, quiet, most)
 	}
 	w.carries = nothing
-	w.run(heartbeat + silenceFor + tickEvery)
+	w.run(restBeat + silenceFor + tickEvery)
 	if m := w.ends[0].m.mode; m != modeDoubt {
 		t.Errorf("%v after a heartbeat went unanswered, want doubt", m)
 	}

@@ -11,6 +11,12 @@ const (
 	// before TCP's first back-off has doubled twice.
 	heartbeat = time.Second
 
+	// restAfter is how long after the last packet the best direct path is pinged
+	// every restBeat alone. That keeps NAT mappings open, too, and should the path
+	// die meanwhile, the next packet finds out by itself, as guardFor says.
+	restAfter = 10 * time.Second
+	restBeat  = 5 * time.Second
+
 	// guardFor is how long packets may go unanswered, beyond two round trips,
 	// before small ones take every way: five keystrokes of a fast typist's
 	// held key, and half of what the eye forgives an echo.
