@@ -127,3 +127,59 @@ func TestScopesHoldForWhatIsOnesOwnToSee(t *testing.T) {
 		t.Errorf("shared, and out of scope: %v, want ErrNotFound", err)
 	}
 }
+
+// Who watches what is within their reach hears of what others share with them, by
+// name and by group, of what becomes of it, and of its end; and of nothing else.
+func TestAWatchTellsWhatOthersShare(t *testing.T) {
+	d := deploy(t)
+	ctx := t.Context()
+	alice, bob := d.add(t, "alice", store.RoleOwner), d.add(t, "bob", store.RoleMember)
+	makeWorkspace(t, alice, "dev")
+	makeWorkspace(t, alice, "secret")
+	if _, err := alice.CreateGroup(ctx, sdk.CreateGroup{Name: "team"}); err != nil {
+		t.Fatal(err)
+	}
+	rename := func(from, to string) error {
+		_, err := alice.RenameWorkspace(ctx, "me", from, to)
+		return err
+	}
+	steps := []struct {
+		do   func() error
+		want string
+	}{
+		{func() error {
+			return errors.Join(rename("dev", "before"), alice.ShareWithUser(ctx, "me", "before", "bob", sdk.ShareConnect))
+		}, "share created: before connect"},
+		{func() error { return errors.Join(rename("secret", "hidden"), rename("before", "during")) }, "workspace changed: during connect"},
+		{func() error { return alice.UnshareWithUser(ctx, "me", "during", "bob") }, "share deleted"},
+		{func() error {
+			return errors.Join(rename("during", "after"), alice.AddToGroup(ctx, "default", "team", "bob"))
+		}, "membership created"},
+		{func() error { return alice.ShareWithGroup(ctx, "me", "after", "team", sdk.ShareApps) }, "share created: after apps"},
+		{func() error { return alice.DeleteWorkspace(ctx, "me", "after") }, "workspace deleted"},
+		{func() error { return alice.RemoveFromGroup(ctx, "default", "team", "bob") }, "membership deleted"},
+	}
+	at := 0
+	do := func() {
+		if err := steps[at].do(); err != nil {
+			t.Error(err)
+		}
+	}
+	watchUntil(t, bob, sdk.Watching{Topic: sdk.WatchWorkspaces, Owner: sdk.OwnerReach}, do, func(c sdk.Change) bool {
+		got := c.Kind + " " + c.Action
+		if c.Workspace != nil {
+			got += ": " + c.Workspace.Name + " " + c.Workspace.Shared
+		}
+		if got == "workspace changed: before connect" || c.Kind == sdk.KindAgent || got == "workspace changed: after apps" {
+			return false // a share is a change of the workspace, too
+		}
+		if got != steps[at].want {
+			t.Errorf("told %q, want %q", got, steps[at].want)
+		}
+		if at++; at == len(steps) {
+			return true
+		}
+		do()
+		return false
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -45,7 +46,7 @@ var topics = []struct {
 
 // WatchQuery says what is watched, and from where on.
 type WatchQuery struct {
-	Owner     string `query:"owner" enum:"me,all" default:"me" doc:"Whose; all is for the deployment's owners"`
+	Owner     string `query:"owner" enum:"me,reach,all" default:"me" doc:"Whose; reach is me and what others share with me, and all is for the deployment's owners"`
 	Workspace string `query:"workspace" format:"uuid" doc:"Only what belongs to the workspace of this id"`
 	After     int64  `query:"after" minimum:"-1" default:"-1" doc:"The last version that is known; what follows it is sent. -1 is now"`
 	// LastEventID is what browsers say when they come back.
@@ -104,6 +105,7 @@ func (a *API) watch(ctx context.Context, q WatchQuery, kinds []string) (*huma.St
 				return err
 			}
 			after = list[len(list)-1].Version
+			over := slices.ContainsFunc(list, func(e store.Event) bool { return concerns(who, e) || q.Owner != ownerReach && shared.closedBy(e) })
 			changes, err := a.changes(ctx, q, kinds, who.UserID, shared, list)
 			if err != nil {
 				return err
@@ -114,7 +116,7 @@ func (a *API) watch(ctx context.Context, q WatchQuery, kinds []string) (*huma.St
 				}
 			}
 			w.seen(after)
-			if slices.ContainsFunc(list, func(e store.Event) bool { return concerns(who, e) || shared != uuid.Nil && closes(shared, e) }) {
+			if over {
 				return nil // they may not be who they were
 			}
 		}
@@ -146,47 +148,33 @@ func (a *API) watchFrom(ctx context.Context, q WatchQuery) (int64, error) {
 	return after, nil
 }
 
-// watchesShared returns the workspace that is watched if somebody shares it with
-// the caller; zero if they watch no such.
-func (a *API) watchesShared(ctx context.Context, q WatchQuery) (uuid.UUID, error) {
-	id, err := uuid.Parse(q.Workspace)
-	if err != nil || q.Owner == "all" {
-		return uuid.Nil, nil
-	}
-	list, err := a.Store.WorkspacesByIDs(ctx, []uuid.UUID{id})
-	if err != nil {
-		return uuid.Nil, a.problem(err)
-	}
-	if len(list) == 0 || list[0].OwnerID == caller(ctx).UserID {
-		return uuid.Nil, nil
-	}
-	on, err := a.workspaceFor(ctx, list[0])
-	if err != nil || !auth.Allowed(caller(ctx), auth.Read, on) {
-		return uuid.Nil, err
-	}
-	return id, nil
-}
-
-// closes reports whether an event may end that a workspace is shared with a
-// caller. They come back, and show whether it does.
-func closes(workspace uuid.UUID, e store.Event) bool {
-	return e.WorkspaceID == workspace && (e.Kind == store.EventShare || e.Kind == store.EventWorkspace && e.Action == store.Deleted)
-}
-
 // changes makes of events what a user gets to know of them, in their order.
-// Those of workspaces come with the workspace as it is now.
-func (a *API) changes(ctx context.Context, q WatchQuery, kinds []string, me, shared uuid.UUID, list []store.Event) ([]sdk.Change, error) {
+// Those of workspaces come with the workspace as it is now. What is shared with the
+// user is kept up to date.
+func (a *API) changes(ctx context.Context, q WatchQuery, kinds []string, me uuid.UUID, shared sharedWith, list []store.Event) ([]sdk.Change, error) {
 	all := q.Owner == "all"
+	before := shared
+	if q.Owner == ownerReach {
+		before = maps.Clone(shared)
+		if err := a.reload(ctx, me, shared, list); err != nil {
+			return nil, err
+		}
+	}
 	var wanted []store.Event
 	ids := make(map[uuid.UUID]bool)
 	for _, e := range list {
-		if shared != uuid.Nil && closes(shared, e) {
-			shared = uuid.Nil
+		if q.Owner != ownerReach && shared.closedBy(e) {
+			delete(shared, e.WorkspaceID)
 		}
-		if !slices.Contains(kinds, e.Kind) || !all && e.OwnerID != me && (shared == uuid.Nil || e.WorkspaceID != shared) || q.Workspace != "" && e.WorkspaceID.String() != q.Workspace {
+		_, is := shared[e.WorkspaceID]
+		_, was := before[e.WorkspaceID]
+		switch {
+		case q.Workspace != "" && e.WorkspaceID.String() != q.Workspace:
 			continue
-		}
-		if e.Kind == store.EventLink && !all && e.OwnerID != me {
+		case q.Owner == ownerReach && changesReach(e, me, is || was): // whatever is watched
+		case !slices.Contains(kinds, e.Kind), !all && e.OwnerID != me && !is && !was:
+			continue
+		case e.Kind == store.EventLink && !all && e.OwnerID != me:
 			continue // who else is linked is the owner's to know
 		}
 		wanted = append(wanted, e)
@@ -208,7 +196,9 @@ func (a *API) changes(ctx context.Context, q WatchQuery, kinds []string, me, sha
 			c.WorkspaceID = e.WorkspaceID.String()
 		}
 		// What was theirs then may be somebody else's now.
-		if w, ok := there[e.WorkspaceID]; ok && (all || w.owner == me || e.WorkspaceID == shared) {
+		level, is := shared[e.WorkspaceID]
+		if w, ok := there[e.WorkspaceID]; ok && (all || is || w.owner == me) {
+			w.Shared = level
 			c.Workspace = &w.Workspace
 		}
 		out = append(out, c)

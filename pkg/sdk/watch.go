@@ -23,11 +23,16 @@ const (
 	WatchMesh       = "mesh"
 )
 
+// OwnerReach is one's own workspaces and those that others share with one. Watching
+// them also tells of shares, and of what one is a member of.
+const OwnerReach = "reach"
+
 // Kinds of changes that more is known of.
 const (
-	KindAgent = "agent"
-	KindPorts = "ports"
-	KindApps  = "apps"
+	KindMembership = "membership"
+	KindAgent      = "agent"
+	KindPorts      = "ports"
+	KindApps       = "apps"
 )
 
 // Names of the events of a watch.
@@ -63,7 +68,7 @@ type Change struct {
 type Watching struct {
 	// Topic is one of WatchWorkspaces and so on.
 	Topic string
-	// Owner is "me" or, for owners of the deployment, "all". Empty is "me".
+	// Owner is "me", OwnerReach or, for owners of the deployment, "all". Empty is "me".
 	Owner string
 	// WorkspaceID leaves only what belongs to one workspace. Empty is all.
 	WorkspaceID string

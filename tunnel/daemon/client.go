@@ -131,8 +131,10 @@ func (c *Client) open(ctx context.Context, method, path string) (io.ReadCloser, 
 	if json.NewDecoder(resp.Body).Decode(refused) != nil {
 		refused.Detail = resp.Status
 	}
-	if kind := codes[refused.Code]; kind != nil {
-		return nil, fmt.Errorf("%s: %w", refused.Detail, kind)
+	for _, k := range kinds {
+		if k.code == refused.Code {
+			return nil, fmt.Errorf("%s: %w", refused.Detail, k.err)
+		}
 	}
 	return nil, errors.New(refused.Detail)
 }

@@ -84,18 +84,18 @@ type daemon struct {
 	listed chan struct{} // closed once the workspaces were read
 	once   sync.Once     // guards listed
 
-	mu      sync.Mutex                // guards what follows
-	node    *tunnel.Node              // nil until it has joined
-	me      string                    // the user's name
-	own     map[string][]reach        // what may be reached, by workspace
-	shared  map[string][]reach        // of others
-	hosts   map[netip.Addr]*reach     // all of it, by address
-	proxyAt string                    // where the proxy listens, once it leads somewhere
-	self    netip.Addr                // the node's address
-	self4   netip.Addr                // what stands for it in IPv4; invalid if nothing does
-	pool    netip.Prefix              // where such addresses are from
-	fourth  map[netip.Addr]netip.Addr // those of peers
-	open    map[netip.Addr]string     // node ids of those that have a tunnel, or are about to
+	mu        sync.Mutex                // guards what follows
+	ending    bool                      // nobody waits for what begins now
+	node      *tunnel.Node              // nil until it has joined
+	me        string                    // the user's name
+	reachable map[string][]reach        // what may be reached, by workspace
+	hosts     map[netip.Addr]*reach     // all of it, by address
+	proxyAt   string                    // where the proxy listens, once it leads somewhere
+	self      netip.Addr                // the node's address
+	self4     netip.Addr                // what stands for it in IPv4; invalid if nothing does
+	pool      netip.Prefix              // where such addresses are from
+	fourth    map[netip.Addr]netip.Addr // those of peers
+	open      map[netip.Addr]string     // node ids of those that have a tunnel, or are about to
 }
 
 // reach is an agent that may be reached.
@@ -123,8 +123,8 @@ func Run(ctx context.Context, cfg Config) error {
 	defer stop(nil)
 	d := &daemon{
 		cfg: cfg, log: cfg.Logger, ctx: ctx, stop: stop, listed: make(chan struct{}),
-		own: make(map[string][]reach), shared: make(map[string][]reach),
-		hosts: make(map[netip.Addr]*reach), open: make(map[netip.Addr]string),
+		reachable: make(map[string][]reach),
+		hosts:     make(map[netip.Addr]*reach), open: make(map[netip.Addr]string),
 	}
 	// The socket comes first: who has it is the machine's one daemon.
 	local, err := listenLocal(cfg.Socket, cfg.Users)
@@ -157,7 +157,7 @@ func (d *daemon) run(ctx context.Context) error {
 	addressed := make(chan netip.Addr, 1)
 
 	ctx, cancel := context.WithCancel(ctx)
-	defer d.wg.Wait()
+	defer d.wait()
 	defer cancel()
 	d.wg.Go(func() { d.follow(ctx) })
 	node, err := tunnel.Start(ctx, tunnel.Config{
@@ -190,7 +190,7 @@ func (d *daemon) run(ctx context.Context) error {
 		return err
 	}
 	defer closeDNS()
-	defer d.wg.Wait() // before the node goes
+	defer d.wait() // before the node goes
 	defer cancel()
 	d.wg.Go(func() { d.dropIdle(ctx, hostnet.Connections) })
 	if err := d.awaitNames(ctx, node); err != nil {
@@ -215,11 +215,19 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 }
 
+// wait waits for all that the daemon has begun, and has it begin nothing more.
+func (d *daemon) wait() {
+	d.mu.Lock()
+	d.ending = true
+	d.mu.Unlock()
+	d.wg.Wait()
+}
+
 // runProxy is run without an interface.
 func (d *daemon) runProxy(ctx context.Context) error {
 	d.gate = hostnet.NewGate(nil, d.need) // for what it knows of tunnels
 	ctx, cancel := context.WithCancel(ctx)
-	defer d.wg.Wait()
+	defer d.wait()
 	defer cancel()
 	// A port that is taken is told before anything is waited for.
 	p, err := d.openProxy(d.cfg.Proxy)
@@ -238,7 +246,7 @@ func (d *daemon) runProxy(ctx context.Context) error {
 	d.mu.Lock()
 	d.node, d.proxyAt = node, p.l.Addr().String()
 	d.mu.Unlock()
-	defer d.wg.Wait() // before the node goes
+	defer d.wait() // before the node goes
 	defer cancel()
 	d.wg.Go(func() {
 		d.dropIdle(ctx, func() (map[netip.Addr]bool, bool) { return p.connected(), true })

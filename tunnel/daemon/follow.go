@@ -11,20 +11,14 @@ import (
 	"github.com/aditmesh/adit/tunnel/names"
 )
 
-const (
-	// sharedEvery is how often it is looked which workspaces others share: changes of
-	// one's own are told.
-	sharedEvery = 15 * time.Second
-
-	// followAgain is how soon the coordinator is asked again that did not answer.
-	followAgain = 2 * time.Second
-)
+// followAgain is how soon the coordinator is asked again that did not answer.
+const followAgain = 2 * time.Second
 
 // follow keeps the names in line with the coordinator's workspaces until ctx is done.
 func (d *daemon) follow(ctx context.Context) {
-	d.wg.Go(func() { d.followShared(ctx) })
 	for ctx.Err() == nil {
-		err := d.cfg.Client.Watch(ctx, sdk.Watching{Topic: sdk.WatchWorkspaces}, func() error { return d.readOwn(ctx) }, d.changed)
+		err := d.cfg.Client.Watch(ctx, sdk.Watching{Topic: sdk.WatchWorkspaces, Owner: sdk.OwnerReach}, func() error { return d.readAll(ctx) },
+			func(c sdk.Change) error { return d.changed(ctx, c) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -40,7 +34,8 @@ func sleep(ctx context.Context, long time.Duration) {
 	}
 }
 
-func (d *daemon) readOwn(ctx context.Context) error {
+// readAll reads what there is.
+func (d *daemon) readAll(ctx context.Context) error {
 	me, err := d.cfg.Client.Me(ctx)
 	if err != nil {
 		return err
@@ -49,59 +44,53 @@ func (d *daemon) readOwn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	own := make(map[string][]reach, len(list))
-	for _, w := range list {
-		own[w.ID] = agents(w)
+	shared, err := d.cfg.Client.SharedWorkspaces(ctx)
+	if err != nil {
+		return err
+	}
+	reachable := make(map[string][]reach, len(list)+len(shared))
+	for _, w := range append(list, shared...) {
+		if now := agents(w); len(now) > 0 {
+			reachable[w.ID] = now
+		}
 	}
 	d.mu.Lock()
-	d.me, d.own = me.Username, own
+	d.me, d.reachable = me.Username, reachable
 	d.applyLocked()
 	d.mu.Unlock()
 	d.once.Do(func() { close(d.listed) })
 	return nil
 }
 
-// changed takes a change of one of the user's workspaces.
-func (d *daemon) changed(c sdk.Change) error {
+// changed takes a change of a workspace, or of what others share.
+func (d *daemon) changed(ctx context.Context, c sdk.Change) error {
+	if c.Kind == sdk.KindMembership {
+		return d.readAll(ctx) // it does not say which workspaces come or go with it
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var now []reach
 	if c.Workspace != nil {
 		now = agents(*c.Workspace)
 	}
-	if slices.Equal(d.own[c.WorkspaceID], now) {
+	if slices.Equal(d.reachable[c.WorkspaceID], now) {
 		return nil
 	}
 	if len(now) == 0 {
-		delete(d.own, c.WorkspaceID)
+		delete(d.reachable, c.WorkspaceID)
 	} else {
-		d.own[c.WorkspaceID] = now
+		d.reachable[c.WorkspaceID] = now
 	}
 	d.applyLocked()
 	return nil
 }
 
-func (d *daemon) followShared(ctx context.Context) {
-	for ctx.Err() == nil {
-		if list, err := d.cfg.Client.SharedWorkspaces(ctx); err == nil {
-			shared := make(map[string][]reach)
-			for _, w := range list {
-				if w.Shared != sdk.ShareApps {
-					shared[w.ID] = agents(w)
-				}
-			}
-			d.mu.Lock()
-			if !maps.EqualFunc(shared, d.shared, slices.Equal) {
-				d.shared = shared
-				d.applyLocked()
-			}
-			d.mu.Unlock()
-		}
-		sleep(ctx, sharedEvery)
-	}
-}
-
+// agents are those of a workspace that may be reached: none where it is shared for its
+// apps alone.
 func agents(w sdk.Workspace) []reach {
+	if w.Shared == sdk.ShareApps {
+		return nil
+	}
 	list := make([]reach, 0, len(w.Agents))
 	for _, a := range w.Agents {
 		list = append(list, reach{names.Host{ID: a.NodeID, Agent: a.Name, Workspace: w.Name, Owner: w.Owner, Addr: a.Address}, a.State})
@@ -112,11 +101,9 @@ func agents(w sdk.Workspace) []reach {
 // applyLocked has names and gate know what may be reached now.
 func (d *daemon) applyLocked() {
 	d.hosts = make(map[netip.Addr]*reach)
-	for _, set := range []map[string][]reach{d.own, d.shared} {
-		for _, list := range set {
-			for _, h := range list {
-				d.hosts[h.Addr] = &h
-			}
+	for _, list := range d.reachable {
+		for _, h := range list {
+			d.hosts[h.Addr] = &h
 		}
 	}
 	d.assignLocked()

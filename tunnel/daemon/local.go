@@ -170,15 +170,21 @@ func refuse(w http.ResponseWriter, status int, err error) {
 	_ = json.NewEncoder(w).Encode(&sdk.Error{Status: status, Detail: err.Error(), Code: codeOf(err)})
 }
 
-// codes tell errors apart that callers do.
-var codes = map[string]error{
-	"peer-not-found": tunnel.ErrPeerNotFound, "peer-offline": tunnel.ErrPeerOffline, "timeout": context.DeadlineExceeded,
+// kinds are the errors that callers tell apart, and their names on the way. Of an
+// error that is of two kinds, the first counts.
+var kinds = []struct {
+	code string
+	err  error
+}{
+	{"peer-not-found", tunnel.ErrPeerNotFound},
+	{"peer-offline", tunnel.ErrPeerOffline},
+	{"timeout", context.DeadlineExceeded},
 }
 
 func codeOf(err error) string {
-	for _, code := range []string{"peer-not-found", "peer-offline", "timeout"} {
-		if errors.Is(err, codes[code]) {
-			return code
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return k.code
 		}
 	}
 	return "failed"

@@ -23,8 +23,14 @@ const (
 // errTooMany is a tunnel beyond maxOpen.
 var errTooMany = errors.New("too many tunnels are open")
 
-// need makes a tunnel, which a packet waits for.
+// need makes a tunnel, which a packet waits for. Packets come until the interface
+// goes, and those that come while the daemon ends go with it.
 func (d *daemon) need(addr netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ending {
+		return
+	}
 	d.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(d.ctx, connectFor)
 		defer cancel()
