@@ -31,6 +31,10 @@ type filteredDevice struct {
 	// peer.
 	opened func(bufs [][]byte, offset int)
 
+	// refused answers what is not admitted; nil does not. denied is what peers have not.
+	refused *refuser
+	denied  denials
+
 	// out and in meter the packets between this device and the sockets.
 	out, in *meter
 
@@ -113,6 +117,19 @@ func (f *filteredDevice) admits(p *packet.Parsed) bool {
 	return rules.RunIn(p, 0) == filter.Accept
 }
 
+// refuse answers a packet to this node that is not admitted.
+func (f *filteredDevice) refuse(p *packet.Parsed, raw []byte) {
+	if f.refused == nil || p.IPVersion != 6 || len(raw) < ipv6HeaderLen {
+		return
+	}
+	f.mu.Lock()
+	self := f.self
+	f.mu.Unlock()
+	if p.Dst.Addr() == self {
+		f.refused.refuse(raw)
+	}
+}
+
 func match(peer, self netip.Addr, rule *meshv1.Allow) filter.Match {
 	src := netip.PrefixFrom(peer, peer.BitLen())
 	ports := filter.PortRange{First: uint16(min(rule.GetFirstPort(), 65535)), Last: uint16(min(rule.GetLastPort(), 65535))}
@@ -166,9 +183,12 @@ func (f *filteredDevice) Write(bufs [][]byte, offset int) (int, error) {
 	kept := bufs[:0]
 	for _, buf := range bufs {
 		p.Decode(buf[offset:])
-		if f.admits(p) {
-			kept = append(kept, buf)
+		if !f.admits(p) {
+			f.refuse(p, buf[offset:])
+			continue
 		}
+		f.denied.note(p)
+		kept = append(kept, buf)
 	}
 	f.parsed.Put(p)
 	if len(kept) > 0 {

@@ -1,10 +1,14 @@
 package tunnel
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
 	"golang.zx2c4.com/wireguard/tun/tuntest"
@@ -184,5 +188,75 @@ func BenchmarkAdmission(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Send keeps what is sent in the stack's name.
+func (s *sink) Send(packet []byte) { s.out = append(s.out, packet) }
+
+// What is not admitted is answered at once, and its sender's node knows what was denied,
+// by whom; of others, or by an error about an error, nobody is told.
+func TestWhatIsDeniedIsAnswered(t *testing.T) {
+	f, s := newFiltered()
+	f.refused = newRefuser(s)
+	theirs, there := newFiltered()
+	theirs.setSelf(eve)
+
+	refused := func(p []byte) []byte {
+		t.Helper()
+		s.out = nil
+		if admitted(t, f, s, p) {
+			t.Fatal("it was admitted")
+		}
+		if len(s.out) == 0 {
+			return nil
+		}
+		return s.out[0]
+	}
+	for _, tt := range []struct {
+		proto byte
+		dport uint16
+		want  string
+	}{
+		{protoTCP, 8080, "did not admit TCP port 8080, 0s ago"},
+		{protoUDP, 53, "did not admit UDP port 53, 0s ago"},
+		{protoICMP6, echoRequest, "did not admit ping, 0s ago"},
+	} {
+		answer := refused(ipv6Packet(eve, self, tt.proto, 1000, tt.dport, tcpSYN))
+		if answer == nil {
+			t.Fatalf("%s: no answer", tt.want)
+		}
+		told, stop := theirs.denied.until(t.Context(), self)
+		if !admitted(t, theirs, there, answer) {
+			t.Errorf("%s: the answer does not get through", tt.want)
+		}
+		if err := context.Cause(told); !errors.Is(err, ErrDenied) {
+			t.Errorf("%s: who waits hears %v", tt.want, err)
+		}
+		stop()
+		if v := theirs.denied.verdict(self, time.Now()); v == nil || v.Code != CodeDenied || !strings.Contains(v.Evidence, tt.want) {
+			t.Errorf("%+v, want %s", v, tt.want)
+		}
+	}
+	if v := theirs.denied.verdict(self, time.Now().Add(deniedFor)); v != nil {
+		t.Errorf("still told of after %v: %+v", deniedFor, v)
+	}
+	if refused(ipv6Packet(eve, alice, protoTCP, 1000, 80, tcpSYN)) != nil {
+		t.Error("what is for another is answered")
+	}
+	lie := refused(ipv6Packet(eve, self, protoTCP, 1000, 80, tcpSYN))
+	copy(lie[8:24], alice.AsSlice())
+	if admitted(t, theirs, there, lie); theirs.denied.verdict(alice, time.Now()) != nil || theirs.denied.verdict(self, time.Now()) != nil {
+		t.Error("a peer speaks for another")
+	}
+	const flood = 10 * refusalsAtOnce
+	answered := 0
+	for range flood {
+		if refused(ipv6Packet(eve, self, protoTCP, 1000, 80, tcpSYN)) != nil {
+			answered++
+		}
+	}
+	if answered > flood/2 {
+		t.Errorf("%d packets of a flood of %d are answered", answered, flood)
 	}
 }

@@ -214,7 +214,14 @@ func (f *fittingDevice) tooBig(packet []byte, mtu int, told bool) {
 // packetTooBig returns the ICMPv6 error for packet, behind deviceOffset bytes of
 // room, or nil if packet is an error itself (RFC 4443, section 2.4).
 func packetTooBig(packet []byte, mtu int) []byte {
-	const typePacketTooBig, firstInformational, icmpHeaderLen = 2, 128, 8
+	const typePacketTooBig = 2
+	return icmpError(packet, typePacketTooBig, 0, uint32(mtu))
+}
+
+// icmpError returns an ICMPv6 error about packet, behind deviceOffset bytes of room, or
+// nil if packet is an error itself (RFC 4443, section 2.4).
+func icmpError(packet []byte, kind, code byte, about uint32) []byte {
+	const firstInformational, icmpHeaderLen = 128, 8
 	if packet[6] == nextICMPv6 && len(packet) > ipv6HeaderLen && packet[ipv6HeaderLen] < firstInformational {
 		return nil
 	}
@@ -227,8 +234,8 @@ func packetTooBig(packet []byte, mtu int) []byte {
 	copy(answer[8:24], packet[24:40]) // from whom it was for
 	copy(answer[24:40], packet[8:24]) // to whom it is from
 	icmp := answer[ipv6HeaderLen:]
-	icmp[0] = typePacketTooBig
-	binary.BigEndian.PutUint32(icmp[4:], uint32(mtu))
+	icmp[0], icmp[1] = kind, code
+	binary.BigEndian.PutUint32(icmp[4:], about)
 	copy(icmp[icmpHeaderLen:], quoted)
 	pseudo := checksum.Combine(checksum.Checksum(answer[8:40], 0), uint16(len(icmp)+nextICMPv6))
 	binary.BigEndian.PutUint16(icmp[2:], ^checksum.Checksum(icmp, pseudo))

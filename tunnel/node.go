@@ -165,6 +165,9 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		changed: make(chan struct{}), activations: make(chan activation, maxActivating),
 	}
 	n.filter.opened = fit.noteOpened
+	if s, ok := dev.(sender); ok {
+		n.filter.refused = newRefuser(s)
+	}
 	n.self.Store(&path.Self{})
 	n.bind, err = path.New(path.Config{
 		PrivateKey:      [32]byte(priv.Bytes()),
@@ -363,6 +366,8 @@ func (n *Node) Ping(ctx context.Context, to netip.Addr) (time.Duration, error) {
 	if n.stack == nil {
 		return 0, ErrNoStack
 	}
+	ctx, stop := n.UntilDenied(ctx, to)
+	defer stop()
 	return n.stack.Ping(ctx, to)
 }
 

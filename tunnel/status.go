@@ -26,7 +26,8 @@ type Peer struct {
 	RTT              time.Duration
 	LastHandshake    time.Time
 	RxBytes, TxBytes uint64
-	// Verdict says why the path is not direct; nil when it is.
+	// Verdict says why the path is not direct, or what the peer has denied of late; nil
+	// when all is well.
 	Verdict *Verdict
 }
 
@@ -113,6 +114,11 @@ func (n *Node) describeLocked(p *peer, stats map[[32]byte]deviceStats) Peer {
 		d.Path.MTU, d.Proven = p.path.MTU(), f.at.Proven
 	}
 	d.Verdict = judge(f)
+	for _, a := range p.addrs {
+		if v := n.filter.denied.verdict(a, f.now); v != nil {
+			d.Verdict = v
+		}
+	}
 	return d
 }
 

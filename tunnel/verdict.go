@@ -31,6 +31,7 @@ const (
 	CodePeerFirewall = "peer-firewall"
 	CodeNoRelay      = "no-relay"
 	CodePeerOffline  = "peer-offline"
+	CodeDenied       = "denied"
 )
 
 // settleFor is how long a path may take before it counts as relayed for a

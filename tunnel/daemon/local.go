@@ -178,6 +178,7 @@ var kinds = []struct {
 }{
 	{"peer-not-found", tunnel.ErrPeerNotFound},
 	{"peer-offline", tunnel.ErrPeerOffline},
+	{"denied", tunnel.ErrDenied},
 	{"timeout", context.DeadlineExceeded},
 }
 
@@ -252,6 +253,8 @@ func (d *daemon) ping(ctx context.Context, node *tunnel.Node, to netip.Addr) (ti
 	if d.ifc == "" {
 		return node.Ping(ctx, to)
 	}
+	ctx, stop := node.UntilDenied(ctx, to)
+	defer stop()
 	return d.gate.Ping(ctx, node.Address(), to)
 }
 

@@ -17,6 +17,10 @@ const (
 	// connections. What comes after is lost, as on any link that is not up yet.
 	maxHeld = 64
 
+	// maxReleased bounds what waits for Read: one that does not read must not fill the
+	// memory. Packets that were held are bounded by peer.
+	maxReleased = 1024
+
 	// headroom is what a tun.Device may use in front of a packet written to it.
 	headroom = 16
 )
@@ -141,6 +145,16 @@ func (g *Gate) Unused() []netip.Addr {
 		}
 	}
 	return list
+}
+
+// Send has Read return a packet to a peer that is open, as if this machine had sent it.
+func (g *Gate) Send(packet []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.released) < maxReleased {
+		g.released = append(g.released, packet)
+		g.wakeLocked()
+	}
 }
 
 // wakeLocked has Read look for released packets. A device without a file cannot be

@@ -39,10 +39,7 @@ func (g *Gate) Ping(ctx context.Context, from, to netip.Addr) (time.Duration, er
 	start := time.Now()
 	packet := echoRequest(from, to, nonce)
 	if g.admitsTo(to, packet) {
-		g.mu.Lock()
-		g.released = append(g.released, packet)
-		g.wakeLocked()
-		g.mu.Unlock()
+		g.Send(packet)
 	}
 	select {
 	case <-answered:

@@ -4,6 +4,8 @@ import (
 	"os"
 
 	"golang.zx2c4.com/wireguard/tun"
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
 // batch is how many packets Read returns at most; as many as the WireGuard
@@ -43,6 +45,13 @@ func (s *Stack) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 			return 0, os.ErrClosed
 		}
 	}
+}
+
+// Send has Read return a packet as if the stack had sent it.
+func (s *Stack) Send(packet []byte) {
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
+	defer pkt.DecRef()
+	s.link.send(pkt)
 }
 
 // nextOut has the splitter hold a packet. It reports false when none waits.

@@ -70,6 +70,20 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	return n, nil
 }
 
+// send queues a packet that is not the stack's own.
+func (l *link) send(pkt *stack.PacketBuffer) {
+	l.mu.Lock()
+	if size := pkt.Size(); !l.closed && l.bytes+size <= outBytes {
+		l.bytes += size
+		l.waiting = append(l.waiting, pkt.IncRef())
+	}
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
 // take moves what waits to the end of into.
 func (l *link) take(into []*stack.PacketBuffer) []*stack.PacketBuffer {
 	l.mu.Lock()
