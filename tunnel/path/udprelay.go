@@ -129,14 +129,14 @@ func (b *Bind) askRelays(p *Peer, turn int) {
 		if !ok {
 			continue
 		}
-		relay, ok := r.udpRelay(b.disco.Public(), p.disco, turn)
+		relay, ok := r.udpRelay(b.discoPub, p.disco, turn)
 		l := b.link(region)
 		if !ok || l == nil {
 			continue
 		}
-		ask := &disco.AllocateUDPRelayEndpointRequest{ClientDisco: [2]key.DiscoPublic{b.disco.Public(), p.disco}, Generation: rand.Uint32()}
+		ask := &disco.AllocateUDPRelayEndpointRequest{ClientDisco: [2]key.DiscoPublic{b.discoPub, p.disco}, Generation: rand.Uint32()}
 		shared := b.disco.Shared(discoPublic(relay.UDP.DiscoKey))
-		l.send(nodePublic(relay.UDP.Key), sealDisco(b.disco.Public(), shared, ask))
+		l.send(nodePublic(relay.UDP.Key), sealDisco(b.discoPub, shared, ask))
 	}
 }
 
@@ -168,7 +168,7 @@ func (b *Bind) onOffer(region uint32, from key.NodePublic, data []byte) {
 		return
 	}
 	other := offer.ClientDisco[0]
-	if other == b.disco.Public() {
+	if other == b.discoPub {
 		other = offer.ClientDisco[1]
 	}
 	b.mu.RLock()
@@ -267,7 +267,7 @@ func (b *Bind) sendBind(p *Peer, w way) {
 
 func (b *Bind) sendToRelay(w way, shared key.DiscoShared, msg disco.Message) {
 	if s := b.socketFor(w.addr.Addr()); s != nil {
-		_ = s.write(wrapDisco(w.vni, true, sealDisco(b.disco.Public(), shared, msg)), w.addr) // silence is the answer
+		_ = s.write(wrapDisco(w.vni, true, sealDisco(b.discoPub, shared, msg)), w.addr) // silence is the answer
 	}
 }
 
