@@ -290,6 +290,14 @@ func TestAppsInTheBrowser(t *testing.T) {
 		if status, _ := nobody.preflight(t, appURL("18302", "/"), "https://elsewhere.example"); status != http.StatusOK {
 			t.Errorf("a public app is to answer itself: %d", status)
 		}
+		for origin, want := range map[string]int{sibling: 200, appURL("18300", ""): 200, other: 403, "https://evil.example": 403, "null": 403} {
+			if status := alice.post(t, appURL("18300", "/"), origin); status != want {
+				t.Errorf("a form of %s: %d, want %d", origin, status, want)
+			}
+		}
+		if status := alice.post(t, appURL("18302", "/"), "https://elsewhere.example"); status != http.StatusOK {
+			t.Errorf("a form for a public app: %d", status)
+		}
 	})
 
 	t.Run("access that ends ends what is open", func(t *testing.T) {

@@ -133,6 +133,10 @@ func (p *Proxy) ServeApp(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, label, err)
 		return
 	}
+	if d.level != levelPublic && !p.mayAsk(r, label) {
+		http.Error(w, "pages elsewhere may not use this app", http.StatusForbidden)
+		return
+	}
 	if who.Kind != auth.User {
 		p.noteOpened(r, who, label, d.level)
 	}
@@ -233,6 +237,15 @@ func (p *Proxy) isSibling(origin, label string) bool {
 	a, ok1 := parseLabel(other)
 	b, ok2 := parseLabel(label)
 	return ok1 && ok2 && a.Owner == b.Owner && a.Workspace == b.Workspace
+}
+
+// mayAsk reports whether a request that does something is from a page of the same
+// workspace's: pages of other apps are on the same site, as browsers see it, and the
+// visitor's key comes along with what they send. Programs say no origin.
+func (p *Proxy) mayAsk(r *http.Request, label string) bool {
+	reads := (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions) && r.Header.Get("Upgrade") == ""
+	origin := r.Header.Get("Origin")
+	return reads || origin == "" || origin == p.cfg.Domain.origin(label) || p.isSibling(origin, label)
 }
 
 func allowOrigin(h http.Header, origin string) {
