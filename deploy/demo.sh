@@ -32,7 +32,7 @@ trap 'stop; exit 0' INT TERM
 setsid "$adit" server --data-dir "$state/data" >"$state/server.log" 2>&1 &
 server=$!
 echo "Starting the server (log: .run/server.log)…"
-until grep -q '^adit server ready' "$state/server.log"; do
+until grep -qs '^adit server ready' "$state/server.log"; do
 	if ! kill -0 "$server" 2>/dev/null; then
 		tail -n 1 "$state/server.log" >&2
 		exit 1

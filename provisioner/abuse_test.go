@@ -130,8 +130,12 @@ resource "adit_agent" "b" { name = "main" }
 	c.order("i", twins, anImport)
 	c.order("b", twins, nil)
 	for _, id := range []string{"i", "b"} {
-		if why := c.fail(id); !strings.Contains(why, `two agents named "main"`) {
+		why := c.fail(id)
+		if !strings.Contains(why, `main.tf:8: Two agents are called "main": adit_agent.a and adit_agent.b`) {
 			t.Errorf("error of %s is %q", id, why)
+		}
+		if p := c.result(id).GetProblems(); len(p) != 1 || p[0].GetFile() != "main.tf" || p[0].GetLine() != 8 {
+			t.Errorf("problems of %s are %v", id, p)
 		}
 	}
 	if c.state("b") != "" {

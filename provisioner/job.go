@@ -204,7 +204,7 @@ func (j *job) check(tf *terraform.Run) (*provisionerv1.Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	return template, errors.Join(tooMany(template.GetResources()), namedTwice(template.GetAgents()))
+	return template, errors.Join(tooMany(template.GetResources()), tf.Unique(plan))
 }
 
 // build moves a workspace.
@@ -219,7 +219,7 @@ func (j *job) build(tf *terraform.Run, result *provisionerv1.Result) error {
 		return err
 	}
 	resources, agents := terraform.Planned(plan)
-	if err := errors.Join(tooMany(resources), namedTwice(agents)); err != nil {
+	if err := errors.Join(tooMany(resources), tf.Unique(plan)); err != nil {
 		return err
 	}
 	if err := j.dir.begin(); err != nil {
@@ -263,17 +263,6 @@ func (j *job) show(tf *terraform.Run, plan *terraform.Plan, result *provisionerv
 func tooMany(resources []*provisionerv1.Resource) error {
 	if len(resources) > maxResources {
 		return fmt.Errorf("the template makes %d resources; a workspace may have %d", len(resources), maxResources)
-	}
-	return nil
-}
-
-func namedTwice(agents []*provisionerv1.Agent) error {
-	names := make(map[string]bool)
-	for _, a := range agents {
-		if names[a.GetName()] {
-			return fmt.Errorf("the template has two agents named %q; give each its own name", a.GetName())
-		}
-		names[a.GetName()] = true
 	}
 	return nil
 }

@@ -57,7 +57,8 @@ have the lineage of the state that is kept and a higher serial, or --force.`,
 			if err := c.PushState(cmd.Context(), name.Owner, name.Name, state, force); err != nil {
 				return fmt.Errorf("push the state of workspace %s: %w", name, err)
 			}
-			return nil
+			_, err = fmt.Fprintf(a.err, "Workspace %s has that state now; its next build starts from it.\n", name)
+			return err
 		},
 	}
 	push.Flags().BoolVar(&force, "force", false, "also if it does not descend from the state that is kept")

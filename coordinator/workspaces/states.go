@@ -87,7 +87,7 @@ type NoDescent struct {
 }
 
 func (e *NoDescent) Error() string {
-	return fmt.Sprintf("the state does not follow the current one, serial %d of lineage %s; pull that and start from it, or use force", e.Serial, e.Lineage)
+	return fmt.Sprintf("the state does not follow the current one, serial %d of lineage %s; pull that and start from it, or force it", e.Serial, e.Lineage)
 }
 
 // Unwrap makes it match store.ErrConflict.

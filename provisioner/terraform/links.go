@@ -17,6 +17,13 @@ import (
 type links struct {
 	refers    map[string][]string
 	ephemeral map[string]bool
+	places    map[string]place
+}
+
+// place is where a block begins.
+type place struct {
+	file string // within the template, or absolute
+	line int
 }
 
 // readLinks reads the configuration in dir, with the modules that init found,
@@ -27,7 +34,7 @@ func readLinks(dir, data string) *links {
 
 // linksOf reads a configuration, in which resolve says what a reference stands for.
 func linksOf(c configuration, resolve func(*scope, string) []reference) *links {
-	l := &links{refers: make(map[string][]string), ephemeral: make(map[string]bool)}
+	l := &links{refers: make(map[string][]string), ephemeral: make(map[string]bool), places: make(map[string]place)}
 	if root := c.scope("", "", nil); root != nil {
 		l.module(root, resolve, false)
 	}
@@ -76,6 +83,12 @@ func (l *links) module(s *scope, resolve func(*scope, string) []reference, ephem
 		}
 		return all
 	}
+	for name, at := range s.places {
+		if file, err := filepath.Rel(s.root, at.file); err == nil && filepath.IsLocal(file) {
+			at.file = filepath.ToSlash(file)
+		}
+		l.places[s.prefix+name] = at
+	}
 	for name, b := range s.blocks {
 		ephemeral := ephemeral || countsStarts(resolved(b["count"])) || countsStarts(resolved(b["for_each"]))
 		if call, ok := strings.CutPrefix(name, "module."); ok {
@@ -123,14 +136,16 @@ var moduleSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "module", LabelNames: []string{"name"}},
 	{Type: "locals"},
 	{Type: "output", LabelNames: []string{"name"}},
+	{Type: "data", LabelNames: []string{"type", "name"}},
 }}
 
 // readBlocks reads a module's resources and calls by address within it, and apart
 // from them its values: "locals", and "output." with a name. Files that override
-// come last, and what they have wins.
-func readBlocks(dir string) (blocks, values map[string]block) {
+// come last, and what they have wins. Places are of resources and data, where they
+// were written first.
+func readBlocks(dir string) (blocks, values map[string]block, places map[string]place) {
 	parser := hclparse.NewParser()
-	blocks, values = make(map[string]block), make(map[string]block)
+	blocks, values, places = make(map[string]block), make(map[string]block), make(map[string]place)
 	for _, path := range configFiles(dir) {
 		parse := parser.ParseHCLFile
 		if strings.HasSuffix(path, ".json") {
@@ -144,6 +159,17 @@ func readBlocks(dir string) (blocks, values map[string]block) {
 		for _, b := range content.Blocks {
 			address, into := strings.Join(b.Labels, "."), blocks
 			switch b.Type {
+			case "data":
+				address = "data." + address
+				fallthrough
+			case "resource":
+				if _, known := places[address]; !known {
+					places[address] = place{path, b.DefRange.Start.Line}
+				}
+			}
+			switch b.Type {
+			case "data":
+				continue // what it refers to nobody asks
 			case "module":
 				address = "module." + address
 			case "locals":
@@ -159,7 +185,7 @@ func readBlocks(dir string) (blocks, values map[string]block) {
 			}
 		}
 	}
-	return blocks, values
+	return blocks, values, places
 }
 
 // configFiles are a module's files in the order in which Terraform reads them.

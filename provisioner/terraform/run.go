@@ -179,10 +179,7 @@ func (r *Run) LockFile() ([]byte, error) {
 func (r *Run) say(ctx context.Context, stage string, args ...string) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	out := &output{
-		stage: stage, log: r.cfg.Log, underway: make(map[string]bool), tooMuch: func() { end(errSaidTooMuch) },
-		problem: func(p *provisionerv1.Problem) { r.problems = append(r.problems, p) },
-	}
+	out := r.output(stage, func() { end(errSaidTooMuch) })
 	before := len(r.problems)
 	err := r.watch(ctx, func() error { return r.command(ctx, out, args...) })
 	out.flush()
@@ -196,6 +193,14 @@ func (r *Run) say(ctx context.Context, stage string, args ...string) error {
 		return fmt.Errorf("terraform %s: %w", stage, err)
 	}
 	return nil
+}
+
+// output takes what is said in a stage.
+func (r *Run) output(stage string, tooMuch func()) *output {
+	return &output{
+		stage: stage, log: r.cfg.Log, underway: make(map[string]bool), tooMuch: tooMuch,
+		problem: func(p *provisionerv1.Problem) { r.problems = append(r.problems, p) },
+	}
 }
 
 // watch runs a command that is interrupted when ctx is done, and kills it with

@@ -8,6 +8,7 @@ type scope struct {
 	key            string // as init names it
 	prefix         string // of the addresses in it
 	blocks, values map[string]block
+	places         map[string]place
 	outer          *scope // the caller's; nil for the root
 	call           string // what the caller calls it
 	inner          map[string]*scope
@@ -26,7 +27,7 @@ func (c configuration) scope(key, call string, outer *scope) *scope {
 	if outer != nil {
 		s.prefix = outer.prefix + "module." + call + "."
 	}
-	s.blocks, s.values = readBlocks(dir)
+	s.blocks, s.values, s.places = readBlocks(dir)
 	return s
 }
 

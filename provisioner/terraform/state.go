@@ -55,6 +55,9 @@ func readState(raw []byte) (*tfjson.StateModule, error) {
 	m := new(tfjson.StateModule)
 	for _, res := range s.Resources {
 		address := res.Type + "." + res.Name
+		if res.Mode == tfjson.DataResourceMode {
+			address = "data." + address
+		}
 		if res.Module != "" {
 			address = res.Module + "." + address
 		}

@@ -25,14 +25,10 @@ func (r *Run) Template(plan *Plan) (*provisionerv1.Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	parameters, err := parameters(plan)
-	if err != nil {
-		return nil, err
-	}
 	resources, agents := Planned(plan)
 	module := inspect(r.cfg.Dir)
 	t := &provisionerv1.Template{
-		Parameters: parameters, Resources: resources, Agents: agents,
+		Parameters: parameters(plan), Resources: resources, Agents: agents,
 		RequiredVersion: strings.Join(module.RequiredCore, ", "), LockFile: lock,
 		RequiredProviders: make(map[string]string),
 	}
@@ -63,19 +59,12 @@ func (r *Run) Template(plan *Plan) (*provisionerv1.Template, error) {
 }
 
 // parameters are the data sources adit_parameter that a plan has read.
-func parameters(plan *Plan) ([]*provisionerv1.Parameter, error) {
+func parameters(plan *Plan) []*provisionerv1.Parameter {
 	var all []*provisionerv1.Parameter
-	seen := make(map[string]string)
 	for r := range everyResource(plan.Before) {
-		if r.Mode != tfjson.DataResourceMode || r.Type != "adit_parameter" {
-			continue
+		if r.Mode == tfjson.DataResourceMode && r.Type == "adit_parameter" {
+			all = append(all, parameter(r.AttributeValues))
 		}
-		p := parameter(r.AttributeValues)
-		if other, twice := seen[p.GetName()]; twice {
-			return nil, fmt.Errorf("terraform: parameter %q is declared twice, as %s and as %s", p.GetName(), other, r.Address)
-		}
-		seen[p.GetName()] = r.Address
-		all = append(all, p)
 	}
 	slices.SortFunc(all, func(a, b *provisionerv1.Parameter) int {
 		if d := int(a.GetOrder()) - int(b.GetOrder()); d != 0 {
@@ -83,7 +72,7 @@ func parameters(plan *Plan) ([]*provisionerv1.Parameter, error) {
 		}
 		return strings.Compare(a.GetName(), b.GetName())
 	})
-	return all, nil
+	return all
 }
 
 func parameter(a attributes) *provisionerv1.Parameter {
