@@ -161,7 +161,7 @@ func TestTerraformThatIsMissingOrTooOld(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.order("old", two, nil)
-	if why := c.fail("old"); !strings.Contains(why, "version 1.4.6") || !strings.Contains(why, "1.9 or newer") {
+	if why := c.fail("old"); !strings.Contains(why, "there is only 1.4.6") || !strings.Contains(why, "1.9 or newer") {
 		t.Errorf("with an old one: %q", why)
 	}
 }

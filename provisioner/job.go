@@ -156,7 +156,7 @@ func (j *job) do() (*provisionerv1.Result, error) {
 	if err != nil {
 		return result, err
 	}
-	tf, err := j.p.tf.Open(j.ctx, terraform.RunConfig{Digest: digest, Dir: j.dir.files(), Mark: j.mark(), Env: env, Log: j.logs.add})
+	tf, err := j.p.tf.Open(terraform.RunConfig{Digest: digest, Dir: j.dir.files(), Mark: j.mark(), Env: env, Log: j.logs.add})
 	if err != nil {
 		return result, err
 	}

@@ -112,7 +112,7 @@ func TestProblemsSayFileAndLine(t *testing.T) {
 	for _, tc := range []struct{ name, main, summary string }{
 		{"syntax", "resource \"terraform_data\" \"x\" {\n  input = \n}\n", "Invalid expression"},
 		{"reference", "resource \"terraform_data\" \"x\" {\n  input = var.none\n}\n", "Reference to undeclared input variable"},
-		{"version", "terraform {\n  required_version = \">= 99\"\n}\n", "Unsupported Terraform Core version"},
+		{"version", "terraform {\n  required_version = \">= 99\"\n}\n", `No Terraform fits the required version ">= 99"`},
 		{"provider", "terraform {\n  required_providers {\n    x = {\n source = \"nobody/none\"\n }\n  }\n}\n", "Failed to query available provider packages"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

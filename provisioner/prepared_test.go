@@ -132,17 +132,3 @@ func TestInitIsRunAgainWhenItCouldDoOtherwise(t *testing.T) {
 		tf.want(step.id, strings.Fields(step.want)...)
 	}
 }
-
-func TestATerraformThatIsTooOldFailsTheJob(t *testing.T) {
-	c := newCoordinator(t)
-	cfg := c.config(t.TempDir())
-	cfg.Terraform.Exec = filepath.Join(t.TempDir(), "terraform")
-	if err := os.WriteFile(cfg.Terraform.Exec, []byte("#!/bin/sh\necho '{\"terraform_version\": \"1.8.5\"}'\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	start(t, cfg)
-	c.order("b", two, nil)
-	if why := c.fail("b"); !strings.Contains(why, "version 1.8.5; it takes 1.9 or newer") {
-		t.Errorf("error is %q", why)
-	}
-}

@@ -56,7 +56,7 @@ type provisioner struct {
 	cfg     Config
 	log     *slog.Logger
 	tf      *terraform.Installation
-	version string // of Terraform; empty if there is none
+	version string // those of Terraform; empty if there is none
 	link    *link
 	hurried chan struct{} // holds a wish to send logs now
 
@@ -131,8 +131,8 @@ func open(ctx context.Context, cfg Config) (*provisioner, func(), error) {
 		return nil, nil, err
 	}
 	p := &provisioner{cfg: cfg, log: cfg.Logger, tf: tf, link: newLink(), hurried: make(chan struct{}, 1), running: make(map[string]*job)}
-	if p.version, err = tf.Version(ctx); err != nil {
-		p.log.Warn("jobs will fail until there is a Terraform", "err", err)
+	if p.version, err = tf.Versions(ctx); err != nil {
+		p.log.Warn("some or all jobs will fail for want of a Terraform", "err", err)
 	}
 	return p, unlock, nil
 }

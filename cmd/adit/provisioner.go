@@ -39,7 +39,8 @@ func newProvisionerCmd(a *app) *cobra.Command {
 		Long: `Run Terraform for a coordinator on this host, with the host's cloud credentials.
 
 Templates run as the user who runs this command, and can read what that user can:
-give it a user, or a host, of its own. It needs a 'terraform' of 1.9 or newer.`,
+give it a user, or a host, of its own. It needs a 'terraform' or 'tofu' of 1.9 or
+newer; of several it takes the one that a template's required_version asks for.`,
 		Example: `  adit provisioner --url https://adit.example.com --token-file /etc/adit/provisioner.token --slots 4
   adit provisioner --url https://adit.example.com --tag region=eu --tag gpu=yes`,
 		Args: args(cobra.NoArgs),
@@ -82,7 +83,7 @@ give it a user, or a host, of its own. It needs a 'terraform' of 1.9 or newer.`,
 
 // terraformFlags are those that 'adit server' has too.
 func terraformFlags(cmd *cobra.Command, f *provisionerFlags) {
-	cmd.Flags().StringVar(&f.terraform, "terraform", "", "the terraform to run (default: the one on PATH)")
+	cmd.Flags().StringVar(&f.terraform, "terraform", "", "the terraform or tofu to run, or a directory with several (default: those on PATH)")
 	cmd.Flags().StringArrayVar(&f.mirrors, "provider-mirror", nil, "directory with provider plugins, as 'terraform providers mirror' makes it")
 }
 

@@ -10,15 +10,11 @@
 package terraform
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,17 +29,18 @@ const DefaultGrace = 20 * time.Second
 // Source is the address of the provider that adit itself serves.
 const Source = "registry.terraform.io/adit/adit"
 
+// tofuSource is the same for OpenTofu, which has another registry.
+const tofuSource = "registry.opentofu.org/adit/adit"
+
 // ProviderCommand is the hidden command by which the adit binary serves it.
 const ProviderCommand = "terraform-provider"
-
-// ErrMissing is the absence of Terraform.
-var ErrMissing = errors.New("there is no Terraform on the provisioner's host: put a 'terraform' of 1.9 or newer on its PATH, or name one with --terraform")
 
 // Config configures an Installation.
 type Config struct {
 	// Dir is where the mirror, the plugin cache and the configuration go.
 	Dir string
-	// Exec is the terraform binary; empty means the one on PATH.
+	// Exec is the terraform binary, or a directory with several; empty means those
+	// on PATH.
 	Exec string
 	// Adit is the adit binary, which serves the provider adit/adit; empty means
 	// that there is no such provider.
@@ -71,22 +68,9 @@ type Installation struct {
 
 	prepared preparations
 
-	mu    sync.Mutex // guards the following
-	known binary     // the terraform that was asked for its version last
+	mu    sync.Mutex        // guards the following
+	known map[string]binary // programs that were asked for their version, by path
 }
-
-// binary is a terraform as it is on the disk.
-type binary struct {
-	path     string
-	size     int64
-	modified time.Time
-	version  string
-	usable   bool // jobs can run it
-}
-
-// oldest is the oldest Terraform that jobs can run: it says what init does as
-// JSON.
-var oldest = []int{1, 9}
 
 // Install prepares dir. A Terraform that is missing is no error here: jobs fail
 // with ErrMissing, so that it can still be installed.
@@ -99,7 +83,7 @@ func Install(cfg Config) (*Installation, error) {
 		return nil, fmt.Errorf("terraform: directory %s: %w", cfg.Dir, err)
 	}
 	cfg.Dir = dir
-	in := &Installation{cfg: cfg, env: environment(cfg.Environ)}
+	in := &Installation{cfg: cfg, env: environment(cfg.Environ), known: make(map[string]binary)}
 	if err := os.MkdirAll(in.cacheDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("terraform: %w", err)
 	}
@@ -128,50 +112,6 @@ func (in *Installation) cacheDir() string   { return filepath.Join(in.cfg.Dir, "
 func (in *Installation) mirrorDir() string  { return filepath.Join(in.cfg.Dir, "mirror") }
 func (in *Installation) configFile() string { return filepath.Join(in.cfg.Dir, "terraform.tfrc") }
 
-// find returns the terraform binary. It is asked for its version once: that
-// takes as long as many a build.
-func (in *Installation) find(ctx context.Context) (binary, error) {
-	name := in.cfg.Exec
-	if name == "" {
-		name = "terraform"
-	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return binary{}, fmt.Errorf("%w (%w)", ErrMissing, err)
-	}
-	if path, err = filepath.Abs(path); err != nil {
-		return binary{}, fmt.Errorf("terraform: %w", err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return binary{}, fmt.Errorf("terraform: %w", err)
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if k := in.known; k.path == path && k.size == info.Size() && k.modified.Equal(info.ModTime()) {
-		return k, nil
-	}
-	tf, err := tfexec.NewTerraform(in.cfg.Dir, path)
-	if err != nil {
-		return binary{}, fmt.Errorf("terraform: %w", err)
-	}
-	if err := tf.SetEnv(in.env); err != nil {
-		return binary{}, fmt.Errorf("terraform: %w", err)
-	}
-	v, _, err := tf.Version(ctx, true)
-	if err != nil {
-		return binary{}, fmt.Errorf("terraform: version of %s: %w", path, err)
-	}
-	in.known = binary{path, info.Size(), info.ModTime(), v.String(), slices.Compare(v.Segments(), oldest) >= 0}
-	return in.known, nil
-}
-
-// Version returns the version of Terraform.
-func (in *Installation) Version(ctx context.Context) (string, error) {
-	b, err := in.find(ctx)
-	return b.version, err
-}
-
 // launcher is the provider's executable in the mirror. Terraform hashes what is
 // there at each start: these few bytes take no time, and are the same on every
 // host, wherever its adit is.
@@ -187,22 +127,25 @@ func (in *Installation) layMirror() error {
 		version = m[1]
 	}
 	var own string
+	sources := fmt.Sprintf("[%q, %q]", Source, tofuSource)
 	if in.cfg.Adit != "" {
-		pkg := filepath.Join(in.mirrorDir(), filepath.FromSlash(Source), version, runtime.GOOS+"_"+runtime.GOARCH)
-		if err := os.MkdirAll(pkg, 0o755); err != nil {
-			return err
+		for _, source := range []string{Source, tofuSource} {
+			pkg := filepath.Join(in.mirrorDir(), filepath.FromSlash(source), version, runtime.GOOS+"_"+runtime.GOARCH)
+			if err := os.MkdirAll(pkg, 0o755); err != nil {
+				return err
+			}
+			if err := replace(filepath.Join(pkg, "terraform-provider-adit_v"+version), launcher, 0o755); err != nil {
+				return err
+			}
 		}
-		if err := replace(filepath.Join(pkg, "terraform-provider-adit_v"+version), launcher, 0o755); err != nil {
-			return err
-		}
-		own = fmt.Sprintf("  filesystem_mirror {\n    path    = %q\n    include = [%q]\n  }\n", in.mirrorDir(), Source)
+		own = fmt.Sprintf("  filesystem_mirror {\n    path    = %q\n    include = %s\n  }\n", in.mirrorDir(), sources)
 	}
 	var others strings.Builder
 	for _, dir := range in.cfg.Mirrors {
-		fmt.Fprintf(&others, "  filesystem_mirror {\n    path    = %q\n    exclude = [%q]\n  }\n", dir, Source)
+		fmt.Fprintf(&others, "  filesystem_mirror {\n    path    = %q\n    exclude = %s\n  }\n", dir, sources)
 	}
 	config := "provider_installation {\n" + own + others.String() +
-		fmt.Sprintf("  direct {\n    exclude = [%q]\n  }\n}\n", Source)
+		fmt.Sprintf("  direct {\n    exclude = %s\n  }\n}\n", sources)
 	return replace(in.configFile(), config, 0o644)
 }
 

@@ -13,7 +13,7 @@ var lockedProvider = regexp.MustCompile(`(?ms)^provider "([^"]+)" \{\n\s+version
 // withoutOwn leaves adit/adit out of a lock file: it is whatever this binary is.
 func withoutOwn(lock []byte) []byte {
 	return lockedProvider.ReplaceAllFunc(lock, func(block []byte) []byte {
-		if string(lockedProvider.FindSubmatch(block)[1]) == Source {
+		if source := string(lockedProvider.FindSubmatch(block)[1]); source == Source || source == tofuSource {
 			return nil
 		}
 		return block
@@ -29,14 +29,14 @@ func chosen(lock []byte) (all []string) {
 }
 
 // cached reports whether an init with this lock file, which has every provider
-// but our own, fetches nothing.
-func (in *Installation) cached(lock []byte) bool {
+// but our own, fetches nothing; source is the address of ours.
+func (in *Installation) cached(lock []byte, source string) bool {
 	for _, m := range lockedProvider.FindAllSubmatch(lock, -1) {
 		pkg := filepath.Join(in.cacheDir(), filepath.FromSlash(string(m[1])), string(m[2]), runtime.GOOS+"_"+runtime.GOARCH)
 		if _, err := os.Stat(pkg); err != nil {
 			return false
 		}
 	}
-	own, err := filepath.Glob(filepath.Join(in.cacheDir(), filepath.FromSlash(Source), "*", "*"))
+	own, err := filepath.Glob(filepath.Join(in.cacheDir(), filepath.FromSlash(source), "*", "*"))
 	return err == nil && (len(own) > 0 || in.cfg.Adit == "")
 }

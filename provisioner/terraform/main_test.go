@@ -34,6 +34,11 @@ func newBench(t *testing.T) *bench {
 	}}
 }
 
+func (b *bench) log(l *provisionerv1.Line) bool {
+	b.said = append(b.said, l.GetText())
+	return true
+}
+
 // files replaces the template.
 func (b *bench) files(files map[string]string) {
 	b.Helper()
@@ -58,9 +63,9 @@ func (b *bench) run() *Run {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r, err := b.in.Open(b.Context(), RunConfig{
+	r, err := b.in.Open(RunConfig{
 		Dir: b.dir, Mark: b.Name(), Env: map[string]string{"ADIT_BUILD": string(build), "ADIT_DATA_DIR": b.dir},
-		Log: func(l *provisionerv1.Line) bool { b.said = append(b.said, l.GetText()); return true },
+		Log: b.log,
 	})
 	if err != nil {
 		b.Fatal(err)

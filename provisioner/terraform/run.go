@@ -56,7 +56,7 @@ type RunConfig struct {
 type Run struct {
 	in       *Installation
 	cfg      RunConfig
-	exec     binary
+	exec     binary // chosen by Init
 	env      []string
 	data     string // Terraform's own, as TF_DATA_DIR
 	problems []*provisionerv1.Problem
@@ -64,23 +64,18 @@ type Run struct {
 }
 
 // Open prepares a job's Terraform. Close it when the job is done.
-func (in *Installation) Open(ctx context.Context, cfg RunConfig) (*Run, error) {
-	terraform, err := in.find(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if !terraform.usable {
-		return nil, fmt.Errorf("terraform: %s is of version %s; it takes 1.9 or newer", terraform.path, terraform.version)
-	}
+func (in *Installation) Open(cfg RunConfig) (*Run, error) {
 	parent := filepath.Dir(cfg.Dir)
-	r := &Run{in: in, cfg: cfg, exec: terraform, data: filepath.Join(parent, "terraform")}
+	r := &Run{in: in, cfg: cfg, data: filepath.Join(parent, "terraform")}
 	temp := filepath.Join(parent, "tmp")
 	if err := os.MkdirAll(temp, 0o700); err != nil {
 		return nil, fmt.Errorf("terraform: %w", err)
 	}
-	if temp, r.close, err = shortPath(temp); err != nil {
+	temp, remove, err := shortPath(temp)
+	if err != nil {
 		return nil, err
 	}
+	r.close = remove
 	env := maps.Clone(in.env)
 	maps.Copy(env, cfg.Env)
 	env[MarkVar], env["TF_DATA_DIR"], env["TMPDIR"] = cfg.Mark, r.data, temp
@@ -103,9 +98,13 @@ func (r *Run) Close() { r.close() }
 // Problems returns what Terraform had to say about files so far.
 func (r *Run) Problems() []*provisionerv1.Problem { return r.problems }
 
-// Init prepares the directory. With locked, the lock file is what an import left
+// Init chooses the Terraform that the template requires, and prepares the
+// directory. With locked, the lock file is what an import left
 // and has all providers; else there may be more.
 func (r *Run) Init(ctx context.Context, lock []byte, locked bool, values map[string]string) error {
+	if err := r.choose(ctx); err != nil {
+		return err
+	}
 	lock = withoutOwn(lock)
 	if err := r.write(overrideFile, []byte(override)); err != nil {
 		return err
@@ -125,7 +124,7 @@ func (r *Run) Init(ctx context.Context, lock []byte, locked bool, values map[str
 	if err := r.write(lockFile, lock); err != nil {
 		return err
 	}
-	if err := r.init(ctx, locked && r.in.cached(lock)); err != nil {
+	if err := r.init(ctx, locked && r.in.cached(lock, r.exec.source())); err != nil {
 		return err
 	}
 	return r.handOn(lock, locked, vars)

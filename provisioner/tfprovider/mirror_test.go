@@ -39,7 +39,7 @@ func TestProvisionerReadsThePlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said []string
-	run, err := in.Open(ctx(), terraform.RunConfig{
+	run, err := in.Open(terraform.RunConfig{
 		Dir: files, Mark: uuid.NewString(),
 		Env: map[string]string{"ADIT_BUILD": string(build), "ADIT_DATA_DIR": dir},
 		Log: func(l *provisionerv1.Line) bool { said = append(said, l.GetText()); return true },
