@@ -11,6 +11,7 @@ import (
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/provisioner/standin"
+	"github.com/aditmesh/adit/provisioner/terraform"
 )
 
 // counted is a Terraform that writes down what it is started for.
@@ -130,5 +131,45 @@ func TestInitIsRunAgainWhenItCouldDoOtherwise(t *testing.T) {
 		})
 		c.succeed(step.id)
 		tf.want(step.id, strings.Fields(step.want)...)
+	}
+}
+
+// A provider may have hundreds of megabytes.
+func TestProvidersAreLinkedIntoJobs(t *testing.T) {
+	c := newCoordinator(t)
+	dir := t.TempDir()
+	cfg := c.config(dir)
+	cfg.Terraform.Adit = standin.Path(t)
+	start(t, cfg)
+	template := agents + `
+resource "terraform_data" "looks" {
+  provisioner "local-exec" { command = "cd ../terraform/providers; echo there are $(find . -type f | wc -l) copies and $(find . -type l | wc -l) links" }
+}
+`
+	c.order("i", template, anImport)
+	lock := c.succeed("i").GetTemplate().GetLockFile()
+	kept := func() os.FileInfo {
+		found, err := filepath.Glob(filepath.Join(dir, "terraform", "cache", filepath.FromSlash(terraform.Source), "*", "*"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("cached are %v, %v", found, err)
+		}
+		info, err := os.Lstat(found[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	cached := kept()
+	for _, id := range []string{"as it was", "again", "initialized anew"} {
+		c.order(id, template, func(j *provisionerv1.Job) {
+			if j.LockFile = lock; id == "initialized anew" {
+				j.LockFile = nil
+			}
+		})
+		c.succeed(id)
+		c.awaitLog(id, "there are 0 copies and 1 links")
+	}
+	if now := kept(); !os.SameFile(cached, now) || !now.ModTime().Equal(cached.ModTime()) {
+		t.Error("the cache was written to")
 	}
 }
