@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/provisioner/terraform"
 )
@@ -58,7 +60,9 @@ type provisioner struct {
 	tf      *terraform.Installation
 	version string // those of Terraform; empty if there is none
 	link    *link
-	hurried chan struct{} // holds a wish to send logs now
+	// instance tells this process from another of the same name.
+	instance string
+	hurried  chan struct{} // holds a wish to send logs now
 
 	jobs sync.WaitGroup
 
@@ -130,7 +134,7 @@ func open(ctx context.Context, cfg Config) (*provisioner, func(), error) {
 		unlock()
 		return nil, nil, err
 	}
-	p := &provisioner{cfg: cfg, log: cfg.Logger, tf: tf, link: newLink(), hurried: make(chan struct{}, 1), running: make(map[string]*job)}
+	p := &provisioner{cfg: cfg, log: cfg.Logger, tf: tf, instance: uuid.NewString(), link: newLink(), hurried: make(chan struct{}, 1), running: make(map[string]*job)}
 	if p.version, err = tf.Versions(ctx); err != nil {
 		p.log.Warn("some or all jobs will fail for want of a Terraform", "err", err)
 	}

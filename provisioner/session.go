@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,9 @@ const (
 )
 
 var errFenced = errors.New("the coordinator could not be reached for as long as a lease; Terraform was interrupted")
+
+// errRefused is that the coordinator ended a session, and says why.
+var errRefused = errors.New("refused by the coordinator")
 
 // contact is when the coordinator was last heard of.
 type contact struct {
@@ -83,7 +87,11 @@ func (p *provisioner) keepSession(ctx context.Context) error {
 		if welcomed {
 			pause = sessionRetryMin
 		}
-		p.log.Info("session with the coordinator ended; jobs go on", "err", err, "retry_in", pause)
+		level := slog.LevelInfo
+		if errors.Is(err, errRefused) {
+			level = slog.LevelWarn // it will not get better by itself
+		}
+		p.log.Log(ctx, level, "session with the coordinator ended; jobs go on", "err", err, "retry_in", pause)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -176,7 +184,7 @@ func (p *provisioner) session(ctx context.Context, c *contact) (welcomed bool, e
 				j.cancel(m.Cancel.GetForce())
 			}
 		case *provisionerv1.Down_Error:
-			return welcomed, fmt.Errorf("provisioner: coordinator: %s", m.Error.GetMessage())
+			return welcomed, fmt.Errorf("provisioner: %w: %s", errRefused, m.Error.GetMessage())
 		}
 	}
 }
@@ -184,7 +192,7 @@ func (p *provisioner) session(ctx context.Context, c *contact) (welcomed bool, e
 func (p *provisioner) hello() *provisionerv1.Hello {
 	return &provisionerv1.Hello{
 		Protocol: protocolVersion, Version: p.cfg.Version, Name: p.cfg.Name, Tags: p.cfg.Tags,
-		Slots: uint32(p.cfg.Slots), TerraformVersion: p.version, Jobs: p.refs(),
+		Slots: uint32(p.cfg.Slots), TerraformVersion: p.version, Jobs: p.refs(), Instance: p.instance,
 	}
 }
 

@@ -40,6 +40,9 @@ const (
 	maxTag   = 64
 )
 
+// errTwice is what the second of two provisioners of one name is told.
+var errTwice = errors.New("another provisioner of this name is connected with this key; give each its own --name")
+
 // errNotProvisioner is a stream that somebody else's token opened.
 var errNotProvisioner = errors.New("workspaces: stream without a provisioner's identity")
 
@@ -87,9 +90,12 @@ func (s *Service) Connect(stream provisionerv1.Provisioner_ConnectServer) error 
 	if err != nil {
 		return stream.Send(errorDown(err.Error()))
 	}
-	sess := newSession(who)
+	sess := newSession(who, hello.GetInstance())
 	defer close(sess.over)
-	if err := s.enter(ctx, sess); err != nil {
+	if err := s.enter(ctx, sess); errors.Is(err, errTwice) {
+		s.log.WarnContext(ctx, "a provisioner was not let in", "name", who.Name, "from", rpc.RemoteAddr(ctx), "err", err)
+		return stream.Send(errorDown(err.Error()))
+	} else if err != nil {
 		return err
 	}
 	defer s.exit(sess)
@@ -124,6 +130,8 @@ func admit(id auth.Identity, h *provisionerv1.Hello) (store.Provisioner, []store
 		return store.Provisioner{}, nil, errors.New("name or versions are missing or too long")
 	case strings.ContainsFunc(h.GetName()+h.GetVersion()+h.GetTerraformVersion(), unicode.IsControl):
 		return store.Provisioner{}, nil, errors.New("name or versions have control characters")
+	case len(h.GetInstance()) > maxTag:
+		return store.Provisioner{}, nil, errors.New("the instance is too long")
 	case h.GetSlots() == 0, h.GetSlots() > maxSlots:
 		return store.Provisioner{}, nil, fmt.Errorf("%d slots; 1 to %d are allowed", h.GetSlots(), maxSlots)
 	case len(tags) > maxTags:
@@ -142,8 +150,10 @@ func admit(id auth.Identity, h *provisionerv1.Hello) (store.Provisioner, []store
 	}, jobs, err
 }
 
-// enter makes sess the provisioner's only session: the newer wins, once the
-// older has come to its end, so that no job is handed to both.
+// enter makes sess the provisioner's only session. Of one process the newer wins,
+// once the older has come to its end, so that no job is handed to both. Another
+// process has to wait until the older has not been heard for half a lease: two that
+// drove each other out would lose each other's jobs.
 func (s *Service) enter(ctx context.Context, sess *session) error {
 	for {
 		s.mu.Lock()
@@ -154,7 +164,10 @@ func (s *Service) enter(ctx context.Context, sess *session) error {
 			return nil
 		}
 		s.mu.Unlock()
-		old.end("another provisioner of this name connected with this key; give each its own --name")
+		if old.isOther(sess) && old.silence() < s.cfg.Lease/2 {
+			return errTwice
+		}
+		old.end("a newer session of this provisioner is there")
 		select {
 		case <-old.over:
 		case <-ctx.Done():
@@ -232,6 +245,7 @@ func (s *Service) serve(stream provisionerv1.Provisioner_ConnectServer, sess *se
 			if !ok {
 				return nil
 			}
+			sess.hear()
 			leaving = leaving || up.GetBye() != nil
 			if err := s.onUp(stream.Context(), sess, up); err != nil {
 				s.log.WarnContext(stream.Context(), "provisioner broke the protocol", "provisioner", sess.who.ID, "name", sess.who.Name, "err", err)

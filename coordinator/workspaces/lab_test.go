@@ -138,6 +138,16 @@ func (l *lab) join(name, token string, jobs ...*provisionerv1.JobRef) *provision
 
 func (l *lab) joinAs(token string, hello *provisionerv1.Hello) *provisioner {
 	l.t.Helper()
+	p := l.knock(token, hello)
+	if d := p.down(); d.GetWelcome() == nil {
+		l.t.Fatalf("hello was answered with %v", d)
+	}
+	return p
+}
+
+// knock says hello, and leaves it to the test what the answer is.
+func (l *lab) knock(token string, hello *provisionerv1.Hello) *provisioner {
+	l.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(l.t.Context()))
 	conn, err := rpc.Dial(ctx, rpc.DialConfig{URL: l.url, Path: "/", Token: token, MaxMessage: rpc.MaxJobMessage})
 	if err != nil {
@@ -161,9 +171,6 @@ func (l *lab) joinAs(token string, hello *provisionerv1.Hello) *provisioner {
 			p.downs <- d
 		}
 	}()
-	if d := p.down(); d.GetWelcome() == nil {
-		l.t.Fatalf("hello was answered with %v", d)
-	}
 	return p
 }
 

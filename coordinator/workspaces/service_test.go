@@ -241,6 +241,49 @@ func TestJobsAreHandedOutOnceAndByTag(t *testing.T) {
 	}
 }
 
+// Somebody starts a provisioner a second time, with another data directory.
+func TestASecondProvisionerOfANameIsNotLetIn(t *testing.T) {
+	l := newLab(t, Config{Lease: 6 * time.Second})
+	as := func(instance string, jobs ...*provisionerv1.JobRef) *provisionerv1.Hello {
+		return &provisionerv1.Hello{Protocol: 1, Name: "builder", Slots: 2, Instance: instance, Jobs: jobs}
+	}
+	first := l.joinAs("built-in", as("one"))
+	tmpl := l.template(first)
+	w := l.workspace(tmpl, "dev")
+	job := first.job()
+	beat := func(p *provisioner) {
+		p.up(&provisionerv1.Up{Msg: &provisionerv1.Up_Heartbeat{Heartbeat: &provisionerv1.Heartbeat{Jobs: []*provisionerv1.JobRef{job.GetRef()}}}})
+	}
+	for range 3 {
+		beat(first)
+		second := l.knock("built-in", as("two"))
+		if d := second.down(); !strings.Contains(d.GetError().GetMessage(), "give each its own --name") {
+			t.Fatalf("the second is answered with %v", d)
+		}
+		second.close()
+	}
+	// The first has its session and its job. It may come anew: its old connection
+	// may be dead without the coordinator's knowing.
+	beat(first)
+	again := l.joinAs("built-in", as("one", job.GetRef()))
+	if d := first.down(); d.GetError() == nil {
+		t.Errorf("the older session gets %v", d)
+	}
+	beat(again)
+	l.phase(w.ID, store.PhaseStarting)
+	// Who says nothing any more is not waited for.
+	deadline := time.Now().Add(timeout)
+	for {
+		second := l.knock("built-in", as("two"))
+		if second.down().GetWelcome() != nil {
+			break
+		}
+		if second.close(); time.Now().After(deadline) {
+			t.Fatal("a silent provisioner keeps its successor out")
+		}
+	}
+}
+
 func TestTagsOfAJobAndOfAKey(t *testing.T) {
 	l := newLab(t, Config{})
 	k, text, err := l.CreateProvisionerKey(t.Context(), "gpu", map[string]string{"kind": "gpu"}, l.user.ID, store.DefaultOrganization)

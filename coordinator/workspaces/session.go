@@ -2,6 +2,7 @@ package workspaces
 
 import (
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -12,8 +13,9 @@ import (
 // session is one Connect stream of a provisioner. Others leave word in it; its
 // stream's goroutine alone sends and takes jobs.
 type session struct {
-	who store.Provisioner
-	key uuid.UUID // zero for those built in
+	who      store.Provisioner
+	key      uuid.UUID // zero for those built in
+	instance string    // of the process; "" if it does not say
 
 	look chan struct{} // has a value when there may be work
 	wake chan struct{} // has a value when there is word
@@ -21,15 +23,35 @@ type session struct {
 
 	mu      sync.Mutex // guards what follows
 	cancels map[uuid.UUID]*provisionerv1.Cancel
+	heard   time.Time
 	ended   string // why it has to end; "" while it has not
 }
 
-func newSession(who store.Provisioner) *session {
+func newSession(who store.Provisioner, instance string) *session {
 	return &session{
-		who: who, key: who.KeyID,
+		who: who, key: who.KeyID, instance: instance, heard: time.Now(),
 		look: make(chan struct{}, 1), wake: make(chan struct{}, 1), over: make(chan struct{}),
 		cancels: make(map[uuid.UUID]*provisionerv1.Cancel),
 	}
+}
+
+// isOther reports whether another session is another process's.
+func (s *session) isOther(other *session) bool {
+	return s.instance != "" && other.instance != "" && s.instance != other.instance
+}
+
+// hear notes that the provisioner said something.
+func (s *session) hear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = time.Now()
+}
+
+// silence is for how long it has said nothing.
+func (s *session) silence() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.heard)
 }
 
 func poke(c chan struct{}) {

@@ -285,7 +285,7 @@ type Hello struct {
 	// Version of the program, for people.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// Name for people, such as the host's. Of one key, it tells provisioners
-	// apart: the newer of two with the same name ends the older's session.
+	// apart: while one is connected, no other instance of the same name is let in.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// Jobs go to provisioners that have all of the job's tags.
 	Tags map[string]string `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -295,7 +295,10 @@ type Hello struct {
 	TerraformVersion string `protobuf:"bytes,6,opt,name=terraform_version,json=terraformVersion,proto3" json:"terraform_version,omitempty"`
 	// Jobs it still has from before, running or with a state to deliver. Any
 	// other that it was handed counts as lost.
-	Jobs          []*JobRef `protobuf:"bytes,7,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	Jobs []*JobRef `protobuf:"bytes,7,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	// Told apart from other processes: drawn anew by each. A newer session of the
+	// same instance ends the older, as does one that names none.
+	Instance      string `protobuf:"bytes,8,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,6 +380,13 @@ func (x *Hello) GetJobs() []*JobRef {
 		return x.Jobs
 	}
 	return nil
+}
+
+func (x *Hello) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
 }
 
 // Heartbeat says which jobs run. A job that is missing from all heartbeats for
@@ -2858,7 +2868,7 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x1a.adit.provisioner.v1.HelloH\x00R\x05hello\x12>\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x1e.adit.provisioner.v1.HeartbeatH\x00R\theartbeat\x12,\n" +
 	"\x03bye\x18\x04 \x01(\v2\x18.adit.provisioner.v1.ByeH\x00R\x03byeB\x05\n" +
-	"\x03msgJ\x04\b\x03\x10\x04\"\xb8\x02\n" +
+	"\x03msgJ\x04\b\x03\x10\x04\"\xd4\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -2866,7 +2876,8 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\x04tags\x18\x04 \x03(\v2$.adit.provisioner.v1.Hello.TagsEntryR\x04tags\x12\x14\n" +
 	"\x05slots\x18\x05 \x01(\rR\x05slots\x12+\n" +
 	"\x11terraform_version\x18\x06 \x01(\tR\x10terraformVersion\x12/\n" +
-	"\x04jobs\x18\a \x03(\v2\x1b.adit.provisioner.v1.JobRefR\x04jobs\x1a7\n" +
+	"\x04jobs\x18\a \x03(\v2\x1b.adit.provisioner.v1.JobRefR\x04jobs\x12\x1a\n" +
+	"\binstance\x18\b \x01(\tR\binstance\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"<\n" +
