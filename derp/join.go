@@ -64,6 +64,8 @@ type membership struct {
 	load  func() *relayv1.Load
 	// joined is called with each welcome.
 	joined func(*relayv1.Welcome)
+	// siblings is called with each list of the region's relays.
+	siblings func(*relayv1.Siblings)
 
 	// api asks the coordinator while there is a session.
 	api atomic.Pointer[relayv1.RelayClient]
@@ -156,6 +158,9 @@ func (m *membership) session(ctx context.Context) (welcomed bool, err error) {
 		case down := <-downs:
 			if e := down.GetError(); e != nil {
 				return welcomed, sessionError(e)
+			}
+			if s := down.GetSiblings(); s != nil {
+				m.siblings(s)
 			}
 			if w := down.GetWelcome(); w != nil {
 				welcomed = true

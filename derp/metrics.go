@@ -25,7 +25,7 @@ var relayed = []struct {
 
 // Metrics returns what Prometheus may know of the relay.
 func (r *Relay) Metrics() prometheus.Collector {
-	c := relayCollector{relay: r, vars: r.server.ExpVar(false), own: []prometheus.Collector{r.udp.requests, r.udp.open}}
+	c := relayCollector{relay: r, own: []prometheus.Collector{r.udp.requests, r.udp.open}}
 	for _, v := range relayed {
 		c.descs = append(c.descs, prometheus.NewDesc(v.ours, v.help, nil, nil))
 	}
@@ -34,7 +34,6 @@ func (r *Relay) Metrics() prometheus.Collector {
 
 type relayCollector struct {
 	relay *Relay
-	vars  expvar.Var
 	descs []*prometheus.Desc // in the order of relayed
 	own   []prometheus.Collector
 }
@@ -52,10 +51,7 @@ func (c relayCollector) Collect(to chan<- prometheus.Metric) {
 	for _, o := range c.own {
 		o.Collect(to)
 	}
-	all, ok := c.vars.(interface{ Get(string) expvar.Var })
-	if !ok {
-		return
-	}
+	all := c.relay.vars()
 	for i, v := range relayed {
 		if value, ok := number(all.Get(v.theirs)); ok {
 			if v.ours == "adit_relay_clients" {

@@ -84,24 +84,11 @@ func (p *Prober) Probe(ctx context.Context, t Target) (Probed, error) {
 
 // carry has the relay bring a packet from the prober to itself.
 func (p *Prober) carry(ctx context.Context, t Target, probed *Probed) error {
-	secure, err := t.tls(probed)
-	if err != nil {
-		return err
-	}
-	// TLS is the dialer's: the library's own takes no pin.
-	plain := *t.URL.JoinPath("derp")
-	plain.Scheme, plain.Host = "http", net.JoinHostPort(t.URL.Hostname(), t.port())
-	c, err := derphttp.NewClient(p.key, plain.String(), logger.Discard, netmon.NewStatic())
+	c, err := t.client(p.key, probed)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	c.SetURLDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if t.URL.Scheme == "https" {
-			return (&tls.Dialer{Config: secure}).DialContext(ctx, network, addr)
-		}
-		return new(net.Dialer).DialContext(ctx, network, addr)
-	})
 	// Recv knows no context.
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	if err := c.Connect(ctx); err != nil {
@@ -122,6 +109,29 @@ func (p *Prober) carry(ctx context.Context, t Target, probed *Probed) error {
 			return nil
 		}
 	}
+}
+
+// client is one of the relay that trusts what nodes trust. It connects when it is used,
+// and notes in probed when the relay's certificate ends.
+func (t Target) client(priv key.NodePrivate, probed *Probed) (*derphttp.Client, error) {
+	secure, err := t.tls(probed)
+	if err != nil {
+		return nil, err
+	}
+	// TLS is the dialer's: the library's own takes no pin.
+	plain := *t.URL.JoinPath("derp")
+	plain.Scheme, plain.Host = "http", net.JoinHostPort(t.URL.Hostname(), t.port())
+	c, err := derphttp.NewClient(priv, plain.String(), logger.Discard, netmon.NewStatic())
+	if err != nil {
+		return nil, err
+	}
+	c.SetURLDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if t.URL.Scheme == "https" {
+			return (&tls.Dialer{Config: secure}).DialContext(ctx, network, addr)
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	})
+	return c, nil
 }
 
 // port is where the relay serves.

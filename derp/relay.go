@@ -19,10 +19,12 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tailscale.com/derp/derpserver"
 	"tailscale.com/tailcfg"
+	"tailscale.com/types/key"
 )
 
 // Config configures a Relay.
@@ -47,13 +49,18 @@ type Config struct {
 
 // Relay is a running relay.
 type Relay struct {
-	log    *slog.Logger
-	admit  func(ctx context.Context, nodeKey [32]byte) (bool, error)
-	server *derpserver.Server
-	gate   *http.Server
-	udp    *udpServer
-	passes *udpRelay // nil if none does
-	wg     sync.WaitGroup
+	log     *slog.Logger
+	admit   func(ctx context.Context, nodeKey [32]byte) (bool, error)
+	priv    key.NodePrivate
+	core    atomic.Pointer[core]
+	gate    *http.Server
+	gateURL string
+	udp     *udpServer
+	passes  *udpRelay // nil if none does
+	wg      sync.WaitGroup
+
+	coreMu sync.Mutex // held while core changes
+	closed bool       // guarded by coreMu
 }
 
 // Start starts a relay. Ports that are taken are an error that matches the
@@ -66,11 +73,8 @@ func Start(cfg Config) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derp: %w", err)
 	}
-	r := &Relay{log: cfg.Logger, admit: cfg.Admit}
+	r := &Relay{log: cfg.Logger, admit: cfg.Admit, priv: priv}
 	deepenSendQueues()
-	r.server = derpserver.New(priv, func(format string, args ...any) {
-		r.log.Debug("derp: " + fmt.Sprintf(format, args...))
-	})
 	if r.admit == nil {
 		r.admit = func(context.Context, [32]byte) (bool, error) { return false, nil }
 	}
@@ -78,13 +82,19 @@ func Start(cfg Config) (*Relay, error) {
 		r.Close()
 		return nil, fmt.Errorf("derp: %w", err)
 	}
+	first, err := r.newCore("")
+	if err != nil {
+		r.Close()
+		return nil, fmt.Errorf("derp: %w", err)
+	}
+	r.core.Store(first)
 	if r.udp, err = serveUDP(cfg.STUN, cfg.TURN, r.log); err != nil {
 		r.Close()
 		return nil, fmt.Errorf("derp: %w", err)
 	}
 	if cfg.UDPRelay != "" {
 		if r.passes, err = newUDPRelay(cfg.UDPRelay, r.log); err == nil {
-			err = r.passes.join(r.server)
+			err = r.passes.join(r.core.Load().server)
 		}
 		if err != nil {
 			r.Close()
@@ -110,7 +120,7 @@ func (r *Relay) STUNPorts() []uint16 { return r.udp.ports }
 // Handler serves /derp, the paths below it, and /generate_204.
 func (r *Relay) Handler() http.Handler {
 	mux := http.NewServeMux()
-	derp := r.survive(gather(derpserver.AddWebSocketSupport(r.server, derpserver.Handler(r.server))))
+	derp := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.core.Load().handler.ServeHTTP(w, req) })
 	mux.Handle("/derp", derp)
 	mux.Handle("/derp/", derp)
 	mux.HandleFunc("/generate_204", derpserver.ServeNoContent)
@@ -132,7 +142,7 @@ func (r *Relay) survive(next http.Handler) http.Handler {
 
 // Close disconnects every client and waits for what Start began.
 func (r *Relay) Close() error {
-	err := r.server.Close()
+	err := r.closeCore()
 	if r.gate != nil {
 		err = errors.Join(err, r.gate.Close())
 	}
@@ -173,7 +183,7 @@ func (r *Relay) openGate() error {
 			r.log.Error("relay admits nobody any more", "err", err)
 		}
 	})
-	r.server.SetVerifyClientURL("http://" + l.Addr().String() + path)
+	r.gateURL = "http://" + l.Addr().String() + path
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
-	"expvar"
 	"fmt"
 	"io"
 	"log/slog"
@@ -135,6 +134,13 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		}
 		return relay.hello(cfg, cfg.address(local, port, secure != nil), pin)
 	}
+	others := newMesh(relay, cfg.Logger)
+	defer others.keep(nil)
+	m.siblings = func(s *relayv1.Siblings) {
+		if err := others.set(s); err != nil {
+			cfg.Logger.Warn("the relay does not reach the others of its region", "err", err)
+		}
+	}
 	m.joined = func(w *relayv1.Welcome) {
 		here.Store(true)
 		cfg.Logger.Info("relay joined", "relay", w.GetName(), "region", w.GetRegion())
@@ -222,7 +228,7 @@ func (cfg ServeConfig) address(local netip.Addr, port int, secure bool) string {
 }
 
 func (r *Relay) hello(cfg ServeConfig, address, pin string) *relayv1.Hello {
-	h := &relayv1.Hello{Protocol: protocolVersion, Version: cfg.Version, Url: address, CertName: pin, PublicKey: r.server.PublicKey().AppendTo(nil)}
+	h := &relayv1.Hello{Protocol: protocolVersion, Version: cfg.Version, Url: address, CertName: pin, PublicKey: r.publicKey()}
 	for _, p := range r.STUNPorts() {
 		h.StunPorts = append(h.StunPorts, uint32(p))
 	}
@@ -237,10 +243,7 @@ func (r *Relay) hello(cfg ServeConfig, address, pin string) *relayv1.Hello {
 
 // load is how much the relay has to do.
 func (r *Relay) load() *relayv1.Load {
-	vars, ok := r.server.ExpVar(false).(interface{ Get(string) expvar.Var })
-	if !ok {
-		return &relayv1.Load{}
-	}
+	vars := r.vars()
 	count := func(name string) uint64 {
 		n, _ := number(vars.Get(name))
 		return uint64(max(0, n))

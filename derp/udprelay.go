@@ -39,8 +39,6 @@ type UDPRelayInfo struct {
 // there it is a client like any other.
 type udpRelay struct {
 	server *udprelay.Server
-	client *derp.Client
-	conn   net.Conn
 	port   uint16
 	key    key.NodePrivate
 	disco  key.DiscoPrivate
@@ -48,6 +46,7 @@ type udpRelay struct {
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
+	conn   net.Conn   // to the DERP server; nil before it is joined
 	second time.Time  // when the present one began
 	asked  map[key.NodePublic]int
 }
@@ -83,32 +82,39 @@ func (u *udpRelay) info() UDPRelayInfo {
 	return UDPRelayInfo{u.port, [32]byte(u.key.Public().AppendTo(nil)), [32]byte(u.disco.Public().AppendTo(nil))}
 }
 
-// join becomes a client of a DERP server and answers what is asked there.
+// join becomes a client of a DERP server, in place of another, and answers what is
+// asked there.
 func (u *udpRelay) join(server *derpserver.Server) error {
 	near, far := net.Pipe()
+	u.mu.Lock()
+	old := u.conn
 	u.conn = near
+	u.mu.Unlock()
+	if old != nil {
+		_ = old.Close() // a pipe
+	}
 	rw := func(c net.Conn) *bufio.ReadWriter {
 		return bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c))
 	}
 	u.wg.Go(func() { server.Accept(context.Background(), far, rw(far), "127.0.0.1:0") }) // ends with the connection
-	var err error
-	if u.client, err = derp.NewClient(u.key, near, rw(near), logger.Discard); err != nil {
+	client, err := derp.NewClient(u.key, near, rw(near), logger.Discard)
+	if err != nil {
 		return fmt.Errorf("join DERP: %w", err)
 	}
-	u.wg.Go(u.serve)
+	u.wg.Go(func() { u.serve(client) })
 	return nil
 }
 
-func (u *udpRelay) serve() {
+func (u *udpRelay) serve(client *derp.Client) {
 	for {
-		m, err := u.client.Recv()
+		m, err := client.Recv()
 		if err != nil {
 			u.log.Debug("the UDP relay has left DERP", "err", err)
 			return
 		}
 		if got, ok := m.(derp.ReceivedPacket); ok && u.may(got.Source, time.Now()) {
 			if answer := u.answer(got.Data); answer != nil {
-				if err := u.client.Send(got.Source, answer); err != nil {
+				if err := client.Send(got.Source, answer); err != nil {
 					return
 				}
 			}
@@ -161,9 +167,11 @@ func (u *udpRelay) answer(frame []byte) []byte {
 // close ends all sessions.
 func (u *udpRelay) close() error {
 	err := u.server.Close()
+	u.mu.Lock()
 	if u.conn != nil {
 		err = errors.Join(err, u.conn.Close())
 	}
+	u.mu.Unlock()
 	u.wg.Wait()
 	return err
 }

@@ -103,14 +103,15 @@ func (n *Node) describeLocked(p *peer, stats map[[32]byte]deviceStats) Peer {
 	f := &facts{self: *n.self.Load(), online: p.state == peerHere, guessing: !n.cfg.Path.NoPortGuessing, now: time.Now()}
 	if p.path != nil {
 		f.at = p.path.Path()
-		f.relayErr = n.bind.RelayError(f.at.Region)
+		relay := n.bind.RelayConnection(f.at.Region)
+		f.relayErr = relay.Err
 		if !f.at.Direct.IsValid() && f.settled() {
 			f.vpn = p.path.Detour()
 			if f.at.Region == 0 {
 				f.relayErr = errNoRelay
 			}
 		}
-		d.Path, d.RTT = n.pathOf(f.at, f.relayErr), f.at.RTT
+		d.Path, d.RTT = n.pathOf(f.at, relay, f.relayErr), f.at.RTT
 		d.Path.MTU, d.Proven = p.path.MTU(), f.at.Proven
 	}
 	d.Verdict = judge(f)
@@ -122,7 +123,7 @@ func (n *Node) describeLocked(p *peer, stats map[[32]byte]deviceStats) Peer {
 	return d
 }
 
-func (n *Node) pathOf(at path.Path, relayErr error) Path {
+func (n *Node) pathOf(at path.Path, relay path.RelayConnection, relayErr error) Path {
 	if at.Direct.IsValid() {
 		return Path{Kind: "direct", Addr: at.Direct.String()}
 	}
@@ -134,10 +135,10 @@ func (n *Node) pathOf(at path.Path, relayErr error) Path {
 		return Path{Kind: "udp-relay", Addr: at.UDPRelay.String(), Region: region.Code}
 	}
 	kind := "derp"
-	if n.bind.RelayByWebSocket(at.Region) {
+	if relay.WebSocket {
 		kind = "derp-ws"
 	}
-	return Path{Kind: kind, Addr: region.Relays[0].URL, Region: region.Code}
+	return Path{Kind: kind, Addr: relay.URL, Region: region.Code}
 }
 
 // verdictReports is what the coordinator gets to know of each peer's path that it
@@ -185,12 +186,13 @@ func (n *Node) Relays() []Relay {
 	self := n.self.Load()
 	relays := []Relay{}
 	for _, r := range n.bind.Regions() {
+		at := n.bind.RelayConnection(r.ID)
 		relay := Relay{
-			Region: r.Code, Name: r.Name, URL: r.Relays[0].URL,
+			Region: r.Code, Name: r.Name, URL: at.URL,
 			RTTMs: float64(self.Latencies[r.ID]) / 1000, Home: r.ID == self.HomeRelay,
 		}
-		if err := n.bind.RelayError(r.ID); err != nil {
-			relay.Error = err.Error()
+		if at.Err != nil {
+			relay.Error = at.Err.Error()
 		}
 		relays = append(relays, relay)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -164,6 +165,57 @@ func TestRelaysJoinCarryAndLeave(t *testing.T) {
 	if got := d.relays(); len(got) != 0 {
 		t.Errorf("there are %v", got)
 	}
+}
+
+// Nodes that are connected to two relays of a region reach each other, and one of the
+// relays may end.
+func TestTheRelaysOfARegionAreOne(t *testing.T) {
+	d := newDeployment(t, "--relay=false")
+	d.home, d.office = d.lab.Router("home", netlab.PortRestricted), d.lab.Router("office", netlab.PortRestricted)
+	d.laptop, d.devbox = d.home.Host("laptop"), d.office.Host("devbox")
+	d.laptop.IPv4Only()
+	d.startServer()
+	d.login()
+	relays := make(map[string]*program)
+	for _, name := range []string{"fra-1", "fra-2"} {
+		h := d.lab.Host(name)
+		relays["https://"+h.Addr().String()] = d.relay(h, name, "eu")
+	}
+	d.home.Fault(netlab.BlockUDP())
+	d.agentToken = d.create("dev")
+	d.startAgent()
+
+	// Each ping is a node of its own, and takes one relay or the other.
+	seen := make(map[string]bool)
+	for range 16 {
+		out, err := d.output(d.laptop, d.command(d.laptop, "ping", "dev", "-c", "1", "-o", "json"))
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for at := range relays {
+			seen[at] = seen[at] || strings.Contains(out, `"addr":"`+at+`"`)
+		}
+		if len(seen) == 2 && !slices.Contains(slices.Collect(maps.Values(seen)), false) {
+			break
+		}
+	}
+	for at, was := range seen {
+		if !was {
+			t.Errorf("nobody took %s", at)
+		}
+	}
+
+	session := d.start(d.laptop, "session.log", "ssh", "dev", "--", "cat")
+	session.echo("by one of two")
+	ping := d.start(d.laptop, "ping.log", "ping", "dev", "-i", "50ms", "-o", "json")
+	line := ping.pingedVia("derp")
+	died := time.Now()
+	relays[line.Path.Addr].kill()
+	ping.waitLine("an echo via the other relay", func(text string) bool {
+		return !strings.Contains(text, line.Path.Addr) && strings.Contains(text, `"region":"eu"`) && strings.Contains(text, `"rtt_ms"`) && !strings.Contains(text, `"error"`)
+	})
+	t.Logf("the path was by the other relay of the region %v after the death of one", time.Since(died).Round(time.Millisecond))
+	session.echo("by the other")
 }
 
 // Browsers have STUN and TURN of every relay, with credentials of their own.

@@ -119,10 +119,10 @@ func (a *API) deleteRelay(ctx context.Context, in *RelayPath) (*struct{}, error)
 	if r.ID == uuid.Nil {
 		return nil, a.problem(store.ErrNotFound)
 	}
-	id, err := a.Store.RevokeRelay(ctx, r.Name)
+	revoked, err := a.Store.RevokeRelay(ctx, r.Name)
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	a.Relays.Revoked(id)
+	a.Relays.Revoked(revoked)
 	return nil, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -83,7 +84,7 @@ func (r *Registry) Connect(stream relayv1.Relay_ConnectServer) error {
 	if refusal != nil {
 		return refuse(stream, refusal)
 	}
-	sess := &session{end: make(chan *relayv1.Error, 1)}
+	sess := &session{end: make(chan *relayv1.Error, 1), news: make(chan struct{}, 1)}
 	m, refusal := r.enter(ctx, id, addr, hello, sess)
 	if refusal != nil {
 		return refuse(stream, refusal)
@@ -105,10 +106,21 @@ func (r *Registry) serve(stream relayv1.Relay_ConnectServer, m *member, sess *se
 	if err := stream.Send(&relayv1.Down{Msg: &relayv1.Down_Welcome{Welcome: welcome}}); err != nil {
 		return false, err
 	}
+	told := r.siblings(m)
+	if err := stream.Send(&relayv1.Down{Msg: &relayv1.Down_Siblings{Siblings: told}}); err != nil {
+		return false, err
+	}
 	for {
 		select {
 		case why := <-sess.end:
 			return false, refuse(stream, why)
+		case <-sess.news:
+			if now := r.siblings(m); !proto.Equal(now, told) {
+				if err := stream.Send(&relayv1.Down{Msg: &relayv1.Down_Siblings{Siblings: now}}); err != nil {
+					return false, err
+				}
+				told = now
+			}
 		case up, ok := <-ups:
 			if !ok {
 				return false, nil

@@ -109,7 +109,8 @@ func away(why string) *relayv1.Error {
 
 // session is one stream of a relay.
 type session struct {
-	end chan *relayv1.Error // takes why it ends
+	end  chan *relayv1.Error // takes why it ends
+	news chan struct{}       // has a token when its siblings may be others
 }
 
 // New returns a registry without relays.
@@ -196,6 +197,14 @@ func (r *Registry) Map() *meshv1.Relays {
 
 func (r *Registry) publishLocked() {
 	r.cfg.Publish(r.mapLocked())
+	for _, m := range r.members {
+		if m.session != nil {
+			select {
+			case m.session.news <- struct{}{}:
+			default:
+			}
+		}
+	}
 	select {
 	case r.changed <- struct{}{}:
 	default:
@@ -223,16 +232,37 @@ func (r *Registry) mapLocked() *meshv1.Relays {
 	return out
 }
 
-// Revoked ends a relay's session: its token is not good any more.
-func (r *Registry) Revoked(id uuid.UUID) {
+// siblings are the other relays of a member's region.
+func (r *Registry) siblings(m *member) *relayv1.Siblings {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.revoked[id] = true
-	m := r.members[id]
+	out := &relayv1.Siblings{MeshKey: m.Region.MeshKey}
+	byName := func(a, b *member) int { return strings.Compare(a.Name, b.Name) }
+	for _, other := range slices.SortedFunc(maps.Values(r.members), byName) {
+		if other.Region.ID == m.Region.ID && other.ID != m.ID {
+			out.Relays = append(out.Relays, &relayv1.Sibling{Name: other.Name, Url: other.URL, CertName: other.CertName, PublicKey: other.PublicKey})
+		}
+	}
+	return out
+}
+
+// Revoked ends a relay's session: its token is not good any more, and its region has
+// another key.
+func (r *Registry) Revoked(gone store.RevokedRelay) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.revoked[gone.ID] = true
+	for _, m := range r.members {
+		if m.Region.ID == gone.Region {
+			m.Region.MeshKey = gone.MeshKey
+		}
+	}
+	m := r.members[gone.ID]
 	if m == nil {
+		r.publishLocked() // the others have the key to hear of
 		return
 	}
-	delete(r.members, id)
+	delete(r.members, gone.ID)
 	if m.session != nil {
 		m.session.end <- deleted()
 	}

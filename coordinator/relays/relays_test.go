@@ -97,7 +97,7 @@ func (w *world) join(t *testing.T, id uuid.UUID, key byte) (*member, *session, *
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	s := &session{end: make(chan *relayv1.Error, 1)}
+	s := &session{end: make(chan *relayv1.Error, 1), news: make(chan struct{}, 1)}
 	m, refusal := w.enter(t.Context(), id, addr, hello(key), s)
 	return m, s, refusal
 }
@@ -108,7 +108,7 @@ func hello(key byte) *relayv1.Hello {
 
 func fra(connected bool) store.Relay {
 	return store.Relay{
-		ID: uuid.New(), Name: "fra", Region: store.RelayRegion{ID: 901, Code: "eu"}, Connected: connected,
+		ID: uuid.New(), Name: "fra", Region: store.RelayRegion{ID: 901, Code: "eu", MeshKey: "old"}, Connected: connected,
 		RelayAddress: store.RelayAddress{URL: "https://192.0.2.1"},
 	}
 }
@@ -132,6 +132,40 @@ func TestARelayIsInTheMapWhileItIsThere(t *testing.T) {
 		m, _, _ = w.join(t, r.ID, 1)
 		w.exit(t.Context(), m, true)
 		w.shows(t, "when it has said goodbye")
+	})
+}
+
+// Relays of a region are told of each other, and of none of another region. When one
+// is deleted the others have another key.
+func TestRelaysAreToldOfThoseOfTheirRegion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two, far := fra(false), fra(false), fra(false)
+		two.Name, far.Name, far.Region.ID, far.Region.Code = "fra-2", "nrt", 902, "asia"
+		w := newWorld(t, one, two, far)
+		told := func(m *member) string {
+			s := w.siblings(m)
+			names := []string{s.GetMeshKey()}
+			for _, r := range s.GetRelays() {
+				names = append(names, r.GetName())
+			}
+			return strings.Join(names, " ")
+		}
+		first, sess, _ := w.join(t, one.ID, 1)
+		if got := told(first); got != "old" {
+			t.Errorf("the first is told of %q", got)
+		}
+		<-sess.news // of itself
+		w.join(t, far.ID, 2)
+		w.join(t, two.ID, 3)
+		<-sess.news
+		if got := told(first); got != "old fra-2" {
+			t.Errorf("with a second it is told of %q", got)
+		}
+		w.Revoked(store.RevokedRelay{ID: two.ID, Region: two.Region.ID, MeshKey: "new"})
+		<-sess.news
+		if got := told(first); got != "new" {
+			t.Errorf("when that is deleted it is told of %q", got)
+		}
 	})
 }
 
@@ -192,7 +226,7 @@ func TestADeletedRelayIsGoneAtOnce(t *testing.T) {
 		r := fra(false)
 		w := newWorld(t, r)
 		_, s, _ := w.join(t, r.ID, 1)
-		w.Revoked(r.ID)
+		w.Revoked(store.RevokedRelay{ID: r.ID, Region: r.Region.ID, MeshKey: "new"})
 		if why := <-s.end; why.GetCode() != relayv1.Error_REVOKED {
 			t.Errorf("it was told %v", why)
 		}

@@ -17,6 +17,8 @@ type RelayRegion struct {
 	Code, Name string
 	// Latitude and Longitude are in degrees; nil is not said.
 	Latitude, Longitude *float64
+	// MeshKey is what its relays know each other by; 64 hex digits.
+	MeshKey string
 }
 
 // Relay is a relay that is not revoked. Its secret is kept as a hash only.
@@ -55,7 +57,7 @@ type NewRelay struct {
 func relayFrom(r db.Relay, g db.RelayRegion) Relay {
 	out := Relay{
 		ID: r.ID, Name: r.Name, SecretHash: r.SecretHash, CreatedAt: r.CreatedAt,
-		Region:       RelayRegion{ID: int(g.ID), Code: g.Code, Name: g.Name},
+		Region:       RelayRegion{ID: int(g.ID), Code: g.Code, Name: g.Name, MeshKey: g.MeshKey},
 		RelayAddress: RelayAddress{Version: r.Version, URL: r.Url, CertName: r.CertName, PublicKey: r.PublicKey},
 		Connected:    r.Connected, ConnectedAt: r.ConnectedAt, LastSeenAt: r.LastSeenAt,
 	}
@@ -110,9 +112,24 @@ func (s *Store) LiveRelays(ctx context.Context) ([]Relay, error) {
 	return list, err
 }
 
-// RevokeRelay ends a relay, by name, and returns its id.
-func (s *Store) RevokeRelay(ctx context.Context, name string) (uuid.UUID, error) {
-	return one(ctx, "revoke relay "+name, func(ctx context.Context) (uuid.UUID, error) { return s.q.RevokeRelay(ctx, name) })
+// RevokedRelay is a relay that ended, and the key that the others of its region have
+// from now on.
+type RevokedRelay struct {
+	ID      uuid.UUID
+	Region  int
+	MeshKey string
+}
+
+// RevokeRelay ends a relay, by name: it knows its region's key no more.
+func (s *Store) RevokeRelay(ctx context.Context, name string) (RevokedRelay, error) {
+	return oneTx(ctx, s, "revoke relay "+name, func(ctx context.Context, q *db.Queries) (RevokedRelay, error) {
+		row, err := q.RevokeRelay(ctx, name)
+		if err != nil {
+			return RevokedRelay{}, err
+		}
+		key, err := q.RenewMeshKey(ctx, row.RegionID)
+		return RevokedRelay{ID: row.ID, Region: int(row.RegionID), MeshKey: key}, err
+	})
 }
 
 // ConnectRelay notes that a relay has joined.

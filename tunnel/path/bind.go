@@ -121,9 +121,8 @@ type inbound struct {
 // runningLink is a link and what ends it.
 type runningLink struct {
 	*link
-	relay Relay
-	stop  context.CancelFunc
-	done  chan struct{}
+	stop context.CancelFunc
+	done chan struct{}
 }
 
 var _ conn.Bind = (*Bind)(nil)

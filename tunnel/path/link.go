@@ -3,9 +3,11 @@ package path
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,8 +45,6 @@ type frame struct {
 // Its goroutines end when the context given to run does.
 type link struct {
 	region  uint32
-	url     *url.URL
-	pin     string
 	priv    key.NodePrivate
 	roots   *x509.CertPool
 	log     *slog.Logger
@@ -57,6 +57,9 @@ type link struct {
 	home  atomic.Bool
 
 	mu      sync.Mutex         // guards what follows
+	relays  []relayAt          // those of the region, in the order in which they are tried
+	turn    int                // how many of them were tried in vain
+	at      relayAt            // the one that is dialled, or connected
 	current *derpConn          // nil while not connected
 	lastErr error              // why not
 	giveUp  context.CancelFunc // ends the dial under way
@@ -94,18 +97,35 @@ func (l *link) notePreferred(c *derpConn) {
 	}
 }
 
-// err returns why the relay is not connected; nil when it is or was not tried.
-func (l *link) err() error {
+// connection returns how the region is reached.
+func (l *link) connection() RelayConnection {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.lastErr
+	if l.current != nil {
+		return RelayConnection{URL: l.at.url, WebSocket: l.current.webSocket}
+	}
+	return RelayConnection{URL: l.relays[l.turn%len(l.relays)].url, Err: l.lastErr}
 }
 
-// byWebSocket reports whether the connection is a WebSocket.
-func (l *link) byWebSocket() bool {
+// setRelays replaces the relays that are tried, which are never none. A connection to
+// one that is not among them is ended.
+func (l *link) setRelays(relays []relayAt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.current != nil && l.current.webSocket
+	if slices.Equal(relays, l.relays) {
+		return
+	}
+	l.relays, l.turn = relays, 0
+	switch {
+	case l.current == nil:
+		if l.giveUp != nil {
+			l.giveUp()
+		}
+		signal(l.again)
+	case !slices.Contains(relays, l.at):
+		signal(l.again)
+		l.current.close()
+	}
 }
 
 // networkChanged gives up a dial that began on another network, ends a
@@ -163,14 +183,19 @@ func (l *link) session(ctx context.Context) error {
 	defer giveUp()
 	l.mu.Lock()
 	l.giveUp = giveUp
+	l.at = l.relays[l.turn%len(l.relays)]
+	at := l.at
 	l.mu.Unlock()
-	conn, err := dialDERP(dialing, l.url, l.pin, l.priv, l.roots, logger.Discard)
+	conn, err := l.dial(dialing, at)
 	if err != nil {
+		l.mu.Lock()
+		l.turn++
+		l.mu.Unlock()
 		return err
 	}
 	l.notePreferred(conn)
 	l.mu.Lock()
-	l.current, l.lastErr = conn, dialing.Err()
+	l.current, l.lastErr, l.turn = conn, dialing.Err(), 0
 	l.mu.Unlock()
 	if dialing.Err() != nil {
 		conn.close() // the network changed at the last moment
@@ -192,6 +217,14 @@ func (l *link) session(ctx context.Context) error {
 	l.current = nil
 	l.mu.Unlock()
 	return err
+}
+
+func (l *link) dial(ctx context.Context, at relayAt) (*derpConn, error) {
+	u, err := url.Parse(at.url)
+	if err != nil {
+		return nil, fmt.Errorf("path: relay map: %w", err)
+	}
+	return dialDERP(ctx, u, at.pin, l.priv, l.roots, logger.Discard)
 }
 
 // write sends queued frames: all that wait, then one flush.

@@ -1,9 +1,11 @@
 package path
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"maps"
-	"net/url"
 	"slices"
 )
 
@@ -34,7 +36,26 @@ type UDPRelay struct {
 	Key, DiscoKey [32]byte
 }
 
-// SetRelays replaces the relay map. Links to relays that left it, or changed,
+// relayAt is where a relay is, and the pin of its certificate.
+type relayAt struct{ url, pin string }
+
+// inTurn orders the relays of a region as this node tries them: each node has an
+// order of its own, so that they share the load, and keeps it when relays come and go.
+// Which of them a peer is connected to makes no difference: they forward to each other.
+func (b *Bind) inTurn(r Region) []relayAt {
+	weight := func(at relayAt) uint64 {
+		sum := sha256.Sum256(append(rawNode(b.pub), at.url...))
+		return binary.BigEndian.Uint64(sum[:])
+	}
+	list := make([]relayAt, 0, len(r.Relays))
+	for _, relay := range r.Relays {
+		list = append(list, relayAt{relay.URL, relay.CertPin})
+	}
+	slices.SortFunc(list, func(x, y relayAt) int { return cmp.Compare(weight(x), weight(y)) })
+	return list
+}
+
+// SetRelays replaces the relay map. Connections to relays that left it, or changed,
 // are closed; the home region's is opened again by itself.
 func (b *Bind) SetRelays(regions []Region) {
 	next := make(map[uint32]Region, len(regions))
@@ -47,10 +68,12 @@ func (b *Bind) SetRelays(regions []Region) {
 	b.relays = next
 	var ended []*runningLink
 	for id, l := range b.links {
-		if r, ok := next[id]; !ok || r.Relays[0].URL != l.relay.URL || r.Relays[0].CertPin != l.relay.CertPin {
-			ended = append(ended, l)
-			delete(b.links, id)
+		if r, ok := next[id]; ok {
+			l.setRelays(b.inTurn(r))
+			continue
 		}
+		ended = append(ended, l)
+		delete(b.links, id)
 	}
 	b.mu.Unlock()
 	for _, l := range ended {
@@ -94,20 +117,14 @@ func (b *Bind) link(region uint32) *link {
 	if !ok || b.ctx.Err() != nil {
 		return nil
 	}
-	relay := r.Relays[0]
-	u, err := url.Parse(relay.URL)
-	if err != nil {
-		b.log.Error("relay map holds a bad URL", "region", region, "err", err)
-		return nil
-	}
 	ctx, stop := context.WithCancel(b.ctx)
 	l = &runningLink{
 		link: &link{
-			region: region, url: u, pin: relay.CertPin, priv: b.priv, roots: b.cfg.RootCAs,
+			region: region, relays: b.inTurn(r), priv: b.priv, roots: b.cfg.RootCAs,
 			log: b.log.With("region", region), deliver: b.onRelayed,
 			frames: &b.frames, out: make(chan *frame, linkQueue), again: make(chan struct{}, 1), prove: make(chan struct{}, 1),
 		},
-		relay: relay, stop: stop, done: make(chan struct{}),
+		stop: stop, done: make(chan struct{}),
 	}
 	b.links[region] = l
 	b.wg.Go(func() {
@@ -167,22 +184,27 @@ func (b *Bind) checkLinks() {
 	}
 }
 
-// RelayError returns why a region's relay is not connected, or nil.
-func (b *Bind) RelayError(region uint32) error {
-	b.mu.RLock()
-	l := b.links[region]
-	b.mu.RUnlock()
-	if l == nil {
-		return nil
-	}
-	return l.err()
+// RelayConnection is how a region's relays are reached.
+type RelayConnection struct {
+	// URL is the relay's that is connected, or the one to be tried first.
+	URL string
+	// WebSocket says that DERP goes within one, because something on the way breaks
+	// the upgrade to it.
+	WebSocket bool
+	// Err is why none is connected; nil when one is, or none was tried.
+	Err error
 }
 
-// RelayByWebSocket reports whether a region's relay is connected by a WebSocket,
-// because something on the way breaks the upgrade to DERP.
-func (b *Bind) RelayByWebSocket(region uint32) bool {
+// RelayConnection returns how a region's relays are reached.
+func (b *Bind) RelayConnection(region uint32) RelayConnection {
 	b.mu.RLock()
-	l := b.links[region]
+	l, r := b.links[region], b.relays[region]
 	b.mu.RUnlock()
-	return l != nil && l.byWebSocket()
+	if l != nil {
+		return l.connection()
+	}
+	if len(r.Relays) == 0 {
+		return RelayConnection{}
+	}
+	return RelayConnection{URL: b.inTurn(r)[0].url}
 }

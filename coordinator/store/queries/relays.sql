@@ -20,7 +20,10 @@ select sqlc.embed(relays), sqlc.embed(relay_regions) from relays join relay_regi
 where relays.revoked_at is null order by relay_regions.code, lower(relays.name);
 
 -- name: RevokeRelay :one
-update relays set revoked_at = now(), connected = false where lower(name) = lower(@name) and revoked_at is null returning id;
+update relays set revoked_at = now(), connected = false where lower(name) = lower(@name) and revoked_at is null returning id, region_id;
+
+-- name: RenewMeshKey :one
+update relay_regions set mesh_key = default where id = $1 returning mesh_key;
 
 -- name: ConnectRelay :exec
 update relays set version = @version, url = @url, stun_ports = @stun_ports, cert_name = @cert_name, public_key = @public_key,

@@ -94,7 +94,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{7, 0}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{9, 0}
 }
 
 type Up struct {
@@ -473,6 +473,7 @@ type Down struct {
 	//
 	//	*Down_Welcome
 	//	*Down_Error
+	//	*Down_Siblings
 	Msg           isDown_Msg `protobuf_oneof:"msg"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -533,6 +534,15 @@ func (x *Down) GetError() *Error {
 	return nil
 }
 
+func (x *Down) GetSiblings() *Siblings {
+	if x != nil {
+		if x, ok := x.Msg.(*Down_Siblings); ok {
+			return x.Siblings
+		}
+	}
+	return nil
+}
+
 type isDown_Msg interface {
 	isDown_Msg()
 }
@@ -545,9 +555,140 @@ type Down_Error struct {
 	Error *Error `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
 }
 
+type Down_Siblings struct {
+	Siblings *Siblings `protobuf:"bytes,3,opt,name=siblings,proto3,oneof"`
+}
+
 func (*Down_Welcome) isDown_Msg() {}
 
 func (*Down_Error) isDown_Msg() {}
+
+func (*Down_Siblings) isDown_Msg() {}
+
+// Siblings are the other relays of the region that are in the map; each one replaces
+// the last. The relay forwards packets to them, and they to it.
+type Siblings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By which the region's relays know each other: 64 hex digits. It changes when one
+	// of them is deleted.
+	MeshKey       string     `protobuf:"bytes,1,opt,name=mesh_key,json=meshKey,proto3" json:"mesh_key,omitempty"`
+	Relays        []*Sibling `protobuf:"bytes,2,rep,name=relays,proto3" json:"relays,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Siblings) Reset() {
+	*x = Siblings{}
+	mi := &file_relayv1_relay_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Siblings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Siblings) ProtoMessage() {}
+
+func (x *Siblings) ProtoReflect() protoreflect.Message {
+	mi := &file_relayv1_relay_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Siblings.ProtoReflect.Descriptor instead.
+func (*Siblings) Descriptor() ([]byte, []int) {
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Siblings) GetMeshKey() string {
+	if x != nil {
+		return x.MeshKey
+	}
+	return ""
+}
+
+func (x *Siblings) GetRelays() []*Sibling {
+	if x != nil {
+		return x.Relays
+	}
+	return nil
+}
+
+type Sibling struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// As in Hello.
+	Url           string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	CertName      string `protobuf:"bytes,3,opt,name=cert_name,json=certName,proto3" json:"cert_name,omitempty"`
+	PublicKey     []byte `protobuf:"bytes,4,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sibling) Reset() {
+	*x = Sibling{}
+	mi := &file_relayv1_relay_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sibling) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sibling) ProtoMessage() {}
+
+func (x *Sibling) ProtoReflect() protoreflect.Message {
+	mi := &file_relayv1_relay_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sibling.ProtoReflect.Descriptor instead.
+func (*Sibling) Descriptor() ([]byte, []int) {
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Sibling) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Sibling) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Sibling) GetCertName() string {
+	if x != nil {
+		return x.CertName
+	}
+	return ""
+}
+
+func (x *Sibling) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
 
 // Welcome accepts the session: the relay is in the map.
 type Welcome struct {
@@ -561,7 +702,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_relayv1_relay_proto_msgTypes[6]
+	mi := &file_relayv1_relay_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +714,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[6]
+	mi := &file_relayv1_relay_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +727,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{6}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Welcome) GetName() string {
@@ -615,7 +756,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_relayv1_relay_proto_msgTypes[7]
+	mi := &file_relayv1_relay_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +768,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[7]
+	mi := &file_relayv1_relay_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +781,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{7}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -667,7 +808,7 @@ type AdmitRequest struct {
 
 func (x *AdmitRequest) Reset() {
 	*x = AdmitRequest{}
-	mi := &file_relayv1_relay_proto_msgTypes[8]
+	mi := &file_relayv1_relay_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +820,7 @@ func (x *AdmitRequest) String() string {
 func (*AdmitRequest) ProtoMessage() {}
 
 func (x *AdmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[8]
+	mi := &file_relayv1_relay_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +833,7 @@ func (x *AdmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmitRequest.ProtoReflect.Descriptor instead.
 func (*AdmitRequest) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{8}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AdmitRequest) GetPublicKey() []byte {
@@ -711,7 +852,7 @@ type AdmitResponse struct {
 
 func (x *AdmitResponse) Reset() {
 	*x = AdmitResponse{}
-	mi := &file_relayv1_relay_proto_msgTypes[9]
+	mi := &file_relayv1_relay_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +864,7 @@ func (x *AdmitResponse) String() string {
 func (*AdmitResponse) ProtoMessage() {}
 
 func (x *AdmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_relayv1_relay_proto_msgTypes[9]
+	mi := &file_relayv1_relay_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +877,7 @@ func (x *AdmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmitResponse.ProtoReflect.Descriptor instead.
 func (*AdmitResponse) Descriptor() ([]byte, []int) {
-	return file_relayv1_relay_proto_rawDescGZIP(), []int{9}
+	return file_relayv1_relay_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AdmitResponse) GetAdmitted() bool {
@@ -776,11 +917,21 @@ const file_relayv1_relay_proto_rawDesc = "" +
 	"\aclients\x18\x01 \x01(\rR\aclients\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12'\n" +
 	"\x0fdropped_packets\x18\x03 \x01(\x04R\x0edroppedPackets\"\x05\n" +
-	"\x03Bye\"o\n" +
+	"\x03Bye\"\xa6\x01\n" +
 	"\x04Down\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.adit.relay.v1.WelcomeH\x00R\awelcome\x12,\n" +
-	"\x05error\x18\x02 \x01(\v2\x14.adit.relay.v1.ErrorH\x00R\x05errorB\x05\n" +
-	"\x03msg\"5\n" +
+	"\x05error\x18\x02 \x01(\v2\x14.adit.relay.v1.ErrorH\x00R\x05error\x125\n" +
+	"\bsiblings\x18\x03 \x01(\v2\x17.adit.relay.v1.SiblingsH\x00R\bsiblingsB\x05\n" +
+	"\x03msg\"U\n" +
+	"\bSiblings\x12\x19\n" +
+	"\bmesh_key\x18\x01 \x01(\tR\ameshKey\x12.\n" +
+	"\x06relays\x18\x02 \x03(\v2\x16.adit.relay.v1.SiblingR\x06relays\"k\n" +
+	"\aSibling\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1b\n" +
+	"\tcert_name\x18\x03 \x01(\tR\bcertName\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x04 \x01(\fR\tpublicKey\"5\n" +
 	"\aWelcome\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\"\xc8\x01\n" +
@@ -818,7 +969,7 @@ func file_relayv1_relay_proto_rawDescGZIP() []byte {
 }
 
 var file_relayv1_relay_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_relayv1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_relayv1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_relayv1_relay_proto_goTypes = []any{
 	(Error_Code)(0),       // 0: adit.relay.v1.Error.Code
 	(*Up)(nil),            // 1: adit.relay.v1.Up
@@ -827,28 +978,32 @@ var file_relayv1_relay_proto_goTypes = []any{
 	(*Load)(nil),          // 4: adit.relay.v1.Load
 	(*Bye)(nil),           // 5: adit.relay.v1.Bye
 	(*Down)(nil),          // 6: adit.relay.v1.Down
-	(*Welcome)(nil),       // 7: adit.relay.v1.Welcome
-	(*Error)(nil),         // 8: adit.relay.v1.Error
-	(*AdmitRequest)(nil),  // 9: adit.relay.v1.AdmitRequest
-	(*AdmitResponse)(nil), // 10: adit.relay.v1.AdmitResponse
+	(*Siblings)(nil),      // 7: adit.relay.v1.Siblings
+	(*Sibling)(nil),       // 8: adit.relay.v1.Sibling
+	(*Welcome)(nil),       // 9: adit.relay.v1.Welcome
+	(*Error)(nil),         // 10: adit.relay.v1.Error
+	(*AdmitRequest)(nil),  // 11: adit.relay.v1.AdmitRequest
+	(*AdmitResponse)(nil), // 12: adit.relay.v1.AdmitResponse
 }
 var file_relayv1_relay_proto_depIdxs = []int32{
 	2,  // 0: adit.relay.v1.Up.hello:type_name -> adit.relay.v1.Hello
 	4,  // 1: adit.relay.v1.Up.load:type_name -> adit.relay.v1.Load
 	5,  // 2: adit.relay.v1.Up.bye:type_name -> adit.relay.v1.Bye
 	3,  // 3: adit.relay.v1.Hello.udp:type_name -> adit.relay.v1.UDPRelay
-	7,  // 4: adit.relay.v1.Down.welcome:type_name -> adit.relay.v1.Welcome
-	8,  // 5: adit.relay.v1.Down.error:type_name -> adit.relay.v1.Error
-	0,  // 6: adit.relay.v1.Error.code:type_name -> adit.relay.v1.Error.Code
-	1,  // 7: adit.relay.v1.Relay.Connect:input_type -> adit.relay.v1.Up
-	9,  // 8: adit.relay.v1.Relay.Admit:input_type -> adit.relay.v1.AdmitRequest
-	6,  // 9: adit.relay.v1.Relay.Connect:output_type -> adit.relay.v1.Down
-	10, // 10: adit.relay.v1.Relay.Admit:output_type -> adit.relay.v1.AdmitResponse
-	9,  // [9:11] is the sub-list for method output_type
-	7,  // [7:9] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	9,  // 4: adit.relay.v1.Down.welcome:type_name -> adit.relay.v1.Welcome
+	10, // 5: adit.relay.v1.Down.error:type_name -> adit.relay.v1.Error
+	7,  // 6: adit.relay.v1.Down.siblings:type_name -> adit.relay.v1.Siblings
+	8,  // 7: adit.relay.v1.Siblings.relays:type_name -> adit.relay.v1.Sibling
+	0,  // 8: adit.relay.v1.Error.code:type_name -> adit.relay.v1.Error.Code
+	1,  // 9: adit.relay.v1.Relay.Connect:input_type -> adit.relay.v1.Up
+	11, // 10: adit.relay.v1.Relay.Admit:input_type -> adit.relay.v1.AdmitRequest
+	6,  // 11: adit.relay.v1.Relay.Connect:output_type -> adit.relay.v1.Down
+	12, // 12: adit.relay.v1.Relay.Admit:output_type -> adit.relay.v1.AdmitResponse
+	11, // [11:13] is the sub-list for method output_type
+	9,  // [9:11] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_relayv1_relay_proto_init() }
@@ -864,6 +1019,7 @@ func file_relayv1_relay_proto_init() {
 	file_relayv1_relay_proto_msgTypes[5].OneofWrappers = []any{
 		(*Down_Welcome)(nil),
 		(*Down_Error)(nil),
+		(*Down_Siblings)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -871,7 +1027,7 @@ func file_relayv1_relay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_relayv1_relay_proto_rawDesc), len(file_relayv1_relay_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

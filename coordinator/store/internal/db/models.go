@@ -331,6 +331,7 @@ type RelayRegion struct {
 	Latitude  pgtype.Float8
 	Longitude pgtype.Float8
 	CreatedAt time.Time
+	MeshKey   string
 }
 
 type SshSession struct {

@@ -90,7 +90,7 @@ func (q *Queries) InsertRelayRegion(ctx context.Context, arg InsertRelayRegionPa
 }
 
 const liveRelay = `-- name: LiveRelay :one
-select relays.id, relays.name, relays.region_id, relays.secret_hash, relays.created_by, relays.created_at, relays.revoked_at, relays.version, relays.url, relays.stun_ports, relays.cert_name, relays.public_key, relays.connected, relays.connected_at, relays.last_seen_at, relay_regions.id, relay_regions.code, relay_regions.name, relay_regions.latitude, relay_regions.longitude, relay_regions.created_at from relays join relay_regions on relay_regions.id = relays.region_id
+select relays.id, relays.name, relays.region_id, relays.secret_hash, relays.created_by, relays.created_at, relays.revoked_at, relays.version, relays.url, relays.stun_ports, relays.cert_name, relays.public_key, relays.connected, relays.connected_at, relays.last_seen_at, relay_regions.id, relay_regions.code, relay_regions.name, relay_regions.latitude, relay_regions.longitude, relay_regions.created_at, relay_regions.mesh_key from relays join relay_regions on relay_regions.id = relays.region_id
 where relays.id = $1 and relays.revoked_at is null
 `
 
@@ -124,12 +124,13 @@ func (q *Queries) LiveRelay(ctx context.Context, id uuid.UUID) (LiveRelayRow, er
 		&i.RelayRegion.Latitude,
 		&i.RelayRegion.Longitude,
 		&i.RelayRegion.CreatedAt,
+		&i.RelayRegion.MeshKey,
 	)
 	return i, err
 }
 
 const liveRelays = `-- name: LiveRelays :many
-select relays.id, relays.name, relays.region_id, relays.secret_hash, relays.created_by, relays.created_at, relays.revoked_at, relays.version, relays.url, relays.stun_ports, relays.cert_name, relays.public_key, relays.connected, relays.connected_at, relays.last_seen_at, relay_regions.id, relay_regions.code, relay_regions.name, relay_regions.latitude, relay_regions.longitude, relay_regions.created_at from relays join relay_regions on relay_regions.id = relays.region_id
+select relays.id, relays.name, relays.region_id, relays.secret_hash, relays.created_by, relays.created_at, relays.revoked_at, relays.version, relays.url, relays.stun_ports, relays.cert_name, relays.public_key, relays.connected, relays.connected_at, relays.last_seen_at, relay_regions.id, relay_regions.code, relay_regions.name, relay_regions.latitude, relay_regions.longitude, relay_regions.created_at, relay_regions.mesh_key from relays join relay_regions on relay_regions.id = relays.region_id
 where relays.revoked_at is null order by relay_regions.code, lower(relays.name)
 `
 
@@ -169,6 +170,7 @@ func (q *Queries) LiveRelays(ctx context.Context) ([]LiveRelaysRow, error) {
 			&i.RelayRegion.Latitude,
 			&i.RelayRegion.Longitude,
 			&i.RelayRegion.CreatedAt,
+			&i.RelayRegion.MeshKey,
 		); err != nil {
 			return nil, err
 		}
@@ -204,13 +206,29 @@ func (q *Queries) PlaceRelayRegion(ctx context.Context, arg PlaceRelayRegionPara
 	return err
 }
 
-const revokeRelay = `-- name: RevokeRelay :one
-update relays set revoked_at = now(), connected = false where lower(name) = lower($1) and revoked_at is null returning id
+const renewMeshKey = `-- name: RenewMeshKey :one
+update relay_regions set mesh_key = default where id = $1 returning mesh_key
 `
 
-func (q *Queries) RevokeRelay(ctx context.Context, name string) (uuid.UUID, error) {
+func (q *Queries) RenewMeshKey(ctx context.Context, id int32) (string, error) {
+	row := q.db.QueryRow(ctx, renewMeshKey, id)
+	var mesh_key string
+	err := row.Scan(&mesh_key)
+	return mesh_key, err
+}
+
+const revokeRelay = `-- name: RevokeRelay :one
+update relays set revoked_at = now(), connected = false where lower(name) = lower($1) and revoked_at is null returning id, region_id
+`
+
+type RevokeRelayRow struct {
+	ID       uuid.UUID
+	RegionID int32
+}
+
+func (q *Queries) RevokeRelay(ctx context.Context, name string) (RevokeRelayRow, error) {
 	row := q.db.QueryRow(ctx, revokeRelay, name)
-	var id uuid.UUID
-	err := row.Scan(&id)
-	return id, err
+	var i RevokeRelayRow
+	err := row.Scan(&i.ID, &i.RegionID)
+	return i, err
 }
