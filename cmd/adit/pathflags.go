@@ -23,4 +23,6 @@ func (a *app) pathFlags(cmd *cobra.Command) {
 		set, _ := strconv.ParseBool(os.Getenv(f.env)) // nonsense is no
 		cmd.Flags().BoolVar(f.value, f.name, set, f.help+" (env "+f.env+")")
 	}
+	const env = "ADIT_RELAY_REGION"
+	cmd.Flags().StringVar(&a.path.RelayRegion, "relay-region", os.Getenv(env), "be reached by the relays of this region, or of none behind a \"-\", as in -eu,-us (env "+env+")")
 }

@@ -34,6 +34,10 @@ type Options struct {
 	// NoPortMapping keeps the node from asking this network's router, by UPnP,
 	// NAT-PMP or PCP, to let packets in.
 	NoPortMapping bool
+	// RelayRegion names, separated by commas, the codes of regions whose relays this
+	// node is to be reached by, and behind a "-" of those that it is not. Empty leaves
+	// it to their distance.
+	RelayRegion string
 }
 
 // Config configures a Bind.
@@ -80,6 +84,7 @@ type Bind struct {
 	seed     maphash.Seed
 
 	home    atomic.Uint32 // own home region; 0 none
+	homes   homes
 	addrs   atomic.Uint64 // how often byAddr or byLeg has changed; changed under mu
 	socks   atomic.Pointer[sockets]
 	offload offload
@@ -158,6 +163,7 @@ func New(cfg Config) (*Bind, error) {
 		seed:   maphash.MakeSeed(),
 		inbox:  make(chan inbound, inboxSize),
 		frames: sync.Pool{New: func() any { return &frame{data: make([]byte, 0, 2048)} }},
+		homes:  homes{wishes: parseWishes(cfg.RelayRegion), down: make(map[uint32]bool)},
 		wraps:  sync.Pool{New: func() any { return new(wrapping) }},
 		agenda: newAgenda(), portTurn: make(chan struct{}, 1),
 		byKey:   make(map[key.NodePublic]*Peer),

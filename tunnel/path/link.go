@@ -49,7 +49,9 @@ type link struct {
 	roots   *x509.CertPool
 	log     *slog.Logger
 	deliver func(region uint32, from key.NodePublic, data []byte)
-	frames  *sync.Pool // of *frame
+	// tried is told how often in a row no connection came about, also when it is none.
+	tried  func(region uint32, fails int)
+	frames *sync.Pool // of *frame
 
 	out   chan *frame
 	again chan struct{} // dial now
@@ -190,9 +192,14 @@ func (l *link) session(ctx context.Context) error {
 	if err != nil {
 		l.mu.Lock()
 		l.turn++
+		inVain := l.turn
 		l.mu.Unlock()
+		if dialing.Err() == nil {
+			l.tried(l.region, inVain)
+		}
 		return err
 	}
+	l.tried(l.region, 0)
 	l.notePreferred(conn)
 	l.mu.Lock()
 	l.current, l.lastErr, l.turn = conn, dialing.Err(), 0

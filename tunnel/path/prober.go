@@ -307,6 +307,17 @@ func (p *prober) publish(found *findings, done bool) {
 	}
 }
 
+// rehome chooses a home anew, for what relays do, and announces it.
+func (p *prober) rehome() {
+	p.bind.chooseHome(p.current().Latencies)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if home := p.bind.home.Load(); home != p.self.HomeRelay {
+		p.self.HomeRelay = home
+		p.bind.cfg.OnSelf(p.self)
+	}
+}
+
 // requests lists the STUN servers to ask: two a region and address family, to
 // see a mapping that varies.
 func (p *prober) requests(ctx context.Context, socks *sockets) []stunRequest {

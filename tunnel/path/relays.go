@@ -121,7 +121,7 @@ func (b *Bind) link(region uint32) *link {
 	l = &runningLink{
 		link: &link{
 			region: region, relays: b.inTurn(r), priv: b.priv, roots: b.cfg.RootCAs,
-			log: b.log.With("region", region), deliver: b.onRelayed,
+			log: b.log.With("region", region), deliver: b.onRelayed, tried: b.relayTried,
 			frames: &b.frames, out: make(chan *frame, linkQueue), again: make(chan struct{}, 1), prove: make(chan struct{}, 1),
 		},
 		stop: stop, done: make(chan struct{}),
@@ -132,46 +132,6 @@ func (b *Bind) link(region uint32) *link {
 		l.run(ctx)
 	})
 	return l.link
-}
-
-// chooseHome makes the nearest region home, by the given round trips in
-// microseconds, and connects there. A region without a measurement counts as
-// farthest; with none at all the present home stays, or the first one is taken.
-// It reports whether home changed.
-func (b *Bind) chooseHome(latencies map[uint32]uint32) bool {
-	old := b.home.Load()
-	var home uint32
-	for _, r := range b.Regions() {
-		switch {
-		case home == 0:
-			home = r.ID
-		case latencies[r.ID] == 0:
-			if r.ID == old && latencies[home] == 0 {
-				home = old
-			}
-		case latencies[home] == 0 || latencies[r.ID] < latencies[home]:
-			home = r.ID
-		}
-	}
-	// Moving makes every peer look elsewhere: only for a third less.
-	if was, is := latencies[old], latencies[home]; old != home && was != 0 && is*3 > was*2 {
-		if _, ok := b.Region(old); ok {
-			home = old
-		}
-	}
-	b.home.Store(home)
-	if home != 0 {
-		b.link(home).setHome(true)
-	}
-	if old != home && old != 0 {
-		b.mu.RLock()
-		l := b.links[old]
-		b.mu.RUnlock()
-		if l != nil {
-			l.setHome(false)
-		}
-	}
-	return old != home
 }
 
 // checkLinks has the connections to relays prove that they have survived a
