@@ -78,8 +78,7 @@ func nearest(regions []Region, old uint32, latencies map[uint32]uint32) (home ui
 }
 
 // chooseHome makes the nearest region home, of those that may be, and connects there.
-// It reports whether home changed.
-func (b *Bind) chooseHome(latencies map[uint32]uint32) bool {
+func (b *Bind) chooseHome(latencies map[uint32]uint32) {
 	b.homes.mu.Lock()
 	defer b.homes.mu.Unlock()
 	old := b.home.Load()
@@ -96,7 +95,6 @@ func (b *Bind) chooseHome(latencies map[uint32]uint32) bool {
 			l.setHome(false)
 		}
 	}
-	return old != home
 }
 
 // relayTried notes how often in a row a region's relays were dialled in vain. Home
