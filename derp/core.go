@@ -30,6 +30,7 @@ func (r *Relay) newCore(meshKey string) (*core, error) {
 		}
 	}
 	s.SetVerifyClientURL(r.gateURL)
+	s.UpdateRateLimits(derpserver.RateConfig{PerClientRateLimitBytesPerSec: r.clientRate, PerClientRateBurstBytes: r.clientRate / burstOf})
 	return &core{server: s, handler: r.survive(gather(derpserver.AddWebSocketSupport(s, derpserver.Handler(s))))}, nil
 }
 

@@ -25,7 +25,7 @@ var relayed = []struct {
 
 // Metrics returns what Prometheus may know of the relay.
 func (r *Relay) Metrics() prometheus.Collector {
-	c := relayCollector{relay: r, own: []prometheus.Collector{r.udp.requests, r.udp.open}}
+	c := relayCollector{relay: r, own: []prometheus.Collector{r.udp.requests, r.udp.open, r.refused, newDropped()}}
 	for _, v := range relayed {
 		c.descs = append(c.descs, prometheus.NewDesc(v.ours, v.help, nil, nil))
 	}

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"tailscale.com/derp/derpserver"
 	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
@@ -41,6 +42,9 @@ type Config struct {
 	// UDPRelay is the UDP address to pass nodes' datagrams on at; empty is nowhere.
 	// Only its port counts.
 	UDPRelay string
+	// ClientRate is how many bytes a second the relay takes from one client; what is
+	// more it has the client send later. Zero is no limit.
+	ClientRate uint64
 	// TURN relays browsers on the first of them; nil does not.
 	TURN *TURN
 	// Logger gets events worth a line; nil discards.
@@ -57,7 +61,11 @@ type Relay struct {
 	gateURL string
 	udp     *udpServer
 	passes  *udpRelay // nil if none does
-	wg      sync.WaitGroup
+	// refused counts connections that were one too many of their address.
+	refused prometheus.Counter
+	// clientRate is Config.ClientRate.
+	clientRate uint64
+	wg         sync.WaitGroup
 
 	coreMu sync.Mutex // held while core changes
 	closed bool       // guarded by coreMu
@@ -73,7 +81,9 @@ func Start(cfg Config) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derp: %w", err)
 	}
-	r := &Relay{log: cfg.Logger, admit: cfg.Admit, priv: priv}
+	r := &Relay{log: cfg.Logger, admit: cfg.Admit, priv: priv, clientRate: cfg.ClientRate, refused: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "adit_relay_refused_connections_total", Help: "Connections that were one too many of their address.",
+	})}
 	deepenSendQueues()
 	if r.admit == nil {
 		r.admit = func(context.Context, [32]byte) (bool, error) { return false, nil }
@@ -155,6 +165,9 @@ func (r *Relay) Close() error {
 	r.wg.Wait()
 	return err
 }
+
+// burstOf is which part of a second's bytes a client may send at once.
+const burstOf = 10
 
 const (
 	// gateTimeout bounds one question of whether a key may come in.

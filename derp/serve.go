@@ -54,6 +54,9 @@ type ServeConfig struct {
 	STUN []string
 	// UDPRelay is the UDP address to pass nodes' datagrams on at; empty is nowhere.
 	UDPRelay string
+	// ClientRate is how many bytes a second the relay takes from one client. Zero is no
+	// limit.
+	ClientRate uint64
 	// TURN relays browsers on the first STUN port. TURNAddress is the address at which
 	// this host's UDP ports are reached; the zero address is the one from which it
 	// reaches the coordinator.
@@ -92,7 +95,7 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		return fmt.Errorf("derp: %w", err)
 	}
 	m := &membership{url: cfg.URL, token: cfg.Token, client: cfg.HTTPClient, log: cfg.Logger}
-	conf := Config{KeyFile: filepath.Join(cfg.DataDir, "relay.key"), Admit: newVouches(m.ask).admit, STUN: cfg.STUN, UDPRelay: cfg.UDPRelay, Logger: cfg.Logger}
+	conf := Config{KeyFile: filepath.Join(cfg.DataDir, "relay.key"), Admit: newVouches(m.ask).admit, STUN: cfg.STUN, UDPRelay: cfg.UDPRelay, ClientRate: cfg.ClientRate, Logger: cfg.Logger}
 	var known addressOf
 	if cfg.TURN {
 		known.learn(cfg.TURNAddress)
@@ -107,6 +110,9 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		return errors.Join(fmt.Errorf("derp: listen on %s: %w", cfg.Listen, err), relay.Close())
 	}
 	port := l.Addr().(*net.TCPAddr).Port
+	if !cfg.PlainHTTP { // else all come from the proxy
+		l = newCrowd(l, connectionsEach, relay.refused, cfg.Logger)
+	}
 	if secure != nil {
 		l = tls.NewListener(l, secure)
 	}

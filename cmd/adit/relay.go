@@ -34,6 +34,7 @@ type relayFlags struct {
 	plainHTTP                                                                     bool
 	stunPorts                                                                     []uint
 	udpRelayPort                                                                  int
+	clientRate                                                                    uint
 	drain                                                                         time.Duration
 }
 
@@ -82,6 +83,7 @@ trust, so that a host without a name will do.`,
 	flags.BoolVar(&f.plainHTTP, "plain-http", false, "serve HTTP, for a proxy in front that ends TLS; say where that is with --address")
 	flags.UintSliceVar(&f.stunPorts, "stun-ports", stunPorts, "UDP ports to answer STUN on")
 	flags.IntVar(&f.udpRelayPort, "udp-relay-port", udpRelayPort, "UDP port to carry packets of nodes on; -1 carries them over TCP alone")
+	flags.UintVar(&f.clientRate, "client-rate", 0, "Mbit/s that it takes from one node over DERP (default: as much as comes)")
 	flags.BoolVar(&f.turn, "turn", true, "relay browsers by TURN on the first of --stun-ports; needs this host's UDP ports to be reachable")
 	flags.StringVar(&f.turnAddress, "turn-address", "", "IP address at which the world reaches this host's UDP ports (default: that of --address)")
 	flags.DurationVar(&f.drain, "drain", relayDrain, "how long nodes have to move elsewhere when it ends")
@@ -139,7 +141,7 @@ func (f relayFlags) config(ctx context.Context, a *app) (derp.ServeConfig, error
 		return none, err
 	}
 	conf := derp.ServeConfig{
-		URL: u, Token: token, Listen: f.listen, PlainHTTP: f.plainHTTP, DataDir: f.dataDir, DrainFor: f.drain, MetricsListen: f.metricsListen, TURN: f.turn, Version: version,
+		URL: u, Token: token, Listen: f.listen, PlainHTTP: f.plainHTTP, DataDir: f.dataDir, DrainFor: f.drain, MetricsListen: f.metricsListen, TURN: f.turn, ClientRate: uint64(f.clientRate) * 1e6 / 8, Version: version,
 	}
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {

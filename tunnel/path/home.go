@@ -34,7 +34,7 @@ func parseWishes(text string) (w wishes) {
 // among returns those of regions that a home may be in: those pinned, or, when they
 // are gone, those not excluded. When all are, there is none.
 func (w wishes) among(regions []Region) []Region {
-	regions = slices.DeleteFunc(regions, func(r Region) bool { return slices.Contains(w.excluded, r.Code) })
+	regions = slices.DeleteFunc(slices.Clone(regions), func(r Region) bool { return slices.Contains(w.excluded, r.Code) })
 	pinned := slices.DeleteFunc(slices.Clone(regions), func(r Region) bool { return !slices.Contains(w.pinned, r.Code) })
 	if len(pinned) > 0 {
 		return pinned
