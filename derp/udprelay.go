@@ -16,6 +16,7 @@ import (
 	"tailscale.com/derp/derpserver"
 	"tailscale.com/disco"
 	"tailscale.com/net/udprelay"
+	"tailscale.com/net/udprelay/endpoint"
 	"tailscale.com/types/key"
 	"tailscale.com/types/logger"
 	"tailscale.com/types/views"
@@ -45,10 +46,11 @@ type udpRelay struct {
 	log    *slog.Logger
 	wg     sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows
-	conn   net.Conn   // to the DERP server; nil before it is joined
-	second time.Time  // when the present one began
-	asked  map[key.NodePublic]int
+	mu       sync.Mutex // guards what follows
+	conn     net.Conn   // to the DERP server; nil before it is joined
+	second   time.Time  // when the present one began
+	asked    map[key.NodePublic]int
+	sessions *sessions
 }
 
 // newUDPRelay listens on a UDP address, on all of the host's if it names none. The
@@ -63,6 +65,7 @@ func newUDPRelay(addr string, log *slog.Logger) (*udpRelay, error) {
 	if u.server, err = udprelay.NewServer(logf, u.port, true, new(usermetric.Registry), nil); err != nil {
 		return nil, err
 	}
+	u.sessions = newSessions(u.live)
 	// Nodes take the address from the map; the library serves nobody without one.
 	u.server.SetStaticAddrPorts(views.SliceOf([]netip.AddrPort{netip.AddrPortFrom(netip.IPv4Unspecified(), u.port)}))
 	return u, nil
@@ -113,7 +116,7 @@ func (u *udpRelay) serve(client *derp.Client) {
 			return
 		}
 		if got, ok := m.(derp.ReceivedPacket); ok && u.may(got.Source, time.Now()) {
-			if answer := u.answer(got.Data); answer != nil {
+			if answer := u.answer(got.Source, got.Data); answer != nil {
 				if err := client.Send(got.Source, answer); err != nil {
 					return
 				}
@@ -134,8 +137,17 @@ func (u *udpRelay) may(from key.NodePublic, now time.Time) bool {
 	return u.asked[from] <= requestsEach
 }
 
-// answer returns the answer to a request for a session, nil to anything else.
-func (u *udpRelay) answer(frame []byte) []byte {
+// live returns the numbers of the sessions that have not ended.
+func (u *udpRelay) live() map[uint32]bool {
+	numbers := make(map[uint32]bool)
+	for _, s := range u.server.GetSessions() {
+		numbers[s.VNI] = true
+	}
+	return numbers
+}
+
+// answer returns the answer to a node's request for a session, nil to anything else.
+func (u *udpRelay) answer(from key.NodePublic, frame []byte) []byte {
 	raw, ok := disco.Source(frame)
 	if !ok {
 		return nil
@@ -151,9 +163,9 @@ func (u *udpRelay) answer(frame []byte) []byte {
 	if err != nil || !ok || ask.ClientDisco[0] == ask.ClientDisco[1] || sender != ask.ClientDisco[0] && sender != ask.ClientDisco[1] {
 		return nil
 	}
-	got, err := u.server.AllocateEndpoint(ask.ClientDisco[0], ask.ClientDisco[1])
+	got, err := u.allocate(from, ask.ClientDisco)
 	if err != nil {
-		u.log.Warn("a UDP session was refused", "err", err)
+		u.log.Debug("a UDP session was refused", "node", from.ShortString(), "err", err)
 		return nil
 	}
 	offer := &disco.AllocateUDPRelayEndpointResponse{Generation: ask.Generation, UDPRelayEndpoint: disco.UDPRelayEndpoint{
@@ -162,6 +174,24 @@ func (u *udpRelay) answer(frame []byte) []byte {
 	}}
 	out := u.disco.Public().AppendTo([]byte(disco.Magic))
 	return append(out, shared.Seal(offer.AppendMarshal(nil))...)
+}
+
+// errTooMany is that a node, or the relay, has as many sessions as it may.
+var errTooMany = errors.New("too many are held")
+
+// allocate returns the session of a pair, a new one if there is room.
+func (u *udpRelay) allocate(by key.NodePublic, of [2]key.DiscoPublic) (endpoint.ServerEndpoint, error) {
+	pair := key.NewSortedPairOfDiscoPublic(of[0], of[1])
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.sessions.room(time.Now(), pair, by) {
+		return endpoint.ServerEndpoint{}, errTooMany
+	}
+	got, err := u.server.AllocateEndpoint(of[0], of[1])
+	if err == nil {
+		u.sessions.note(pair, by, got.VNI)
+	}
+	return got, err
 }
 
 // close ends all sessions.
