@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/oauth2"
+
+	"github.com/aditmesh/adit/pkg/foreign"
 )
 
 // GitHubConfig configures GitHub as a provider.
@@ -43,6 +45,9 @@ var _ Provider = (*GitHub)(nil)
 const (
 	maxGitHubAnswer = 1 << 20
 	githubPages     = 10
+
+	// maxGitHubMessage is how much of what GitHub says of an error people read.
+	maxGitHubMessage = 120
 )
 
 // NewGitHub returns a provider.
@@ -54,8 +59,11 @@ func NewGitHub(cfg GitHubConfig) *GitHub {
 		cfg.URL = &url.URL{Scheme: "https", Host: "github.com"}
 	}
 	g := &GitHub{cfg: cfg, api: cfg.URL.JoinPath("api", "v3")}
-	if cfg.URL.Host == "github.com" {
+	switch host := cfg.URL.Host; {
+	case host == "github.com":
 		g.api = &url.URL{Scheme: "https", Host: "api.github.com"}
+	case strings.HasSuffix(host, ".ghe.com"): // an enterprise with a region of its own
+		g.api = &url.URL{Scheme: "https", Host: "api." + host}
 	}
 	return g
 }
@@ -121,17 +129,19 @@ func (g *GitHub) Finish(ctx context.Context, redirect, code string, f Flow) (Per
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, g.cfg.Client)
 	token, err := g.conf(redirect).Exchange(ctx, code, oauth2.VerifierOption(f.Verifier))
 	var wrong *oauth2.RetrieveError
-	if errors.As(err, &wrong) && wrong.ErrorCode != "" {
+	switch {
+	case errors.As(err, &wrong) && wrong.ErrorCode == "bad_verification_code":
 		return Person{}, &Refused{"GitHub does not accept the sign-in any more; try again"}
-	}
-	if err != nil {
+	case errors.As(err, &wrong) && wrong.ErrorCode == "unverified_user_email":
+		return Person{}, &Refused{"GitHub has not verified your e-mail address"}
+	case err != nil: // also what only an operator can mend: a secret or an address that GitHub does not know
 		return Person{}, fmt.Errorf("auth: GitHub: %w", err)
 	}
 	var user struct {
 		ID    int64
 		Login string
 	}
-	if err := g.get(ctx, token, &user, "user"); err != nil {
+	if _, err := g.get(ctx, token, &user, "who you are", "user"); err != nil {
 		return Person{}, err
 	}
 	if user.ID == 0 {
@@ -149,7 +159,7 @@ func (g *GitHub) Finish(ctx context.Context, redirect, code string, f Flow) (Per
 		Email             string
 		Primary, Verified bool
 	}
-	if err := g.get(ctx, token, &emails, "user/emails?per_page=100"); err != nil {
+	if _, err := g.get(ctx, token, &emails, "your e-mail addresses", "user/emails?per_page=100"); err != nil {
 		return Person{}, err
 	}
 	for _, e := range emails {
@@ -170,7 +180,7 @@ func (g *GitHub) admits(ctx context.Context, token *oauth2.Token) error {
 		State        string
 		Organization struct{ Login string }
 	}
-	list, err := allOf[membership](ctx, g, token, "user/memberships/orgs?state=active")
+	list, err := allOf[membership](ctx, g, token, "your organizations", "user/memberships/orgs?state=active&")
 	if err != nil {
 		return err
 	}
@@ -191,7 +201,7 @@ func (g *GitHub) groups(ctx context.Context, token *oauth2.Token) ([]string, err
 		Slug         string
 		Organization struct{ Login string }
 	}
-	list, err := allOf[team](ctx, g, token, "user/teams?")
+	list, err := allOf[team](ctx, g, token, "your teams", "user/teams?")
 	if err != nil {
 		return nil, err
 	}
@@ -206,43 +216,59 @@ func (g *GitHub) groups(ctx context.Context, token *oauth2.Token) ([]string, err
 	return groups, nil
 }
 
-// allOf asks GitHub's API for all pages of a list.
-func allOf[T any](ctx context.Context, g *GitHub, token *oauth2.Token, path string) (all []T, err error) {
+// allOf asks GitHub's API for all pages of a list. That a page is short does not say
+// that it is the last.
+func allOf[T any](ctx context.Context, g *GitHub, token *oauth2.Token, what, path string) (all []T, err error) {
 	for page := range githubPages {
 		var list []T
-		if err := g.get(ctx, token, &list, fmt.Sprintf("%s&per_page=100&page=%d", path, page+1)); err != nil {
+		header, err := g.get(ctx, token, &list, what, fmt.Sprintf("%sper_page=100&page=%d", path, page+1))
+		if err != nil {
 			return nil, err
 		}
 		all = append(all, list...)
-		if len(list) < 100 {
+		if !strings.Contains(header.Get("Link"), `rel="next"`) {
 			break
 		}
 	}
 	return all, nil
 }
 
-// get asks GitHub's API.
-func (g *GitHub) get(ctx context.Context, token *oauth2.Token, out any, path string) error {
+// get asks GitHub's API; what is it that it is asked, for people. The error is a
+// *Refused if GitHub does not tell.
+func (g *GitHub) get(ctx context.Context, token *oauth2.Token, out any, what, path string) (http.Header, error) {
 	path, query, _ := strings.Cut(path, "?")
 	u := g.api.JoinPath(path)
 	u.RawQuery = query
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return fmt.Errorf("auth: GitHub: %w", err)
+		return nil, fmt.Errorf("auth: GitHub: %w", err)
 	}
 	req.Header.Set("Accept", "application/vnd.github+json")
 	req.Header.Set("X-GitHub-Api-Version", "2022-11-28")
 	token.SetAuthHeader(req)
 	resp, err := g.cfg.Client.Do(req)
 	if err != nil {
-		return fmt.Errorf("auth: GitHub: %w", err)
+		return nil, fmt.Errorf("auth: GitHub: %w", err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("auth: GitHub answers %s to %s", resp.Status, path)
+	body := json.NewDecoder(io.LimitReader(resp.Body, maxGitHubAnswer))
+	if resp.StatusCode == http.StatusOK {
+		if err := body.Decode(out); err != nil {
+			return nil, fmt.Errorf("auth: GitHub's answer to %s: %w", path, err)
+		}
+		return resp.Header, nil
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxGitHubAnswer)).Decode(out); err != nil {
-		return fmt.Errorf("auth: GitHub's answer to %s: %w", path, err)
+	var said struct{ Message string }
+	_ = body.Decode(&said) // it need not say anything
+	said.Message = foreign.Clip(foreign.Printable(said.Message), maxGitHubMessage)
+	if (resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusNotFound) && !outOfQuestions(resp) {
+		// Either they did not allow it, or their organization has not.
+		return nil, &Refused{"GitHub does not tell " + what + " (" + said.Message + "); sign in again and allow it, and have your organization approve the app"}
 	}
-	return nil
+	return nil, fmt.Errorf("auth: GitHub answers %s to %s: %s", resp.Status, path, said.Message)
+}
+
+// outOfQuestions reports whether GitHub was asked too often.
+func outOfQuestions(resp *http.Response) bool {
+	return resp.Header.Get("X-RateLimit-Remaining") == "0" || resp.Header.Get("Retry-After") != ""
 }
