@@ -85,10 +85,6 @@ func secret(name string) bool {
 	if strings.HasSuffix(name, "-file") || name == "tls-key" {
 		return false
 	}
-	for _, word := range []string{"secret", "token", "password", "key", "credential"} {
-		if strings.Contains(name, word) {
-			return true
-		}
-	}
-	return false
+	last := name[strings.LastIndexByte(name, '-')+1:] // max-token-lifetime is none
+	return slices.Contains([]string{"secret", "token", "password", "key", "credential"}, last)
 }

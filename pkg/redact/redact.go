@@ -30,7 +30,7 @@ var looks = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)(\b(?:bearer|basic)[ +])[A-Za-z0-9._~+/=-]{6,}()`),
 	regexp.MustCompile(`(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|$)`),
 	regexp.MustCompile(`()\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*()`),
-	regexp.MustCompile(`(?i)((?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)\\?["']?\s*[=:]\s*\\?["']?)[^\s"'&,;}\\]{3,}()`),
+	regexp.MustCompile(`(?i)((?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)\\?["']?[ \t]*[=:][ \t]*\\?["']?)[^\s"'&,;}\\]{3,}()`),
 }
 
 // Redactor takes secrets out. It may be used concurrently.

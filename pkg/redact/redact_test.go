@@ -21,6 +21,7 @@ func TestSecretsGoAndTheRestStays(t *testing.T) {
 		key:                                                                                    "-----BEGIN EC PRIVATE KEY-----" + Hidden + "-----END EC PRIVATE KEY-----",
 		"s3cr3t-Value/1 and s3cr3t-Value%2F1":                                                  Hidden + " and " + Hidden,
 		"second line alone":                                                                    Hidden + " alone",
+		"client-secret=\nemail-domains=[]\ntoken:\nnext":                                       "client-secret=\nemail-domains=[]\ntoken:\nnext",
 		"abc is too short to be told":                                                          "abc is too short to be told",
 		"node joined node=6f1c name=alice agent=true from=192.0.2.1:4242":                      "node joined node=6f1c name=alice agent=true from=192.0.2.1:4242",
 		"the token was revoked or has expired; sign in again":                                  "the token was revoked or has expired; sign in again",
