@@ -97,6 +97,9 @@ func TestServerCheckLooksAndStartsNothing(t *testing.T) {
 			t.Errorf("%s: %+v, want an error", name, r)
 		}
 	}
+	if r := c.check(exitFailed, with("--node-ping", "60s")...)["settings"]; r.Status != "error" || !strings.Contains(r.Detail, "--node-timeout") {
+		t.Errorf("pings that come after the timeout: %+v, want an error", r)
+	}
 
 	// Providers that know us as they should, and that do not.
 	idp := newSignInPeers(t)

@@ -278,6 +278,9 @@ func (f serverFlags) validate() error {
 	if f.jobLease < time.Second {
 		return usagef("--job-lease %v: want 1s or more", f.jobLease)
 	}
+	if f.nodePing <= 0 || f.nodePing >= f.nodeTimeout {
+		return usagef("--node-ping %v: want more than 0s, and less than --node-timeout, which is %v", f.nodePing, f.nodeTimeout)
+	}
 	if f.drainDelay < 0 {
 		return usagef("--drain-delay %v: want 0s or more", f.drainDelay)
 	}

@@ -162,6 +162,10 @@ func refusal(err error) huma.StatusError {
 		p := plain(http.StatusTooManyRequests, tooMany.Error())
 		p.RetryAfter = tooMany.Wait
 		return p
+	case errors.Is(err, workspaces.ErrExternal):
+		return coded(http.StatusConflict, "external-workspace", workspaces.ErrExternal.Error())
+	case errors.Is(err, workspaces.ErrOver):
+		return coded(http.StatusConflict, "job-over", workspaces.ErrOver.Error())
 	case errors.As(err, &over):
 		return coded(http.StatusConflict, "over-quota", over.Error())
 	case errors.As(err, &named):

@@ -36,7 +36,7 @@ func TestProblemsHaveCodes(t *testing.T) {
 	d := deploy(t)
 	alice := d.add(t, "alice", store.RoleMember)
 	makeWorkspace(t, alice, "dev")
-	token := "Bearer " + alice.Token()
+	token, owner := "Bearer "+alice.Token(), "Bearer "+d.add(t, "root", store.RoleOwner).Token()
 	for _, c := range []struct {
 		method, path, token, body string
 		status                    int
@@ -52,6 +52,7 @@ func TestProblemsHaveCodes(t *testing.T) {
 		{"POST", "/api/v1/workspaces", token, `{"name":"A"}`, 422, "invalid"},
 		{"POST", "/api/v1/workspaces", token, `{`, 400, "bad-request"},
 		{"DELETE", "/api/v1/tokens/x", token, "", 422, "invalid"},
+		{"PUT", "/api/v1/workspaces/alice/dev/state", owner, `{"state":"eyJ2ZXJzaW9uIjo0LCJzZXJpYWwiOjEsImxpbmVhZ2UiOiJ4In0="}`, 409, "external-workspace"},
 	} {
 		resp, body := d.send(t, c.method, c.path, c.token, strings.NewReader(c.body))
 		if p := readProblem(t, resp, body); p.Status != c.status || p.Code != c.code {

@@ -77,7 +77,7 @@ func (s *Service) Build(ctx context.Context, m Move) (store.Build, error) {
 		return store.Build{}, err
 	}
 	if w.External {
-		return store.Build{}, errExternal
+		return store.Build{}, ErrExternal
 	}
 	last, err := s.store.LastBuild(ctx, w.ID)
 	if err != nil {

@@ -1,6 +1,7 @@
 package workspaces
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,14 +44,14 @@ func (e *StateHeld) Error() string {
 // Unwrap makes it match store.ErrConflict.
 func (e *StateHeld) Unwrap() error { return store.ErrConflict }
 
-// errExternal is a build of a workspace that has none.
-var errExternal = fmt.Errorf("%w: the workspace is external; it has no template and no builds", store.ErrConflict)
+// ErrExternal is a build, or a state, of a workspace that has none.
+var ErrExternal = errors.New("the workspace is external: it has no template, no builds and no state")
 
 // free says what keeps a workspace from being changed, if anything.
 func free(w store.WorkspaceState) error {
 	switch {
 	case w.External:
-		return errExternal
+		return ErrExternal
 	case w.Last != nil && w.Last.FinishedAt == nil:
 		return &Underway{Number: w.Last.Number, Transition: w.Last.Transition}
 	case w.Holder != nil:

@@ -106,8 +106,8 @@ var (
 	errStale = errors.New("the job was given to another, or is over")
 	// errCanceled is a build that is to end and may not begin.
 	errCanceled = errors.New("the job was canceled")
-	// errOver is a job that cannot be canceled any more.
-	errOver = fmt.Errorf("%w: it is over already", store.ErrConflict)
+	// ErrOver is a job that cannot be canceled any more.
+	ErrOver = errors.New("it is over already")
 )
 
 // step moves a job by an event.
@@ -174,7 +174,7 @@ func cancel(st *store.JobState, e cancelAsked) (store.Writes, []action, error) {
 	j := &st.Job
 	switch {
 	case j.Status.Over():
-		return store.Writes{}, nil, errOver
+		return store.Writes{}, nil, ErrOver
 	case j.Status == store.JobQueued:
 		end(st, store.JobCanceled, e.why)
 		return store.Writes{}, nil, nil

@@ -416,7 +416,7 @@ func TestCancelInterruptsThenForces(t *testing.T) {
 	}
 	must(t, p.finish(ref, provisionerv1.Result_CANCELED, "interrupted"))
 	l.phase(w.ID, store.PhaseFailed)
-	if err := l.CancelBuild(t.Context(), w.ID, 1); !errors.Is(err, store.ErrConflict) {
+	if err := l.CancelBuild(t.Context(), w.ID, 1); !errors.Is(err, ErrOver) {
 		t.Errorf("cancel of what is over: %v", err)
 	}
 }

@@ -2,6 +2,10 @@ package sdk
 
 import (
 	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +47,29 @@ func FuzzEventStream(f *testing.F) {
 		}
 		if lines > bytes.Count(raw, []byte("\n"))+1 {
 			t.Errorf("%d lines of %q", lines, raw)
+		}
+	})
+}
+
+// Whatever answers a request, and calls itself whatever it likes: the error has the
+// answer's status, text for people, and a wait that is none or lies ahead.
+func FuzzRefused(f *testing.F) {
+	f.Add(429, "15", `{"status":429,"detail":"wait"}`)
+	f.Add(503, "-1", `{"status":"x"}`)
+	f.Add(502, "Wed, 21 Oct 2015 07:28:00 GMT", "<html>")
+	f.Add(404, "99999999999999999999", `{"status":200,"title":"","errors":[{}]}`)
+	c := New(&url.URL{Scheme: "https", Host: "adit.example.com"}, "")
+	f.Fuzz(func(t *testing.T, status int, wait, body string) {
+		if status < 400 || status > 599 {
+			return
+		}
+		err := c.refused(&http.Response{StatusCode: status, Header: http.Header{"Retry-After": {wait}}, Body: io.NopCloser(strings.NewReader(body))})
+		var e *Error
+		if !errors.As(err, &e) || e.Status != status || e.RetryAfter < 0 {
+			t.Errorf("%d %q %q became %+v", status, wait, body, err)
+		}
+		if http.StatusText(status) != "" && err.Error() == "" {
+			t.Errorf("%d %q says nothing", status, body)
 		}
 	})
 }
