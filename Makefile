@@ -47,7 +47,7 @@ run: build
 test:
 	@deploy/deps.sh test
 	@if $(MAKE) packages; then $(MAKE) dashboard; else echo "the dashboard is not built and not tested"; rm -rf $(WEB)/node_modules; fi
-	$(GO) test -race -timeout 30m ./...
+	$(GO) test -race -timeout 60m ./...
 
 # Every fuzz target for a few seconds each.
 FUZZTIME ?= 5s

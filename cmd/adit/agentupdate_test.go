@@ -68,7 +68,13 @@ func TestTheAgentUpdatesItself(t *testing.T) {
 			t.Fatal(err)
 		}
 		look.waitFor("said-42")
-		look.stop() // one that vanishes is waited for
+		// It leaves tmux as people do: one that vanishes may be waited for until the time is up.
+		if _, err := look.stdin.Write([]byte("\x02d")); err != nil {
+			t.Fatal(err)
+		}
+		if err := look.wait(); err != nil {
+			t.Errorf("the terminal that was left: %v", err)
+		}
 	}
 	open := d.start(d.laptop, "open.log", "ssh", "dev", "--", "cat")
 	open.echo("before")
