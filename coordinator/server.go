@@ -12,11 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -293,7 +291,7 @@ func (s *Server) appsOr(coordinator, apps http.Handler) http.Handler {
 func (s *Server) stun() []string {
 	var urls []string
 	for _, r := range s.relays.ICEServers() {
-		urls = append(urls, "stun:"+net.JoinHostPort(r.Host, strconv.Itoa(int(r.STUNPorts[0]))))
+		urls = append(urls, "stun:"+r.At(""))
 	}
 	return urls[:min(len(urls), maxSTUN)]
 }

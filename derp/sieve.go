@@ -3,7 +3,6 @@ package derp
 import (
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,15 +28,12 @@ const (
 type sieve struct {
 	net.PacketConn
 	passed, foreign, tooMany prometheus.Counter
-
-	mu     sync.Mutex         // guards what follows
-	second time.Time          // when the present one began
-	asked  map[netip.Addr]int // in it
+	asked                    *often[netip.Addr]
 }
 
 func newSieve(conn net.PacketConn, results *prometheus.CounterVec) *sieve {
 	return &sieve{
-		PacketConn: conn, asked: make(map[netip.Addr]int),
+		PacketConn: conn, asked: newOften[netip.Addr](sourceRequests, maxSources),
 		passed: results.WithLabelValues("passed"), foreign: results.WithLabelValues("foreign"), tooMany: results.WithLabelValues("too-many"),
 	}
 }
@@ -69,19 +65,7 @@ func (s *sieve) may(from net.Addr, now time.Time) bool {
 	if !ok {
 		return false
 	}
-	addr := udp.AddrPort().Addr().Unmap()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Sub(s.second) >= time.Second {
-		s.second = now
-		clear(s.asked)
-	}
-	n, known := s.asked[addr]
-	if n >= sourceRequests || !known && len(s.asked) >= maxSources {
-		return false
-	}
-	s.asked[addr] = n + 1
-	return true
+	return s.asked.may(udp.AddrPort().Addr().Unmap(), now)
 }
 
 type kind int

@@ -44,19 +44,18 @@ type udpRelay struct {
 	key    key.NodePrivate
 	disco  key.DiscoPrivate
 	log    *slog.Logger
+	asked  *often[key.NodePublic]
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
 	conn     net.Conn   // to the DERP server; nil before it is joined
-	second   time.Time  // when the present one began
-	asked    map[key.NodePublic]int
 	sessions *sessions
 }
 
 // newUDPRelay listens on a UDP address, on all of the host's if it names none. The
 // relay's own DERP server has to let its key in before it is joined.
 func newUDPRelay(addr string, log *slog.Logger) (*udpRelay, error) {
-	u := &udpRelay{key: key.NewNode(), disco: key.NewDisco(), log: log, asked: make(map[key.NodePublic]int)}
+	u := &udpRelay{key: key.NewNode(), disco: key.NewDisco(), log: log, asked: newOften[key.NodePublic](requestsEach, maxSources)}
 	var err error
 	if u.port, err = freePort(addr); err != nil {
 		return nil, err
@@ -115,7 +114,7 @@ func (u *udpRelay) serve(client *derp.Client) {
 			u.log.Debug("the UDP relay has left DERP", "err", err)
 			return
 		}
-		if got, ok := m.(derp.ReceivedPacket); ok && u.may(got.Source, time.Now()) {
+		if got, ok := m.(derp.ReceivedPacket); ok && u.asked.may(got.Source, time.Now()) {
 			if answer := u.answer(got.Source, got.Data); answer != nil {
 				if err := client.Send(got.Source, answer); err != nil {
 					return
@@ -123,18 +122,6 @@ func (u *udpRelay) serve(client *derp.Client) {
 			}
 		}
 	}
-}
-
-// may reports whether a node may ask once more.
-func (u *udpRelay) may(from key.NodePublic, now time.Time) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if now.Sub(u.second) >= time.Second {
-		u.second = now
-		clear(u.asked)
-	}
-	u.asked[from]++
-	return u.asked[from] <= requestsEach
 }
 
 // live returns the numbers of the sessions that have not ended.

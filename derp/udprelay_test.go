@@ -73,14 +73,14 @@ func TestSessionsAreGivenOverDERP(t *testing.T) {
 }
 
 func TestNobodyAsksForTooManySessions(t *testing.T) {
-	u := &udpRelay{asked: make(map[key.NodePublic]int)}
+	asked := newOften[key.NodePublic](requestsEach, maxSources)
 	now, one, other := time.Now(), key.NewNode().Public(), key.NewNode().Public()
 	for i := range 2 * requestsEach {
-		if may := u.may(one, now); may != (i < requestsEach) {
+		if may := asked.may(one, now); may != (i < requestsEach) {
 			t.Fatalf("request %d: %v", i, may)
 		}
 	}
-	if !u.may(other, now) || !u.may(one, now.Add(time.Second)) {
+	if !asked.may(other, now) || !asked.may(one, now.Add(time.Second)) {
 		t.Error("others, or the next second's, were refused")
 	}
 }

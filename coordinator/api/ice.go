@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -39,11 +38,7 @@ func (a *API) iceServers(ctx context.Context, _ *struct{}) (*body[sdk.ICE], erro
 		if len(ice.Servers) >= 2*maxICEServers {
 			break
 		}
-		host := s.Host
-		if host == "" {
-			host = a.accessURL(ctx).Hostname()
-		}
-		at := net.JoinHostPort(host, strconv.Itoa(int(s.STUNPorts[0])))
+		at := s.At(a.accessURL(ctx).Hostname())
 		ice.Servers = append(ice.Servers, sdk.ICEServer{Region: s.Region, URLs: []string{"stun:" + at}})
 		if s.TURNSecret != "" {
 			ice.Servers = append(ice.Servers, sdk.ICEServer{

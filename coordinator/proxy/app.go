@@ -41,10 +41,8 @@ const (
 	preflightFor = "600"
 )
 
-// passage is what a request has on its way to an app.
-type passage struct{ *door }
-
-type passageKey struct{}
+// passing is where a request's context has the door that it passes.
+type passing struct{}
 
 // newApps returns what carries requests to apps. Which app is in their context.
 func (p *Proxy) newApps() *httputil.ReverseProxy {
@@ -65,8 +63,8 @@ func (p *Proxy) newApps() *httputil.ReverseProxy {
 		},
 		ModifyResponse: p.answered,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if d, ok := r.Context().Value(passageKey{}).(passage); ok {
-				p.unreachable(w, r, d.door, err)
+			if d, ok := r.Context().Value(passing{}).(*door); ok {
+				p.unreachable(w, r, d, err)
 			}
 		},
 		ErrorLog: slog.NewLogLogger(p.cfg.Logger.Handler(), slog.LevelDebug), // an app's faults are no event
@@ -142,7 +140,7 @@ func (p *Proxy) ServeApp(w http.ResponseWriter, r *http.Request) {
 	}
 	d.inside.Add(1)
 	defer d.inside.Add(-1)
-	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), passageKey{}, passage{d}))
+	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), passing{}, d))
 	defer cancel(nil)
 	stop := context.AfterFunc(d.ctx, func() { cancel(context.Cause(d.ctx)) })
 	defer stop()
@@ -152,7 +150,7 @@ func (p *Proxy) ServeApp(w http.ResponseWriter, r *http.Request) {
 // rewrite makes of a request what the app gets: its own host name, by which it knows
 // its pages, where it comes from, and no cookie of ours.
 func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
-	d := pr.In.Context().Value(passageKey{}).(passage) // ServeApp puts it there
+	d := pr.In.Context().Value(passing{}).(*door) // ServeApp puts it there
 	pr.Out.URL.Scheme = "http"
 	if d.secure {
 		pr.Out.URL.Scheme = "https"
@@ -206,7 +204,7 @@ func (p *Proxy) answered(resp *http.Response) error {
 	}
 	r := resp.Request
 	origin := r.Header.Get("Origin")
-	d := r.Context().Value(passageKey{}).(passage)
+	d := r.Context().Value(passing{}).(*door)
 	if origin != "" && h.Get("Access-Control-Allow-Origin") == "" && p.isSibling(origin, d.key.label) {
 		allowOrigin(h, origin)
 	}

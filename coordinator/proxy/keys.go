@@ -80,11 +80,10 @@ func (s *passes) see(text, label string) (pass, bool) {
 
 // take is see of what is good once.
 func (s *passes) take(text, label string) (pass, bool) {
-	p, ok := s.see(text, label)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := sha256.Sum256([]byte(text))
-	_, there := s.all[key]
+	p, ok := s.all[key]
 	delete(s.all, key)
-	return p, ok && there
+	return p, ok && p.label == label && time.Now().Before(p.until)
 }

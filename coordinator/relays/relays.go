@@ -15,8 +15,10 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -311,6 +313,11 @@ type ICEServer struct {
 	// TURNSecret signs credentials of the TURN on the first of them; empty is that it
 	// has none.
 	TURNSecret string
+}
+
+// At is its address, given the host where the coordinator is.
+func (s ICEServer) At(coordinator string) string {
+	return net.JoinHostPort(cmp.Or(s.Host, coordinator), strconv.Itoa(int(s.STUNPorts[0])))
 }
 
 // ICEServers returns the relays of the map that answer STUN or TURN.

@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"encoding/json"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -144,17 +145,8 @@ var moduleSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 // come last, and what they have wins. Places are of resources and data, where they
 // were written first.
 func readBlocks(dir string) (blocks, values map[string]block, places map[string]place) {
-	parser := hclparse.NewParser()
 	blocks, values, places = make(map[string]block), make(map[string]block), make(map[string]place)
-	for _, path := range configFiles(dir) {
-		parse := parser.ParseHCLFile
-		if strings.HasSuffix(path, ".json") {
-			parse = parser.ParseJSONFile
-		}
-		file, _ := parse(path)
-		if file == nil || file.Body == nil {
-			continue
-		}
+	for path, file := range parsedFiles(dir) {
 		content, _, _ := file.Body.PartialContent(moduleSchema)
 		for _, b := range content.Blocks {
 			address, into := strings.Join(b.Labels, "."), blocks
@@ -186,6 +178,24 @@ func readBlocks(dir string) (blocks, values map[string]block, places map[string]
 		}
 	}
 	return blocks, values, places
+}
+
+// parsedFiles yields the files of a module that can be read, in the order of
+// configFiles, by their paths.
+func parsedFiles(dir string) iter.Seq2[string, *hcl.File] {
+	return func(yield func(string, *hcl.File) bool) {
+		parser := hclparse.NewParser()
+		for _, path := range configFiles(dir) {
+			parse := parser.ParseHCLFile
+			if strings.HasSuffix(path, ".json") {
+				parse = parser.ParseJSONFile
+			}
+			file, _ := parse(path)
+			if file != nil && file.Body != nil && !yield(path, file) {
+				return
+			}
+		}
+	}
 }
 
 // configFiles are a module's files in the order in which Terraform reads them.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclparse"
 	tfjson "github.com/hashicorp/terraform-json"
 )
 
@@ -49,17 +48,8 @@ var (
 // required returns what versions of Terraform the module in dir may be run with, and
 // where the first of it is written.
 func required(dir string) (constraints string, at place) {
-	parser := hclparse.NewParser()
 	var all []string
-	for _, path := range configFiles(dir) {
-		parse := parser.ParseHCLFile
-		if strings.HasSuffix(path, ".json") {
-			parse = parser.ParseJSONFile
-		}
-		file, _ := parse(path)
-		if file == nil || file.Body == nil {
-			continue
-		}
+	for path, file := range parsedFiles(dir) {
 		content, _, _ := file.Body.PartialContent(coreSchema)
 		for _, b := range content.Blocks {
 			inner, _, _ := b.Body.PartialContent(versionSchema)

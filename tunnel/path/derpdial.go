@@ -53,7 +53,7 @@ func openRelay(ctx context.Context, u *url.URL, pin string, roots *x509.CertPool
 	go try(openUpgrade)
 	second := time.NewTimer(webSocketAfter)
 	defer second.Stop()
-	var first, errs error
+	var failed error
 	for begun, ended := 1, 0; ended < begun; {
 		select {
 		case <-second.C:
@@ -72,17 +72,18 @@ func openRelay(ctx context.Context, u *url.URL, pin string, roots *x509.CertPool
 				}
 				return r.opened, nil
 			}
-			if errs = r.err; first != nil {
-				errs = fmt.Errorf("%w; %w", first, r.err) // one line
+			if failed == nil {
+				failed = r.err
+			} else {
+				failed = fmt.Errorf("%w; %w", failed, r.err) // one line
 			}
-			first = r.err
 			if begun == 1 && errors.Is(r.err, errUpgrade) {
 				begun++
 				go try(openWebSocket)
 			}
 		}
 	}
-	return opened{}, errs
+	return opened{}, failed
 }
 
 // errUpgrade is that something answers there which does not let an upgrade to DERP

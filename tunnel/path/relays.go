@@ -67,15 +67,19 @@ func (b *Bind) SetRelays(regions []Region) {
 	b.mu.Lock()
 	b.relays = next
 	var ended []*runningLink
+	kept := make(map[uint32]*runningLink)
 	for id, l := range b.links {
-		if r, ok := next[id]; ok {
-			l.setRelays(b.inTurn(r))
+		if _, ok := next[id]; ok {
+			kept[id] = l
 			continue
 		}
 		ended = append(ended, l)
 		delete(b.links, id)
 	}
 	b.mu.Unlock()
+	for id, l := range kept {
+		l.setRelays(b.inTurn(next[id]))
+	}
 	for _, l := range ended {
 		l.stop()
 		<-l.done
