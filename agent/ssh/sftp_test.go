@@ -17,10 +17,12 @@ func (s *served) sftp(batch string) (string, error) {
 	}
 	cmd := exec.Command("sftp", s.options("-b", "-", "-P", s.port, "127.0.0.1")...)
 	cmd.Stdin = strings.NewReader(batch)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	// Two pipes: the ssh that sftp runs makes its stderr non-blocking, and if that were
+	// sftp's stdout too, sftp would lose lines whenever the pipe is full.
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
 	err := cmd.Run()
-	return out.String(), err
+	return out.String() + complaints.String(), err
 }
 
 // Names begin at home, and a link says what the client has it say, as with sshd.
