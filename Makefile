@@ -4,7 +4,7 @@
 # make chaos  200 builds while coordinator, provisioner and Terraform are killed
 # make backup-test  a deployment is destroyed and brought back from its backup
 # make load   ten thousand agents and workspaces on one server, figures into docs/operations.md
-# make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab
+# make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab; bench-relays its relay beside derper
 # make build  bin/adit, with the dashboard if it was made
 # make dashboard  the pages for browsers, which make build embeds; needs Node 20
 # make agents  bin/agents/adit-OS-ARCH, without the server's roles, which adit server --agent-binaries serves
@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The checkout may belong to another user than the one who builds.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
-.PHONY: build dashboard packages agents provider run test test-short fuzz chaos backup-test load bench lint generate deps
+.PHONY: build dashboard packages agents provider run test test-short fuzz chaos backup-test load bench bench-relays lint generate deps
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
@@ -126,3 +126,8 @@ bench:
 	@deploy/deps.sh bench
 	cd bench && BENCH_ROUNDS=$(ROUNDS) BENCH_ONLY=$(ONLY) BENCH_REPORT=$(CURDIR)/docs/benchmarks.md \
 		$(GO) test -count=1 -timeout 0 -run '^TestCompare$$' -v
+
+# Relays as such: an adit relay beside stock derper; writes docs/relay-benchmarks.md.
+bench-relays:
+	cd bench && BENCH_ROUNDS=$(ROUNDS) BENCH_REPORT=$(CURDIR)/docs/relay-benchmarks.md \
+		$(GO) test -count=1 -timeout 0 -run '^TestRelays$$' -v

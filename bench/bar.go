@@ -46,10 +46,29 @@ func bars() []bar {
 	}
 }
 
+// relayBars are those of relays as such.
+func relayBars() (all []bar) {
+	derper := []string{"derper"}
+	for _, what := range []metric{floodSmall1, floodSmall4, floodFull1, floodFull4} {
+		all = append(all,
+			bar{what: what, ours: "adit-udp", rivals: derper, share: 3, q: 0.5},
+			bar{what: what, ours: "adit-derp", rivals: derper, share: 1, q: 0.5})
+	}
+	for _, ours := range []string{"adit-udp", "adit-derp"} {
+		for _, what := range []metric{fourToOne, overload1, overload4} {
+			all = append(all, bar{what: what, ours: ours, rivals: derper, figure: 0.8, q: 0.5})
+		}
+	}
+	return append(all,
+		bar{what: relayP50, ours: "adit-udp", rivals: derper, least: true, share: 0.5, q: 0.5},
+		bar{what: relayP50, ours: "adit-derp", rivals: derper, least: true, share: 1, q: 0.5},
+		bar{what: relayIdle, ours: "adit-derp", rivals: derper, least: true, figure: 65, q: 0.5})
+}
+
 // bars writes what is to be reached beside what is.
 func (r results) bars() [][]string {
 	rows := [][]string{{"what", "who", "ours", "best of the others", "ratio", "bar", ""}}
-	for _, b := range bars() {
+	for _, b := range append(bars(), relayBars()...) {
 		mine := r.values(b.ours, b.what)
 		if len(mine) == 0 {
 			continue

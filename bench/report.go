@@ -40,6 +40,9 @@ func tables() []table {
 		{"Stacks in the process", []string{"tsnet", "adit-netstack"}, carried},
 		{"Over a relay", []string{"tailscaled-derp", "adit-derp", "adit-udp-relay"}, carried},
 		{"Until nodes meet", []string{"tailscaled", "adit-netstack"}, []metric{firstByte, directOpen, directEasy, directHard}},
+		{"Relays as such", []string{"derper", "adit-derp", "adit-udp"}, []metric{
+			floodSmall1, floodSmall4, floodFull1, floodFull4, fourToOne, floodCPU, loadFull1, peakFull1, overload1, loadFull4, peakFull4, overload4, relayP50, relayP99, relayIdle,
+		}},
 	}
 }
 
@@ -104,17 +107,7 @@ ends share the machine, so figures say little elsewhere; ratios do.
 	b.WriteString("## The bar\n\n")
 	writeMarkdown(&b, r.bars())
 	fmt.Fprintf(&b, "\nA ratio is ours to theirs, the median of all rounds'. Times to meet count from when both ends are up, which is that they know their network and each other, and are the worse end's; “never” is not within %v.\n", meetWithin)
-	b.WriteString("\n## Everything\n\nMedians, and in brackets the least and the most.\n")
-	for _, t := range tables() {
-		rows := r.rows(t, func(v []float64) string {
-			return fmt.Sprintf("%s [%s–%s]", format(median(v)), format(quantile(v, 0)), format(quantile(v, 1)))
-		})
-		if len(rows) > 1 {
-			fmt.Fprintf(&b, "\n### %s\n\n", t.title)
-			writeMarkdown(&b, rows)
-		}
-	}
-	b.WriteString("\n")
+	r.writeTables(&b)
 	for _, s := range subjects() {
 		fmt.Fprintf(&b, "- **%s**: %s.\n", s.name, s.what)
 	}
@@ -123,6 +116,45 @@ TCP is iperf3's over interfaces, with CUBIC, and a small program's in a process,
 processes at both ends of the tunnel; where the stack is in the process, it is included. Round trips are ICMP's over
 interfaces and UDP's in a process. The rate of datagrams is the highest of which no more than %v of a second's are lost.
 `, streamLasts, lossAllowed)
+	return b.String()
+}
+
+// writeTables writes all that was measured.
+func (r results) writeTables(b *strings.Builder) {
+	b.WriteString("\n## Everything\n\nMedians, and in brackets the least and the most.\n")
+	for _, t := range tables() {
+		rows := r.rows(t, func(v []float64) string {
+			return fmt.Sprintf("%s [%s–%s]", format(median(v)), format(quantile(v, 0)), format(quantile(v, 1)))
+		})
+		if len(rows) > 1 {
+			fmt.Fprintf(b, "\n### %s\n\n", t.title)
+			writeMarkdown(b, rows)
+		}
+	}
+	b.WriteString("\n")
+}
+
+// relayReport is docs/relay-benchmarks.md.
+func (r results) relayReport(rounds int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Benchmarks of relays
+
+Written by %[1]smake bench-relays ROUNDS=%[2]d%[1]s. Clients that have no tunnel behind them flood stock derper, version 1.102.5, and
+an adit relay by turns: over DERP in TLS, and over UDP. Each is a process on a host of its own, in network namespaces of
+one machine, which the clients share with them: figures say little elsewhere; ratios do.
+
+%[3]s.
+
+## The bar
+
+`, "`", rounds, machine())
+	writeMarkdown(&b, r.bars())
+	b.WriteString("\nA ratio is ours to theirs, the median of all rounds'.\n")
+	r.writeTables(&b)
+	fmt.Fprintf(&b, `A flood is as much as the senders' connections take, over DERP, and as their kernel does, over UDP; they write what is
+due at once, up to %d KiB. A relay is saturated by the first rate, in steps of %v, of which less than %v arrives. A round
+trip goes by the relay to the other end and back, %d of them, one each %v. The memory is the share of one of %d clients.
+`, floodBatch, saturationStep, delivers, idlePings, idleInterval, idleClients)
 	return b.String()
 }
 

@@ -1,5 +1,5 @@
 // Command ends plays the ends of tunnels: of wireguard-go and of adit, and the
-// programs that send through them.
+// programs that send through them; and clients of relays that have no tunnel.
 package main
 
 import (
@@ -13,5 +13,7 @@ func main() {
 		"kernel":    role.Kernel,
 		"wireguard": wireGuard,
 		"adit":      adit,
+		"voucher":   voucher,
+		"bare":      bare,
 	}))
 }

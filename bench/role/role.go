@@ -48,6 +48,10 @@ type Config struct {
 	Dir, Name string
 	// Listen and Relay are where Tailscale's control server is, and a relay.
 	Listen, Relay netip.AddrPort
+	// UDPPort is where that relay carries datagrams, for clients that want no more of
+	// it; zero is over DERP. It is asked for it by UDPKey and UDPDisco.
+	UDPPort          uint16
+	UDPKey, UDPDisco [32]byte
 }
 
 // Ready says that a role has begun.
@@ -63,6 +67,7 @@ type Request struct {
 	Streams  int           `json:"streams,omitempty"`
 	Rate     int           `json:"rate,omitempty"`
 	Session  uint64        `json:"session,omitempty"`
+	Size     int           `json:"size,omitempty"`
 	Count    int           `json:"count,omitempty"`
 	Interval time.Duration `json:"interval,omitempty"`
 	Lasts    time.Duration `json:"lasts,omitempty"`
@@ -73,6 +78,7 @@ type Reply struct {
 	Error   string          `json:"error,omitempty"`
 	Bytes   int64           `json:"bytes,omitempty"`
 	Packets int64           `json:"packets,omitempty"`
+	Sent    int64           `json:"sent,omitempty"`
 	Seconds float64         `json:"seconds,omitempty"`
 	RTTs    []time.Duration `json:"rtts,omitempty"`
 	Path    string          `json:"path,omitempty"`
