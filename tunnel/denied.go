@@ -16,7 +16,8 @@ import (
 
 // A packet that the policy does not admit is answered by its receiver with an error of
 // ICMP, so that whoever sent it hears at once and does not wait for nothing. The sender's
-// node notes it, too, and says so in the peer's verdict.
+// node notes it, too, and says so in the peer's verdict. A connection of TCP that was
+// admitted before, and is no longer, is reset at both ends.
 
 // ErrDenied is an answer of a peer's node: its policy does not admit what was sent.
 var ErrDenied = errors.New("denied by the policy")
@@ -53,6 +54,10 @@ func (r *refuser) refuse(packet []byte) {
 	}
 	if answer := icmpError(packet, typeUnreachable, codeProhibited, 0); answer != nil {
 		r.by.Send(answer[deviceOffset:])
+	}
+	// The error is a hint to a connection that is open, and no more.
+	if answer := resetOf(packet); answer != nil {
+		r.by.Send(answer)
 	}
 }
 

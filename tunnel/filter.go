@@ -5,13 +5,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"go4.org/netipx"
 	"golang.zx2c4.com/wireguard/tun"
 	"tailscale.com/net/packet"
 	"tailscale.com/types/ipproto"
-	"tailscale.com/types/logger"
-	"tailscale.com/types/views"
-	"tailscale.com/wgengine/filter"
 
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
@@ -19,6 +15,9 @@ import (
 // filteredDevice is a tun.Device that drops what the coordinator's policy does
 // not let a peer send. It starts out with a policy that admits nothing but
 // answers to what this node sent itself.
+//
+// Each packet is judged by the rules that hold now, unless this node began its flow:
+// what a peer began ends with the rule that let it in.
 //
 // WireGuard vouches for the source address of each packet: a peer may only
 // use its own. So a rule about an address is a rule about a peer, and the rules
@@ -38,18 +37,12 @@ type filteredDevice struct {
 	// out and in meter the packets between this device and the sockets.
 	out, in *meter
 
-	// answers admits answers alone. All filters share the flows it knows.
-	answers atomic.Pointer[filter.Filter]
-	allow   addressed[*admission]
+	self  atomic.Pointer[netip.Addr] // packets are let in to this address alone
+	allow addressed[*admission]
 
-	mu   sync.Mutex // held by who changes the rules; guards what follows
-	self netip.Addr
-}
-
-// admission is what one peer may send.
-type admission struct {
-	rules  []*meshv1.Allow
-	filter *filter.Filter
+	// connections are those of TCP that this node opened, exchanges the flows of UDP and
+	// the pings of this node and of peers.
+	connections, exchanges *flows
 }
 
 func newFilteredDevice(dev tun.Device) *filteredDevice {
@@ -58,117 +51,146 @@ func newFilteredDevice(dev tun.Device) *filteredDevice {
 		parsed: sync.Pool{New: func() any { return new(packet.Parsed) }},
 		opened: func([][]byte, int) {},
 		out:    newMeter(maxOutbound), in: newMeter(maxInbound),
+		connections: newFlows(maxConnections), exchanges: newFlows(maxExchanges),
 	}
-	f.answers.Store(filter.NewAllowNone(logger.Discard, new(netipx.IPSet)))
+	f.self.Store(new(netip.Addr))
 	return f
 }
 
-// setSelf says which address packets are let in to. Flows that this node began
-// go on.
-func (f *filteredDevice) setSelf(self netip.Addr) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if self == f.self {
-		return
-	}
-	f.self = self
-	f.answers.Store(f.newFilterLocked(nil))
-	for peer, a := range f.allow.each() {
-		f.allowLocked(peer, a.rules)
-	}
-}
+// setSelf says which address packets are let in to.
+func (f *filteredDevice) setSelf(self netip.Addr) { f.self.Store(&self) }
 
 // setAllowed replaces what the peer with the given address may send; nothing,
 // when there are no rules.
 func (f *filteredDevice) setAllowed(peer netip.Addr, rules []*meshv1.Allow) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if len(rules) == 0 {
 		f.allow.remove(peer)
 		return
 	}
-	f.allowLocked(peer, rules)
+	f.allow.set(peer, newAdmission(rules))
 }
 
-func (f *filteredDevice) allowLocked(peer netip.Addr, rules []*meshv1.Allow) {
-	var matches []filter.Match
-	for _, rule := range rules {
-		matches = append(matches, match(peer, f.self, rule))
+// admits reports whether a packet may come in. before is the flow of the last one of its
+// batch that might: packets come in runs of one flow's.
+func (f *filteredDevice) admits(p *packet.Parsed, before *flow) bool {
+	if p.IPVersion != 6 || p.Dst.Addr() != *f.self.Load() {
+		return false
 	}
-	f.allow.set(peer, &admission{rules, f.newFilterLocked(matches)})
-}
-
-func (f *filteredDevice) newFilterLocked(matches []filter.Match) *filter.Filter {
-	var local netipx.IPSetBuilder
-	local.Add(f.self)
-	localSet, err := local.IPSet()
-	if err != nil {
-		localSet = new(netipx.IPSet) // an invalid address admits nothing
+	switch p.IPProto {
+	case ipproto.TCP:
+		if p.IsTCPSyn() || ending(p, finIn) != 0 {
+			return f.admitsOne(p)
+		}
+	case ipproto.UDP:
+	default:
+		return f.admitsOne(p)
 	}
-	return filter.New(matches, nil, localSet, new(netipx.IPSet), f.answers.Load(), logger.Discard)
-}
-
-// admits reports whether a packet may come in.
-func (f *filteredDevice) admits(p *packet.Parsed) bool {
-	rules := f.answers.Load()
-	if a := f.allow.get(p.Src.Addr().As16()); a != nil {
-		rules = a.filter
+	is := incoming(p)
+	if is != *before {
+		if !f.admitsOne(p) {
+			return false
+		}
+		*before = is
 	}
-	return rules.RunIn(p, 0) == filter.Accept
+	return true
 }
 
-// refuse answers a packet to this node that is not admitted.
-func (f *filteredDevice) refuse(p *packet.Parsed, raw []byte) {
-	if f.refused == nil || p.IPVersion != 6 || len(raw) < ipv6HeaderLen {
+// admitsOne is admits for a packet of which nothing is known but that it is to this node.
+func (f *filteredDevice) admitsOne(p *packet.Parsed) bool {
+	rules := f.allow.get(p.Src.Addr().As16())
+	switch p.IPProto {
+	case ipproto.TCP:
+		return rules.admit(meshv1.Allow_TCP, p.Dst.Port()) || f.answers(p)
+	case ipproto.UDP:
+		if !rules.admit(meshv1.Allow_UDP, p.Dst.Port()) {
+			return f.exchanges.ours(incoming(p))
+		}
+		f.exchanges.joinOrBegin(incoming(p), theirs)
+		return true
+	case ipproto.ICMPv6:
+		return p.IsEchoRequest() && rules.admit(meshv1.Allow_ICMP, 0) || f.answers(p)
+	case ipproto.Fragment: // is of use with the first alone, which is judged
+		return true
+	default:
+		return false
+	}
+}
+
+// answers reports whether a packet belongs to something that this node began.
+func (f *filteredDevice) answers(p *packet.Parsed) bool {
+	switch {
+	case p.IPProto == ipproto.ICMPv6 && p.IsEchoResponse():
+		return f.exchanges.ours(echo(p.Src.Addr().As16(), p))
+	case p.IPProto == ipproto.ICMPv6:
+		return p.IsError() && isAboutSent(p)
+	case p.IPProto != ipproto.TCP || p.IsTCPSyn():
+		return false
+	}
+	if end := ending(p, finIn); end != 0 {
+		f.connections.closing(incoming(p), end)
+	}
+	return f.connections.ours(incoming(p))
+}
+
+// isAboutSent reports whether an error is about a packet from this node to the peer that
+// tells of it.
+func isAboutSent(p *packet.Parsed) bool {
+	const icmpHeaderLen = 8
+	sent := p.Transport()[icmpHeaderLen:]
+	return len(sent) >= ipv6HeaderLen && netip.AddrFrom16([16]byte(sent[8:24])) == p.Dst.Addr() &&
+		netip.AddrFrom16([16]byte(sent[24:40])) == p.Src.Addr()
+}
+
+// sends notes what leaves, so that the answers are let in.
+func (f *filteredDevice) sends(p *packet.Parsed) {
+	if p.IPVersion != 6 {
 		return
 	}
-	f.mu.Lock()
-	self := f.self
-	f.mu.Unlock()
-	if p.Dst.Addr() == self {
-		f.refused.refuse(raw)
+	switch {
+	case p.IPProto == ipproto.TCP && p.IsTCPSyn():
+		f.connections.begin(outgoing(p), 0)
+	case p.IPProto == ipproto.TCP:
+		if end := ending(p, finOut); end != 0 {
+			f.connections.closing(outgoing(p), end)
+		}
+	case p.IPProto == ipproto.UDP:
+		f.exchanges.joinOrBegin(outgoing(p), 0)
+	case p.IPProto == ipproto.ICMPv6 && p.IsEchoRequest():
+		f.exchanges.begin(echo(p.Dst.Addr().As16(), p), 0)
 	}
 }
 
-func match(peer, self netip.Addr, rule *meshv1.Allow) filter.Match {
-	src := netip.PrefixFrom(peer, peer.BitLen())
-	ports := filter.PortRange{First: uint16(min(rule.GetFirstPort(), 65535)), Last: uint16(min(rule.GetLastPort(), 65535))}
-	if ports.First == 0 && ports.Last == 0 {
-		ports.Last = 65535
+// ending is what a segment of TCP ends: a half of the connection, which is fin, all of
+// it, or nothing.
+func ending(p *packet.Parsed, fin flowState) flowState {
+	switch {
+	case p.TCPFlags&packet.TCPRst != 0:
+		return over
+	case p.TCPFlags&packet.TCPFin != 0:
+		return fin
 	}
-	return filter.Match{
-		IPProto:      views.SliceOf(protocols(rule.GetProtocol())),
-		Srcs:         []netip.Prefix{src},
-		SrcsContains: src.Contains,
-		Dsts:         []filter.NetPortRange{{Net: netip.PrefixFrom(self, self.BitLen()), Ports: ports}},
-	}
+	return 0
 }
 
-func protocols(p meshv1.Allow_Protocol) []ipproto.Proto {
-	switch p {
-	case meshv1.Allow_ANY:
-		return []ipproto.Proto{ipproto.TCP, ipproto.UDP, ipproto.ICMPv6}
-	case meshv1.Allow_TCP:
-		return []ipproto.Proto{ipproto.TCP}
-	case meshv1.Allow_UDP:
-		return []ipproto.Proto{ipproto.UDP}
-	case meshv1.Allow_ICMP:
-		return []ipproto.Proto{ipproto.ICMPv6}
-	default:
-		return nil // a protocol of a later version: nothing matches
+// refuse answers a packet that is not admitted, if it is to this node. It returns what this
+// machine is to get in its place, made of the packet's own memory; nil is nothing.
+func (f *filteredDevice) refuse(raw []byte) []byte {
+	if len(raw) < ipv6HeaderLen || raw[0]>>4 != 6 || netip.AddrFrom16([16]byte(raw[24:40])) != *f.self.Load() {
+		return nil
 	}
+	f.refused.refuse(raw)
+	return becomeReset(raw)
 }
 
-// Read notes what leaves, so that the answers are let in.
+// Read notes what leaves.
 func (f *filteredDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	n, err := f.Device.Read(bufs, sizes, offset)
 	if n > 0 {
 		f.out.enter(n)
-		rules := f.answers.Load()
 		p := f.parsed.Get().(*packet.Parsed)
 		for i := range n {
 			p.Decode(bufs[i][offset : offset+sizes[i]])
-			rules.RunOut(p, 0)
+			f.sends(p)
 		}
 		f.parsed.Put(p)
 	}
@@ -181,14 +203,15 @@ func (f *filteredDevice) Write(bufs [][]byte, offset int) (int, error) {
 	f.opened(bufs, offset)
 	p := f.parsed.Get().(*packet.Parsed)
 	kept := bufs[:0]
+	var before flow
 	for _, buf := range bufs {
 		p.Decode(buf[offset:])
-		if !f.admits(p) {
-			f.refuse(p, buf[offset:])
-			continue
+		if f.admits(p, &before) {
+			f.denied.note(p)
+			kept = append(kept, buf)
+		} else if reset := f.refuse(buf[offset:]); reset != nil {
+			kept = append(kept, buf[:offset+len(reset)])
 		}
-		f.denied.note(p)
-		kept = append(kept, buf)
 	}
 	f.parsed.Put(p)
 	if len(kept) > 0 {

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -12,6 +13,8 @@ import (
 
 	"golang.zx2c4.com/wireguard/tun"
 	"golang.zx2c4.com/wireguard/tun/tuntest"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
@@ -26,12 +29,14 @@ var (
 // the stack sends.
 type sink struct {
 	tun.Device
-	in  int
-	out [][]byte
+	in   int
+	last []byte
+	out  [][]byte
 }
 
 func (s *sink) Write(bufs [][]byte, _ int) (int, error) {
 	s.in += len(bufs)
+	s.last = bufs[len(bufs)-1]
 	return len(bufs), nil
 }
 
@@ -50,8 +55,8 @@ func newFiltered() (*filteredDevice, *sink) {
 
 const (
 	protoTCP, protoUDP, protoICMP6 = 6, 17, 58
-	tcpSYN, tcpACK                 = 0x02, 0x10
-	echoRequest                    = 128
+	tcpSYN, tcpRST, tcpACK         = 0x02, 0x04, 0x10
+	echoRequest, echoReply         = 128, 129
 )
 
 // ipv6Packet is a minimal IPv6 packet. For ICMP, dport is the type.
@@ -78,14 +83,14 @@ func ipv6Packet(src, dst netip.Addr, proto byte, sport, dport uint16, flags byte
 	return b
 }
 
-// admitted reports whether the filter lets a packet in.
+// admitted reports whether the filter lets a packet in, as it is.
 func admitted(t *testing.T, f *filteredDevice, s *sink, p []byte) bool {
 	t.Helper()
-	before := s.in
-	if _, err := f.Write([][]byte{p}, 0); err != nil {
+	s.last = nil
+	if _, err := f.Write([][]byte{bytes.Clone(p)}, 0); err != nil {
 		t.Fatal(err)
 	}
-	return s.in > before
+	return bytes.Equal(s.last, p)
 }
 
 func TestNothingIsAdmittedByDefault(t *testing.T) {
@@ -153,8 +158,123 @@ func TestAnswersAreAdmittedWithoutAPolicy(t *testing.T) {
 	if admitted(t, f, s, ipv6Packet(alice, self, protoUDP, 53, 5001, 0)) {
 		t.Error("something that nobody asked for was let in")
 	}
-	if !admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 22, 5000, tcpSYN|tcpACK)) {
+	f.setAllowed(alice, nil)
+	leave(t, f, s, ipv6Packet(self, alice, protoTCP, 5000, 80, tcpSYN))
+	if !admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 80, 5000, tcpSYN|tcpACK)) {
 		t.Error("the answer to a connection was kept out")
+	}
+	if admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 80, 5001, tcpSYN|tcpACK)) {
+		t.Error("the answer to no connection was let in")
+	}
+	if admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 80, 5000, tcpSYN)) {
+		t.Error("a connection to where another came from was let in")
+	}
+}
+
+// leave has the stack send packets.
+func leave(t *testing.T, f *filteredDevice, s *sink, packets ...[]byte) {
+	t.Helper()
+	for _, p := range packets {
+		s.out = [][]byte{p}
+		if _, err := f.Read([][]byte{make([]byte, 1500)}, make([]int, 1), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What a peer began ends with the rule that let it in, also if it was answered; what this
+// node began goes on.
+func TestAWithdrawnRuleEndsWhatItLetIn(t *testing.T) {
+	f, s := newFiltered()
+	f.setAllowed(alice, []*meshv1.Allow{{}})
+	theirs := map[string][]byte{
+		"TCP":  ipv6Packet(alice, self, protoTCP, 1000, 22, tcpACK),
+		"UDP":  ipv6Packet(alice, self, protoUDP, 1000, 53, 0),
+		"ping": ipv6Packet(alice, self, protoICMP6, 0, echoRequest, 0),
+	}
+	if !admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 1000, 22, tcpSYN)) {
+		t.Fatal("a connection was kept out")
+	}
+	for name, p := range theirs {
+		if !admitted(t, f, s, p) {
+			t.Fatalf("%s was kept out", name)
+		}
+	}
+	leave(t, f, s,
+		ipv6Packet(self, alice, protoTCP, 22, 1000, tcpSYN|tcpACK),
+		ipv6Packet(self, alice, protoUDP, 53, 1000, 0),
+		ipv6Packet(self, alice, protoICMP6, 0, echoReply, 0))
+	leave(t, f, s,
+		ipv6Packet(self, alice, protoTCP, 5000, 80, tcpSYN),
+		ipv6Packet(self, alice, protoUDP, 5000, 53, 0),
+		ipv6Packet(self, alice, protoICMP6, 0, echoRequest, 0))
+	ours := map[string][]byte{
+		"TCP":  ipv6Packet(alice, self, protoTCP, 80, 5000, tcpACK),
+		"UDP":  ipv6Packet(alice, self, protoUDP, 53, 5000, 0),
+		"ping": ipv6Packet(alice, self, protoICMP6, 0, echoReply, 0),
+	}
+	for _, rules := range [][]*meshv1.Allow{{{Protocol: meshv1.Allow_TCP, FirstPort: 8080, LastPort: 8080}}, nil} {
+		f.setAllowed(alice, rules)
+		for name, p := range theirs {
+			if admitted(t, f, s, p) {
+				t.Errorf("%s goes on with the rules %v", name, rules)
+			}
+		}
+		leave(t, f, s, ipv6Packet(self, alice, protoUDP, 53, 1000, 0)) // the server has not noticed
+		if admitted(t, f, s, theirs["UDP"]) {
+			t.Errorf("UDP goes on with the rules %v, once it is answered", rules)
+		}
+		for name, p := range ours {
+			if !admitted(t, f, s, p) {
+				t.Errorf("%s of this node's ends with the rules %v", name, rules)
+			}
+		}
+	}
+}
+
+// Nobody waits for a connection whose rule is gone: both ends are told.
+func TestAWithdrawnConnectionIsResetAtBothEnds(t *testing.T) {
+	f, s := newFiltered()
+	f.refused = newRefuser(s)
+	segment := ipv6Packet(alice, self, protoTCP, 1000, 22, tcpACK)
+	binary.BigEndian.PutUint32(segment[44:], 7000)
+	binary.BigEndian.PutUint32(segment[48:], 9000)
+	if admitted(t, f, s, segment) || s.last == nil {
+		t.Fatal("it goes on, or this machine is not told")
+	}
+	here := s.last
+	if len(s.out) != 2 {
+		t.Fatalf("%d packets to the peer, want an error and a reset", len(s.out))
+	}
+	there := s.out[1]
+	for _, tt := range []struct {
+		name, want string
+		p          []byte
+	}{
+		{"here", "alice:1000 to self:22 RST|ACK 7000", here},
+		{"there", "self:22 to alice:1000 RST 9000", there},
+	} {
+		names := map[netip.Addr]string{self: "self", alice: "alice"}
+		end := func(addr, port int) string {
+			a, _ := netip.AddrFromSlice(tt.p[addr : addr+16])
+			return fmt.Sprintf("%s:%d", names[a], binary.BigEndian.Uint16(tt.p[port:]))
+		}
+		flags := map[byte]string{tcpRST: "RST", tcpRST | tcpACK: "RST|ACK"}[tt.p[53]]
+		if got := fmt.Sprintf("%s to %s %s %d", end(8, 40), end(24, 42), flags, binary.BigEndian.Uint32(tt.p[44:])); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+		const whole = 60 // of a segment without a payload
+		if n := 40 + int(binary.BigEndian.Uint16(tt.p[4:])); n != whole {
+			t.Errorf("%s: %d bytes, want %d", tt.name, n, whole)
+		}
+		if sum := header.TCP(tt.p[40:whole]).IsChecksumValid(
+			tcpip.AddrFrom16([16]byte(tt.p[8:24])), tcpip.AddrFrom16([16]byte(tt.p[24:40])), 0, 0); !sum {
+			t.Errorf("%s: wrong checksum", tt.name)
+		}
+	}
+	s.out = nil
+	if admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 1000, 22, tcpACK|tcpRST)) || len(s.out) > 1 {
+		t.Error("a reset is reset")
 	}
 }
 
@@ -168,6 +288,34 @@ func TestRulesFollowANewAddress(t *testing.T) {
 	}
 	if !admitted(t, f, s, ipv6Packet(alice, moved, protoTCP, 1000, 22, tcpSYN)) {
 		t.Error("a packet to the new address was kept out")
+	}
+}
+
+// BenchmarkAnswers is what segments of a connection cost that this node opened, which come
+// alone or in batches.
+func BenchmarkAnswers(b *testing.B) {
+	for _, batch := range []int{1, 32} {
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			f, s := newFiltered()
+			for port := range uint16(1000) {
+				s.out = [][]byte{ipv6Packet(self, alice, protoTCP, port, 80, tcpSYN)}
+				if _, err := f.Read([][]byte{make([]byte, 1500)}, make([]int, 1), 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+			bufs := make([][]byte, batch)
+			for i := range bufs {
+				bufs[i] = ipv6Packet(alice, self, protoTCP, 80, 1, tcpACK)
+			}
+			segments := 0
+			for b.Loop() {
+				if _, err := f.Write(bufs, 0); err != nil {
+					b.Fatal(err)
+				}
+				segments += batch
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(segments), "ns/segment")
+		})
 	}
 }
 
