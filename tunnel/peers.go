@@ -139,9 +139,15 @@ func parsePeer(m *meshv1.Peer) (path.PeerInfo, []netip.Addr, error) {
 	return info, addrs, nil
 }
 
-// peerGoneLocked removes a peer that has gone by itself.
+// peerGoneLocked removes a peer that has gone by itself. Connections with it would
+// otherwise wait for its answers until TCP gives up, which takes minutes, and those
+// that nothing is sent on for ever.
 func (n *Node) peerGoneLocked(id string) {
-	if n.peers[id] != nil && n.cfg.PeerGone != nil {
+	p := n.peers[id]
+	if p != nil && n.stack != nil {
+		n.stack.AbortTCP(p.addrs...)
+	}
+	if p != nil && n.cfg.PeerGone != nil {
 		n.cfg.PeerGone(id)
 	}
 	n.removePeerLocked(id)

@@ -2,6 +2,9 @@ package tunnel
 
 import (
 	"context"
+	"errors"
+	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -40,5 +43,42 @@ func TestRule5APeerTheCoordinatorHasNotSeenYetKeepsItsTunnel(t *testing.T) {
 	}
 	if _, err := client.Ping(ctx, agent.Address()); err != nil {
 		t.Errorf("ping through the tunnel: %v", err)
+	}
+}
+
+// A program that vanished says no goodbye to its connections. Once the coordinator
+// says that it is gone, nobody waits for it.
+func TestConnectionsEndWithTheirPeer(t *testing.T) {
+	c := newCrowd(t)
+	client, agent := c.node(t, "client"), c.node(t, "agent")
+	waitDirect(t, client, "agent")
+	l, err := agent.ListenTCP(9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	near, err := client.DialTCP(ctx, netip.AddrPortFrom(agent.Address(), 9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	c.mu.Lock()
+	c.joined["agent"].tell(&meshv1.Peer{Id: "client", State: meshv1.Peer_GONE})
+	c.mu.Unlock()
+	if err := far.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a connection with a peer that is gone: %v", err)
+	}
+	if _, err := agent.DialTCP(ctx, netip.AddrPortFrom(agent.Address(), 9)); err != nil {
+		t.Errorf("what listens is touched: %v", err)
 	}
 }
