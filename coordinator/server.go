@@ -209,7 +209,8 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s.workspaces = workspaces.New(workspaces.Config{
 		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
-		JobOver: s.metrics.JobOver, Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, ScheduleClock: cfg.ScheduleClock, Logger: cfg.Logger,
+		JobOver: s.metrics.JobOver, Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, ScheduleClock: cfg.ScheduleClock, Version: cfg.Version,
+		Logger: cfg.Logger,
 	})
 	s.webhooks = events.NewDeliverer(events.DelivererConfig{
 		Store: st, Bus: s.events, Keys: cfg.StateKeys, AllowPrivate: cfg.WebhookPrivate, Version: cfg.Version, Logger: cfg.Logger,

@@ -174,3 +174,45 @@ func TestWhatAStoppedProvisionerLeavesTheNextOneDelivers(t *testing.T) {
 	}
 	noJobs(t, dir)
 }
+
+// sleeper begins, waits for a file and ends.
+func sleeper(until string) string {
+	return `
+resource "terraform_data" "x" {
+  provisioner "local-exec" { command = "echo it-began; until test -e ` + until + `; do sleep 0.05; done; echo it-ended" }
+}
+`
+}
+
+func TestOneThatLeavesEndsItsJobsAndTakesNone(t *testing.T) {
+	c := newCoordinator(t)
+	cfg := c.config(t.TempDir())
+	leave, file := make(chan struct{}), filepath.Join(t.TempDir(), "go-on")
+	cfg.Leave = leave
+	done := make(chan error, 1)
+	go func() { done <- Run(t.Context(), cfg) }()
+	c.order("b", sleeper(file), nil)
+	c.awaitLog("b", "(local-exec): it-began")
+	close(leave)
+	c.await("the bye", func() bool { return c.bye })
+	c.order("late", two, nil)
+	c.await("a job that is given back", func() bool { return len(c.refused) == 1 })
+	// It comes back with its job, and still wants no other.
+	c.leave()
+	c.comeBack()
+	c.await("another session", func() bool { return len(c.hellos) == 2 })
+	if hello := c.hellos[1]; !hello.GetLeaving() || len(hello.GetJobs()) != 1 {
+		t.Errorf("it comes back with %v", hello)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.succeed("b")
+	c.awaitLog("b", "it-ended")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if r := c.refused[0]; r.GetId() != "late" || c.results["late"] != nil {
+		t.Errorf("%v is given back, and the result is %v", r, c.results["late"])
+	}
+}

@@ -64,6 +64,7 @@ type coordinator struct {
 	results  map[string]*provisionerv1.Result
 	hellos   []*provisionerv1.Hello
 	bye      bool
+	refused  []*provisionerv1.JobRef
 }
 
 func newCoordinator(t *testing.T) *coordinator {
@@ -177,6 +178,9 @@ func (c *coordinator) Connect(stream provisionerv1.Provisioner_ConnectServer) er
 		}
 		c.note(func() {
 			c.bye = c.bye || up.GetBye() != nil
+			if r := up.GetRefuse(); r != nil {
+				c.refused = append(c.refused, r.GetJob())
+			}
 		})
 	}
 }

@@ -48,7 +48,10 @@ type Config struct {
 	Terraform terraform.Config
 	// MaxDisk bounds a job's directory in bytes; zero means DefaultMaxDisk.
 	MaxDisk int64
-	// Version of the program, for people.
+	// Leave, when it is closed, has it take no more jobs and end when those that it
+	// has are over. Nil is never.
+	Leave <-chan struct{}
+	// Version of the program, which the coordinator's must be near.
 	Version string
 	Logger  *slog.Logger
 }
@@ -62,18 +65,24 @@ type provisioner struct {
 	link    *link
 	// instance tells this process from another of the same name.
 	instance string
-	hurried  chan struct{} // holds a wish to send logs now
+	hurried  chan struct{}              // holds a wish to send logs now
+	refused  chan *provisionerv1.JobRef // jobs to give back
 
 	jobs sync.WaitGroup
 
-	mu       sync.Mutex // guards the following
-	running  map[string]*job
-	stopping bool
+	mu      sync.Mutex // guards the following
+	running map[string]*job
+	leaving bool // it takes no more jobs
 }
+
+// maxRefused is how many jobs may come while the coordinator does not know yet that
+// none are wanted. Those beyond wait for their lease.
+const maxRefused = 16
 
 // Run runs a provisioner until ctx is done, or the coordinator refuses its token.
 // Then its jobs are interrupted, and what cannot be delivered within seconds is
-// left on the disk for the next start.
+// left on the disk for the next start. When it is told to leave, they are not
+// interrupted, and it ends after the last.
 func Run(ctx context.Context, cfg Config) error {
 	p, unlock, err := open(ctx, cfg)
 	if err != nil {
@@ -90,7 +99,8 @@ func Run(ctx context.Context, cfg Config) error {
 	go func() { ended <- p.keepSession(living) }()
 	select {
 	case <-ctx.Done():
-		p.link.bye()
+	case <-cfg.Leave:
+		err = p.drain(ctx, ended)
 	case err = <-ended:
 		ended <- err
 	}
@@ -134,7 +144,7 @@ func open(ctx context.Context, cfg Config) (*provisioner, func(), error) {
 		unlock()
 		return nil, nil, err
 	}
-	p := &provisioner{cfg: cfg, log: cfg.Logger, tf: tf, instance: uuid.NewString(), link: newLink(), hurried: make(chan struct{}, 1), running: make(map[string]*job)}
+	p := &provisioner{cfg: cfg, log: cfg.Logger, tf: tf, instance: uuid.NewString(), link: newLink(), hurried: make(chan struct{}, 1), refused: make(chan *provisionerv1.JobRef, maxRefused), running: make(map[string]*job)}
 	if p.version, err = tf.Versions(ctx); err != nil {
 		p.log.Warn("some or all jobs will fail for want of a Terraform", "err", err)
 	}
@@ -178,10 +188,17 @@ func (p *provisioner) take(ctx context.Context, work *provisionerv1.Job) {
 		j.dir = dir
 		j.run(ctx)
 	})
-	if !started {
-		// It is missing from the heartbeats, or there under another attempt: the
-		// coordinator hands it out again when its lease is over.
-		j.log.Warn("job not taken: stopping, or another attempt at it is not over")
+	if started {
+		return
+	}
+	// It is missing from the heartbeats, or there under another attempt: the
+	// coordinator hands it out again when its lease is over, or when it is given back.
+	j.log.Warn("job not taken: stopping, or another attempt at it is not over")
+	if p.isLeaving() {
+		select {
+		case p.refused <- work.GetRef():
+		default:
+		}
 	}
 }
 
@@ -190,7 +207,7 @@ func (p *provisioner) take(ctx context.Context, work *provisionerv1.Job) {
 func (p *provisioner) start(j *job, f func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopping || p.running[j.ref.GetId()] != nil {
+	if p.leaving || p.running[j.ref.GetId()] != nil {
 		return false
 	}
 	p.running[j.ref.GetId()] = j
@@ -242,10 +259,41 @@ func (p *provisioner) refs() []*provisionerv1.JobRef {
 
 var errStopping = errors.New("the provisioner was stopped; Terraform was interrupted")
 
-func (p *provisioner) stop() {
+// leave has it take no more jobs, and says so.
+func (p *provisioner) leave() {
 	p.mu.Lock()
-	p.stopping = true
+	p.leaving = true
 	p.mu.Unlock()
+	p.link.bye()
+}
+
+func (p *provisioner) isLeaving() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leaving
+}
+
+// drain takes no more jobs, and waits until Terraform has ended for all those that
+// there are, ctx is done, or the session has ended for good.
+func (p *provisioner) drain(ctx context.Context, ended chan error) error {
+	p.leave()
+	p.log.Info("taking no more jobs, and ending when those that run are over", "jobs", len(p.all()))
+	for _, j := range p.all() {
+		select {
+		case <-j.worked:
+		case <-ctx.Done():
+			p.log.Info("interrupting the jobs that run")
+			return nil
+		case err := <-ended:
+			ended <- err
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *provisioner) stop() {
+	p.leave()
 	for _, j := range p.all() {
 		j.interrupt(errStopping)
 	}

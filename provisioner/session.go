@@ -193,6 +193,7 @@ func (p *provisioner) hello() *provisionerv1.Hello {
 	return &provisionerv1.Hello{
 		Protocol: protocolVersion, Version: p.cfg.Version, Name: p.cfg.Name, Tags: p.cfg.Tags,
 		Slots: uint32(p.cfg.Slots), TerraformVersion: p.version, Jobs: p.refs(), Instance: p.instance,
+		Leaving: p.isLeaving(),
 	}
 }
 
@@ -211,6 +212,8 @@ func (p *provisioner) speak(ctx context.Context, stream provisionerv1.Provisione
 		case <-leaving:
 			leaving = nil
 			ok = send(&provisionerv1.Up{Msg: &provisionerv1.Up_Bye{Bye: &provisionerv1.Bye{}}})
+		case ref := <-p.refused:
+			ok = send(&provisionerv1.Up{Msg: &provisionerv1.Up_Refuse{Refuse: &provisionerv1.Refuse{Job: ref}}})
 		case <-beat.C:
 			ok = send(&provisionerv1.Up{Msg: &provisionerv1.Up_Heartbeat{Heartbeat: &provisionerv1.Heartbeat{Jobs: p.refs()}}})
 			answered, cancel := context.WithTimeout(ctx, every)

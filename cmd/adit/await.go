@@ -50,7 +50,11 @@ func (a *app) followBuild(ctx context.Context, c *sdk.Client, w sdk.Workspace, b
 	_, err := sdk.Follow(limited, func(after int64) (*sdk.Log, error) {
 		return c.BuildLog(limited, w.Owner, w.Name, b.Number, after, true)
 	}, func(l sdk.LogLine) error {
-		if l.Stage != stage {
+		switch {
+		case l.Stage == sdk.StageQueued:
+			stop()
+			stop = a.progress(fmt.Sprintf("Waiting for build %d of %s (queued: %s)…", b.Number, w.Ref(), oneLine(l.Text)))
+		case l.Stage != stage:
 			stop()
 			stage = l.Stage
 			stop = a.progress(fmt.Sprintf("Waiting for build %d of %s (%s)…", b.Number, w.Ref(), stage))

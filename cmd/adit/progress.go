@@ -90,8 +90,11 @@ func newStages(w io.Writer, title string, now time.Time) *stages {
 // line takes a line of the log.
 func (s *stages) line(l sdk.LogLine, now time.Time) {
 	if l.Stage != s.stage {
-		s.finish(now, "✓")
-		s.stage, s.since, s.last = l.Stage, now, ""
+		if l.Stage != sdk.StageQueued { // which it has been from the beginning
+			s.finish(now, "✓")
+			s.since = now
+		}
+		s.stage, s.last = l.Stage, ""
 	}
 	if l.Level != "debug" {
 		s.last = oneLine(l.Text)

@@ -12,9 +12,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +42,10 @@ func newProvisionerCmd(a *app) *cobra.Command {
 
 Templates run as the user who runs this command, and can read what that user can:
 give it a user, or a host, of its own. It needs a 'terraform' or 'tofu' of 1.9 or
-newer; of several it takes the one that a template's required_version asks for.`,
+newer; of several it takes the one that a template's required_version asks for.
+
+Told to end, by SIGTERM or Ctrl-C, it takes no more jobs and ends when those that
+run are over. Told once more, it interrupts them; their states are saved.`,
 		Example: `  adit provisioner --url https://adit.example.com --token-file /etc/adit/provisioner.token --slots 4
   adit provisioner --url https://adit.example.com --tag region=eu --tag gpu=yes`,
 		Args: args(cobra.NoArgs),
@@ -60,11 +65,13 @@ newer; of several it takes the one that a template's required_version asks for.`
 			if err != nil {
 				return err
 			}
-			conf.URL, conf.Token = u, token
+			conf.URL, conf.Token, conf.Leave = u, token, cmd.Context().Done()
 			if err := hideEnvironment(); err != nil {
 				return err
 			}
-			err = provisioner.Run(cmd.Context(), conf)
+			ctx, stop := untilSecondSignal(cmd.Context())
+			defer stop()
+			err = provisioner.Run(ctx, conf)
 			if errors.Is(err, rpc.ErrUnauthorized) {
 				return errors.New("the coordinator does not accept this provisioner's token: wrong, or its key is revoked; 'adit provisioners keys create NAME' makes another")
 			}
@@ -79,6 +86,26 @@ newer; of several it takes the one that a template's required_version asks for.`
 	flags.IntVar(&f.slots, "slots", runtime.NumCPU(), "how many jobs run at once")
 	terraformFlags(cmd, &f)
 	return cmd
+}
+
+// untilSecondSignal returns a context that the second signal ends: the first, which
+// ends ctx, lets jobs go on. A third is nobody's, and ends the process.
+func untilSecondSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	until, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(signals)
+		for range cap(signals) {
+			select {
+			case <-signals:
+			case <-until.Done():
+				return
+			}
+		}
+		cancel()
+	}()
+	return until, cancel
 }
 
 // terraformFlags are those that 'adit server' has too.

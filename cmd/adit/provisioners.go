@@ -17,6 +17,7 @@ func newProvisionersCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "provisioners", Short: "Manage provisioners, which run Terraform, and their keys",
 		Example: `  adit provisioners list
+  adit provisioners jobs --status queued
   adit provisioners keys create lab --tag site=lab`,
 	}
 	list := &cobra.Command{
@@ -43,7 +44,10 @@ func newProvisionersCmd(a *app) *cobra.Command {
 						key = "built in"
 					}
 					seen := ago(&p.LastSeenAt)
-					if p.Connected {
+					switch {
+					case p.Connected && p.Draining:
+						seen = "draining"
+					case p.Connected:
 						seen = "connected"
 					}
 					rows = append(rows, []string{p.Name, key, tagText(p.Tags), fmt.Sprintf("%d of %d", p.Running, p.Slots), p.Version, p.TerraformVersion, seen})
@@ -58,7 +62,61 @@ func newProvisionersCmd(a *app) *cobra.Command {
   adit provisioners keys delete lab`,
 	}
 	keys.AddCommand(newKeysCreateCmd(a), newKeysListCmd(a), newKeysDeleteCmd(a))
-	cmd.AddCommand(list, keys)
+	cmd.AddCommand(list, newJobsCmd(a), keys)
+	return cmd
+}
+
+// maxJobs is how many jobs are listed unless more are asked for.
+const maxJobs = 50
+
+func newJobsCmd(a *app) *cobra.Command {
+	var status string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "jobs", Short: "List jobs: imports and builds that wait, run or are over, the newest first", Args: args(cobra.NoArgs),
+		Example: `  adit provisioners jobs
+  adit provisioners jobs --status queued     # and what they wait for
+  adit provisioners jobs -o json | jq -r '.[] | select(.job.status == "running").provisioner'`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return usagef("--limit %d: want 1 or more", limit)
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			o := sdk.ListOptions{PageSize: min(limit, maxJobs)}
+			if status != "" {
+				o.Query = "status:" + status
+			}
+			list := []sdk.ProvisionerJob{}
+			for j, err := range c.EachProvisionerJob(cmd.Context(), o) {
+				if err != nil {
+					return err
+				}
+				if list = append(list, j); len(list) == limit {
+					break
+				}
+			}
+			return a.print(list, func(w io.Writer) error {
+				var rows [][]string
+				for _, j := range list {
+					of := fmt.Sprintf("%s/%s, version %d", j.Organization, j.Template, j.Version)
+					if j.Workspace != "" {
+						of = fmt.Sprintf("%s/%s, build %d", j.Owner, j.Workspace, j.Build)
+					}
+					why := j.Job.Error
+					if j.Job.Waiting != nil {
+						why = j.Job.Waiting.Message
+					}
+					rows = append(rows, []string{j.Kind, of, j.Job.Status, orDash(j.Provisioner), tagText(j.Tags), ago(&j.Job.CreatedAt), took(j.Job), orDash(oneLine(why))})
+				}
+				return writeTable(w, []string{"JOB", "OF", "STATUS", "PROVISIONER", "TAGS", "ASKED FOR", "TOOK", "WHY"}, rows)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&status, "status", "", "queued, running, succeeded, failed or canceled alone")
+	cmd.Flags().IntVar(&limit, "limit", maxJobs, "how many at most")
 	return cmd
 }
 

@@ -107,7 +107,7 @@ func (a *API) createBuild(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return a.answerBuild(b)
+	return a.answerBuild(ctx, b)
 }
 
 // versionID finds a version by number, as people name it.
@@ -122,8 +122,11 @@ func (a *API) versionID(ctx context.Context, templateID uuid.UUID, number int) (
 	return v.ID, nil
 }
 
-func (a *API) answerBuild(b store.Build) (*body[sdk.Build], error) {
+func (a *API) answerBuild(ctx context.Context, b store.Build) (*body[sdk.Build], error) {
 	out, err := buildJSON(b)
+	if err == nil {
+		out.Job.Waiting, err = a.waiting(ctx, b.Job)
+	}
 	if err != nil {
 		return nil, a.problem(err)
 	}
@@ -160,12 +163,14 @@ func (a *API) listBuilds(ctx context.Context, in *struct {
 	return listBody(items, next), nil
 }
 
+var jobStatuses = []string{"queued", "running", "succeeded", "failed", "canceled"}
+
 // numbered reads a query of what is numbered, the newest first.
 func (in Query) numbered(list, filter string, keys ...string) (store.BuildQuery, error) {
 	q := store.BuildQuery{Max: in.Limit + 1}
 	terms, err := parseFilter(in.Q, keys...)
 	if err == nil {
-		err = oneOf(terms, "status", "queued", "running", "succeeded", "failed", "canceled")
+		err = oneOf(terms, "status", jobStatuses...)
 	}
 	if err == nil {
 		err = oneOf(terms, "transition", "start", "stop", "delete")
@@ -197,7 +202,7 @@ func (a *API) getBuild(ctx context.Context, in *BuildPath) (*body[sdk.Build], er
 	if err != nil {
 		return nil, err
 	}
-	return a.answerBuild(b)
+	return a.answerBuild(ctx, b)
 }
 
 func (a *API) cancelBuild(ctx context.Context, in *struct {

@@ -56,6 +56,9 @@ func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Work
 			if err := addBuild(&j, b, templates[w.TemplateID]); err != nil {
 				return nil, err
 			}
+			if err := a.addWaiting(ctx, &j, b.Job); err != nil {
+				return nil, err
+			}
 		}
 		j.Favourite = favourites[w.ID]
 		if u, ok := upkeep[w.ID]; ok {
@@ -79,6 +82,27 @@ func addBuild(w *sdk.Workspace, b store.Build, t store.Template) error {
 		why = fmt.Sprintf("version %d is active", t.ActiveNumber)
 	}
 	w.Conditions = append(w.Conditions, condition("up-to-date", why))
+	return nil
+}
+
+// addWaiting says why a workspace's latest build has not begun.
+func (a *API) addWaiting(ctx context.Context, w *sdk.Workspace, j store.Job) error {
+	if j.Status != store.JobQueued {
+		return nil
+	}
+	waits, err := a.waiting(ctx, j)
+	if err != nil {
+		return err
+	}
+	found := condition("provisioner-found", "")
+	if waits != nil {
+		found.Message = waits.Message
+		if waits.Stuck {
+			found.Status = "false"
+		}
+	}
+	w.LatestBuild.Job.Waiting = waits
+	w.Conditions = append(w.Conditions, found)
 	return nil
 }
 

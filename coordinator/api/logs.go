@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/coordinator/workspaces"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -40,7 +41,9 @@ type (
 // jobLog answers with a job's log.
 func (a *API) jobLog(j store.Job, q LogQuery) *huma.StreamResponse {
 	return a.stream(logType, q.Follow, func(ctx context.Context, w *eventWriter) error {
+		told := a.tellWait(ctx, w, j, q)
 		err := copyLog(ctx, w, j.ID, q, a.Workspaces.Log, a.Workspaces.FollowLog)
+		told()
 		if err != nil || !q.Follow {
 			return err
 		}
@@ -54,6 +57,27 @@ func (a *API) jobLog(j store.Job, q LogQuery) *huma.StreamResponse {
 		}
 		return w.write(sdk.LogEvent{Job: &out})
 	})
+}
+
+// tellWait tells who follows a job what that waits for, until the returned function
+// is called.
+func (a *API) tellWait(ctx context.Context, w *eventWriter, j store.Job, q LogQuery) (stop func()) {
+	if !q.Follow || j.Status.Over() {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// Who follows and goes away is noticed by what sends the log.
+		_ = a.Workspaces.FollowWait(ctx, j, func(wait workspaces.Wait) error {
+			return w.write(sdk.LogEvent{Waiting: waitingJSON(wait)})
+		})
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // agentLog answers with the log of an agent's scripts, which ends with the

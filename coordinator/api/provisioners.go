@@ -19,6 +19,10 @@ func (a *API) registerProvisioners(h huma.API) {
 		Summary: "List provisioners", Security: signedIn(),
 	}, a.listProvisioners)
 	huma.Register(h, huma.Operation{
+		OperationID: "list-provisioner-jobs", Method: http.MethodGet, Path: "/api/v1/provisioner-jobs",
+		Summary: "List the jobs of provisioners, the newest first", Security: signedIn(),
+	}, a.listProvisionerJobs)
+	huma.Register(h, huma.Operation{
 		OperationID: "list-provisioner-keys", Method: http.MethodGet, Path: keys, Summary: "List keys of provisioners", Security: signedIn(),
 	}, a.listProvisionerKeys)
 	huma.Register(h, huma.Operation{
@@ -56,9 +60,71 @@ func (a *API) listProvisioners(ctx context.Context, in *Query) (*body[sdk.List[s
 		func(p workspaces.Provisioner) sdk.Provisioner {
 			return sdk.Provisioner{
 				ID: p.ID.String(), Name: p.Name, Key: p.KeyName, Version: p.Version, TerraformVersion: p.TerraformVersion,
-				Tags: p.Tags, Slots: p.Slots, Running: p.Running, Connected: p.Connected, ConnectedAt: p.ConnectedAt, LastSeenAt: p.LastSeenAt,
+				Tags: p.Tags, Slots: p.Slots, Running: p.Running, Connected: p.Connected, Draining: p.Draining, ConnectedAt: p.ConnectedAt, LastSeenAt: p.LastSeenAt,
 			}
 		})
+}
+
+// listProvisionerJobs filters by status alone, as builds do.
+func (a *API) listProvisionerJobs(ctx context.Context, in *Query) (*body[sdk.List[sdk.ProvisionerJob]], error) {
+	seen, err := a.provisionersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	terms, err := parseFilter(in.Q, "status")
+	if err == nil {
+		err = oneOf(terms, "status", jobStatuses...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	const list = "provisioner-jobs"
+	after, err := in.after(list, in.Q, 2)
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.Workspaces.Jobs(ctx, seen, store.JobStatus(terms["status"]), store.Page{After: after, Max: in.Limit + 1})
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	found, next := cut(found, in.Page, func(last store.ListedJob) string {
+		return cursor(list, in.Q, store.TimeKey(last.CreatedAt), last.ID.String())
+	})
+	items := make([]sdk.ProvisionerJob, 0, len(found))
+	for _, j := range found {
+		job, err := a.jobNow(ctx, j.Job)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		items = append(items, sdk.ProvisionerJob{
+			Kind: j.Kind, Organization: j.Organization, Template: j.Template, Version: j.Version, Owner: j.Owner, Workspace: j.Workspace,
+			Build: j.Build, Tags: orEmpty(j.Tags), Provisioner: j.Provisioner, Job: job,
+		})
+	}
+	return listBody(items, next), nil
+}
+
+// jobNow is a job with what it waits for.
+func (a *API) jobNow(ctx context.Context, j store.Job) (sdk.Job, error) {
+	out, err := jobJSON(j)
+	if err != nil {
+		return out, err
+	}
+	out.Waiting, err = a.waiting(ctx, j)
+	return out, err
+}
+
+// waiting is what a job waits for; nil if it is nothing.
+func (a *API) waiting(ctx context.Context, j store.Job) (*sdk.Waiting, error) {
+	w, err := a.Workspaces.Wait(ctx, j)
+	if err != nil || w.Message == "" {
+		return nil, err
+	}
+	return waitingJSON(w), nil
+}
+
+func waitingJSON(w workspaces.Wait) *sdk.Waiting {
+	return &sdk.Waiting{Position: w.Position, Stuck: w.Stuck, Message: w.Message}
 }
 
 func (a *API) listProvisionerKeys(ctx context.Context, in *Query) (*body[sdk.List[sdk.ProvisionerKey]], error) {

@@ -85,7 +85,7 @@ func (a *API) stopOwnWorkspace(ctx context.Context, _ *struct{}) (*body[sdk.Buil
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return a.answerBuild(b)
+	return a.answerBuild(ctx, b)
 }
 
 func (a *API) extendOwnWorkspace(ctx context.Context, in *body[sdk.Extend]) (*body[sdk.Workspace], error) {

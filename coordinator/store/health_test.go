@@ -24,7 +24,7 @@ func TestWhatWaitsIsCountedByTagsAndWhetherSomebodyHasThem(t *testing.T) {
 	push(map[string]string{"site": "mars"})
 	push(map[string]string{"site": "mars"})
 	push(map[string]string{"site": "moon"})
-	if err := s.ConnectProvisioner(t.Context(), Provisioner{ID: uuid.New(), Name: "p", Tags: map[string]string{"site": "moon", "more": "x"}, Slots: 1}); err != nil {
+	if _, err := s.ConnectProvisioner(t.Context(), Provisioner{ID: uuid.New(), Name: "p", Tags: map[string]string{"site": "moon", "more": "x"}, Slots: 1}); err != nil {
 		t.Fatal(err)
 	}
 	queued, err := s.QueuedByTags(t.Context())

@@ -27,11 +27,18 @@ type ProvisionerKey struct {
 type Provisioner struct {
 	ID    uuid.UUID
 	KeyID uuid.UUID // zero for those built in
-	// KeyName is "" for those built in.
+	// KeyName is "" for those built in, and OrganizationID, which only the fleet
+	// has, zero: they work for all.
 	KeyName, Name, Version, TerraformVersion string
+	OrganizationID                           uuid.UUID
 	Tags                                     map[string]string
 	Slots, Running                           int
-	ConnectedAt, LastSeenAt                  time.Time
+	// Draining is that it takes no more jobs.
+	Draining                bool
+	ConnectedAt, LastSeenAt time.Time
+	// LeftAt is when its last session ended; nil while it has one, or if that ended
+	// with the coordinator.
+	LeftAt *time.Time
 }
 
 func keyFrom(k db.ProvisionerKey) ProvisionerKey {
@@ -98,19 +105,36 @@ func (s *Store) RevokeProvisionerKey(ctx context.Context, id uuid.UUID) error {
 	})
 }
 
-// ConnectProvisioner notes a provisioner that connected.
-func (s *Store) ConnectProvisioner(ctx context.Context, p Provisioner) error {
-	return do(ctx, "connect provisioner "+p.Name, func(ctx context.Context) error {
+// ConnectProvisioner notes a provisioner that connected, and returns when that was.
+func (s *Store) ConnectProvisioner(ctx context.Context, p Provisioner) (time.Time, error) {
+	return one(ctx, "connect provisioner "+p.Name, func(ctx context.Context) (time.Time, error) {
 		return s.q.UpsertProvisioner(ctx, db.UpsertProvisionerParams{
 			ID: p.ID, KeyID: nullable(p.KeyID), Name: p.Name, Version: p.Version, TerraformVersion: p.TerraformVersion,
-			Tags: jsonMap(p.Tags), Slots: int32(p.Slots),
+			Tags: jsonMap(p.Tags), Slots: int32(p.Slots), Draining: p.Draining,
 		})
 	})
 }
 
+// DrainProvisioner notes that a provisioner takes no more jobs.
+func (s *Store) DrainProvisioner(ctx context.Context, id uuid.UUID) error {
+	return do(ctx, "drain provisioner "+id.String(), func(ctx context.Context) error { return s.q.DrainProvisioner(ctx, id) })
+}
+
+// LeaveProvisioner notes the end of the session that a provisioner began at a time,
+// unless it has begun another.
+func (s *Store) LeaveProvisioner(ctx context.Context, id uuid.UUID, connectedAt time.Time) error {
+	return do(ctx, "leave of provisioner "+id.String(), func(ctx context.Context) error {
+		return s.q.LeaveProvisioner(ctx, db.LeaveProvisionerParams{ID: id, ConnectedAt: connectedAt})
+	})
+}
+
 // Provisioners lists those seen within a week that work for some organizations, by
-// name and id. Those built in belong to none.
-func (s *Store) Provisioners(ctx context.Context, of Scope, p Page) ([]Provisioner, error) {
+// name and id, with the database's clock. Those built in belong to none.
+func (s *Store) Provisioners(ctx context.Context, of Scope, p Page) ([]Provisioner, time.Time, error) {
+	now, err := one(ctx, "clock", s.q.Now)
+	if err != nil {
+		return nil, now, err
+	}
 	rows, err := one(ctx, "provisioners", func(ctx context.Context) ([]db.ProvisionersRow, error) {
 		id, err := p.afterID(1)
 		if err != nil {
@@ -124,10 +148,11 @@ func (s *Store) Provisioners(ctx context.Context, of Scope, p Page) ([]Provision
 	for _, r := range rows {
 		list = append(list, Provisioner{
 			ID: r.ID, KeyID: r.KeyID.UUID, KeyName: r.KeyName, Name: r.Name, Version: r.Version, TerraformVersion: r.TerraformVersion,
-			Tags: mapFrom(r.Tags), Slots: int(r.Slots), Running: int(r.Running), ConnectedAt: r.ConnectedAt, LastSeenAt: r.LastSeenAt,
+			Tags: mapFrom(r.Tags), Slots: int(r.Slots), Running: int(r.Running), Draining: r.Draining,
+			ConnectedAt: r.ConnectedAt, LastSeenAt: r.LastSeenAt, LeftAt: r.LeftAt,
 		})
 	}
-	return list, err
+	return list, now, err
 }
 
 // JobAttempt names one attempt at a job.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
+	"github.com/aditmesh/adit/pkg/foreign"
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
 	"github.com/aditmesh/adit/pkg/rpc"
 )
@@ -87,7 +88,11 @@ func (s *Service) Connect(stream provisionerv1.Provisioner_ConnectServer) error 
 	case <-time.After(helloTimeout):
 	}
 	who, jobs, err := admit(id, hello)
+	if err == nil {
+		err = skewed(s.cfg.Version, hello.GetVersion())
+	}
 	if err != nil {
+		s.log.WarnContext(ctx, "a provisioner was refused", "name", foreign.Clip(hello.GetName(), maxTag), "from", rpc.RemoteAddr(ctx), "err", err)
 		return stream.Send(errorDown(err.Error()))
 	}
 	sess := newSession(who, hello.GetInstance())
@@ -99,6 +104,7 @@ func (s *Service) Connect(stream provisionerv1.Provisioner_ConnectServer) error 
 		return err
 	}
 	defer s.exit(sess)
+	defer s.leave(ctx, sess)
 	if err := s.welcome(ctx, sess, jobs); err != nil {
 		s.log.WarnContext(ctx, "a provisioner could not join", "name", who.Name, "err", err)
 		return stream.Send(errorDown("the database is away; try again"))
@@ -147,6 +153,7 @@ func admit(id auth.Identity, h *provisionerv1.Hello) (store.Provisioner, []store
 		// Of one key, the name tells provisioners apart, also after a restart.
 		ID: uuid.NewSHA1(id.KeyID, []byte(h.GetName())), KeyID: id.KeyID,
 		Name: h.GetName(), Version: h.GetVersion(), TerraformVersion: h.GetTerraformVersion(), Tags: tags, Slots: int(h.GetSlots()),
+		Draining: h.GetLeaving(),
 	}, jobs, err
 }
 
@@ -176,6 +183,17 @@ func (s *Service) enter(ctx context.Context, sess *session) error {
 	}
 }
 
+// leave notes that the session is over. Unless it is noted the provisioner counts as
+// there for a lease more.
+func (s *Service) leave(ctx context.Context, sess *session) {
+	if sess.since.IsZero() {
+		return
+	}
+	if err := s.store.LeaveProvisioner(context.WithoutCancel(ctx), sess.who.ID, sess.since); err != nil {
+		s.log.DebugContext(ctx, "a provisioner's leave is not noted", "name", sess.who.Name, "err", err)
+	}
+}
+
 func (s *Service) exit(sess *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +203,8 @@ func (s *Service) exit(sess *session) {
 // welcome settles what became of the provisioner's jobs meanwhile: those it has
 // no more are lost, and those that are no longer its own it is to end.
 func (s *Service) welcome(ctx context.Context, sess *session, has []store.JobAttempt) error {
-	if err := s.store.ConnectProvisioner(ctx, sess.who); err != nil {
+	var err error
+	if sess.since, err = s.store.ConnectProvisioner(ctx, sess.who); err != nil {
 		return err
 	}
 	stale, err := s.store.Heartbeat(ctx, sess.who.ID, has)
@@ -219,7 +238,7 @@ func (s *Service) welcome(ctx context.Context, sess *session, has []store.JobAtt
 func (s *Service) serve(stream provisionerv1.Provisioner_ConnectServer, sess *session, ups <-chan *provisionerv1.Up) error {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
-	leaving := false
+	leaving := sess.who.Draining
 	for {
 		select {
 		case <-sess.wake:
@@ -246,7 +265,10 @@ func (s *Service) serve(stream provisionerv1.Provisioner_ConnectServer, sess *se
 				return nil
 			}
 			sess.hear()
-			leaving = leaving || up.GetBye() != nil
+			if up.GetBye() != nil && !leaving {
+				leaving = true
+				s.log.InfoContext(stream.Context(), "provisioner takes no more jobs", "provisioner", sess.who.ID, "name", sess.who.Name)
+			}
 			if err := s.onUp(stream.Context(), sess, up); err != nil {
 				s.log.WarnContext(stream.Context(), "provisioner broke the protocol", "provisioner", sess.who.ID, "name", sess.who.Name, "err", err)
 				return stream.Send(errorDown(err.Error()))

@@ -337,3 +337,16 @@ func (l *lab) CancelBuild(ctx context.Context, w uuid.UUID, number int) error {
 	}
 	return l.CancelJob(ctx, b.Job.ID, false)
 }
+
+// eventually polls what nothing announces: the lab has no event bus.
+func (l *lab) eventually(what string, is func() bool) {
+	l.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); <-tick.C {
+		if is() {
+			return
+		}
+	}
+	l.t.Fatalf("not within %v: %s", timeout, what)
+}

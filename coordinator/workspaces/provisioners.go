@@ -41,7 +41,7 @@ func (s *Service) KeyRevoked(id uuid.UUID) {
 	}
 }
 
-// Provisioner is a provisioner, and whether it is connected.
+// Provisioner is a provisioner, and whether it is connected, to any coordinator.
 type Provisioner struct {
 	store.Provisioner
 	Connected bool
@@ -50,12 +50,10 @@ type Provisioner struct {
 // Provisioners lists those seen within a week that work for some organizations, by
 // name and id.
 func (s *Service) Provisioners(ctx context.Context, of store.Scope, p store.Page) ([]Provisioner, error) {
-	rows, err := s.store.Provisioners(ctx, of, p)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	rows, now, err := s.store.Provisioners(ctx, of, p)
 	list := make([]Provisioner, 0, len(rows))
 	for _, p := range rows {
-		list = append(list, Provisioner{p, s.sessions[p.ID] != nil})
+		list = append(list, Provisioner{p, isHere(p, now, s.cfg.Lease)})
 	}
 	return list, err
 }

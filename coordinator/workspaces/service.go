@@ -65,7 +65,10 @@ type Config struct {
 	// ScheduleClock says what time it is for schedules, given the database's; nil is
 	// that.
 	ScheduleClock func(now time.Time) time.Time
-	Logger        *slog.Logger
+	// Version is the coordinator's own, which those of provisioners must be near;
+	// empty is near all.
+	Version string
+	Logger  *slog.Logger
 }
 
 // Service is the part of the coordinator that orders provisioners about. Its
@@ -76,6 +79,7 @@ type Service struct {
 	store   *store.Store
 	log     *slog.Logger
 	changes *changes
+	queue   queue
 
 	mu       sync.Mutex // guards what follows; never held over I/O
 	sessions map[uuid.UUID]*session

@@ -16,6 +16,7 @@ type session struct {
 	who      store.Provisioner
 	key      uuid.UUID // zero for those built in
 	instance string    // of the process; "" if it does not say
+	since    time.Time // by the database's clock; its stream's goroutine's alone
 
 	look chan struct{} // has a value when there may be work
 	wake chan struct{} // has a value when there is word

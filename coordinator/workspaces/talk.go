@@ -41,6 +41,18 @@ func (s *Service) handOut(stream provisionerv1.Provisioner_ConnectServer, sess *
 	}
 }
 
+// refused has a job that came to its provisioner too late go to another at once.
+func (s *Service) refused(ctx context.Context, sess *session, at store.JobAttempt) error {
+	j, err := s.store.Job(ctx, at.ID)
+	if err == nil && j.ProvisionerID == sess.who.ID {
+		err = s.step(ctx, at.ID, lost{attempt: at.Attempt, why: "its provisioner " + sess.who.Name + " was about to stop"})
+	}
+	if err != nil { // then its lease ends first
+		s.log.DebugContext(ctx, "a job that was given back is not handed on", "job", at.ID, "err", err)
+	}
+	return nil
+}
+
 // onUp handles one message. An error ends the stream.
 func (s *Service) onUp(ctx context.Context, sess *session, up *provisionerv1.Up) error {
 	switch m := up.GetMsg().(type) {
@@ -57,6 +69,16 @@ func (s *Service) onUp(ctx context.Context, sess *session, up *provisionerv1.Up)
 		for _, j := range stale {
 			sess.cancelJob(j, true)
 		}
+	case *provisionerv1.Up_Bye:
+		if err := s.store.DrainProvisioner(ctx, sess.who.ID); err != nil {
+			s.log.DebugContext(ctx, "it is not noted that a provisioner takes no more jobs", "err", err)
+		}
+	case *provisionerv1.Up_Refuse:
+		at, err := attemptFrom(m.Refuse.GetJob())
+		if err != nil {
+			return err
+		}
+		return s.refused(ctx, sess, at)
 	case *provisionerv1.Up_Hello:
 		return errors.New("hello came twice")
 	}

@@ -11,7 +11,7 @@ import (
 // Condition is something that is true or not of a workspace, apart from its
 // phase.
 type Condition struct {
-	Type    string `json:"type" doc:"agents-connected, scripts-ready or up-to-date"`
+	Type    string `json:"type" doc:"agents-connected, scripts-ready, up-to-date, apps-healthy or, while a build is queued, provisioner-found"`
 	Status  string `json:"status" enum:"true,false"`
 	Message string `json:"message,omitempty" doc:"Why it is not true"`
 }
@@ -63,6 +63,14 @@ type Job struct {
 	CreatedAt  time.Time  `json:"created_at"`
 	StartedAt  *time.Time `json:"started_at"`
 	FinishedAt *time.Time `json:"finished_at"`
+	Waiting    *Waiting   `json:"waiting,omitempty" doc:"Why it is queued; left out when it is about to begin"`
+}
+
+// Waiting is why a queued job has not begun.
+type Waiting struct {
+	Position int    `json:"position,omitempty" doc:"Its place among those that wait for the same provisioners, from 1 on; left out if no provisioner takes it"`
+	Stuck    bool   `json:"stuck,omitempty" doc:"It does not begin by itself: no provisioner that is there takes it"`
+	Message  string `json:"message" doc:"For people"`
 }
 
 // Done reports whether the job is over, one way or another.

@@ -151,6 +151,11 @@ func (c *Client) Provisioners(ctx context.Context) ([]Provisioner, error) {
 	return collect(c.EachProvisioner(ctx, ListOptions{}))
 }
 
+// EachProvisionerJob yields the jobs of provisioners, the newest first.
+func (c *Client) EachProvisionerJob(ctx context.Context, o ListOptions) iter.Seq2[ProvisionerJob, error] {
+	return each[ProvisionerJob](ctx, c, o, nil, "provisioner-jobs")
+}
+
 // EachProvisionerKey yields the keys by name.
 func (c *Client) EachProvisionerKey(ctx context.Context, o ListOptions) iter.Seq2[ProvisionerKey, error] {
 	return each[ProvisionerKey](ctx, c, o, nil, "provisioner-keys")

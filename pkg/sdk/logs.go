@@ -28,6 +28,21 @@ type LogLine struct {
 type LogEvent struct {
 	Line *LogLine `json:"line,omitempty"`
 	Job  *Job     `json:"job,omitempty"`
+	// Waiting is why the job has not begun, each time that this is another.
+	Waiting *Waiting `json:"waiting,omitempty"`
+}
+
+// StageQueued is the stage of lines that say why a job has not begun. They are not
+// in its log, and have no number.
+const StageQueued = "queued"
+
+// line is what is said of a wait to those who follow the log.
+func (w Waiting) line() LogLine {
+	l := LogLine{At: time.Now(), Stage: StageQueued, Level: "info", Text: w.Message}
+	if w.Stuck {
+		l.Level = "warn"
+	}
+	return l
 }
 
 // Log reads a log. The caller closes it.
@@ -97,7 +112,8 @@ func (c *Client) endless(ctx context.Context, path ...string) (*http.Response, e
 }
 
 // Follow calls show with each line of a log after a line until the job is over,
-// and returns the job as it ended. open opens the log after a line; it is
+// and returns the job as it ended. What the job waits for before it begins is shown
+// as lines of StageQueued. open opens the log after a line; it is
 // called again when the connection breaks.
 func Follow(ctx context.Context, open func(after int64) (*Log, error), show func(LogLine) error) (Job, error) {
 	var last int64
@@ -154,6 +170,10 @@ func followOnce(open func(after int64) (*Log, error), last *int64, show func(Log
 			return Job{}, err
 		case e.Job != nil:
 			return *e.Job, nil
+		case e.Waiting != nil:
+			if err := show(e.Waiting.line()); err != nil {
+				return Job{}, showError{err}
+			}
 		case e.Line != nil && e.Line.Seq > *last:
 			*last = e.Line.Seq
 			if err := show(*e.Line); err != nil {

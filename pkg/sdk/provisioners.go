@@ -17,6 +17,7 @@ type Provisioner struct {
 	Slots            int               `json:"slots" doc:"How many jobs it runs at once"`
 	Running          int               `json:"running" doc:"How many it runs now"`
 	Connected        bool              `json:"connected"`
+	Draining         bool              `json:"draining,omitempty" doc:"It takes no more jobs, and ends when those that it runs are over"`
 	ConnectedAt      time.Time         `json:"connected_at"`
 	LastSeenAt       time.Time         `json:"last_seen_at"`
 }
@@ -53,4 +54,18 @@ func (c *Client) CreateProvisionerKey(ctx context.Context, req CreateProvisioner
 // DeleteProvisionerKey revokes a key and ends what it has open.
 func (c *Client) DeleteProvisionerKey(ctx context.Context, name string) error {
 	return c.do(ctx, http.MethodDelete, nil, nil, owned("provisioner-keys", name)...)
+}
+
+// ProvisionerJob is a job with the names of what it is about.
+type ProvisionerJob struct {
+	Kind         string            `json:"kind" enum:"import,start,stop,delete"`
+	Organization string            `json:"organization" doc:"Name of the template's organization"`
+	Template     string            `json:"template"`
+	Version      int               `json:"version" doc:"Of the template"`
+	Owner        string            `json:"owner,omitempty" doc:"User name of the workspace's owner; left out for imports"`
+	Workspace    string            `json:"workspace,omitempty"`
+	Build        int               `json:"build,omitempty" doc:"Its number"`
+	Tags         map[string]string `json:"tags" doc:"Provisioners that take it have all of these"`
+	Provisioner  string            `json:"provisioner,omitempty" doc:"Name of who has it, or had it last"`
+	Job          Job               `json:"job"`
 }

@@ -38,6 +38,31 @@ returning j.id;
 -- name: RunningJobs :many
 select * from jobs where status = 'running' order by started_at;
 
+-- name: QueuedJobs :many
+select j.id, j.tags, j.created_at, t.organization_id
+from jobs j
+left join builds b on b.id = j.build_id
+join template_versions v on v.id = coalesce(j.template_version_id, b.template_version_id)
+join templates t on t.id = v.template_id
+where j.status = 'queued' order by j.created_at, j.id;
+
+-- name: Jobs :many
+select sqlc.embed(j), t.name as template_name, v.number as version_number, o.name as organization_name,
+    coalesce(b.transition, 'import')::text as kind, coalesce(b.number, 0)::int as build_number, coalesce(w.name, '')::text as workspace_name,
+    coalesce(u.username, '')::text as owner_name, coalesce(p.name, '')::text as provisioner
+from jobs j
+left join builds b on b.id = j.build_id
+join template_versions v on v.id = coalesce(j.template_version_id, b.template_version_id)
+join templates t on t.id = v.template_id
+join organizations o on o.id = t.organization_id
+left join workspaces w on w.id = b.workspace_id
+left join users u on u.id = w.owner_id
+left join provisioners p on p.id = j.provisioner_id
+where (@everywhere::boolean or t.organization_id = any(@organizations::uuid[]))
+and (@status::text = '' or j.status = @status)
+and (sqlc.narg(after_at)::timestamptz is null or (j.created_at, j.id) < (sqlc.narg(after_at)::timestamptz, @after_id::uuid))
+order by j.created_at desc, j.id desc limit @max;
+
 -- name: Now :one
 select now()::timestamptz;
 

@@ -128,7 +128,7 @@ func (x Line_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Line_Level.Descriptor instead.
 func (Line_Level) EnumDescriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{5, 0}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{6, 0}
 }
 
 type Result_Status int32
@@ -177,7 +177,7 @@ func (x Result_Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Result_Status.Descriptor instead.
 func (Result_Status) EnumDescriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{20, 0}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{21, 0}
 }
 
 type Up struct {
@@ -187,6 +187,7 @@ type Up struct {
 	//	*Up_Hello
 	//	*Up_Heartbeat
 	//	*Up_Bye
+	//	*Up_Refuse
 	Msg           isUp_Msg `protobuf_oneof:"msg"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -256,6 +257,15 @@ func (x *Up) GetBye() *Bye {
 	return nil
 }
 
+func (x *Up) GetRefuse() *Refuse {
+	if x != nil {
+		if x, ok := x.Msg.(*Up_Refuse); ok {
+			return x.Refuse
+		}
+	}
+	return nil
+}
+
 type isUp_Msg interface {
 	isUp_Msg()
 }
@@ -272,11 +282,17 @@ type Up_Bye struct {
 	Bye *Bye `protobuf:"bytes,4,opt,name=bye,proto3,oneof"`
 }
 
+type Up_Refuse struct {
+	Refuse *Refuse `protobuf:"bytes,5,opt,name=refuse,proto3,oneof"`
+}
+
 func (*Up_Hello) isUp_Msg() {}
 
 func (*Up_Heartbeat) isUp_Msg() {}
 
 func (*Up_Bye) isUp_Msg() {}
+
+func (*Up_Refuse) isUp_Msg() {}
 
 // Hello opens a session and must be the first message.
 type Hello struct {
@@ -298,7 +314,9 @@ type Hello struct {
 	Jobs []*JobRef `protobuf:"bytes,7,rep,name=jobs,proto3" json:"jobs,omitempty"`
 	// Told apart from other processes: drawn anew by each. A newer session of the
 	// same instance ends the older, as does one that names none.
-	Instance      string `protobuf:"bytes,8,opt,name=instance,proto3" json:"instance,omitempty"`
+	Instance string `protobuf:"bytes,8,opt,name=instance,proto3" json:"instance,omitempty"`
+	// It takes no more jobs, as after bye.
+	Leaving       bool `protobuf:"varint,9,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -389,6 +407,13 @@ func (x *Hello) GetInstance() string {
 	return ""
 }
 
+func (x *Hello) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
+}
+
 // Heartbeat says which jobs run. A job that is missing from all heartbeats for
 // as long as its lease is given up.
 type Heartbeat struct {
@@ -472,6 +497,52 @@ func (*Bye) Descriptor() ([]byte, []int) {
 	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{3}
 }
 
+// Refuse gives a job back that came after bye was said: nothing was done of it, and
+// it goes to another at once.
+type Refuse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           *JobRef                `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refuse) Reset() {
+	*x = Refuse{}
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refuse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refuse) ProtoMessage() {}
+
+func (x *Refuse) ProtoReflect() protoreflect.Message {
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
+func (*Refuse) Descriptor() ([]byte, []int) {
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Refuse) GetJob() *JobRef {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
 type Log struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Job   *JobRef                `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
@@ -485,7 +556,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[4]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +568,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[4]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +581,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{4}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Log) GetJob() *JobRef {
@@ -549,7 +620,7 @@ type Line struct {
 
 func (x *Line) Reset() {
 	*x = Line{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[5]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -561,7 +632,7 @@ func (x *Line) String() string {
 func (*Line) ProtoMessage() {}
 
 func (x *Line) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[5]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -574,7 +645,7 @@ func (x *Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Line.ProtoReflect.Descriptor instead.
 func (*Line) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{5}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Line) GetAtMs() int64 {
@@ -620,7 +691,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[6]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +703,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[6]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +716,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{6}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Down) GetMsg() isDown_Msg {
@@ -731,7 +802,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[7]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +814,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[7]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +827,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{7}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Welcome) GetProvisionerId() string {
@@ -784,7 +855,7 @@ type JobRef struct {
 
 func (x *JobRef) Reset() {
 	*x = JobRef{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[8]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +867,7 @@ func (x *JobRef) String() string {
 func (*JobRef) ProtoMessage() {}
 
 func (x *JobRef) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[8]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +880,7 @@ func (x *JobRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRef.ProtoReflect.Descriptor instead.
 func (*JobRef) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{8}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *JobRef) GetId() string {
@@ -850,7 +921,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[9]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -862,7 +933,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[9]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -875,7 +946,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{9}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Job) GetRef() *JobRef {
@@ -971,7 +1042,7 @@ type Import struct {
 
 func (x *Import) Reset() {
 	*x = Import{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[10]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1054,7 @@ func (x *Import) String() string {
 func (*Import) ProtoMessage() {}
 
 func (x *Import) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[10]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1067,7 @@ func (x *Import) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Import.ProtoReflect.Descriptor instead.
 func (*Import) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{10}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Import) GetTemplateName() string {
@@ -1028,7 +1099,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[11]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1111,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[11]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1124,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{11}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Build) GetBuildId() string {
@@ -1152,7 +1223,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[12]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1235,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[12]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1248,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{12}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Cancel) GetJob() *JobRef {
@@ -1203,7 +1274,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[13]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1215,7 +1286,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[13]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1228,7 +1299,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{13}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Error) GetMessage() string {
@@ -1247,7 +1318,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[14]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1330,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[14]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1343,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{14}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -1292,7 +1363,7 @@ type StateChunk struct {
 
 func (x *StateChunk) Reset() {
 	*x = StateChunk{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[15]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1375,7 @@ func (x *StateChunk) String() string {
 func (*StateChunk) ProtoMessage() {}
 
 func (x *StateChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[15]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1388,7 @@ func (x *StateChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateChunk.ProtoReflect.Descriptor instead.
 func (*StateChunk) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{15}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StateChunk) GetHead() *StateHead {
@@ -1347,7 +1418,7 @@ type StateHead struct {
 
 func (x *StateHead) Reset() {
 	*x = StateHead{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[16]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1430,7 @@ func (x *StateHead) String() string {
 func (*StateHead) ProtoMessage() {}
 
 func (x *StateHead) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[16]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1443,7 @@ func (x *StateHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateHead.ProtoReflect.Descriptor instead.
 func (*StateHead) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{16}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StateHead) GetJob() *JobRef {
@@ -1406,7 +1477,7 @@ type Saved struct {
 
 func (x *Saved) Reset() {
 	*x = Saved{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[17]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1489,7 @@ func (x *Saved) String() string {
 func (*Saved) ProtoMessage() {}
 
 func (x *Saved) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[17]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1502,7 @@ func (x *Saved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Saved.ProtoReflect.Descriptor instead.
 func (*Saved) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{17}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Saved) GetCurrent() bool {
@@ -1449,7 +1520,7 @@ type Acknowledged struct {
 
 func (x *Acknowledged) Reset() {
 	*x = Acknowledged{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[18]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1461,7 +1532,7 @@ func (x *Acknowledged) String() string {
 func (*Acknowledged) ProtoMessage() {}
 
 func (x *Acknowledged) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[18]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1474,7 +1545,7 @@ func (x *Acknowledged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledged.ProtoReflect.Descriptor instead.
 func (*Acknowledged) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{18}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{19}
 }
 
 type PlanReport struct {
@@ -1488,7 +1559,7 @@ type PlanReport struct {
 
 func (x *PlanReport) Reset() {
 	*x = PlanReport{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[19]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1571,7 @@ func (x *PlanReport) String() string {
 func (*PlanReport) ProtoMessage() {}
 
 func (x *PlanReport) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[19]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1584,7 @@ func (x *PlanReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanReport.ProtoReflect.Descriptor instead.
 func (*PlanReport) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{19}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PlanReport) GetJob() *JobRef {
@@ -1555,7 +1626,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[20]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1638,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[20]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1651,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{20}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Result) GetJob() *JobRef {
@@ -1647,7 +1718,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[21]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1730,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[21]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1743,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{21}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Problem) GetWarning() bool {
@@ -1727,7 +1798,7 @@ type Template struct {
 
 func (x *Template) Reset() {
 	*x = Template{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[22]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +1810,7 @@ func (x *Template) String() string {
 func (*Template) ProtoMessage() {}
 
 func (x *Template) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[22]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +1823,7 @@ func (x *Template) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Template.ProtoReflect.Descriptor instead.
 func (*Template) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{22}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Template) GetParameters() []*Parameter {
@@ -1829,7 +1900,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[23]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +1912,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[23]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +1925,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{23}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Parameter) GetName() string {
@@ -1959,7 +2030,7 @@ type Option struct {
 
 func (x *Option) Reset() {
 	*x = Option{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[24]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2042,7 @@ func (x *Option) String() string {
 func (*Option) ProtoMessage() {}
 
 func (x *Option) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[24]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +2055,7 @@ func (x *Option) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Option.ProtoReflect.Descriptor instead.
 func (*Option) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{24}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Option) GetName() string {
@@ -2024,7 +2095,7 @@ type Variable struct {
 
 func (x *Variable) Reset() {
 	*x = Variable{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[25]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +2107,7 @@ func (x *Variable) String() string {
 func (*Variable) ProtoMessage() {}
 
 func (x *Variable) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[25]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2049,7 +2120,7 @@ func (x *Variable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Variable.ProtoReflect.Descriptor instead.
 func (*Variable) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{25}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Variable) GetName() string {
@@ -2111,7 +2182,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[26]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2194,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[26]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2207,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{26}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Resource) GetAddress() string {
@@ -2192,7 +2263,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[27]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2275,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[27]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2288,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{27}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Metadata) GetKey() string {
@@ -2267,7 +2338,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[28]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2350,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[28]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2363,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{28}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Agent) GetName() string {
@@ -2404,7 +2475,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[29]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +2487,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[29]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +2500,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{29}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Port) GetFirst() uint32 {
@@ -2489,7 +2560,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2572,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[30]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2585,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{30}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Repository) GetUrl() string {
@@ -2578,7 +2649,7 @@ type Script struct {
 
 func (x *Script) Reset() {
 	*x = Script{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +2661,7 @@ func (x *Script) String() string {
 func (*Script) ProtoMessage() {}
 
 func (x *Script) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[31]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +2674,7 @@ func (x *Script) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Script.ProtoReflect.Descriptor instead.
 func (*Script) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{31}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Script) GetName() string {
@@ -2678,7 +2749,7 @@ type App struct {
 
 func (x *App) Reset() {
 	*x = App{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[32]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2761,7 @@ func (x *App) String() string {
 func (*App) ProtoMessage() {}
 
 func (x *App) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[32]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2774,7 @@ func (x *App) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use App.ProtoReflect.Descriptor instead.
 func (*App) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{32}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *App) GetSlug() string {
@@ -2796,7 +2867,7 @@ type AgentMetadata struct {
 
 func (x *AgentMetadata) Reset() {
 	*x = AgentMetadata{}
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[33]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2808,7 +2879,7 @@ func (x *AgentMetadata) String() string {
 func (*AgentMetadata) ProtoMessage() {}
 
 func (x *AgentMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_provisionerv1_provisioner_proto_msgTypes[33]
+	mi := &file_provisionerv1_provisioner_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2821,7 +2892,7 @@ func (x *AgentMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentMetadata.ProtoReflect.Descriptor instead.
 func (*AgentMetadata) Descriptor() ([]byte, []int) {
-	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{33}
+	return file_provisionerv1_provisioner_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AgentMetadata) GetKey() string {
@@ -2863,12 +2934,13 @@ var File_provisionerv1_provisioner_proto protoreflect.FileDescriptor
 
 const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\n" +
-	"\x1fprovisionerv1/provisioner.proto\x12\x13adit.provisioner.v1\"\xb3\x01\n" +
+	"\x1fprovisionerv1/provisioner.proto\x12\x13adit.provisioner.v1\"\xea\x01\n" +
 	"\x02Up\x122\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1a.adit.provisioner.v1.HelloH\x00R\x05hello\x12>\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x1e.adit.provisioner.v1.HeartbeatH\x00R\theartbeat\x12,\n" +
-	"\x03bye\x18\x04 \x01(\v2\x18.adit.provisioner.v1.ByeH\x00R\x03byeB\x05\n" +
-	"\x03msgJ\x04\b\x03\x10\x04\"\xd4\x02\n" +
+	"\x03bye\x18\x04 \x01(\v2\x18.adit.provisioner.v1.ByeH\x00R\x03bye\x125\n" +
+	"\x06refuse\x18\x05 \x01(\v2\x1b.adit.provisioner.v1.RefuseH\x00R\x06refuseB\x05\n" +
+	"\x03msgJ\x04\b\x03\x10\x04\"\xee\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -2877,13 +2949,16 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\x05slots\x18\x05 \x01(\rR\x05slots\x12+\n" +
 	"\x11terraform_version\x18\x06 \x01(\tR\x10terraformVersion\x12/\n" +
 	"\x04jobs\x18\a \x03(\v2\x1b.adit.provisioner.v1.JobRefR\x04jobs\x12\x1a\n" +
-	"\binstance\x18\b \x01(\tR\binstance\x1a7\n" +
+	"\binstance\x18\b \x01(\tR\binstance\x12\x18\n" +
+	"\aleaving\x18\t \x01(\bR\aleaving\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"<\n" +
 	"\tHeartbeat\x12/\n" +
 	"\x04jobs\x18\x01 \x03(\v2\x1b.adit.provisioner.v1.JobRefR\x04jobs\"\x05\n" +
-	"\x03Bye\"{\n" +
+	"\x03Bye\"7\n" +
+	"\x06Refuse\x12-\n" +
+	"\x03job\x18\x01 \x01(\v2\x1b.adit.provisioner.v1.JobRefR\x03job\"{\n" +
 	"\x03Log\x12-\n" +
 	"\x03job\x18\x01 \x01(\v2\x1b.adit.provisioner.v1.JobRefR\x03job\x12/\n" +
 	"\x05lines\x18\x02 \x03(\v2\x19.adit.provisioner.v1.LineR\x05lines\x12\x14\n" +
@@ -3134,7 +3209,7 @@ func file_provisionerv1_provisioner_proto_rawDescGZIP() []byte {
 }
 
 var file_provisionerv1_provisioner_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_provisionerv1_provisioner_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_provisionerv1_provisioner_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_provisionerv1_provisioner_proto_goTypes = []any{
 	(Transition)(0),       // 0: adit.provisioner.v1.Transition
 	(Line_Level)(0),       // 1: adit.provisioner.v1.Line.Level
@@ -3143,106 +3218,109 @@ var file_provisionerv1_provisioner_proto_goTypes = []any{
 	(*Hello)(nil),         // 4: adit.provisioner.v1.Hello
 	(*Heartbeat)(nil),     // 5: adit.provisioner.v1.Heartbeat
 	(*Bye)(nil),           // 6: adit.provisioner.v1.Bye
-	(*Log)(nil),           // 7: adit.provisioner.v1.Log
-	(*Line)(nil),          // 8: adit.provisioner.v1.Line
-	(*Down)(nil),          // 9: adit.provisioner.v1.Down
-	(*Welcome)(nil),       // 10: adit.provisioner.v1.Welcome
-	(*JobRef)(nil),        // 11: adit.provisioner.v1.JobRef
-	(*Job)(nil),           // 12: adit.provisioner.v1.Job
-	(*Import)(nil),        // 13: adit.provisioner.v1.Import
-	(*Build)(nil),         // 14: adit.provisioner.v1.Build
-	(*Cancel)(nil),        // 15: adit.provisioner.v1.Cancel
-	(*Error)(nil),         // 16: adit.provisioner.v1.Error
-	(*Chunk)(nil),         // 17: adit.provisioner.v1.Chunk
-	(*StateChunk)(nil),    // 18: adit.provisioner.v1.StateChunk
-	(*StateHead)(nil),     // 19: adit.provisioner.v1.StateHead
-	(*Saved)(nil),         // 20: adit.provisioner.v1.Saved
-	(*Acknowledged)(nil),  // 21: adit.provisioner.v1.Acknowledged
-	(*PlanReport)(nil),    // 22: adit.provisioner.v1.PlanReport
-	(*Result)(nil),        // 23: adit.provisioner.v1.Result
-	(*Problem)(nil),       // 24: adit.provisioner.v1.Problem
-	(*Template)(nil),      // 25: adit.provisioner.v1.Template
-	(*Parameter)(nil),     // 26: adit.provisioner.v1.Parameter
-	(*Option)(nil),        // 27: adit.provisioner.v1.Option
-	(*Variable)(nil),      // 28: adit.provisioner.v1.Variable
-	(*Resource)(nil),      // 29: adit.provisioner.v1.Resource
-	(*Metadata)(nil),      // 30: adit.provisioner.v1.Metadata
-	(*Agent)(nil),         // 31: adit.provisioner.v1.Agent
-	(*Port)(nil),          // 32: adit.provisioner.v1.Port
-	(*Repository)(nil),    // 33: adit.provisioner.v1.Repository
-	(*Script)(nil),        // 34: adit.provisioner.v1.Script
-	(*App)(nil),           // 35: adit.provisioner.v1.App
-	(*AgentMetadata)(nil), // 36: adit.provisioner.v1.AgentMetadata
-	nil,                   // 37: adit.provisioner.v1.Hello.TagsEntry
-	nil,                   // 38: adit.provisioner.v1.Job.VariablesEntry
-	nil,                   // 39: adit.provisioner.v1.Build.ParametersEntry
-	nil,                   // 40: adit.provisioner.v1.Template.RequiredProvidersEntry
-	nil,                   // 41: adit.provisioner.v1.Agent.EnvEntry
+	(*Refuse)(nil),        // 7: adit.provisioner.v1.Refuse
+	(*Log)(nil),           // 8: adit.provisioner.v1.Log
+	(*Line)(nil),          // 9: adit.provisioner.v1.Line
+	(*Down)(nil),          // 10: adit.provisioner.v1.Down
+	(*Welcome)(nil),       // 11: adit.provisioner.v1.Welcome
+	(*JobRef)(nil),        // 12: adit.provisioner.v1.JobRef
+	(*Job)(nil),           // 13: adit.provisioner.v1.Job
+	(*Import)(nil),        // 14: adit.provisioner.v1.Import
+	(*Build)(nil),         // 15: adit.provisioner.v1.Build
+	(*Cancel)(nil),        // 16: adit.provisioner.v1.Cancel
+	(*Error)(nil),         // 17: adit.provisioner.v1.Error
+	(*Chunk)(nil),         // 18: adit.provisioner.v1.Chunk
+	(*StateChunk)(nil),    // 19: adit.provisioner.v1.StateChunk
+	(*StateHead)(nil),     // 20: adit.provisioner.v1.StateHead
+	(*Saved)(nil),         // 21: adit.provisioner.v1.Saved
+	(*Acknowledged)(nil),  // 22: adit.provisioner.v1.Acknowledged
+	(*PlanReport)(nil),    // 23: adit.provisioner.v1.PlanReport
+	(*Result)(nil),        // 24: adit.provisioner.v1.Result
+	(*Problem)(nil),       // 25: adit.provisioner.v1.Problem
+	(*Template)(nil),      // 26: adit.provisioner.v1.Template
+	(*Parameter)(nil),     // 27: adit.provisioner.v1.Parameter
+	(*Option)(nil),        // 28: adit.provisioner.v1.Option
+	(*Variable)(nil),      // 29: adit.provisioner.v1.Variable
+	(*Resource)(nil),      // 30: adit.provisioner.v1.Resource
+	(*Metadata)(nil),      // 31: adit.provisioner.v1.Metadata
+	(*Agent)(nil),         // 32: adit.provisioner.v1.Agent
+	(*Port)(nil),          // 33: adit.provisioner.v1.Port
+	(*Repository)(nil),    // 34: adit.provisioner.v1.Repository
+	(*Script)(nil),        // 35: adit.provisioner.v1.Script
+	(*App)(nil),           // 36: adit.provisioner.v1.App
+	(*AgentMetadata)(nil), // 37: adit.provisioner.v1.AgentMetadata
+	nil,                   // 38: adit.provisioner.v1.Hello.TagsEntry
+	nil,                   // 39: adit.provisioner.v1.Job.VariablesEntry
+	nil,                   // 40: adit.provisioner.v1.Build.ParametersEntry
+	nil,                   // 41: adit.provisioner.v1.Template.RequiredProvidersEntry
+	nil,                   // 42: adit.provisioner.v1.Agent.EnvEntry
 }
 var file_provisionerv1_provisioner_proto_depIdxs = []int32{
 	4,  // 0: adit.provisioner.v1.Up.hello:type_name -> adit.provisioner.v1.Hello
 	5,  // 1: adit.provisioner.v1.Up.heartbeat:type_name -> adit.provisioner.v1.Heartbeat
 	6,  // 2: adit.provisioner.v1.Up.bye:type_name -> adit.provisioner.v1.Bye
-	37, // 3: adit.provisioner.v1.Hello.tags:type_name -> adit.provisioner.v1.Hello.TagsEntry
-	11, // 4: adit.provisioner.v1.Hello.jobs:type_name -> adit.provisioner.v1.JobRef
-	11, // 5: adit.provisioner.v1.Heartbeat.jobs:type_name -> adit.provisioner.v1.JobRef
-	11, // 6: adit.provisioner.v1.Log.job:type_name -> adit.provisioner.v1.JobRef
-	8,  // 7: adit.provisioner.v1.Log.lines:type_name -> adit.provisioner.v1.Line
-	1,  // 8: adit.provisioner.v1.Line.level:type_name -> adit.provisioner.v1.Line.Level
-	10, // 9: adit.provisioner.v1.Down.welcome:type_name -> adit.provisioner.v1.Welcome
-	12, // 10: adit.provisioner.v1.Down.job:type_name -> adit.provisioner.v1.Job
-	15, // 11: adit.provisioner.v1.Down.cancel:type_name -> adit.provisioner.v1.Cancel
-	16, // 12: adit.provisioner.v1.Down.error:type_name -> adit.provisioner.v1.Error
-	11, // 13: adit.provisioner.v1.Job.ref:type_name -> adit.provisioner.v1.JobRef
-	38, // 14: adit.provisioner.v1.Job.variables:type_name -> adit.provisioner.v1.Job.VariablesEntry
-	13, // 15: adit.provisioner.v1.Job.import:type_name -> adit.provisioner.v1.Import
-	14, // 16: adit.provisioner.v1.Job.build:type_name -> adit.provisioner.v1.Build
-	0,  // 17: adit.provisioner.v1.Build.transition:type_name -> adit.provisioner.v1.Transition
-	39, // 18: adit.provisioner.v1.Build.parameters:type_name -> adit.provisioner.v1.Build.ParametersEntry
-	11, // 19: adit.provisioner.v1.Cancel.job:type_name -> adit.provisioner.v1.JobRef
-	19, // 20: adit.provisioner.v1.StateChunk.head:type_name -> adit.provisioner.v1.StateHead
-	11, // 21: adit.provisioner.v1.StateHead.job:type_name -> adit.provisioner.v1.JobRef
-	11, // 22: adit.provisioner.v1.PlanReport.job:type_name -> adit.provisioner.v1.JobRef
-	29, // 23: adit.provisioner.v1.PlanReport.resources:type_name -> adit.provisioner.v1.Resource
-	31, // 24: adit.provisioner.v1.PlanReport.agents:type_name -> adit.provisioner.v1.Agent
-	11, // 25: adit.provisioner.v1.Result.job:type_name -> adit.provisioner.v1.JobRef
-	2,  // 26: adit.provisioner.v1.Result.status:type_name -> adit.provisioner.v1.Result.Status
-	24, // 27: adit.provisioner.v1.Result.problems:type_name -> adit.provisioner.v1.Problem
-	25, // 28: adit.provisioner.v1.Result.template:type_name -> adit.provisioner.v1.Template
-	29, // 29: adit.provisioner.v1.Result.resources:type_name -> adit.provisioner.v1.Resource
-	31, // 30: adit.provisioner.v1.Result.agents:type_name -> adit.provisioner.v1.Agent
-	26, // 31: adit.provisioner.v1.Template.parameters:type_name -> adit.provisioner.v1.Parameter
-	28, // 32: adit.provisioner.v1.Template.variables:type_name -> adit.provisioner.v1.Variable
-	29, // 33: adit.provisioner.v1.Template.resources:type_name -> adit.provisioner.v1.Resource
-	31, // 34: adit.provisioner.v1.Template.agents:type_name -> adit.provisioner.v1.Agent
-	40, // 35: adit.provisioner.v1.Template.required_providers:type_name -> adit.provisioner.v1.Template.RequiredProvidersEntry
-	27, // 36: adit.provisioner.v1.Parameter.options:type_name -> adit.provisioner.v1.Option
-	30, // 37: adit.provisioner.v1.Resource.metadata:type_name -> adit.provisioner.v1.Metadata
-	41, // 38: adit.provisioner.v1.Agent.env:type_name -> adit.provisioner.v1.Agent.EnvEntry
-	34, // 39: adit.provisioner.v1.Agent.scripts:type_name -> adit.provisioner.v1.Script
-	35, // 40: adit.provisioner.v1.Agent.apps:type_name -> adit.provisioner.v1.App
-	36, // 41: adit.provisioner.v1.Agent.metadata:type_name -> adit.provisioner.v1.AgentMetadata
-	32, // 42: adit.provisioner.v1.Agent.ports:type_name -> adit.provisioner.v1.Port
-	33, // 43: adit.provisioner.v1.Agent.repositories:type_name -> adit.provisioner.v1.Repository
-	3,  // 44: adit.provisioner.v1.Provisioner.Connect:input_type -> adit.provisioner.v1.Up
-	11, // 45: adit.provisioner.v1.Provisioner.Archive:input_type -> adit.provisioner.v1.JobRef
-	11, // 46: adit.provisioner.v1.Provisioner.LoadState:input_type -> adit.provisioner.v1.JobRef
-	18, // 47: adit.provisioner.v1.Provisioner.SaveState:input_type -> adit.provisioner.v1.StateChunk
-	22, // 48: adit.provisioner.v1.Provisioner.Planned:input_type -> adit.provisioner.v1.PlanReport
-	7,  // 49: adit.provisioner.v1.Provisioner.AddLog:input_type -> adit.provisioner.v1.Log
-	23, // 50: adit.provisioner.v1.Provisioner.Finish:input_type -> adit.provisioner.v1.Result
-	9,  // 51: adit.provisioner.v1.Provisioner.Connect:output_type -> adit.provisioner.v1.Down
-	17, // 52: adit.provisioner.v1.Provisioner.Archive:output_type -> adit.provisioner.v1.Chunk
-	17, // 53: adit.provisioner.v1.Provisioner.LoadState:output_type -> adit.provisioner.v1.Chunk
-	20, // 54: adit.provisioner.v1.Provisioner.SaveState:output_type -> adit.provisioner.v1.Saved
-	21, // 55: adit.provisioner.v1.Provisioner.Planned:output_type -> adit.provisioner.v1.Acknowledged
-	21, // 56: adit.provisioner.v1.Provisioner.AddLog:output_type -> adit.provisioner.v1.Acknowledged
-	21, // 57: adit.provisioner.v1.Provisioner.Finish:output_type -> adit.provisioner.v1.Acknowledged
-	51, // [51:58] is the sub-list for method output_type
-	44, // [44:51] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	7,  // 3: adit.provisioner.v1.Up.refuse:type_name -> adit.provisioner.v1.Refuse
+	38, // 4: adit.provisioner.v1.Hello.tags:type_name -> adit.provisioner.v1.Hello.TagsEntry
+	12, // 5: adit.provisioner.v1.Hello.jobs:type_name -> adit.provisioner.v1.JobRef
+	12, // 6: adit.provisioner.v1.Heartbeat.jobs:type_name -> adit.provisioner.v1.JobRef
+	12, // 7: adit.provisioner.v1.Refuse.job:type_name -> adit.provisioner.v1.JobRef
+	12, // 8: adit.provisioner.v1.Log.job:type_name -> adit.provisioner.v1.JobRef
+	9,  // 9: adit.provisioner.v1.Log.lines:type_name -> adit.provisioner.v1.Line
+	1,  // 10: adit.provisioner.v1.Line.level:type_name -> adit.provisioner.v1.Line.Level
+	11, // 11: adit.provisioner.v1.Down.welcome:type_name -> adit.provisioner.v1.Welcome
+	13, // 12: adit.provisioner.v1.Down.job:type_name -> adit.provisioner.v1.Job
+	16, // 13: adit.provisioner.v1.Down.cancel:type_name -> adit.provisioner.v1.Cancel
+	17, // 14: adit.provisioner.v1.Down.error:type_name -> adit.provisioner.v1.Error
+	12, // 15: adit.provisioner.v1.Job.ref:type_name -> adit.provisioner.v1.JobRef
+	39, // 16: adit.provisioner.v1.Job.variables:type_name -> adit.provisioner.v1.Job.VariablesEntry
+	14, // 17: adit.provisioner.v1.Job.import:type_name -> adit.provisioner.v1.Import
+	15, // 18: adit.provisioner.v1.Job.build:type_name -> adit.provisioner.v1.Build
+	0,  // 19: adit.provisioner.v1.Build.transition:type_name -> adit.provisioner.v1.Transition
+	40, // 20: adit.provisioner.v1.Build.parameters:type_name -> adit.provisioner.v1.Build.ParametersEntry
+	12, // 21: adit.provisioner.v1.Cancel.job:type_name -> adit.provisioner.v1.JobRef
+	20, // 22: adit.provisioner.v1.StateChunk.head:type_name -> adit.provisioner.v1.StateHead
+	12, // 23: adit.provisioner.v1.StateHead.job:type_name -> adit.provisioner.v1.JobRef
+	12, // 24: adit.provisioner.v1.PlanReport.job:type_name -> adit.provisioner.v1.JobRef
+	30, // 25: adit.provisioner.v1.PlanReport.resources:type_name -> adit.provisioner.v1.Resource
+	32, // 26: adit.provisioner.v1.PlanReport.agents:type_name -> adit.provisioner.v1.Agent
+	12, // 27: adit.provisioner.v1.Result.job:type_name -> adit.provisioner.v1.JobRef
+	2,  // 28: adit.provisioner.v1.Result.status:type_name -> adit.provisioner.v1.Result.Status
+	25, // 29: adit.provisioner.v1.Result.problems:type_name -> adit.provisioner.v1.Problem
+	26, // 30: adit.provisioner.v1.Result.template:type_name -> adit.provisioner.v1.Template
+	30, // 31: adit.provisioner.v1.Result.resources:type_name -> adit.provisioner.v1.Resource
+	32, // 32: adit.provisioner.v1.Result.agents:type_name -> adit.provisioner.v1.Agent
+	27, // 33: adit.provisioner.v1.Template.parameters:type_name -> adit.provisioner.v1.Parameter
+	29, // 34: adit.provisioner.v1.Template.variables:type_name -> adit.provisioner.v1.Variable
+	30, // 35: adit.provisioner.v1.Template.resources:type_name -> adit.provisioner.v1.Resource
+	32, // 36: adit.provisioner.v1.Template.agents:type_name -> adit.provisioner.v1.Agent
+	41, // 37: adit.provisioner.v1.Template.required_providers:type_name -> adit.provisioner.v1.Template.RequiredProvidersEntry
+	28, // 38: adit.provisioner.v1.Parameter.options:type_name -> adit.provisioner.v1.Option
+	31, // 39: adit.provisioner.v1.Resource.metadata:type_name -> adit.provisioner.v1.Metadata
+	42, // 40: adit.provisioner.v1.Agent.env:type_name -> adit.provisioner.v1.Agent.EnvEntry
+	35, // 41: adit.provisioner.v1.Agent.scripts:type_name -> adit.provisioner.v1.Script
+	36, // 42: adit.provisioner.v1.Agent.apps:type_name -> adit.provisioner.v1.App
+	37, // 43: adit.provisioner.v1.Agent.metadata:type_name -> adit.provisioner.v1.AgentMetadata
+	33, // 44: adit.provisioner.v1.Agent.ports:type_name -> adit.provisioner.v1.Port
+	34, // 45: adit.provisioner.v1.Agent.repositories:type_name -> adit.provisioner.v1.Repository
+	3,  // 46: adit.provisioner.v1.Provisioner.Connect:input_type -> adit.provisioner.v1.Up
+	12, // 47: adit.provisioner.v1.Provisioner.Archive:input_type -> adit.provisioner.v1.JobRef
+	12, // 48: adit.provisioner.v1.Provisioner.LoadState:input_type -> adit.provisioner.v1.JobRef
+	19, // 49: adit.provisioner.v1.Provisioner.SaveState:input_type -> adit.provisioner.v1.StateChunk
+	23, // 50: adit.provisioner.v1.Provisioner.Planned:input_type -> adit.provisioner.v1.PlanReport
+	8,  // 51: adit.provisioner.v1.Provisioner.AddLog:input_type -> adit.provisioner.v1.Log
+	24, // 52: adit.provisioner.v1.Provisioner.Finish:input_type -> adit.provisioner.v1.Result
+	10, // 53: adit.provisioner.v1.Provisioner.Connect:output_type -> adit.provisioner.v1.Down
+	18, // 54: adit.provisioner.v1.Provisioner.Archive:output_type -> adit.provisioner.v1.Chunk
+	18, // 55: adit.provisioner.v1.Provisioner.LoadState:output_type -> adit.provisioner.v1.Chunk
+	21, // 56: adit.provisioner.v1.Provisioner.SaveState:output_type -> adit.provisioner.v1.Saved
+	22, // 57: adit.provisioner.v1.Provisioner.Planned:output_type -> adit.provisioner.v1.Acknowledged
+	22, // 58: adit.provisioner.v1.Provisioner.AddLog:output_type -> adit.provisioner.v1.Acknowledged
+	22, // 59: adit.provisioner.v1.Provisioner.Finish:output_type -> adit.provisioner.v1.Acknowledged
+	53, // [53:60] is the sub-list for method output_type
+	46, // [46:53] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_provisionerv1_provisioner_proto_init() }
@@ -3254,25 +3332,26 @@ func file_provisionerv1_provisioner_proto_init() {
 		(*Up_Hello)(nil),
 		(*Up_Heartbeat)(nil),
 		(*Up_Bye)(nil),
+		(*Up_Refuse)(nil),
 	}
-	file_provisionerv1_provisioner_proto_msgTypes[6].OneofWrappers = []any{
+	file_provisionerv1_provisioner_proto_msgTypes[7].OneofWrappers = []any{
 		(*Down_Welcome)(nil),
 		(*Down_Job)(nil),
 		(*Down_Cancel)(nil),
 		(*Down_Error)(nil),
 	}
-	file_provisionerv1_provisioner_proto_msgTypes[9].OneofWrappers = []any{
+	file_provisionerv1_provisioner_proto_msgTypes[10].OneofWrappers = []any{
 		(*Job_Import)(nil),
 		(*Job_Build)(nil),
 	}
-	file_provisionerv1_provisioner_proto_msgTypes[23].OneofWrappers = []any{}
+	file_provisionerv1_provisioner_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_provisionerv1_provisioner_proto_rawDesc), len(file_provisionerv1_provisioner_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -113,7 +113,7 @@ func (q *Queries) LostAgents(ctx context.Context) ([]LostAgentsRow, error) {
 
 const queuedByTags = `-- name: QueuedByTags :many
 select j.tags, count(*) as jobs, min(j.created_at)::timestamptz as oldest,
-    exists (select 1 from provisioners p where p.last_seen_at > now() - interval '1 minute' and j.tags <@ p.tags) as served
+    exists (select 1 from provisioners p where p.last_seen_at > now() - interval '1 minute' and p.left_at is null and j.tags <@ p.tags) as served
 from jobs j where j.status = 'queued'
 group by j.tags order by min(j.created_at) limit 20
 `

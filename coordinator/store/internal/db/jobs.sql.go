@@ -135,6 +135,101 @@ func (q *Queries) JobByID(ctx context.Context, id uuid.UUID) (Job, error) {
 	return i, err
 }
 
+const jobs = `-- name: Jobs :many
+select j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, j.log_attempt, j.log_taken, t.name as template_name, v.number as version_number, o.name as organization_name,
+    coalesce(b.transition, 'import')::text as kind, coalesce(b.number, 0)::int as build_number, coalesce(w.name, '')::text as workspace_name,
+    coalesce(u.username, '')::text as owner_name, coalesce(p.name, '')::text as provisioner
+from jobs j
+left join builds b on b.id = j.build_id
+join template_versions v on v.id = coalesce(j.template_version_id, b.template_version_id)
+join templates t on t.id = v.template_id
+join organizations o on o.id = t.organization_id
+left join workspaces w on w.id = b.workspace_id
+left join users u on u.id = w.owner_id
+left join provisioners p on p.id = j.provisioner_id
+where ($1::boolean or t.organization_id = any($2::uuid[]))
+and ($3::text = '' or j.status = $3)
+and ($4::timestamptz is null or (j.created_at, j.id) < ($4::timestamptz, $5::uuid))
+order by j.created_at desc, j.id desc limit $6
+`
+
+type JobsParams struct {
+	Everywhere    bool
+	Organizations []uuid.UUID
+	Status        string
+	AfterAt       *time.Time
+	AfterID       uuid.UUID
+	Max           int32
+}
+
+type JobsRow struct {
+	Job              Job
+	TemplateName     string
+	VersionNumber    int32
+	OrganizationName string
+	Kind             string
+	BuildNumber      int32
+	WorkspaceName    string
+	OwnerName        string
+	Provisioner      string
+}
+
+func (q *Queries) Jobs(ctx context.Context, arg JobsParams) ([]JobsRow, error) {
+	rows, err := q.db.Query(ctx, jobs,
+		arg.Everywhere,
+		arg.Organizations,
+		arg.Status,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.Max,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []JobsRow
+	for rows.Next() {
+		var i JobsRow
+		if err := rows.Scan(
+			&i.Job.ID,
+			&i.Job.TemplateVersionID,
+			&i.Job.BuildID,
+			&i.Job.Tags,
+			&i.Job.Status,
+			&i.Job.Attempt,
+			&i.Job.ProvisionerID,
+			&i.Job.HeartbeatAt,
+			&i.Job.BeganAt,
+			&i.Job.CancelRequestedAt,
+			&i.Job.CancelForcedAt,
+			&i.Job.Error,
+			&i.Job.Problems,
+			&i.Job.LogBytes,
+			&i.Job.LogSeq,
+			&i.Job.CreatedAt,
+			&i.Job.StartedAt,
+			&i.Job.FinishedAt,
+			&i.Job.LogAttempt,
+			&i.Job.LogTaken,
+			&i.TemplateName,
+			&i.VersionNumber,
+			&i.OrganizationName,
+			&i.Kind,
+			&i.BuildNumber,
+			&i.WorkspaceName,
+			&i.OwnerName,
+			&i.Provisioner,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockJob = `-- name: LockJob :one
 select id, template_version_id, build_id, tags, status, attempt, provisioner_id, heartbeat_at, began_at, cancel_requested_at, cancel_forced_at, error, problems, log_bytes, log_seq, created_at, started_at, finished_at, log_attempt, log_taken from jobs where id = $1 for no key update
 `
@@ -260,6 +355,47 @@ func (q *Queries) Now(ctx context.Context) (time.Time, error) {
 	var column_1 time.Time
 	err := row.Scan(&column_1)
 	return column_1, err
+}
+
+const queuedJobs = `-- name: QueuedJobs :many
+select j.id, j.tags, j.created_at, t.organization_id
+from jobs j
+left join builds b on b.id = j.build_id
+join template_versions v on v.id = coalesce(j.template_version_id, b.template_version_id)
+join templates t on t.id = v.template_id
+where j.status = 'queued' order by j.created_at, j.id
+`
+
+type QueuedJobsRow struct {
+	ID             uuid.UUID
+	Tags           []byte
+	CreatedAt      time.Time
+	OrganizationID uuid.UUID
+}
+
+func (q *Queries) QueuedJobs(ctx context.Context) ([]QueuedJobsRow, error) {
+	rows, err := q.db.Query(ctx, queuedJobs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []QueuedJobsRow
+	for rows.Next() {
+		var i QueuedJobsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Tags,
+			&i.CreatedAt,
+			&i.OrganizationID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const runningJobs = `-- name: RunningJobs :many

@@ -285,6 +285,8 @@ type Provisioner struct {
 	Slots            int32
 	ConnectedAt      time.Time
 	LastSeenAt       time.Time
+	Draining         bool
+	LeftAt           *time.Time
 }
 
 type ProvisionerKey struct {

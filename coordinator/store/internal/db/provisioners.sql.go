@@ -12,6 +12,72 @@ import (
 	"github.com/google/uuid"
 )
 
+const drainProvisioner = `-- name: DrainProvisioner :exec
+update provisioners set draining = true where id = $1
+`
+
+func (q *Queries) DrainProvisioner(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, drainProvisioner, id)
+	return err
+}
+
+const fleet = `-- name: Fleet :many
+select p.id, p.key_id, p.name, p.version, p.terraform_version, p.tags, p.slots, p.connected_at, p.last_seen_at, p.draining, p.left_at, k.organization_id,
+    (select count(*) from jobs j where j.provisioner_id = p.id and j.status = 'running') as running
+from provisioners p left join provisioner_keys k on k.id = p.key_id
+where p.last_seen_at > now() - interval '7 days' and k.revoked_at is null
+`
+
+type FleetRow struct {
+	ID               uuid.UUID
+	KeyID            uuid.NullUUID
+	Name             string
+	Version          string
+	TerraformVersion string
+	Tags             []byte
+	Slots            int32
+	ConnectedAt      time.Time
+	LastSeenAt       time.Time
+	Draining         bool
+	LeftAt           *time.Time
+	OrganizationID   uuid.NullUUID
+	Running          int64
+}
+
+func (q *Queries) Fleet(ctx context.Context) ([]FleetRow, error) {
+	rows, err := q.db.Query(ctx, fleet)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FleetRow
+	for rows.Next() {
+		var i FleetRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.KeyID,
+			&i.Name,
+			&i.Version,
+			&i.TerraformVersion,
+			&i.Tags,
+			&i.Slots,
+			&i.ConnectedAt,
+			&i.LastSeenAt,
+			&i.Draining,
+			&i.LeftAt,
+			&i.OrganizationID,
+			&i.Running,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertProvisionerKey = `-- name: InsertProvisionerKey :one
 insert into provisioner_keys (name, secret_hash, tags, created_by, organization_id) values ($1, $2, $3, $4, $5) returning id, name, secret_hash, tags, created_by, created_at, revoked_at, organization_id
 `
@@ -55,6 +121,21 @@ func (q *Queries) KeyOfProvisioner(ctx context.Context, id uuid.UUID) (uuid.Null
 	var key_id uuid.NullUUID
 	err := row.Scan(&key_id)
 	return key_id, err
+}
+
+const leaveProvisioner = `-- name: LeaveProvisioner :exec
+update provisioners set left_at = now() where id = $1 and connected_at = $2
+`
+
+type LeaveProvisionerParams struct {
+	ID          uuid.UUID
+	ConnectedAt time.Time
+}
+
+// Unless it has come again since, to another coordinator.
+func (q *Queries) LeaveProvisioner(ctx context.Context, arg LeaveProvisionerParams) error {
+	_, err := q.db.Exec(ctx, leaveProvisioner, arg.ID, arg.ConnectedAt)
+	return err
 }
 
 const liveProvisionerKey = `-- name: LiveProvisionerKey :one
@@ -179,7 +260,7 @@ func (q *Queries) ProvisionerKeysByName(ctx context.Context, name string) ([]Pro
 }
 
 const provisioners = `-- name: Provisioners :many
-select p.id, p.key_id, p.name, p.version, p.terraform_version, p.tags, p.slots, p.connected_at, p.last_seen_at, coalesce(k.name, '')::text as key_name,
+select p.id, p.key_id, p.name, p.version, p.terraform_version, p.tags, p.slots, p.connected_at, p.last_seen_at, p.draining, p.left_at, coalesce(k.name, '')::text as key_name,
     (select count(*) from jobs j where j.provisioner_id = p.id and j.status = 'running') as running
 from provisioners p left join provisioner_keys k on k.id = p.key_id
 where p.last_seen_at > now() - interval '7 days'
@@ -208,6 +289,8 @@ type ProvisionersRow struct {
 	Slots            int32
 	ConnectedAt      time.Time
 	LastSeenAt       time.Time
+	Draining         bool
+	LeftAt           *time.Time
 	KeyName          string
 	Running          int64
 }
@@ -239,6 +322,8 @@ func (q *Queries) Provisioners(ctx context.Context, arg ProvisionersParams) ([]P
 			&i.Slots,
 			&i.ConnectedAt,
 			&i.LastSeenAt,
+			&i.Draining,
+			&i.LeftAt,
 			&i.KeyName,
 			&i.Running,
 		); err != nil {
@@ -265,7 +350,7 @@ func (q *Queries) RevokeProvisionerKey(ctx context.Context, id uuid.UUID) (int64
 }
 
 const touchProvisioner = `-- name: TouchProvisioner :exec
-update provisioners set last_seen_at = now() where id = $1
+update provisioners set last_seen_at = now(), left_at = null where id = $1
 `
 
 func (q *Queries) TouchProvisioner(ctx context.Context, id uuid.UUID) error {
@@ -273,12 +358,13 @@ func (q *Queries) TouchProvisioner(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-const upsertProvisioner = `-- name: UpsertProvisioner :exec
-insert into provisioners (id, key_id, name, version, terraform_version, tags, slots)
-values ($1, $2, $3, $4, $5, $6, $7)
+const upsertProvisioner = `-- name: UpsertProvisioner :one
+insert into provisioners (id, key_id, name, version, terraform_version, tags, slots, draining)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (id) do update set
     version = excluded.version, terraform_version = excluded.terraform_version, tags = excluded.tags, slots = excluded.slots,
-    connected_at = now(), last_seen_at = now()
+    draining = excluded.draining, connected_at = now(), last_seen_at = now(), left_at = null
+returning connected_at
 `
 
 type UpsertProvisionerParams struct {
@@ -289,10 +375,11 @@ type UpsertProvisionerParams struct {
 	TerraformVersion string
 	Tags             []byte
 	Slots            int32
+	Draining         bool
 }
 
-func (q *Queries) UpsertProvisioner(ctx context.Context, arg UpsertProvisionerParams) error {
-	_, err := q.db.Exec(ctx, upsertProvisioner,
+func (q *Queries) UpsertProvisioner(ctx context.Context, arg UpsertProvisionerParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, upsertProvisioner,
 		arg.ID,
 		arg.KeyID,
 		arg.Name,
@@ -300,6 +387,9 @@ func (q *Queries) UpsertProvisioner(ctx context.Context, arg UpsertProvisionerPa
 		arg.TerraformVersion,
 		arg.Tags,
 		arg.Slots,
+		arg.Draining,
 	)
-	return err
+	var connected_at time.Time
+	err := row.Scan(&connected_at)
+	return connected_at, err
 }
