@@ -177,11 +177,18 @@ test("the dashboard", async (t) => {
     };
     await enter("head -c 10485760 /dev/zero | tr '\\0' y | fold -w 200 > much; printf '\\033]2;made\\007'");
     await page.getByRole("button", { name: "made" }).waitFor();
-    const begin = Date.now();
-    await enter("cat much; printf '\\033]2;all shown\\007'");
-    await enter("printf '\\033]2;typed meanwhile\\007'");
-    await page.getByRole("button", { name: "typed meanwhile" }).waitFor();
-    console.log(`10 MB shown in ${((Date.now() - begin) / 1000).toFixed(2)} s`);
+    // What is typed meanwhile, key by key, is not lost. Others may keep the machine busy: the fastest says what the page can.
+    const keys = "abcdefghij".repeat(5);
+    const took = [];
+    for (let i = 0; i < 3; i++) {
+      const begin = Date.now();
+      await enter(`cat much; printf '\\033]2;all shown ${i}\\007'`);
+      await page.keyboard.type(`printf '\\033]2;%s\\007' ${keys}${i}\n`);
+      await page.getByRole("button", { name: keys + i }).waitFor();
+      took.push(Date.now() - begin);
+    }
+    console.log(`10 MB shown in ${took.map((ms) => (ms / 1000).toFixed(2)).join(", ")} s`);
+    assert.ok(Math.min(...took) <= 3000, `10 MB shown in ${took} ms`);
     await enter("yes"); // for ever
     await page.waitForTimeout(1000);
     const frames = await page.evaluate(() => new Promise((done) => {

@@ -96,9 +96,24 @@ export function show(parent: HTMLElement, o: { forReaders: boolean; leave: () =>
   };
 }
 
-/** draw has the terminal drawn by WebGL where there is any, and as long as it is. */
+// What browsers call those that draw by the processor. That it is slow they do not say everywhere.
+const bySoftware = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+
+/** hasCard reports whether a graphics card draws what WebGL is told to. */
+function hasCard(): boolean {
+  const gl = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  const about = gl?.getExtension("WEBGL_debug_renderer_info");
+  const is = gl !== null && !(about && bySoftware.test(String(gl.getParameter(about.UNMASKED_RENDERER_WEBGL))));
+  gl?.getExtension("WEBGL_lose_context")?.loseContext(); // browsers let a page have few
+  return is;
+}
+
+/**
+ * draw has the terminal drawn by WebGL where a graphics card does that, and as long as
+ * it does: by the processor it is four times slower than text that the browser lays out.
+ */
 function draw(term: Terminal): void {
-  if (!document.createElement("canvas").getContext("webgl2")) return allowStyles();
+  if (!hasCard()) return allowStyles();
   const gl = new WebglAddon();
   gl.onContextLoss(() => {
     allowStyles();
