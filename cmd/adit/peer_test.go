@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
@@ -26,15 +27,44 @@ func (d *deployment) page(t *testing.T) onAPage {
 	return onAPage{d.run(d.laptop, "browser.log", cmd)}
 }
 
-// does has the page do something and waits until it is done.
-func (p onAPage) does(line string) {
+// does has the page do something, waits until it is done, and returns what it tells.
+func (p onAPage) does(line string) string {
 	p.t.Helper()
 	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
 		p.t.Fatal(err)
 	}
-	if said := p.waitLine(line, func(s string) bool { return strings.HasPrefix(s, "done: "+line) || strings.HasPrefix(s, "failed: ") }); strings.HasPrefix(said, "failed: ") {
+	said := p.waitLine(line, func(s string) bool { return strings.HasPrefix(s, "done: "+line) || strings.HasPrefix(s, "failed: ") })
+	if strings.HasPrefix(said, "failed: ") {
 		p.t.Fatal(said)
 	}
+	_, tells, _ := strings.Cut(said, "\t")
+	return tells
+}
+
+// measured is what a page measures of its keys, in milliseconds.
+type measured struct {
+	N        int
+	P50, P95 float64
+}
+
+// echoes checks that keys come back soon: within 15 ms more than a ping of the page's
+// takes, of 95 in a hundred. Others may keep the machine busy meanwhile, so one round
+// of a few is to show it.
+func (p onAPage) echoes() {
+	p.t.Helper()
+	const most = 15
+	for range 4 {
+		var of struct{ Echo, Drawn, Ping measured }
+		if err := json.Unmarshal([]byte(p.does("echoes 150")), &of); err != nil {
+			p.t.Fatal(err)
+		}
+		p.t.Logf("echo of %d keys p50 %.1f p95 %.1f ms, drawn p50 %.1f p95 %.1f, ping p50 %.1f p95 %.1f",
+			of.Echo.N, of.Echo.P50, of.Echo.P95, of.Drawn.P50, of.Drawn.P95, of.Ping.P50, of.Ping.P95)
+		if of.Echo.N >= 150 && of.Ping.N >= 150 && of.Echo.P95 <= of.Ping.P50+most {
+			return
+		}
+	}
+	p.t.Errorf("keys come back later than %d ms after a ping would", most)
 }
 
 // A terminal goes peer to peer between two NATs, over TURN where that is not possible,
@@ -49,6 +79,7 @@ func TestTerminalPeerToPeer(t *testing.T) {
 	p.does("says Peer to peer, direct")
 	p.does("types X=kept; echo said-$((40+2))")
 	p.does("shows said-42")
+	p.echoes()
 
 	atServer, atHome := d.server.Capture(), d.home.Capture()
 	p.does("types head -c 2000000 /dev/zero | tr '\\0' x; echo; echo shown-$((1+1))")

@@ -6,6 +6,32 @@ import { chromium } from "playwright-core";
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 const page = await browser.newPage();
 page.setDefaultTimeout(45_000);
+// From a key, when the browser got it, to the message that its channel brings next, and
+// to what that changes on the page; and to the answer to a ping of the page's own.
+await page.addInitScript(() => {
+  const now = (window.measured = { echo: [], drawn: [], ping: [] });
+  let key = 0;
+  let drawn = 0;
+  let pinged = 0;
+  addEventListener("keydown", (e) => (key = drawn = e.timeStamp), true);
+  new MutationObserver((list) => {
+    if (!drawn || !list.some((m) => m.target.parentElement?.closest(".xterm-rows"))) return;
+    now.drawn.push(performance.now() - drawn);
+    drawn = 0;
+  }).observe(document, { childList: true, subtree: true, characterData: true });
+  const make = RTCPeerConnection.prototype.createDataChannel;
+  RTCPeerConnection.prototype.createDataChannel = function (...of) {
+    const channel = make.apply(this, of);
+    channel.addEventListener("message", (e) => {
+      const text = typeof e.data === "string";
+      if (!text && key) now.echo.push(performance.now() - key);
+      if (!text) key = 0;
+      if (text && pinged && JSON.parse(e.data).kind === "pong") now.ping.push(performance.now() - pinged), (pinged = 0);
+    });
+    window.ping = () => ((pinged = performance.now()), channel.send('{"kind":"ping"}'));
+    return channel;
+  };
+});
 const terminal = page.getByRole("region", { name: "Terminal web", exact: true });
 
 const can = {
@@ -22,14 +48,32 @@ const can = {
     await page.keyboard.type(text); // with a screen reader, what comes otherwise is not typed
     await page.keyboard.press("Enter");
   },
+  /** echoes types so many keys, one by one, each beside a ping of the channel, and returns what percentiles were measured, in ms. */
+  async echoes(n) {
+    await page.getByText("Screen reader").click(); // without it again, as people type
+    await terminal.click();
+    await page.evaluate(() => Object.values(window.measured).forEach((list) => list.splice(0)));
+    for (let i = 0; i < Number(n); i++) {
+      await page.keyboard.press("x");
+      await page.waitForFunction((i) => window.measured.echo.length > i && window.measured.drawn.length > i, i);
+      await page.evaluate(() => window.ping());
+      await page.waitForFunction((i) => window.measured.ping.length > i, i);
+    }
+    const figures = await page.evaluate(() => window.measured);
+    await page.keyboard.press("Control+C");
+    await page.getByText("Screen reader").click();
+    await terminal.click();
+    const of = (list, q) => list.sort((a, b) => a - b)[Math.floor(q * (list.length - 1))];
+    return JSON.stringify(Object.fromEntries(Object.entries(figures).map(([what, list]) => [what, { n: list.length, p50: of(list, 0.5), p95: of(list, 0.95) }])));
+  },
   shows: (text) => terminal.locator(".xterm-accessibility").getByText(text).first().waitFor(),
 };
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [verb, ...rest] = line.split(" ");
   try {
-    await can[verb](rest.join(" "));
-    console.log("done: " + line);
+    const said = await can[verb](rest.join(" "));
+    console.log("done: " + line + (typeof said === "string" ? "\t" + said : ""));
   } catch (err) {
     console.log(`failed: ${line}: ${err}; the page says ${await page.locator("body").innerText()}`);
     break;
