@@ -5,7 +5,7 @@
 # make backup-test  a deployment is destroyed and brought back from its backup
 # make load   ten thousand agents and workspaces on one server, figures into docs/operations.md
 # make bench  adit beside wireguard-go, tailscaled and raw TCP, on one lab; bench-relays its relay beside derper
-# make build  bin/adit, with the dashboard if it was made
+# make build  bin/adit, with the dashboard if it was made, and the smaller program for agents of this platform
 # make dashboard  the pages for browsers, which make build embeds; needs Node 20
 # make agents  bin/agents/adit-OS-ARCH, without the server's roles, which adit server --agent-binaries serves
 # make provider  bin/terraform-provider-adit, the same program under another name
@@ -21,6 +21,7 @@ export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/adit ./cmd/adit
+	@$(MAKE) --no-print-directory bin/agents/$$($(GO) env GOOS)/$$($(GO) env GOARCH)
 
 WEB := coordinator/dashboard/web
 dashboard: packages

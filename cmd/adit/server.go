@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -94,7 +95,7 @@ func newServerCmd(a *app) *cobra.Command {
 	shared.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the database and the relay's key are kept")
 	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
 	shared.StringVar(&f.stateKeyFile, "state-key-file", "", "keys that seal Terraform's states (default: state.key in the data directory)")
-	flags.StringVar(&f.agentBinaries, "agent-binaries", "", "directory with adit-OS-ARCH for agents of other platforms to download (see make agents)")
+	flags.StringVar(&f.agentBinaries, "agent-binaries", "", "directory with adit-OS-ARCH for agents to download (see make agents; default: agents beside this program, if there is one)")
 	flags.BoolVar(&f.webhookPrivate, "webhook-private", false, "webhooks may go to private and loopback addresses")
 	flags.BoolVar(&f.relay, "relay", true, "run the embedded relay")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
@@ -198,7 +199,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 
 	front.At("the database is connected and its schema brought up to date")
 	var server *coordinator.Server // set before the relay has clients
-	conf.PostgresURL, conf.AccessURL, conf.StateKeys, conf.AgentBinaries = f.postgresURL, accessURL, keys, f.agentBinaries
+	conf.PostgresURL, conf.AccessURL, conf.StateKeys, conf.AgentBinaries = f.postgresURL, accessURL, keys, cmp.Or(f.agentBinaries, agentsBeside())
 	conf.NodePing, conf.NodeTimeout, conf.JobLease, conf.CancelGrace = f.nodePing, f.nodeTimeout, f.jobLease, f.cancelGrace
 	if conf.Apps, conf.Main, err = f.apps(l.Addr(), accessURL); err != nil {
 		return err
@@ -288,6 +289,20 @@ func (f serverFlags) validate() error {
 		return usagef("--agent-binaries %s: there is no such directory; make agents fills one", f.agentBinaries)
 	}
 	return nil
+}
+
+// agentsBeside is the directory of agents' programs that came with this one; empty is
+// none.
+func agentsBeside() string {
+	program, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	dir := filepath.Join(filepath.Dir(program), "agents")
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return ""
+	}
+	return dir
 }
 
 // certificate returns what HTTPS is served with; nil is plain HTTP.
