@@ -78,8 +78,22 @@ func (s *served) master(extra ...string) *master {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait() // by that signal
+		ended := make(chan struct{})
+		go func() {
+			_ = cmd.Wait() // by the signal
+			close(ended)
+		}()
+		// More than once: ssh looks whether there was a signal, and then waits for its
+		// connection. One that comes in between is noticed when that moves.
+		eventually(s.t, "the end of ssh", func() bool {
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+			select {
+			case <-ended:
+				return true
+			default:
+				return false
+			}
+		})
 	})
 	eventually(s.t, "a control socket", func() bool { return m.control("check") == nil })
 	return m
