@@ -121,7 +121,7 @@ func Run(ctx context.Context, cfg Config) error {
 		stats.Run(watch, stats.Config{Tally: &tally, Dir: account.Home, RoundTrips: func() []time.Duration { return roundTrips(node) }, Report: out.counted, Every: cfg.StatsEvery})
 	})
 	err = serve(ctx, cfg, node, l, &tally, ssh.New(ssh.Config{
-		HostKey: hostKey, Account: account, Env: home.env, EnvFile: loginEnvironment, Dir: home.dir, Start: cfg.Start, Terminals: terminals, Tally: &tally, Logger: cfg.Logger,
+		HostKey: hostKey, Account: account, Env: home.env, EnvNow: func() []string { return whereEnv(m, node.Name()) }, EnvFile: loginEnvironment, Dir: home.dir, Start: cfg.Start, Terminals: terminals, Tally: &tally, Logger: cfg.Logger,
 		FileServer: fileServer(cfg.Logger), Subsystems: updates.subsystem(),
 		Audit:  audited,
 		Policy: ssh.Policy{NoFileTransfer: m.ForbidFileTransfer, NoForwarding: m.ForbidForwarding},

@@ -133,6 +133,16 @@ func sessionEnv(env []string, m sdk.Manifest) []string {
 	return kept
 }
 
+// whereEnv is what tells programs where they are, by the node's name: a workspace that
+// was prepared is called otherwise once it is somebody's.
+func whereEnv(m sdk.Manifest, name string) []string {
+	workspace, owner, ok := strings.Cut(strings.TrimPrefix(name, m.Agent+"."), ".")
+	if m.Workspace == "" || !ok {
+		return nil
+	}
+	return []string{"ADIT_WORKSPACE=" + workspace, "ADIT_OWNER=" + owner}
+}
+
 // helpGit has git in sessions and scripts ask the agent for credentials. The
 // function that it returns ends that.
 func (p *place) helpGit(c *sdk.Client, log *slog.Logger) (end func()) {

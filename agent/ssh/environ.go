@@ -16,6 +16,9 @@ func (s *session) environ() []string {
 	cfg := s.conn.server.cfg
 	a := cfg.Account
 	env := slices.Clone(cfg.Env)
+	if cfg.EnvNow != nil {
+		env = append(env, cfg.EnvNow()...)
+	}
 	if f, err := os.Open(cfg.EnvFile); err == nil {
 		env = withLogin(env, readEnvFile(f))
 		f.Close()

@@ -39,6 +39,8 @@ type Config struct {
 	Account Account
 	// Env is the environment that sessions start from.
 	Env []string
+	// EnvNow is what may be another each time and comes after Env; nil is nothing.
+	EnvNow func() []string
 	// EnvFile is what logins add to it, as /etc/environment; empty is none.
 	EnvFile string
 	// Dir is where sessions begin; the account's home if it is empty or not

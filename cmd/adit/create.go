@@ -97,7 +97,7 @@ func createFromTemplate(ctx context.Context, a *app, c *sdk.Client, name string,
 		return alreadyThere(err, name)
 	}
 	w := made.Workspace
-	if made.LatestBuild != nil && !f.noWait {
+	if made.LatestBuild != nil && !made.LatestBuild.Job.Done() && !f.noWait {
 		if w, err = a.finishBuild(ctx, c, w, *made.LatestBuild); err != nil {
 			return err
 		}
@@ -110,7 +110,11 @@ func createFromTemplate(ctx context.Context, a *app, c *sdk.Client, name string,
 
 // whatNow says what a workspace is and what can be done with it.
 func whatNow(w sdk.Workspace) string {
-	switch is := fmt.Sprintf("Workspace %s is %s", w.Ref(), w.Phase); {
+	was := ""
+	if w.LatestBuild != nil && w.LatestBuild.Reason == sdk.ReasonClaimed {
+		was = ", which was prepared,"
+	}
+	switch is := fmt.Sprintf("Workspace %s%s is %s", w.Ref(), was, w.Phase); {
 	case w.Phase != "running":
 		return fmt.Sprintf("%s; 'adit logs -f %s' shows how its build is doing.", is, w.Ref())
 	case len(w.Agents) == 0:

@@ -183,12 +183,14 @@ func newTemplatesEditCmd(a *app) *cobra.Command {
 	var ttl, most, bump, dormant, forget string
 	var autostart bool
 	var cost int64
+	var p preparedFlags
 	cmd := &cobra.Command{
-		Use: "edit NAME", Short: "Show or set what a template says of its workspaces: when they stop, and what they cost",
+		Use: "edit NAME", Short: "Show or set what a template says of its workspaces: when they stop, what they cost, and how many are kept ready",
 		Example: `  adit templates edit process
   adit templates edit process --default-ttl 8h --max-ttl 24h --activity 1h
   adit templates edit process --dormant-after 30d --delete-after 60d
-  adit templates edit gpu --cost 10 --autostart=false`,
+  adit templates edit gpu --cost 10 --autostart=false
+  adit templates edit process --prepared 3 --prepared-schedule "mon-fri 07:00-19:00 Europe/Berlin"`,
 		Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeTemplate,
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			c, err := a.client()
@@ -230,9 +232,18 @@ func newTemplatesEditCmd(a *app) *cobra.Command {
 					return fmt.Errorf("edit template %s: %w", argv[0], noTemplate(err, argv[0]))
 				}
 			}
-			return a.print(l, func(out io.Writer) error {
+			ready, err := p.apply(cmd, c, argv[0])
+			if err != nil {
+				return fmt.Errorf("edit template %s: %w", argv[0], noTemplate(err, argv[0]))
+			}
+			shown := struct {
+				sdk.TemplateLimits
+				Prepared *sdk.Prepared `json:"prepared,omitempty"`
+			}{l, ready}
+			return a.print(shown, func(out io.Writer) error {
 				_, err := fmt.Fprintf(out, "Default TTL    %s\nMax TTL        %s\nActivity       %s\nAutostart      %t\nDormant after  %s\nDelete after   %s\nCost           %d\n",
 					spell(l.DefaultTTL), spell(l.MaxTTL), spell(l.ActivityBump), l.Autostart, spell(l.DormantAfter), spell(l.DeleteAfter), l.Cost)
+				printPrepared(out, ready)
 				return err
 			})
 		},
@@ -245,5 +256,6 @@ func newTemplatesEditCmd(a *app) *cobra.Command {
 	flags.StringVar(&dormant, "dormant-after", "", "how long they may go unused before they are stopped and marked")
 	flags.StringVar(&forget, "delete-after", "", "how long after that they are deleted")
 	flags.Int64Var(&cost, "cost", 0, "what each takes of its owner's quota")
+	p.add(flags)
 	return cmd
 }

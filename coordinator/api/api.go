@@ -159,6 +159,7 @@ func New(cfg Config) *API {
 	a.registerWebhooks(h)
 	a.registerShares(h)
 	a.registerSchedules(h)
+	a.registerPrepared(h)
 	a.registerQuotas(h)
 	a.registerTransfers(h)
 	describeAll(h.OpenAPI())

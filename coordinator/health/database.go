@@ -27,6 +27,10 @@ const (
 	// noProvisionerAfter spares provisioners that are being restarted.
 	noProvisionerAfter = 15 * time.Second
 
+	// failingLong is how often in a row a prepared workspace may fail before it is an
+	// error: by then it has for five minutes.
+	failingLong = 5
+
 	// Agents lost are a warning from the first, and an error from this share and
 	// number on: then it is no laptop that was closed.
 	lostShare, lostMany = 0.5, 10
@@ -64,7 +68,8 @@ func (c *Checker) database(ctx context.Context) found {
 	return list
 }
 
-// jobs checks that jobs find their provisioners.
+// jobs checks that jobs find their provisioners, and that those which nobody asks for
+// succeed.
 func (c *Checker) jobs(ctx context.Context) found {
 	queued, err := c.cfg.Store.QueuedByTags(ctx)
 	if err != nil {
@@ -85,6 +90,18 @@ func (c *Checker) jobs(ctx context.Context) found {
 			list = append(list, warning(JobsWaiting, "run more provisioners, or give those there are more --slots",
 				"%s for provisioners with the tags %s, the oldest for %v", waiting(q.Jobs), tagText(q.Tags), age.Round(time.Second)))
 		}
+	}
+	pools, err := c.cfg.Store.FailingPools(ctx)
+	if err != nil {
+		return list
+	}
+	for _, p := range pools {
+		f := warning(PreparedFail, "see what the builds say, and push a version that mends it: adit provisioners jobs --status failed",
+			"no workspace of template %s/%s could be prepared, %d times in a row: %s", p.Organization, p.Template, p.Failures, p.Problem)
+		if p.Failures >= failingLong {
+			f.Severity = failure("", "", "").Severity
+		}
+		list = append(list, f)
 	}
 	return list
 }

@@ -47,6 +47,7 @@ type Store interface {
 	Now(ctx context.Context) (time.Time, error)
 	PoolStats() store.PoolStats
 	QueuedByTags(ctx context.Context) ([]store.QueuedJobs, error)
+	FailingPools(ctx context.Context) ([]store.Pool, error)
 	AgentCounts(ctx context.Context) (map[store.AgentState]int64, error)
 	LostAgents(ctx context.Context) ([]store.LostAgent, error)
 	LiveRelays(ctx context.Context) ([]store.Relay, error)
@@ -152,6 +153,7 @@ const (
 	ClockSkew            = "clock-skew"
 	NoProvisioner        = "no-provisioner"
 	JobsWaiting          = "jobs-waiting"
+	PreparedFail         = "prepared-fail"
 	AgentsLost           = "agents-lost"
 	AccessURLUnreachable = "access-url-unreachable"
 	AccessURLUntrusted   = "access-url-untrusted"

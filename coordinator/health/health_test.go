@@ -32,6 +32,7 @@ type database struct {
 	slow   time.Duration
 	pool   store.PoolStats
 	queued []store.QueuedJobs
+	pools  []store.Pool
 	agents map[store.AgentState]int64
 	relays []store.Relay
 	asked  int
@@ -50,6 +51,7 @@ func (d *database) PoolStats() store.PoolStats {
 	return d.pool
 }
 func (d *database) QueuedByTags(context.Context) ([]store.QueuedJobs, error) { return d.queued, d.err }
+func (d *database) FailingPools(context.Context) ([]store.Pool, error)       { return d.pools, d.err }
 func (d *database) AgentCounts(context.Context) (map[store.AgentState]int64, error) {
 	return d.agents, d.err
 }
@@ -87,18 +89,20 @@ func TestFindingsOfDatabaseJobsAndAgents(t *testing.T) {
 		database
 		want []string
 	}{
-		"all well":            {database{}, nil},
-		"away":                {database{err: errors.New("no route")}, []string{"error " + DatabaseUnreachable}},
-		"slow":                {database{slow: 2 * slowDatabase}, []string{"warning " + DatabaseSlow}},
-		"busy":                {database{pool: store.PoolStats{Max: 4, Busy: 4}}, []string{"warning " + DatabaseBusy}},
-		"skew":                {database{skew: -10 * time.Second}, []string{"warning " + ClockSkew}},
-		"an hour":             {database{skew: time.Hour}, []string{"error " + ClockSkew}},
-		"nobody has the tags": {database{queued: []store.QueuedJobs{{Tags: map[string]string{"gpu": "yes"}, Jobs: 2, Oldest: ago(time.Minute)}}}, []string{"error " + NoProvisioner}},
-		"nobody yet":          {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(time.Second)}}}, nil},
-		"all are at work":     {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(5 * time.Minute), Served: true}}}, []string{"warning " + JobsWaiting}},
-		"soon":                {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(time.Minute), Served: true}}}, nil},
-		"a relay went":        {database{relays: []store.Relay{{Name: "fra", LastSeenAt: new(ago(time.Hour))}}}, []string{"warning " + RelayGone}},
-		"a relay is here":     {database{relays: []store.Relay{{Name: "one", Region: store.RelayRegion{Code: "default"}, LastSeenAt: new(ago(time.Hour))}}}, nil},
+		"all well":               {database{}, nil},
+		"away":                   {database{err: errors.New("no route")}, []string{"error " + DatabaseUnreachable}},
+		"slow":                   {database{slow: 2 * slowDatabase}, []string{"warning " + DatabaseSlow}},
+		"busy":                   {database{pool: store.PoolStats{Max: 4, Busy: 4}}, []string{"warning " + DatabaseBusy}},
+		"skew":                   {database{skew: -10 * time.Second}, []string{"warning " + ClockSkew}},
+		"an hour":                {database{skew: time.Hour}, []string{"error " + ClockSkew}},
+		"nobody has the tags":    {database{queued: []store.QueuedJobs{{Tags: map[string]string{"gpu": "yes"}, Jobs: 2, Oldest: ago(time.Minute)}}}, []string{"error " + NoProvisioner}},
+		"nobody yet":             {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(time.Second)}}}, nil},
+		"one cannot be prepared": {database{pools: []store.Pool{{Template: "t", Failures: 1, Problem: "its build failed"}}}, []string{"warning " + PreparedFail}},
+		"none can be, for long":  {database{pools: []store.Pool{{Template: "t", Failures: 5, Problem: "its build failed"}}}, []string{"error " + PreparedFail}},
+		"all are at work":        {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(5 * time.Minute), Served: true}}}, []string{"warning " + JobsWaiting}},
+		"soon":                   {database{queued: []store.QueuedJobs{{Jobs: 2, Oldest: ago(time.Minute), Served: true}}}, nil},
+		"a relay went":           {database{relays: []store.Relay{{Name: "fra", LastSeenAt: new(ago(time.Hour))}}}, []string{"warning " + RelayGone}},
+		"a relay is here":        {database{relays: []store.Relay{{Name: "one", Region: store.RelayRegion{Code: "default"}, LastSeenAt: new(ago(time.Hour))}}}, nil},
 		"a relay left the map, and the database has yet to be told": {database{relays: []store.Relay{{Name: "fra", Connected: true, LastSeenAt: new(ago(time.Hour))}}}, []string{"warning " + RelayGone}},
 		"a relay never came": {database{relays: []store.Relay{{Name: "fra"}}}, nil},
 		"some lost":          {database{agents: map[store.AgentState]int64{store.AgentTimeout: 2, store.AgentConnected: 3}}, []string{"warning " + AgentsLost}},

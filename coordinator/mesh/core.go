@@ -47,6 +47,13 @@ type member struct {
 	protocol         uint32 // what its session speaks
 }
 
+// welcome accepts a member, or tells it what it is called now.
+func (m *member) welcome(resume string) *meshv1.Down {
+	return &meshv1.Down{Msg: &meshv1.Down_Welcome{Welcome: &meshv1.Welcome{
+		NodeId: m.id.String(), Address: m.addr.String(), ResumeToken: resume, Name: m.name, Protocol: m.protocol,
+	}}}
+}
+
 // node is a member with its state on the mesh.
 //
 //	(absent) ──want──▶ away ──join──▶ here ──break──▶ lost
@@ -415,7 +422,11 @@ func (c *core) rename(id uuid.UUID, name string) []out {
 		return nil
 	}
 	n.name = name
-	return c.tellAbout(n)
+	outs := c.tellAbout(n)
+	if n.session != 0 { // it is welcome by that name
+		outs = append(outs, out{to: n.session, msg: n.welcome("")})
+	}
+	return outs
 }
 
 // ready notes that a node has programmed a peer, and tells the peer, who may

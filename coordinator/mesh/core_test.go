@@ -71,6 +71,8 @@ func render(m *meshv1.Down) string {
 			return "policy " + letter(m.Policy.GetPeer()) + " none"
 		}
 		return "policy " + letter(m.Policy.GetPeer()) + " " + strings.ToLower(m.Policy.GetAllow()[0].GetProtocol().String())
+	case *meshv1.Down_Welcome:
+		return "welcome " + letter(m.Welcome.GetNodeId()) + " as " + m.Welcome.GetName()
 	case *meshv1.Down_Error:
 		return strings.TrimSpace("error " + m.Error.GetCode().String() + " " + letter(m.Error.GetPeer()))
 	default:
@@ -112,6 +114,14 @@ func TestRule2EachEndGetsItsFilterWithThePeer(t *testing.T) {
 	expect(t, "client wants the agent", must(c.want(2, agentA)),
 		"1: policy c any", "1: peer c here",
 		"2: policy a none", "2: peer a here")
+}
+
+// A workspace that was prepared is called otherwise once it is claimed, and its agent
+// tells programs there.
+func TestAnAgentThatIsRenamedHearsItAndSoDoItsClients(t *testing.T) {
+	c := linked()
+	expect(t, "another name", c.rename(agentA.id, "main.dev.alice"), "2: peer a here ready", "1: welcome a as main.dev.alice")
+	expect(t, "the same again", c.rename(agentA.id, "main.dev.alice"))
 }
 
 func TestRule2AnAgentLearnsOfNobodyButItsClients(t *testing.T) {

@@ -334,9 +334,7 @@ func (h *Hub) enter(s *session, m member, resume string) (refusal *meshv1.Down) 
 	if s.revoked != "" {
 		return errorDown(meshv1.Error_REVOKED, "", s.revoked)
 	}
-	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Welcome{Welcome: &meshv1.Welcome{
-		NodeId: m.id.String(), Address: m.addr.String(), ResumeToken: resume, Name: m.name, Protocol: m.protocol,
-	}}}, false)
+	s.outbox.put(m.welcome(resume), false)
 	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Relays{Relays: h.relays}}, false)
 	h.deliver(h.core.join(s.id, m))
 	if m.agent {

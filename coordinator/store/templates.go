@@ -217,7 +217,7 @@ func (s *Store) ActivateVersion(ctx context.Context, templateID, id uuid.UUID, a
 type TemplateInUse struct{ Workspaces int }
 
 func (e *TemplateInUse) Error() string {
-	return fmt.Sprintf("there are workspaces made from it (%d); delete them first", e.Workspaces)
+	return fmt.Sprintf("there are workspaces made from it (%d); delete them first, and keep none prepared", e.Workspaces)
 }
 
 // Unwrap makes it match ErrConflict.

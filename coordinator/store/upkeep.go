@@ -99,7 +99,7 @@ func (s *Store) Upkeep(ctx context.Context) ([]Upkeep, time.Time, error) {
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	rows, err := one(ctx, "upkeep of workspaces", s.q.UpkeepCandidates)
+	rows, err := one(ctx, "upkeep of workspaces", func(ctx context.Context) ([]db.WorkspaceUpkeep, error) { return s.q.UpkeepCandidates(ctx, Nobody) })
 	list := make([]Upkeep, 0, len(rows))
 	for _, u := range rows {
 		list = append(list, upkeepFrom(u))

@@ -63,7 +63,7 @@ func (s *Store) CreateFirstUser(ctx context.Context, u NewUser) (User, error) {
 		if err := q.LockUsers(ctx); err != nil {
 			return err
 		}
-		n, err := q.CountUsers(ctx)
+		n, err := q.CountUsers(ctx, Nobody)
 		if err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func insertUser(ctx context.Context, q *db.Queries, u NewUser) (db.User, error) 
 
 // HasUsers reports whether anybody can sign in yet.
 func (s *Store) HasUsers(ctx context.Context) (bool, error) {
-	n, err := one(ctx, "count users", s.q.CountUsers)
+	n, err := one(ctx, "count users", func(ctx context.Context) (int64, error) { return s.q.CountUsers(ctx, Nobody) })
 	return n > 0, err
 }
 

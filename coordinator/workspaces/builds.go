@@ -3,6 +3,7 @@ package workspaces
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -23,7 +24,8 @@ type Create struct {
 	InitiatorID uuid.UUID
 }
 
-// CreateWorkspace makes a workspace and queues its first start. A *[BadInput]
+// CreateWorkspace makes a workspace and queues its first start, or has one claimed
+// that is prepared, which may run already. A *[BadInput]
 // says which parameters are wrong or missing; store.ErrConflict is a name that
 // is taken.
 func (s *Service) CreateWorkspace(ctx context.Context, c Create) (store.Workspace, store.Build, error) {
@@ -42,7 +44,11 @@ func (s *Service) CreateWorkspace(ctx context.Context, c Create) (store.Workspac
 	if err != nil {
 		return store.Workspace{}, store.Build{}, err
 	}
-	w, b, err := s.store.CreateBuiltWorkspace(ctx, c.OwnerID, c.TemplateID, c.Name, newBuild(store.Start, versionID, params, c.InitiatorID, "created"))
+	w, b, err := s.claim(ctx, c, versionID, found)
+	if err == nil || !errors.Is(err, store.ErrNotFound) {
+		return w, b, err
+	}
+	w, b, err = s.store.CreateBuiltWorkspace(ctx, c.OwnerID, c.TemplateID, c.Name, newBuild(store.Start, versionID, params, c.InitiatorID, "created"))
 	if err != nil {
 		return store.Workspace{}, store.Build{}, err
 	}

@@ -53,6 +53,9 @@ func (s *Service) jobMessage(ctx context.Context, j store.Job) (*provisionerv1.J
 		OwnerId: w.OwnerID.String(), OwnerName: w.OwnerName, OwnerEmail: w.OwnerEmail,
 		TemplateName: w.Template, Parameters: w.Build.Parameters, AgentSecret: w.Secret,
 	}
+	if w.OwnerID == store.Nobody { // names of what templates make have it in them
+		b.OwnerName = reasonPrepared
+	}
 	if s.cfg.AccessURL != nil {
 		b.AccessUrl = s.cfg.AccessURL.String()
 	}

@@ -3,8 +3,8 @@
 // and logs that come back.
 //
 // What moves a job, its build and its workspace is one pure function, [step];
-// what is due without anybody asking is another, [due], and for workspaces
-// [upkeep]. Each step is one
+// what is due without anybody asking is another, [due], for workspaces [upkeep], and
+// for those that are kept ready [prepare]. Each step is one
 // transaction, and what it has to tell others is only ever a hint: whatever a
 // coordinator that was killed did not say follows again from what is stored, at
 // the next look or when the provisioner returns. So there is nothing to recover.
@@ -80,6 +80,7 @@ type Service struct {
 	log     *slog.Logger
 	changes *changes
 	queue   queue
+	pools   chan struct{} // has a value when pools may need something
 
 	mu       sync.Mutex // guards what follows; never held over I/O
 	sessions map[uuid.UUID]*session
@@ -108,13 +109,14 @@ func New(cfg Config) *Service {
 	if cfg.JobOver == nil {
 		cfg.JobOver = func(Over) {}
 	}
-	return &Service{cfg: cfg, store: cfg.Store, log: cfg.Logger, changes: newChanges(), sessions: make(map[uuid.UUID]*session)}
+	return &Service{cfg: cfg, store: cfg.Store, log: cfg.Logger, changes: newChanges(), pools: make(chan struct{}, 1), sessions: make(map[uuid.UUID]*session)}
 }
 
 // Run does what is due, until ctx is done.
 func (s *Service) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.keep(ctx) })
+	wg.Go(func() { s.prepareAll(ctx) })
 	defer wg.Wait()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -200,6 +202,7 @@ func (s *Service) step(ctx context.Context, job uuid.UUID, e event) error {
 	s.changes.notify(job) // whose log may be whole now
 	if st.Job.Status.Over() && !was.Over() {
 		s.cfg.JobOver(overOf(st))
+		poke(s.pools) // it may have been one's
 	}
 	return nil
 }

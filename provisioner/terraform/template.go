@@ -30,7 +30,7 @@ func (r *Run) Template(plan *Plan) (*provisionerv1.Template, error) {
 	t := &provisionerv1.Template{
 		Parameters: parameters(plan), Resources: resources, Agents: agents,
 		RequiredVersion: strings.Join(module.RequiredCore, ", "), LockFile: lock,
-		RequiredProviders: make(map[string]string),
+		RequiredProviders: make(map[string]string), Impersonal: impersonal(r.cfg.Dir),
 	}
 	for name, p := range module.RequiredProviders {
 		source := p.Source

@@ -1,6 +1,7 @@
 -- name: UpkeepCandidates :many
 select * from workspace_upkeep u
-where not u.held and (
+-- Those that are prepared have an upkeep of their own.
+where not u.held and u.owner_id <> @nobody and (
     u.phase = 'stopped' and u.autostart <> '' and u.may_autostart and u.dormant_at is null
     or u.phase = 'running' and (coalesce(u.ttl, u.default_ttl) > 0 or u.max_ttl > 0)
     or (u.dormant_after > 0 or u.dormant_at is not null) and u.phase in ('running', 'stopped', 'failed')

@@ -1,5 +1,5 @@
 -- name: CountUsers :one
-select count(*) from users;
+select count(*) from users where id <> @nobody;
 
 -- name: LockUsers :exec
 lock table users in share row exclusive mode;

@@ -1792,8 +1792,10 @@ type Template struct {
 	// Source addresses of providers and their version constraints.
 	RequiredProviders map[string]string `protobuf:"bytes,6,rep,name=required_providers,json=requiredProviders,proto3" json:"required_providers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	LockFile          []byte            `protobuf:"bytes,7,opt,name=lock_file,json=lockFile,proto3" json:"lock_file,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Nothing that it makes depends on whose the workspace is, nor on its name.
+	Impersonal    bool `protobuf:"varint,8,opt,name=impersonal,proto3" json:"impersonal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Template) Reset() {
@@ -1873,6 +1875,13 @@ func (x *Template) GetLockFile() []byte {
 		return x.LockFile
 	}
 	return nil
+}
+
+func (x *Template) GetImpersonal() bool {
+	if x != nil {
+		return x.Impersonal
+	}
+	return false
 }
 
 // Parameter is a data source adit_parameter.
@@ -3065,7 +3074,7 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\asummary\x18\x02 \x01(\tR\asummary\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x12\n" +
 	"\x04file\x18\x04 \x01(\tR\x04file\x12\x12\n" +
-	"\x04line\x18\x05 \x01(\rR\x04line\"\xeb\x03\n" +
+	"\x04line\x18\x05 \x01(\rR\x04line\"\x8b\x04\n" +
 	"\bTemplate\x12>\n" +
 	"\n" +
 	"parameters\x18\x01 \x03(\v2\x1e.adit.provisioner.v1.ParameterR\n" +
@@ -3075,7 +3084,10 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\x06agents\x18\x04 \x03(\v2\x1a.adit.provisioner.v1.AgentR\x06agents\x12)\n" +
 	"\x10required_version\x18\x05 \x01(\tR\x0frequiredVersion\x12c\n" +
 	"\x12required_providers\x18\x06 \x03(\v24.adit.provisioner.v1.Template.RequiredProvidersEntryR\x11requiredProviders\x12\x1b\n" +
-	"\tlock_file\x18\a \x01(\fR\blockFile\x1aD\n" +
+	"\tlock_file\x18\a \x01(\fR\blockFile\x12\x1e\n" +
+	"\n" +
+	"impersonal\x18\b \x01(\bR\n" +
+	"impersonal\x1aD\n" +
 	"\x16RequiredProvidersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x92\x03\n" +

@@ -275,6 +275,16 @@ type OrganizationMember struct {
 	Version        int64
 }
 
+type Pool struct {
+	ID         uuid.UUID
+	Size       int32
+	Schedule   string
+	Parameters []byte
+	Failures   int32
+	FailedAt   *time.Time
+	Problem    string
+}
+
 type Provisioner struct {
 	ID               uuid.UUID
 	KeyID            uuid.NullUUID

@@ -159,15 +159,16 @@ func (q *Queries) TemplateLimits(ctx context.Context, id uuid.UUID) (TemplateLim
 
 const upkeepCandidates = `-- name: UpkeepCandidates :many
 select id, owner_id, template_id, phase, held, autostart, autostart_set_at, ttl, extended_until, used_at, last_active_at, dormant_at, upkeep_problem, transition, built_at, finished_at, template_version_id, default_ttl, max_ttl, activity_bump, may_autostart, dormant_after, delete_after, cost from workspace_upkeep u
-where not u.held and (
+where not u.held and u.owner_id <> $1 and (
     u.phase = 'stopped' and u.autostart <> '' and u.may_autostart and u.dormant_at is null
     or u.phase = 'running' and (coalesce(u.ttl, u.default_ttl) > 0 or u.max_ttl > 0)
     or (u.dormant_after > 0 or u.dormant_at is not null) and u.phase in ('running', 'stopped', 'failed')
 )
 `
 
-func (q *Queries) UpkeepCandidates(ctx context.Context) ([]WorkspaceUpkeep, error) {
-	rows, err := q.db.Query(ctx, upkeepCandidates)
+// Those that are prepared have an upkeep of their own.
+func (q *Queries) UpkeepCandidates(ctx context.Context, nobody uuid.UUID) ([]WorkspaceUpkeep, error) {
+	rows, err := q.db.Query(ctx, upkeepCandidates, nobody)
 	if err != nil {
 		return nil, err
 	}

@@ -24,11 +24,11 @@ func (q *Queries) CountActiveOwners(ctx context.Context) (int64, error) {
 }
 
 const countUsers = `-- name: CountUsers :one
-select count(*) from users
+select count(*) from users where id <> $1
 `
 
-func (q *Queries) CountUsers(ctx context.Context) (int64, error) {
-	row := q.db.QueryRow(ctx, countUsers)
+func (q *Queries) CountUsers(ctx context.Context, nobody uuid.UUID) (int64, error) {
+	row := q.db.QueryRow(ctx, countUsers, nobody)
 	var count int64
 	err := row.Scan(&count)
 	return count, err

@@ -490,7 +490,10 @@ const upsertAgent = `-- name: UpsertAgent :exec
 insert into agents (id, workspace_id, name, token_hash, build_id, manifest, auth, instance_id, connection_timeout)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (id) do update set
-    token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest, scripts_state = 'none', script_runs = '[]',
+    token_hash = excluded.token_hash, build_id = excluded.build_id, manifest = excluded.manifest,
+    -- With the token that it has it goes on, and has run them.
+    scripts_state = case when agents.token_hash = excluded.token_hash then agents.scripts_state else 'none' end,
+    script_runs = case when agents.token_hash = excluded.token_hash then agents.script_runs else '[]' end,
     auth = excluded.auth, instance_id = excluded.instance_id, connection_timeout = excluded.connection_timeout,
     state = case when agents.state = 'connected' then agents.state else 'connecting' end
 `
