@@ -2,7 +2,6 @@ import { useState, type FormEvent } from "react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, ask } from "../api";
 import { nextPage } from "../app";
-import { navigate } from "../router";
 import { useMethods } from "../session";
 import { Brand } from "../shell";
 import { Failed, Field, Loaded, Page } from "../ui";
@@ -14,11 +13,7 @@ export function SignIn() {
   const methods = useMethods();
   const enter = useMutation({
     mutationFn: () => ask(api.POST("/api/v1/login", { body: { username, password, cookie: true } })),
-    onSuccess: (s) => {
-      const next = nextPage();
-      cache.setQueryData(["me"], s.user);
-      navigate(next, true);
-    },
+    onSuccess: (s) => cache.setQueryData(["me"], s.user), // on which the app leads on to where they wanted to be
   });
   const submit = (e: FormEvent) => {
     e.preventDefault();
