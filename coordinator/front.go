@@ -16,6 +16,9 @@ import (
 	"github.com/aditmesh/adit/coordinator/request"
 )
 
+// maxListeners is how many a front answers.
+const maxListeners = 2
+
 // Front answers a listener from before there is a coordinator, while the database
 // starts and its schema is brought up to date, until after it drains. It is alive
 // all that time (/healthz), and says in /readyz why it is not ready. Hand it to
@@ -29,7 +32,7 @@ type Front struct {
 
 // NewFront begins to answer l. Metrics may be nil.
 func NewFront(l net.Listener, m *metrics.Metrics, log *slog.Logger) *Front {
-	f := &Front{served: make(chan error, 1)}
+	f := &Front{served: make(chan error, maxListeners)}
 	f.At("starting")
 	var begun func()
 	var done func(request.Seen)
@@ -44,6 +47,11 @@ func NewFront(l net.Listener, m *metrics.Metrics, log *slog.Logger) *Front {
 	}
 	go func() { f.served <- f.web.Serve(l) }() // ends with Close
 	return f
+}
+
+// Also answers another listener. At most one.
+func (f *Front) Also(l net.Listener) {
+	go func() { f.served <- f.web.Serve(l) }() // ends with Close
 }
 
 // At says what the server is at instead of being ready.

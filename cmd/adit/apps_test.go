@@ -40,6 +40,19 @@ resource "adit_port" "open" {
 }
 `
 
+// probe is a page that says what it gets at: a script of its own, its cookies, what it
+// is to browsers, another page and an API that it is told of.
+const probe = `<!doctype html><title>probe</title><script type="module">
+import { script } from "./probe.js";
+const query = new URLSearchParams(location.search);
+const gets = (url) => fetch(url, { credentials: "include" }).then((r) => (r.ok ? "read" : "refused"), () => "refused");
+let cookie = "refused";
+try { cookie = document.cookie; } catch {}
+const saw = { script, cookie, origin: String(self.origin), other: await gets(query.get("other")), api: await gets(query.get("api")) };
+document.body.innerHTML = '<pre id="done"></pre>';
+document.getElementById("done").textContent = JSON.stringify(saw);
+</script><body></body>`
+
 // seen is what an app tells of a request that came to it.
 type seen struct {
 	Host, Path string
@@ -87,6 +100,19 @@ func serveApps(t *testing.T, d *deployment, ports ...int) {
 			}
 		}
 	})
+	mux.HandleFunc("/redirect", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", r.URL.Query().Get("to")) // as it is
+		w.WriteHeader(http.StatusFound)
+	})
+	mux.HandleFunc("/probe", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Add("Set-Cookie", "own=1; Path=/")
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, probe) // the visitor left
+	})
+	mux.HandleFunc("/probe.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		_, _ = io.WriteString(w, "export const script = 'ran';") // the visitor left
+	})
 	mux.HandleFunc("/much", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.CopyN(w, rand.Reader, 32<<20) // the visitor left
 	})
@@ -101,6 +127,47 @@ func serveApps(t *testing.T, d *deployment, ports ...int) {
 		web := &http.Server{Handler: mux}
 		go func() { _ = web.Serve(l) }() // ends with Close
 		t.Cleanup(func() { web.Close() })
+	}
+}
+
+// serveGRPC has something answer as gRPC does, which is by HTTP/2 alone, with trailers.
+func serveGRPC(t *testing.T, d *deployment, port int) {
+	t.Helper()
+	var l net.Listener
+	if err := d.server.Do(func() (err error) {
+		l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	web := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		_, _ = io.Copy(w, r.Body) // the visitor left
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
+	})}
+	web.Protocols.SetUnencryptedHTTP2(true)
+	go func() { _ = web.Serve(l) }() // ends with Close
+	t.Cleanup(func() { web.Close() })
+}
+
+// opens2 calls what speaks gRPC, by HTTP/2 all the way.
+func (v *visitor) opens2(t *testing.T, url string) {
+	t.Helper()
+	// Nothing but gRPC is to be had there, also by its page: that gets a key all the same.
+	v.page(url)
+	dial := v.http.Transport.(*http.Transport).DialContext
+	by2 := &http.Transport{DialContext: dial, Protocols: new(http.Protocols)}
+	by2.Protocols.SetUnencryptedHTTP2(true)
+	defer by2.CloseIdleConnections()
+	client := http.Client{Jar: v.http.Jar, Transport: by2, Timeout: patience}
+	resp, err := client.Post(url, "application/grpc", strings.NewReader("a call"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.ProtoMajor != 2 || string(text) != "a call" || resp.Trailer.Get("Grpc-Status") != "0" {
+		t.Errorf("%s %s %q, trailer %v, %v", resp.Proto, resp.Status, text, resp.Trailer, err)
 	}
 }
 
@@ -273,6 +340,11 @@ func TestAppsInTheBrowser(t *testing.T) {
 		resp.Body.Close()
 		ws := alice.socket(t, appURL("18300", "/echo"), appURL("18300", ""))
 		echoes(ctx, t, ws)
+	})
+
+	t.Run("gRPC to what speaks no TLS", func(t *testing.T) {
+		serveGRPC(t, d, 18303)
+		alice.opens2(t, appURL("18303", "/"))
 	})
 
 	t.Run("pages of the same workspace, and of others", func(t *testing.T) {

@@ -49,7 +49,7 @@ const enoughFiles = 10_000 + 2000
 
 type serverFlags struct {
 	listen, accessURL, dataDir, postgresURL, stateKeyFile string
-	agentBinaries, wildcardURL                            string
+	agentBinaries, wildcardURL, appsURL, appsListen       string
 	relay, webhookPrivate, turn                           bool
 	tlsCert, tlsKey, turnAddress                          string
 	stunPorts                                             []uint
@@ -91,6 +91,8 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:7080", "address to serve HTTP and WebSockets on")
 	flags.StringVar(&f.accessURL, "access-url", "", "URL that people and agents use (default: whatever they came by)")
 	flags.StringVar(&f.wildcardURL, "wildcard-url", "", "URL below which apps and ports of workspaces have names, such as https://*.apps.example.com (default: http://*.localhost on a loopback address)")
+	flags.StringVar(&f.appsURL, "apps-url", "", "URL below which apps and ports of workspaces are paths, where no wildcard can be had: another host than the access URL's, or another port")
+	flags.StringVar(&f.appsListen, "apps-listen", "", "address to serve --apps-url on, if that is another port")
 	shared := cmd.PersistentFlags()
 	shared.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the database and the relay's key are kept")
 	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
@@ -167,11 +169,18 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if err != nil {
 		return err
 	}
-	l, err := listenWeb(ctx, f, cert)
+	l, err := listenWeb(ctx, "--listen", f.listen, cert)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+	var forApps net.Listener
+	if f.appsListen != "" {
+		if forApps, err = listenWeb(ctx, "--apps-listen", f.appsListen, cert); err != nil {
+			return err
+		}
+		defer forApps.Close()
+	}
 	counts := metrics.New(version)
 	stopPrivate, err := openPrivate(ctx, f, counts, log)
 	if err != nil {
@@ -180,6 +189,9 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	defer stopPrivate()
 	front := coordinator.NewFront(l, counts, log)
 	defer front.Close()
+	if forApps != nil {
+		front.Also(forApps)
+	}
 	if err := prepareDataDir(f.dataDir); err != nil {
 		return err
 	}
@@ -259,6 +271,9 @@ func (f serverFlags) apps(at net.Addr, accessURL *url.URL) (domain *proxy.Domain
 	}
 	text := f.wildcardURL
 	ip, err := netip.ParseAddr(here.Hostname())
+	if f.appsURL != "" {
+		return f.appPaths(here, err == nil && ip.IsUnspecified())
+	}
 	if text != "" && err == nil && ip.IsUnspecified() {
 		return nil, nil, usagef("--wildcard-url needs --access-url: who opens an app is led there to sign in")
 	}
@@ -270,6 +285,23 @@ func (f serverFlags) apps(at net.Addr, accessURL *url.URL) (domain *proxy.Domain
 	}
 	if domain, err = proxy.ParseDomain(text); err != nil {
 		return nil, nil, usagef("--wildcard-url %w", err)
+	}
+	return domain, here, nil
+}
+
+// appPaths is where apps and ports are paths. Never where the dashboard is: their pages
+// would be the dashboard's own, as browsers see it, and could do all that it can.
+func (f serverFlags) appPaths(here *url.URL, anywhere bool) (domain *proxy.Domain, dashboard *url.URL, err error) {
+	domain, err = proxy.ParsePaths(f.appsURL)
+	switch {
+	case err != nil:
+		return nil, nil, usagef("--apps-url %w", err)
+	case f.wildcardURL != "":
+		return nil, nil, usagef("--apps-url is for where there is no --wildcard-url")
+	case anywhere:
+		return nil, nil, usagef("--apps-url needs --access-url: who opens an app is led there to sign in")
+	case domain.Serves(here):
+		return nil, nil, usagef("--apps-url %s is where the dashboard is; want another host, or another port with --apps-listen", f.appsURL)
 	}
 	return domain, here, nil
 }
@@ -320,17 +352,17 @@ func (f serverFlags) certificate() (*tls.Certificate, error) {
 	return &cert, nil
 }
 
-func listenWeb(ctx context.Context, f serverFlags, cert *tls.Certificate) (net.Listener, error) {
+func listenWeb(ctx context.Context, flag, addr string, cert *tls.Certificate) (net.Listener, error) {
 	var conf *tls.Config
 	if cert != nil {
 		conf = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("address %s is taken by another program; stop it, or choose another with --listen", f.listen)
+		return nil, fmt.Errorf("address %s is taken by another program; stop it, or choose another with %s", addr, flag)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--listen %s: %w", f.listen, err)
+		return nil, fmt.Errorf("%s %s: %w", flag, addr, err)
 	}
 	if conf != nil {
 		l = tls.NewListener(l, conf)

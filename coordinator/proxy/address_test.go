@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func TestAddresses(t *testing.T) {
 		{"x.apps.example.com", "x"},
 		{"apps.example.com", ""}, {".apps.example.com", ""}, {"a.b.apps.example.com", ""}, {"evil-apps.example.com", ""}, {"example.com", ""}, {"[::1]:80", ""},
 	} {
-		if got, ok := d.label(c.host); ok != (c.label != "") || ok && got != c.label {
+		if got, ok := d.has(&http.Request{Host: c.host}); ok != (c.label != "") || ok && got != c.label {
 			t.Errorf("%s: %q, %v, want %q", c.host, got, ok, c.label)
 		}
 	}
@@ -61,6 +62,33 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%q is %+v", text, d)
 		}
 	}
+	if d, err = ParsePaths("https://Apps.example.com:443"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		host, path, label string
+		here              bool
+	}{
+		{"apps.example.com", "/3000--main--dev--alice/x", "3000--main--dev--alice", true},
+		{"APPS.example.com:443", "/x", "x", true},
+		{"apps.example.com", "/", "", true}, {"apps.example.com", "//x", "", true},
+		{"apps.example.com:8443", "/x", "", false}, {"x.apps.example.com", "/x", "", false}, {"", "/x", "", false},
+	} {
+		if got, here := d.has(&http.Request{Host: c.host, URL: &url.URL{Path: c.path}}); here != c.here || got != c.label {
+			t.Errorf("%s%s: %q, %v", c.host, c.path, got, here)
+		}
+	}
+	long := strings.Repeat("x", 60)
+	for what, want := range map[string]string{"3000": "https://apps.example.com/3000--main--dev--alice/", long: "https://apps.example.com/" + long + "--main--dev--alice/", "a/b": "", "a--b": ""} {
+		if got := d.URL(Address{what, "main", "dev", "alice"}); got != want {
+			t.Errorf("%s is at %q, want %q", what, got, want)
+		}
+	}
+	for _, text := range []string{"", "apps.example.com", "https://*.apps.example.com", "https://", "https://x/path"} {
+		if d, err := ParsePaths(text); err == nil {
+			t.Errorf("%q is %+v", text, d)
+		}
+	}
 	if none := (*Domain)(nil); none.URL(Address{"80", "a", "b", "c"}) != "" {
 		t.Error("without a domain there is a URL")
 	}
@@ -72,6 +100,7 @@ func TestOurCookiesDoNotGetToApps(t *testing.T) {
 		"__Host-adit_app=x;__host-ADIT_app=y":               "",
 		"a=adit_app; not_adit_app=1":                        "a=adit_app; not_adit_app=1",
 		"adit_app=1; __Secure-adit=2; =adit_x; x":           "__Secure-adit=2; =adit_x; x",
+		"__Secure-adit_app=1; y":                            "y",
 		"   adit_app_nonce   =1;;; theme=dark; adit_x":      "theme=dark",
 		"quoted=\"a, b\"; __Host-adit_session=s; last=\"\"": "quoted=\"a, b\"; last=\"\"",
 	} {
@@ -83,6 +112,35 @@ func TestOurCookiesDoNotGetToApps(t *testing.T) {
 	}
 	if got := withoutDomain("a=1; Path=/; domain = .example.com; Secure"); got != "a=1; Path=/; Secure" {
 		t.Errorf("without a domain: %q", got)
+	}
+}
+
+// What an app says of paths is of those below its own.
+func TestWhatAnAppSaysIsBelowItsPath(t *testing.T) {
+	const origin, base = "https://apps.example.com", "/80--main--dev--alice"
+	for to, want := range map[string]string{
+		"/x": base + "/x", "x": "x", "../x": "../x", origin: base + "/", origin + "/x?y#z": base + "/x?y#z", origin + ":8443/x": origin + ":8443/x",
+		"https://elsewhere.example/x": "https://elsewhere.example/x", "//elsewhere.example/x": "//elsewhere.example/x", base + "/x": base + "/x", "%": "%",
+	} {
+		if got := locationBelow(to, origin, base); got != want {
+			t.Errorf("to %s: %s, want %s", to, got, want)
+		}
+	}
+	for line, want := range map[string]string{
+		"a=1": "a=1; Path=" + base + "/", "a=1; Path=/; Secure": "a=1; Secure; Path=" + base + "/", "a=/; path=/x;HttpOnly": "a=/;HttpOnly; Path=" + base + "/x",
+		"a=1; Path=" + base + "/x": "a=1; Path=" + base + "/x", "a=1; Path=x": "a=1; Path=" + base + "/",
+	} {
+		if got := cookieBelow(line, base); got != want {
+			t.Errorf("%s: %s, want %s", line, got, want)
+		}
+	}
+}
+
+func TestWhatIsGRPC(t *testing.T) {
+	for kind, want := range map[string]bool{"application/grpc": true, "application/grpc+proto": true, "application/grpc;x=y": true, "application/grpc-web": false, "text/html": false, "": false} {
+		if got := isGRPC(kind); got != want {
+			t.Errorf("%q: %v", kind, got)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,16 +50,9 @@ func (p *Proxy) newApps() *httputil.ReverseProxy {
 		return &b
 	}}
 	return &httputil.ReverseProxy{
-		Rewrite:    p.rewrite,
-		BufferPool: bufferPool{buffers},
-		Transport: &http.Transport{
-			DialContext:         p.dialApp,
-			MaxIdleConnsPerHost: keptAlive, IdleConnTimeout: keptFor,
-			DisableCompression: true, // bodies are passed on as they are
-			ForceAttemptHTTP2:  true,
-			// The tunnel has proven who answers; certificates there are self-signed.
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-		},
+		Rewrite:        p.rewrite,
+		BufferPool:     bufferPool{buffers},
+		Transport:      newUpstream(p.dialApp),
 		ModifyResponse: p.answered,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if d, ok := r.Context().Value(passing{}).(*door); ok {
@@ -96,25 +88,33 @@ func (p *Proxy) dialApp(ctx context.Context, _, addr string) (net.Conn, error) {
 
 // ServesApps reports whether a request is for an app: by its host.
 func (p *Proxy) ServesApps(r *http.Request) bool {
-	_, ok := p.cfg.Domain.label(r.Host)
+	_, ok := p.cfg.Domain.has(r)
 	return ok
 }
 
-// ServeApp carries a request to the app that its host names, for those who may.
+// ServeApp carries a request to the app that its host, or the beginning of its path,
+// names, for those who may.
 func (p *Proxy) ServeApp(w http.ResponseWriter, r *http.Request) {
 	request.SetRoute(r.Context(), "app")
-	label, _ := p.cfg.Domain.label(r.Host)
+	label, _ := p.cfg.Domain.has(r)
+	base := p.cfg.Domain.base(label)
+	path := strings.TrimPrefix(r.URL.Path, base)
 	switch {
-	case r.URL.Path == enterPath:
-		p.enter(w, r, label)
-		return
-	case r.URL.Path == startPath:
-		p.start(w, r, label)
-		return
 	case r.URL.Path == StylePath:
 		ServeStyle(w, r)
 		return
-	case strings.HasPrefix(r.URL.Path, ownPaths):
+	case path == "" && label != "": // what is relative there would be above
+		to := *r.URL
+		to.Path = base + "/"
+		p.lead(w, r, to.RequestURI())
+		return
+	case path == enterPath:
+		p.enter(w, r, label)
+		return
+	case path == startPath:
+		p.start(w, r, label)
+		return
+	case strings.HasPrefix(path, ownPaths):
 		http.NotFound(w, r)
 		return
 	}
@@ -129,6 +129,9 @@ func (p *Proxy) ServeApp(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil:
 		p.fail(w, r, label, err)
+		return
+	case p.cfg.Domain.paths && d.level == levelPublic && isPreflight(r):
+		preflightAlone(w, r)
 		return
 	}
 	if d.level != levelPublic && !p.mayAsk(r, label) {
@@ -158,6 +161,11 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.URL.Host = net.JoinHostPort(d.agent.String(), strconv.Itoa(int(d.port)))
 	pr.Out.Host = pr.In.Host
 	h := pr.Out.Header
+	h.Del("X-Forwarded-Prefix")
+	if base := p.cfg.Domain.base(d.key.label); base != "" {
+		pr.Out.URL.Path, pr.Out.URL.RawPath = strings.TrimPrefix(pr.Out.URL.Path, base), strings.TrimPrefix(pr.Out.URL.RawPath, base)
+		h.Set("X-Forwarded-Prefix", base)
+	}
 	h.Set("X-Forwarded-For", p.cfg.RemoteAddr(pr.In))
 	h.Set("X-Forwarded-Host", pr.In.Host)
 	h.Set("X-Forwarded-Proto", p.cfg.Domain.scheme)
@@ -205,6 +213,10 @@ func (p *Proxy) answered(resp *http.Response) error {
 	r := resp.Request
 	origin := r.Header.Get("Origin")
 	d := r.Context().Value(passing{}).(*door)
+	if p.cfg.Domain.paths {
+		p.answeredBelow(h, d, origin)
+		return nil
+	}
 	if origin != "" && h.Get("Access-Control-Allow-Origin") == "" && p.isSibling(origin, d.key.label) {
 		allowOrigin(h, origin)
 	}
@@ -227,6 +239,9 @@ func (p *Proxy) isSibling(origin, label string) bool {
 	u, err := url.Parse(origin)
 	if err != nil {
 		return false
+	}
+	if p.cfg.Domain.paths {
+		return false // an origin does not tell which of them it is
 	}
 	other, ok := p.cfg.Domain.label(u.Host)
 	if !ok || p.cfg.Domain.origin(other) != origin {

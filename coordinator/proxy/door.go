@@ -41,6 +41,8 @@ var agentPorts = []uint16{22, peerPort, 7077, 7078, 7079}
 var (
 	// errSignIn is that it may be there, for somebody who is signed in.
 	errSignIn = errors.New("proxy: not signed in")
+	// errOthers is that somebody may be there, but not where apps are paths of one host.
+	errOthers = errors.New("proxy: where apps are paths of one host they are their owners'")
 	// errForbidden is that the template forbids forwarding.
 	errForbidden = errors.New("proxy: the template of the workspace forbids to reach its ports")
 )
@@ -153,7 +155,7 @@ func (p *Proxy) shut(d *door, why error) {
 func isTransient(err error) bool {
 	var stopped errStopped
 	var away errAway
-	return !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errSignIn) && !errors.Is(err, errForbidden) && !errors.As(err, &stopped) && !errors.As(err, &away)
+	return !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errSignIn) && !errors.Is(err, errOthers) && !errors.Is(err, errForbidden) && !errors.As(err, &stopped) && !errors.As(err, &away)
 }
 
 // lookUp finds where an address leads. What somebody may not see is not there; whom
@@ -214,6 +216,8 @@ func (p *Proxy) lookUp(ctx context.Context, label string, who auth.Identity) (pl
 	switch {
 	case !open:
 		return place{}, hidden
+	case p.cfg.Domain.paths && who.UserID != w.OwnerID && at.level != levelPublic:
+		return place{}, errOthers
 	case agent.State != store.AgentConnected:
 		return place{}, errAway{fmt.Sprintf("Agent %s of %s/%s is %s.", agent.Name, w.OwnerName, w.Name, agent.State)}
 	}

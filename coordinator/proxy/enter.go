@@ -45,27 +45,39 @@ const (
 const (
 	keyCookie   = "adit_app"
 	nonceCookie = "adit_app_nonce"
-	hostPrefix  = "__Host-"
+	// What browsers let only HTTPS set, and the first only for a whole host.
+	hostPrefix, securePrefix = "__Host-", "__Secure-"
 )
 
 // isOurs reports whether a cookie is one of ours, the dashboard's included.
 func isOurs(name string) bool {
-	return strings.HasPrefix(strings.TrimPrefix(strings.ToLower(name), strings.ToLower(hostPrefix)), "adit_")
+	name = strings.ToLower(name)
+	for _, prefix := range []string{hostPrefix, securePrefix} {
+		name = strings.TrimPrefix(name, strings.ToLower(prefix))
+	}
+	return strings.HasPrefix(name, "adit_")
 }
 
-func (d *Domain) cookie(name, value string, lasts time.Duration) *http.Cookie {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(lasts.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode}
-	if d.scheme == "https" {
-		c.Name, c.Secure = hostPrefix+name, true
+// cookie makes one for the pages of a label alone.
+func (d *Domain) cookie(label, name, value string, lasts time.Duration) *http.Cookie {
+	return &http.Cookie{
+		Name: d.cookieName(name), Value: value, Path: d.base(label) + "/", MaxAge: int(lasts.Seconds()), HttpOnly: true,
+		SameSite: http.SameSiteLaxMode, Secure: d.scheme == "https",
 	}
-	return c
+}
+
+func (d *Domain) cookieName(name string) string {
+	switch {
+	case d.scheme != "https":
+		return name
+	case d.paths:
+		return securePrefix + name
+	}
+	return hostPrefix + name
 }
 
 func (d *Domain) read(r *http.Request, name string) string {
-	if d.scheme == "https" {
-		name = hostPrefix + name
-	}
-	c, err := r.Cookie(name)
+	c, err := r.Cookie(d.cookieName(name))
 	if err != nil {
 		return ""
 	}
@@ -92,10 +104,10 @@ func (p *Proxy) signIn(w http.ResponseWriter, r *http.Request, label string) {
 	}
 	nonce := rand.Text()
 	digest := sha256.Sum256([]byte(nonce))
-	http.SetCookie(w, p.cfg.Domain.cookie(nonceCookie, nonce, nonceFor))
+	http.SetCookie(w, p.cfg.Domain.cookie(label, nonceCookie, nonce, nonceFor))
 	to := *p.cfg.Main
 	to.Path = OpenPath
-	to.RawQuery = url.Values{"at": {label}, "nonce": {hex.EncodeToString(digest[:])}, "path": {r.URL.RequestURI()}}.Encode()
+	to.RawQuery = url.Values{"at": {label}, "nonce": {hex.EncodeToString(digest[:])}, "path": {strings.TrimPrefix(r.URL.RequestURI(), p.cfg.Domain.base(label))}}.Encode()
 	p.lead(w, r, to.String())
 }
 
@@ -148,7 +160,7 @@ func (p *Proxy) ServeOpen(w http.ResponseWriter, r *http.Request) {
 	}
 	p.noteOpened(r, who, label, level)
 	ticket := p.tickets.give(pass{who: who, label: label, nonce: [sha256.Size]byte(nonce), path: local(q.Get("path"))}, ticketFor)
-	p.lead(w, r, p.cfg.Domain.origin(label)+enterPath+"?"+url.Values{"ticket": {ticket}}.Encode())
+	p.lead(w, r, p.cfg.Domain.root(label)+enterPath+"?"+url.Values{"ticket": {ticket}}.Encode())
 }
 
 // local returns a path of the app's own; what is none is its beginning.
@@ -165,13 +177,13 @@ func local(path string) string {
 func (p *Proxy) enter(w http.ResponseWriter, r *http.Request, label string) {
 	ticket, ok := p.tickets.take(r.URL.Query().Get("ticket"), label)
 	if !ok || sha256.Sum256([]byte(p.cfg.Domain.read(r, nonceCookie))) != ticket.nonce {
-		p.lead(w, r, "/") // which leads to another
+		p.lead(w, r, p.cfg.Domain.base(label)+"/") // which leads to another
 		return
 	}
 	key := p.keys.give(pass{who: ticket.who, label: label}, keyFor)
-	http.SetCookie(w, p.cfg.Domain.cookie(keyCookie, key, keyFor))
-	http.SetCookie(w, p.cfg.Domain.cookie(nonceCookie, "", -time.Second))
-	p.lead(w, r, ticket.path)
+	http.SetCookie(w, p.cfg.Domain.cookie(label, keyCookie, key, keyFor))
+	http.SetCookie(w, p.cfg.Domain.cookie(label, nonceCookie, "", -time.Second))
+	p.lead(w, r, p.cfg.Domain.base(label)+ticket.path)
 }
 
 // start starts the workspace of an app for somebody who may.
@@ -186,7 +198,7 @@ func (p *Proxy) start(w http.ResponseWriter, r *http.Request, label string) {
 	if errors.As(err, &stopped) && stopped.mayStart {
 		err = p.cfg.Start(store.WithActor(r.Context(), p.actor(r, who)), who, stopped.workspace.ID)
 		if err == nil {
-			p.lead(w, r, "/")
+			p.lead(w, r, p.cfg.Domain.base(label)+"/")
 			return
 		}
 	}

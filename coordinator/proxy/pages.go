@@ -53,12 +53,14 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, label string, err e
 			pg.Text = "This page goes on by itself."
 		}
 		if stopped.mayStart && !pg.Again {
-			pg.Start = startPath
+			pg.Start = p.cfg.Domain.base(label) + startPath
 		}
 	case errors.As(err, &away):
 		pg.Title, pg.Text = "The workspace is not there yet", away.why+" This page tries again by itself."
 	case errors.Is(err, errForbidden):
 		status, pg = http.StatusForbidden, page{Title: "Ports are closed here", Text: "The template of the workspace forbids to reach its ports."}
+	case errors.Is(err, errOthers):
+		status, pg = http.StatusForbidden, page{Title: "Only its owner can open this here", Text: "This deployment has no names for apps, which others need. Its administrator can give it some: --wildcard-url."}
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, errSignIn):
 		status, pg = http.StatusNotFound, page{Title: "Nothing here", Text: "There is no such workspace, port or app, or it is not shared with you."}
 	default:

@@ -99,7 +99,7 @@ func (p *Proxy) Close() {
 	}
 	p.mu.Unlock()
 	p.open.Wait()
-	p.apps.Transport.(*http.Transport).CloseIdleConnections()
+	p.apps.Transport.(*upstream).CloseIdleConnections()
 	p.node.close()
 }
 
