@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	"github.com/aditmesh/adit/tunnel/path"
@@ -30,13 +31,14 @@ type said struct {
 type verdictKey struct {
 	path, region, reason string
 	mtu, rttUs           uint32
+	bytes                uint64 // both ways
 }
 
 // same reports whether there is nothing worth telling in b: a round trip is, once
 // it is twice or half as long, and by no less than anyUs.
 func (a verdictKey) same(b verdictKey) bool {
 	low, high := min(a.rttUs, b.rttUs), max(a.rttUs, b.rttUs)
-	a.rttUs, b.rttUs = 0, 0
+	a.rttUs, b.rttUs, a.bytes, b.bytes = 0, 0, 0, 0
 	return a == b && (high/2 < low || high-low < anyUs)
 }
 
@@ -44,12 +46,24 @@ func (a verdictKey) same(b verdictKey) bool {
 // feel in a terminal.
 const anyUs = 10_000
 
+const (
+	// countsEvery is how often it is told how much went by each path, to whom looks at
+	// the mesh.
+	countsEvery = 30 * time.Second
+
+	// anyBytes is how much more is worth telling: less is what keeps a link alive.
+	anyBytes = 4 << 10
+)
+
 // speak tells the coordinator whatever changes, until ctx is done or the node
 // closes, which it ends with bye.
 func (n *Node) speak(ctx context.Context, stream upStream) {
 	s := said{wants: map[string]bool{}, ready: map[string]*path.Peer{}, verdicts: map[string]verdictKey{}}
+	counting := time.NewTicker(countsEvery)
+	defer counting.Stop()
+	counts := false
 	for newSession := true; ; newSession = false {
-		ups, bye := n.news(&s)
+		ups, bye := n.news(&s, counts)
 		if n.cfg.Report != nil {
 			if r := n.cfg.Report(newSession); r != nil { // before bye, after which nothing is heard
 				ups = append([]*meshv1.Up{{Msg: &meshv1.Up_Report{Report: r}}}, ups...)
@@ -69,13 +83,16 @@ func (n *Node) speak(ctx context.Context, stream upStream) {
 		case <-ctx.Done():
 			return
 		case <-n.dirty:
+			counts = false
+		case <-counting.C:
+			counts = true
 		}
 	}
 }
 
 // news returns what there is to say and notes it as said.
-func (n *Node) news(s *said) (ups []*meshv1.Up, bye bool) {
-	verdicts := n.verdictReports(s.verdicts)
+func (n *Node) news(s *said, counts bool) (ups []*meshv1.Up, bye bool) {
+	verdicts := n.verdictReports(s.verdicts, counts)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closing {
@@ -119,7 +136,6 @@ func (n *Node) news(s *said) (ups []*meshv1.Up, bye bool) {
 		return p == nil || p.state != peerHere // to be said anew when it is back
 	})
 	for _, v := range verdicts {
-		s.verdicts[v.Peer] = verdictKey{v.Path, v.Region, v.Reason, v.Mtu, v.RttUs}
 		ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Verdict{Verdict: v}})
 	}
 	maps.DeleteFunc(s.verdicts, func(id string, _ verdictKey) bool { return n.peers[id] == nil })

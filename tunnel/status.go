@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
@@ -142,10 +143,11 @@ func (n *Node) pathOf(at path.Path, relay path.RelayConnection, relayErr error) 
 }
 
 // verdictReports is what the coordinator gets to know of each peer's path that it
-// was not told yet.
-func (n *Node) verdictReports(said map[string]verdictKey) []*meshv1.Verdict {
+// was not told yet; if counts, also of those whose bytes alone are others.
+func (n *Node) verdictReports(said map[string]verdictKey, counts bool) []*meshv1.Verdict {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	stats := sync.OnceValue(n.deviceStats) // which asks the device for all of them
 	var reports []*meshv1.Verdict
 	for _, p := range n.peers {
 		d := n.describeLocked(p, nil)
@@ -153,14 +155,21 @@ func (n *Node) verdictReports(said map[string]verdictKey) []*meshv1.Verdict {
 		if v == nil {
 			v = &Verdict{}
 		}
-		rtt := uint32(min(d.RTT.Microseconds(), math.MaxUint32))
+		key := verdictKey{path: d.Path.Kind, region: d.Path.Region, reason: v.Code, mtu: uint32(d.Path.MTU), rttUs: uint32(min(d.RTT.Microseconds(), math.MaxUint32))}
 		before, told := said[d.ID]
-		if told && before.same(verdictKey{d.Path.Kind, d.Path.Region, v.Code, uint32(d.Path.MTU), rtt}) {
+		same := told && before.same(key)
+		if same && !counts {
 			continue
 		}
+		s := stats()[p.key]
+		key.bytes = s.rx + s.tx
+		if same && key.bytes-before.bytes < anyBytes && key.bytes >= before.bytes {
+			continue
+		}
+		said[d.ID] = key
 		reports = append(reports, &meshv1.Verdict{
-			Peer: d.ID, Path: d.Path.Kind, Region: d.Path.Region, RttUs: rtt, Mtu: uint32(d.Path.MTU),
-			Reason: v.Code, Evidence: v.Evidence, Fix: v.Fix,
+			Peer: d.ID, Path: key.path, Region: key.region, RttUs: key.rttUs, Mtu: key.mtu,
+			Reason: v.Code, Evidence: v.Evidence, Fix: v.Fix, RxBytes: s.rx, TxBytes: s.tx,
 		})
 	}
 	return reports

@@ -264,7 +264,7 @@ func viewJSON(v *mesh.View) *sdk.PathView {
 	if v == nil {
 		return nil
 	}
-	view := &sdk.PathView{Path: v.Path, Region: v.Region, RTTMs: float64(v.RTT.Microseconds()) / 1000, MTU: int(v.MTU), At: v.At}
+	view := &sdk.PathView{Path: v.Path, Region: v.Region, RTTMs: float64(v.RTT.Microseconds()) / 1000, MTU: int(v.MTU), RxBytes: v.Rx, TxBytes: v.Tx, At: v.At}
 	if v.Code != "" {
 		view.Verdict = &sdk.Verdict{Code: v.Code, Evidence: v.Evidence, Fix: v.Fix}
 	}

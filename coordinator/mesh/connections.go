@@ -28,6 +28,8 @@ type View struct {
 	Region string // code of the relay's; "" without one
 	RTT    time.Duration
 	MTU    uint32 // in bytes, inside the tunnel
+	// Rx and Tx are what came and went, in bytes, when it last told.
+	Rx, Tx uint64
 	// Code is why the path is not direct, Evidence what shows it and Fix what
 	// would change it; empty when it is.
 	Code, Evidence, Fix string
@@ -57,7 +59,7 @@ func (c *core) report(s sessionID, peer uuid.UUID, v *meshv1.Verdict, now time.T
 		return nil
 	}
 	view := &View{
-		Path: told(v.GetPath()), Region: told(v.GetRegion()), RTT: time.Duration(v.GetRttUs()) * time.Microsecond, MTU: v.GetMtu(), Code: told(v.GetReason()),
+		Path: told(v.GetPath()), Region: told(v.GetRegion()), RTT: time.Duration(v.GetRttUs()) * time.Microsecond, MTU: v.GetMtu(), Rx: v.GetRxBytes(), Tx: v.GetTxBytes(), Code: told(v.GetReason()),
 		Evidence: told(v.GetEvidence()), Fix: told(v.GetFix()), At: now,
 	}
 	l := n.links[peer]

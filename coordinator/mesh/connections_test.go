@@ -11,12 +11,12 @@ import (
 
 func TestConnectionsShowWhatBothEndsSay(t *testing.T) {
 	c, at := linked(), time.Unix(1000, 0)
-	c.report(2, agentA.id, &meshv1.Verdict{Path: "derp", Reason: "udp-blocked", Evidence: "silence", Fix: "open it", Mtu: 1280, Region: "fra", RttUs: 5000}, at)
+	c.report(2, agentA.id, &meshv1.Verdict{Path: "derp", Reason: "udp-blocked", Evidence: "silence", Fix: "open it", Mtu: 1280, Region: "fra", RttUs: 5000, RxBytes: 7, TxBytes: 8}, at)
 	list := c.connections(agentA.id)
 	if len(list) != 1 || list[0].ClientName != clientC.name || !list[0].ClientHere || list[0].ByAgent != nil {
 		t.Fatalf("%+v, want client c, not yet reported on by the agent", list)
 	}
-	if want := (View{Path: "derp", MTU: 1280, Region: "fra", RTT: 5 * time.Millisecond, Code: "udp-blocked", Evidence: "silence", Fix: "open it", At: at}); *list[0].ByClient != want {
+	if want := (View{Path: "derp", MTU: 1280, Region: "fra", RTT: 5 * time.Millisecond, Rx: 7, Tx: 8, Code: "udp-blocked", Evidence: "silence", Fix: "open it", At: at}); *list[0].ByClient != want {
 		t.Errorf("the client's view is %+v, want %+v", *list[0].ByClient, want)
 	}
 	c.report(1, clientC.id, &meshv1.Verdict{Path: "direct"}, at)

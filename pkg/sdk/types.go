@@ -158,6 +158,8 @@ type PathView struct {
 	Region  string    `json:"region,omitempty" doc:"Code of the relay's region, if it takes one"`
 	RTTMs   float64   `json:"rtt_ms,omitempty" doc:"Round trip, where it is known"`
 	MTU     int       `json:"mtu" doc:"Largest packet inside the tunnel, in bytes"`
+	RxBytes uint64    `json:"rx_bytes" doc:"What came in over the link since it was made, as of the last half minute"`
+	TxBytes uint64    `json:"tx_bytes" doc:"What went out over it"`
 	Verdict *Verdict  `json:"verdict" doc:"Why the path is not direct; null when it is"`
 	At      time.Time `json:"at" doc:"When that was reported"`
 }

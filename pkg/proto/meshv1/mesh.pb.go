@@ -773,7 +773,11 @@ type Verdict struct {
 	// Code of the relay's region, when packets take one.
 	Region string `protobuf:"bytes,7,opt,name=region,proto3" json:"region,omitempty"`
 	// Round trip in microseconds; 0 is not known.
-	RttUs         uint32 `protobuf:"varint,8,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
+	RttUs uint32 `protobuf:"varint,8,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
+	// What came from the peer and went there, whichever way, since it was last
+	// programmed: sealed packets, with their keepalives.
+	RxBytes       uint64 `protobuf:"varint,9,opt,name=rx_bytes,json=rxBytes,proto3" json:"rx_bytes,omitempty"`
+	TxBytes       uint64 `protobuf:"varint,10,opt,name=tx_bytes,json=txBytes,proto3" json:"tx_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -860,6 +864,20 @@ func (x *Verdict) GetRegion() string {
 func (x *Verdict) GetRttUs() uint32 {
 	if x != nil {
 		return x.RttUs
+	}
+	return 0
+}
+
+func (x *Verdict) GetRxBytes() uint64 {
+	if x != nil {
+		return x.RxBytes
+	}
+	return 0
+}
+
+func (x *Verdict) GetTxBytes() uint64 {
+	if x != nil {
+		return x.TxBytes
 	}
 	return 0
 }
@@ -2439,7 +2457,7 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x06Unwant\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\"\x1b\n" +
 	"\x05Ready\x12\x12\n" +
-	"\x04peer\x18\x01 \x01(\tR\x04peer\"\xb8\x01\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\"\xee\x01\n" +
 	"\aVerdict\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
@@ -2448,7 +2466,10 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x03fix\x18\x05 \x01(\tR\x03fix\x12\x10\n" +
 	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12\x16\n" +
 	"\x06region\x18\a \x01(\tR\x06region\x12\x15\n" +
-	"\x06rtt_us\x18\b \x01(\rR\x05rttUs\"\xd0\x01\n" +
+	"\x06rtt_us\x18\b \x01(\rR\x05rttUs\x12\x19\n" +
+	"\brx_bytes\x18\t \x01(\x04R\arxBytes\x12\x19\n" +
+	"\btx_bytes\x18\n" +
+	" \x01(\x04R\atxBytes\"\xd0\x01\n" +
 	"\x06Report\x127\n" +
 	"\bmetadata\x18\x01 \x03(\v2\x1b.adit.mesh.v1.MetadataValueR\bmetadata\x12)\n" +
 	"\x05stats\x18\x02 \x01(\v2\x13.adit.mesh.v1.StatsR\x05stats\x12)\n" +

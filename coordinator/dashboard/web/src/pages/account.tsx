@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, ask, Problem } from "../api";
 import { useMe, useMethods } from "../session";
 import { Table } from "../table";
-import { Button, Confirm, Copied, Failed, Field, Page, When } from "../ui";
+import { Badge, Button, Confirm, Copied, Failed, Field, Page, When } from "../ui";
 import type { Token } from "../schema";
 
 export default function Account() {
@@ -22,11 +22,17 @@ export default function Account() {
       {methods.data?.providers && methods.data.providers.length > 0 && (
         <section>
           <h2>Other ways to sign in</h2>
-          {methods.data.providers.map((p) => (
-            <form key={p.name} method="post" action={"/signin/link/" + p.name}>
-              <button>Link {p.title} to this account</button>
-            </form>
-          ))}
+          {methods.data.providers.map((p) =>
+            p.linked ? (
+              <p key={p.name}>
+                <Badge tone="good">{p.title} is linked to this account</Badge>
+              </p>
+            ) : (
+              <form key={p.name} method="post" action={"/signin/link/" + p.name}>
+                <button>Link {p.title} to this account</button>
+              </form>
+            ),
+          )}
         </section>
       )}
       <Password />

@@ -5,7 +5,13 @@ import { useWatch } from "../live";
 import { Link, useQueryText } from "../router";
 import { useMe } from "../session";
 import { Badge, Empty, Loaded, Page } from "../ui";
+import { Picture } from "./picture";
 import type { Connection, PathView, Workspace } from "../schema";
+
+const bytes = new Intl.NumberFormat("en", { notation: "compact", style: "unit", unit: "byte", unitDisplay: "narrow" });
+
+// How often bytes are asked for: ends tell of them about as often, and of no other change.
+const bytesEvery = 30_000;
 
 export default function Mesh() {
   const me = useMe().data;
@@ -20,8 +26,11 @@ export default function Mesh() {
     queries: (list.data ?? []).map((w) => ({
       queryKey: ["connections", w.id],
       queryFn: () => all((cursor) => ask(api.GET("/api/v1/workspaces/{owner}/{name}/connections", { params: { path: { owner: w.owner, name: w.name }, query: { cursor, limit: 500 } } }))),
+      refetchInterval: bytesEvery,
     })),
   });
+  const mayAll = me?.role === "owner" || me?.role === "auditor";
+  const relays = useQuery({ queryKey: ["mesh-relays"], queryFn: () => all((cursor) => ask(api.GET("/api/v1/relays", { params: { query: { cursor, limit: 500 } } }))), enabled: mayAll });
   useWatch("mesh?owner=" + whose, {
     again: () => {
       void cache.invalidateQueries({ queryKey: ["mesh"] });
@@ -36,7 +45,7 @@ export default function Mesh() {
     <Page
       title="Mesh"
       actions={
-        (me?.role === "owner" || me?.role === "auditor") && (
+        mayAll && (
           <select aria-label="Whose workspaces" value={whose} onChange={(e) => setWhose(e.target.value === "me" ? "" : e.target.value)}>
             <option value="me">My workspaces</option>
             <option value="all">Everybody's</option>
@@ -47,8 +56,11 @@ export default function Mesh() {
       <Loaded of={list} what="the mesh">
         {(workspaces) => {
           if (workspaces.length === 0) return <Empty title="Nothing runs">Links are between people's machines and workspaces that run.</Empty>;
+          if (links.some((l) => l.isPending) || (mayAll && relays.isPending)) return <p className="soft">Looking at links…</p>; // what comes late would move the rest
+          const regions = relays.data?.filter((r) => r.connected).map((r) => r.region.code) ?? [];
           return (
             <div className="stack wide">
+              <Picture of={workspaces.map((workspace, i) => ({ workspace, links: links[i]?.data ?? [] }))} relays={regions} />
               {workspaces.map((w, i) => (
                 <Node key={w.id} of={w} links={links[i]?.data} />
               ))}
@@ -104,7 +116,7 @@ function Side({ label, of: p }: { label: string; of: PathView | null }) {
             </Badge>{" "}
             <span className="soft">
               {p.rtt_ms !== undefined && `${p.rtt_ms.toFixed(1)} ms, `}
-              packets up to {p.mtu} bytes
+              packets up to {p.mtu} bytes, {bytes.format(p.tx_bytes ?? 0)} sent, {bytes.format(p.rx_bytes ?? 0)} received
             </span>
             {p.verdict && (
               <p>
