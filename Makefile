@@ -1,5 +1,6 @@
 # make run    a server, a workspace and its agent on this machine
 # make test   every test, with the network lab when root
+# make audit  whether flaws of what this is built of are known
 # make lint   formatting, vet, staticcheck, generated code, go.mod
 # make chaos  200 builds while coordinator, provisioner and Terraform are killed
 # make backup-test  a deployment is destroyed and brought back from its backup
@@ -16,6 +17,11 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 # The checkout may belong to another user than the one who builds.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
+
+# What this is built of, by those who know what is flawed.
+.PHONY: audit
+audit: packages
+	@deploy/audit.sh
 
 .PHONY: build dashboard packages agents provider run test test-short fuzz chaos backup-test load bench bench-relays lint generate deps
 

@@ -2,9 +2,11 @@ package dashboard
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -111,5 +113,28 @@ func TestPackedAndUnchanged(t *testing.T) {
 	}
 	if again := get(h, "/", "If-None-Match", get(h, "/").Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
 		t.Errorf("the same page again: %d", again.StatusCode)
+	}
+}
+
+// What npm puts into the dashboard is pinned by its digest, is from whichever registry
+// npm is told of, and runs nothing while it is installed.
+func TestPackagesOfTheDashboardArePinned(t *testing.T) {
+	raw, err := os.ReadFile("web/package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lock struct {
+		Packages map[string]struct {
+			Resolved, Integrity string
+			HasInstallScript    bool
+		}
+	}
+	if err := json.Unmarshal(raw, &lock); err != nil || len(lock.Packages) < 2 {
+		t.Fatalf("%d packages, %v", len(lock.Packages), err)
+	}
+	for name, p := range lock.Packages {
+		if name != "" && (p.Resolved != "" || !strings.HasPrefix(p.Integrity, "sha512-") || p.HasInstallScript) {
+			t.Errorf("%s: from %q, digest %q, runs a script: %v", name, p.Resolved, p.Integrity, p.HasInstallScript)
+		}
 	}
 }
