@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,9 +13,13 @@ import (
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
-// nginx stands in front of what serves HTTP on a port of a host's loopback, and lets
-// WebSockets through and no other upgrade.
-func (d *deployment) nginx(h *netlab.Host, port int) {
+// upgrades has nginx let WebSockets through and no other upgrade.
+const upgrades = `proxy_buffering off; proxy_read_timeout 1h;
+			proxy_set_header Upgrade $passed; proxy_set_header Connection $joined;`
+
+// nginx stands in front of what serves HTTP at an address, as some more says, and keeps
+// connections there.
+func (d *deployment) nginx(h *netlab.Host, upstream netip.AddrPort, more string) {
 	d.t.Helper()
 	bin, err := exec.LookPath("nginx")
 	if err != nil {
@@ -27,23 +32,24 @@ func (d *deployment) nginx(h *netlab.Host, port int) {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		d.t.Fatal(err)
 	}
-	conf := fmt.Sprintf(`daemon off; pid %[1]s/pid; error_log stderr; user root; worker_processes 1;
+	conf := fmt.Sprintf(`daemon off; pid %[1]s/pid; error_log stderr; user root; worker_processes auto;
 events {}
 http {
-	access_log off;
+	access_log off; keepalive_requests 1000000;
 	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 	map $http_upgrade $passed { default ""; ~*^websocket$ websocket; }
 	map $passed $joined { default close; websocket upgrade; }
+	upstream it { server %[3]v; keepalive 64; keepalive_requests 1000000; }
 	server {
 		listen %[2]v:80;
 		location / {
-			proxy_pass http://127.0.0.1:%[3]d;
-			proxy_http_version 1.1; proxy_set_header Host $host; proxy_buffering off; proxy_read_timeout 1h;
-			proxy_set_header Upgrade $passed; proxy_set_header Connection $joined;
+			proxy_pass http://it;
+			proxy_http_version 1.1; proxy_set_header Host $host;
+			%[4]s
 		}
 	}
 }
-`, dir, h.Addr(), port)
+`, dir, h.Addr(), upstream, more)
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
 		d.t.Fatal(err)
@@ -60,7 +66,7 @@ func TestRelaysBehindAProxyAreReachedByWebSocket(t *testing.T) {
 	frankfurt := d.lab.Host("frankfurt")
 	d.startServer()
 	d.login()
-	d.nginx(frankfurt, 8081)
+	d.nginx(frankfurt, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8081), upgrades)
 	var made sdk.CreatedRelay
 	d.json(&made, "relays", "create", "fra", "--region", "eu", "-o", "json")
 	relay := d.start(frankfurt, "fra.log", "relay", "--url", d.urlFor(frankfurt), "--token", made.Token, "--data-dir", filepath.Join(d.dir, "fra"),
