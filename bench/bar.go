@@ -55,11 +55,12 @@ func relayBars() (all []bar) {
 			bar{what: what, ours: "adit-derp", rivals: derper, share: 1, q: 0.5})
 	}
 	for _, ours := range []string{"adit-udp", "adit-derp"} {
-		for _, what := range []metric{fourToOne, overload1, overload4} {
+		for _, what := range []metric{overload1, overload4} {
 			all = append(all, bar{what: what, ours: ours, rivals: derper, figure: 0.8, q: 0.5})
 		}
 	}
 	return append(all,
+		bar{what: fourToOne, ours: "adit-derp", rivals: derper, figure: 0.8, q: 0.5},
 		bar{what: relayP50, ours: "adit-udp", rivals: derper, least: true, share: 0.5, q: 0.5},
 		bar{what: relayP50, ours: "adit-derp", rivals: derper, least: true, share: 1, q: 0.5},
 		bar{what: relayIdle, ours: "adit-derp", rivals: derper, least: true, figure: 65, q: 0.5})

@@ -37,10 +37,10 @@ const (
 	// floodLasts is how long a flood counts, and rateTried how long each rate of the
 	// search for the one that saturates.
 	floodLasts = time.Second
-	rateTried  = 600 * time.Millisecond
+	rateTried  = 500 * time.Millisecond
 
-	// The search begins where nobody is saturated, and goes in steps of a half.
-	saturationFrom, saturationStep, saturationMost = 15_000, 1.5, 3_000_000
+	// The search begins where nobody is saturated.
+	saturationFrom, saturationStep, saturationMost = 12_500, 2, 3_000_000
 
 	// delivers is which share of what is due arrives while a relay is not saturated.
 	delivers = 0.9

@@ -8,8 +8,8 @@ import (
 )
 
 // TestRelays measures derper and the two ways of our relay once a round, by clients
-// that have no tunnel. BENCH_ROUNDS says how many rounds, and BENCH_REPORT where the
-// report is written.
+// that have no tunnel. BENCH_ROUNDS says how many rounds, BENCH_ONLY which of them
+// alone, and BENCH_REPORT where the report is written.
 func TestRelays(t *testing.T) {
 	rounds, err := strconv.Atoi(os.Getenv("BENCH_ROUNDS"))
 	if err != nil {
@@ -19,6 +19,9 @@ func TestRelays(t *testing.T) {
 	got := results{}
 	for round := range rounds {
 		for _, r := range all {
+			if only := os.Getenv("BENCH_ONLY"); only != "" && only != r.name {
+				continue
+			}
 			t.Run(fmt.Sprintf("round %d/%s", round+1, r.name), func(t *testing.T) { got.add(r.name, r.measure(t)) })
 		}
 		fmt.Printf("\nround %d of %d\n%s\n", round+1, rounds, got.summary())

@@ -55,9 +55,7 @@ func (m *mesh) set(s *relayv1.Siblings) error {
 	}
 	if m.key != s.GetMeshKey() {
 		m.keep(nil)
-		if err := m.relay.rekey(s.GetMeshKey()); err != nil {
-			return err
-		}
+		m.relay.board.setMeshKey(secret)
 		m.key = s.GetMeshKey()
 	}
 	wanted := make(map[string]bool)
@@ -129,7 +127,6 @@ func (r *Relay) watchOnce(ctx context.Context, t Target, secret key.DERPMesh) er
 	// The library's loop looks at its context when a message comes.
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	c.MeshKey, c.WatchConnectionChanges = secret, true
-	server := r.core.Load().server
 	var mu sync.Mutex // the library says nothing of who calls
 	there := make(map[key.NodePublic]bool)
 	c.RunWatchConnectionLoop(ctx, r.priv.Public(), nil,
@@ -137,21 +134,21 @@ func (r *Relay) watchOnce(ctx context.Context, t Target, secret key.DERPMesh) er
 			mu.Lock()
 			defer mu.Unlock()
 			there[m.Key] = true
-			server.AddPacketForwarder(m.Key, c)
+			r.board.addBeyond(m.Key, c)
 		},
 		func(m derp.PeerGoneMessage) {
 			mu.Lock()
 			defer mu.Unlock()
 			if there[m.Peer] {
 				delete(there, m.Peer)
-				server.RemovePacketForwarder(m.Peer, c)
+				r.board.removeBeyond(m.Peer, c)
 			}
 		},
 		func(err error) { cancel(err) }) // the library waits for five seconds
 	mu.Lock()
 	defer mu.Unlock()
 	for k := range there {
-		server.RemovePacketForwarder(k, c)
+		r.board.removeBeyond(k, c)
 	}
 	return context.Cause(ctx)
 }

@@ -1,6 +1,7 @@
 package derp
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/http/httptest"
 	"net/url"
@@ -25,11 +26,19 @@ type regional struct {
 
 func startRegional(t *testing.T) *regional {
 	t.Helper()
-	r, err := Start(Config{Admit: admitAll})
+	return startRegionalWith(t, Config{Admit: admitAll}, nil)
+}
+
+// startRegionalWith has it serve TLS as secure says, or with httptest's certificate.
+func startRegionalWith(t *testing.T, cfg Config, secure *tls.Config) *regional {
+	t.Helper()
+	r, err := Start(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := &regional{Relay: r, mesh: newMesh(r, slog.New(slog.DiscardHandler)), web: httptest.NewTLSServer(r.Handler())}
+	one := &regional{Relay: r, mesh: newMesh(r, slog.New(slog.DiscardHandler)), web: httptest.NewUnstartedServer(r.Handler())}
+	one.web.TLS = secure
+	one.web.StartTLS()
 	t.Cleanup(one.end)
 	return one
 }

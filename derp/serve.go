@@ -249,23 +249,17 @@ func (r *Relay) hello(cfg ServeConfig, address, pin string) *relayv1.Hello {
 
 // load is how much the relay has to do.
 func (r *Relay) load() *relayv1.Load {
-	vars := r.vars()
-	count := func(name string) uint64 {
-		n, _ := number(vars.Get(name))
-		return uint64(max(0, n))
-	}
-	return &relayv1.Load{
-		Clients: uint32(count("gauge_current_connections") - r.own()), Bytes: count("bytes_received"),
-		DroppedPackets: count("packets_received") - min(count("packets_received"), count("packets_sent")),
-	}
+	c := r.board.counts
+	return &relayv1.Load{Clients: uint32(r.clients()), Bytes: uint64(c.receivedBytes.Load()), DroppedPackets: uint64(max(0, c.receivedPackets.Load()-c.sentPackets.Load()))}
 }
 
-// own is how many of DERP's clients are the relay itself.
-func (r *Relay) own() uint64 {
-	if r.passes == nil {
-		return 0
+// clients is how many clients DERP has, but for the relay itself.
+func (r *Relay) clients() int64 {
+	n := r.board.counts.clients.Load()
+	if r.passes != nil {
+		n--
 	}
-	return 1
+	return max(0, n)
 }
 
 // front serves the relay, and says whether it is well.

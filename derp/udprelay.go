@@ -2,7 +2,6 @@ package derp
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 
 	"go4.org/mem"
 	"tailscale.com/derp"
-	"tailscale.com/derp/derpserver"
 	"tailscale.com/disco"
 	"tailscale.com/net/udprelay"
 	"tailscale.com/net/udprelay/endpoint"
@@ -45,15 +43,15 @@ type udpRelay struct {
 	disco  key.DiscoPrivate
 	log    *slog.Logger
 	asked  *often[key.NodePublic]
+	conn   net.Conn // to DERP; nil before it is joined
 	wg     sync.WaitGroup
 
-	mu       sync.Mutex // guards what follows
-	conn     net.Conn   // to the DERP server; nil before it is joined
-	sessions *sessions
+	mu       sync.Mutex
+	sessions *sessions // guarded by mu
 }
 
 // newUDPRelay listens on a UDP address, on all of the host's if it names none. The
-// relay's own DERP server has to let its key in before it is joined.
+// relay's own DERP has to let its key in before it is joined.
 func newUDPRelay(addr string, log *slog.Logger) (*udpRelay, error) {
 	u := &udpRelay{key: key.NewNode(), disco: key.NewDisco(), log: log, asked: newOften[key.NodePublic](requestsEach, maxSources)}
 	var err error
@@ -84,22 +82,18 @@ func (u *udpRelay) info() UDPRelayInfo {
 	return UDPRelayInfo{u.port, [32]byte(u.key.Public().AppendTo(nil)), [32]byte(u.disco.Public().AppendTo(nil))}
 }
 
-// join becomes a client of a DERP server, in place of another, and answers what is
-// asked there.
-func (u *udpRelay) join(server *derpserver.Server) error {
+// join becomes a client of the relay's DERP, and answers what is asked there.
+func (u *udpRelay) join(board *switchboard) error {
 	near, far := net.Pipe()
-	u.mu.Lock()
-	old := u.conn
+	if err := board.enter(far); err != nil {
+		return errors.Join(err, near.Close(), far.Close())
+	}
 	u.conn = near
-	u.mu.Unlock()
-	if old != nil {
-		_ = old.Close() // a pipe
-	}
-	rw := func(c net.Conn) *bufio.ReadWriter {
-		return bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c))
-	}
-	u.wg.Go(func() { server.Accept(context.Background(), far, rw(far), "127.0.0.1:0") }) // ends with the connection
-	client, err := derp.NewClient(u.key, near, rw(near), logger.Discard)
+	u.wg.Go(func() { // ends with the connection
+		defer board.leave(far)
+		board.serve(far, nil, nil, "127.0.0.1:0")
+	})
+	client, err := derp.NewClient(u.key, near, bufio.NewReadWriter(bufio.NewReader(near), bufio.NewWriter(near)), logger.Discard)
 	if err != nil {
 		return fmt.Errorf("join DERP: %w", err)
 	}
@@ -184,11 +178,9 @@ func (u *udpRelay) allocate(by key.NodePublic, of [2]key.DiscoPublic) (endpoint.
 // close ends all sessions.
 func (u *udpRelay) close() error {
 	err := u.server.Close()
-	u.mu.Lock()
 	if u.conn != nil {
 		err = errors.Join(err, u.conn.Close())
 	}
-	u.mu.Unlock()
 	u.wg.Wait()
 	return err
 }

@@ -53,7 +53,7 @@ func TestSessionsAreGivenOverDERP(t *testing.T) {
 		}
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
-		if n, _ := number(r.vars().Get("gauge_current_connections")); n == 2 { // the relay is there, and alice
+		if n := r.board.counts.clients.Load(); n == 2 { // the relay is there, and alice
 			break
 		} else if time.Now().After(deadline) {
 			t.Fatalf("%v clients are there, want 2", n)

@@ -6,11 +6,14 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"tailscale.com/derp"
 	"tailscale.com/types/key"
 	"tailscale.com/types/logger"
@@ -32,7 +35,7 @@ const handshakeLasts = 20 * time.Second
 // bytes.
 func dialDERP(ctx context.Context, relay netip.AddrPort, reading int) (*derpClient, error) {
 	// Its certificate is its own.
-	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, ServerName: relay.Addr().String(), NextProtos: []string{"http/1.1"}}}
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Control: cubic}, Config: &tls.Config{InsecureSkipVerify: true, ServerName: relay.Addr().String(), NextProtos: []string{"http/1.1"}}}
 	conn, err := dialer.DialContext(ctx, "tcp", relay.String())
 	if err != nil {
 		return nil, err
@@ -43,6 +46,15 @@ func dialDERP(ctx context.Context, relay netip.AddrPort, reading int) (*derpClie
 		return nil, fmt.Errorf("DERP at %v: %w", relay, err)
 	}
 	return c, nil
+}
+
+// cubic has a connection not go by the kernel's default, which may be anything.
+func cubic(_, _ string, c syscall.RawConn) error {
+	var set error
+	if err := c.Control(func(fd uintptr) { set = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "cubic") }); err != nil {
+		return err
+	}
+	return set
 }
 
 func (c *derpClient) greet(ctx context.Context, relay netip.AddrPort) error {

@@ -11,7 +11,7 @@ const pace = 250 * time.Microsecond
 
 // pauses is how many paces a sender that was held up makes good for. What is older
 // than that is not sent: a steady rate is no heap after a pause.
-const pauses = 8
+const pauses = 80
 
 // paced calls send with what is due at a steady rate, no more than most at once, until
 // stop is closed or send fails. A rate of zero is as much as send takes.

@@ -1,0 +1,180 @@
+package derp
+
+import (
+	"bufio"
+	"context"
+	"log/slog"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"tailscale.com/derp"
+	"tailscale.com/types/key"
+)
+
+// boxed is the outbox of a client, and the client's end of its connection.
+func boxed(t *testing.T) (*outbox, net.Conn) {
+	near, far := net.Pipe()
+	s := newSwitchboard(key.NewNode(), 0, func(context.Context, key.NodePublic) (bool, error) { return true, nil }, slog.New(slog.DiscardHandler))
+	l := newLine(s, near, key.NewNode().Public(), derp.ClientInfo{}, noAddress)
+	t.Cleanup(func() {
+		far.Close()
+		near.Close()
+		l.out.close()
+		s.close()
+	})
+	return &l.out, far
+}
+
+// put has a sender put packets of a size in, and returns how many were taken.
+func put(o *outbox, from *line, src key.NodePublic, size, n int) (taken int) {
+	for range n {
+		o.open(from)
+		if o.packet(src, make([]byte, size)) == delivered {
+			taken++
+		}
+		o.end()
+	}
+	return taken
+}
+
+// A pipe's Read returns what one Write wrote, so it shows where writes end.
+func TestWhatComesDuringAWriteIsWrittenInOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, far := boxed(t)
+		src := key.NewNode().Public()
+		put(o, nil, src, 100, 1)
+		synctest.Wait() // it is on its way, and nobody reads
+		put(o, nil, src, 100, 3)
+		buf := make([]byte, writeSize)
+		for _, want := range []int{1, 3} {
+			n, err := far.Read(buf)
+			if each := derp.FrameHeaderLen + derp.KeyLen + 100; err != nil || n != want*each {
+				t.Errorf("read %d bytes, %v, want %d packets of %d", n, err, want, each)
+			}
+		}
+	})
+}
+
+// Who floods a client that does not read fills half of what may wait for it, and each
+// that comes then half of what is left; no more than all waits.
+func TestWhoFloodsAClientLeavesRoomToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := boxed(t)
+		const size, many = 1280, 10_000
+		bytes := func(packets int) int { return packets * (derp.FrameHeaderLen + derp.KeyLen + size) }
+		var senders [4]line
+		put(o, &senders[0], key.NewNode().Public(), size, 1)
+		synctest.Wait() // being written, which nobody takes
+		flooded := bytes(put(o, &senders[0], key.NewNode().Public(), size, many))
+		if flooded > outboxLimit/2 || flooded < outboxLimit/2-bytes(1) {
+			t.Errorf("one alone has %d bytes wait, want %d", flooded, outboxLimit/2)
+		}
+		sum := flooded
+		for i := range senders[1:] {
+			got := bytes(put(o, &senders[i+1], key.NewNode().Public(), size, many))
+			if least := outboxLimit>>(i+2) - bytes(1); got < least {
+				t.Errorf("another has %d bytes wait, want %d at least", got, least)
+			}
+			sum += got
+		}
+		if sum > outboxLimit {
+			t.Errorf("%d bytes wait, want %d at most", sum, outboxLimit)
+		}
+		if again := put(o, &senders[0], key.NewNode().Public(), size, many); again != 0 {
+			t.Errorf("the first has %d more packets wait", again)
+		}
+	})
+}
+
+// A client that takes nothing is disconnected, and what waited for it counted.
+func TestAClientThatReadsNothingIsDisconnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := boxed(t)
+		counts := o.line.board.counts
+		put(o, nil, key.NewNode().Public(), 1000, 7)
+		time.Sleep(writeTimeout + time.Second)
+		synctest.Wait()
+		if got := testutil.ToFloat64(counts.ended[endedWrite]); got != 1 {
+			t.Errorf("%v clients were ended for taking nothing, want one", got)
+		}
+		if put(o, nil, key.NewNode().Public(), 1000, 1) != 0 {
+			t.Error("a closed outbox takes packets")
+		}
+		if _, err := o.line.conn.Write([]byte("more")); err == nil {
+			t.Error("the connection is open")
+		}
+	})
+}
+
+// Frames that are no packets are never dropped, but not kept without end either.
+func TestAClientThatIsToldTooMuchIsDisconnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := boxed(t)
+		told := goneFrame(key.NewNode().Public(), derp.PeerGoneReasonDisconnected)
+		for range 2 * outboxControl / len(told) {
+			o.control(told)
+		}
+		synctest.Wait()
+		if _, err := o.line.conn.Write([]byte("more")); err == nil {
+			t.Error("the connection is open")
+		}
+	})
+}
+
+// A line pauses while what waits is not yet taken, but does not go on pausing for
+// clients that are slow.
+func TestLinesPauseForAnOutboxThatFills(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, far := boxed(t)
+		reader := newLine(o.line.board, nil, key.NewNode().Public(), derp.ClientInfo{}, noAddress)
+		pauses := func(want time.Duration) {
+			t.Helper()
+			began := time.Now()
+			reader.pause(o)
+			if took := time.Since(began); took != want {
+				t.Errorf("paused for %v, want %v", took, want)
+			}
+		}
+		fill := func() {
+			put(o, reader, key.NewNode().Public(), 1280, 1)
+			synctest.Wait()
+		}
+		pauses(0)
+		fill() // is being written
+		fill()
+		go func() {
+			time.Sleep(pauseMost / 2)
+			far.Read(make([]byte, writeSize))
+		}()
+		pauses(pauseMost / 2)
+		fill()
+		pauses(pauseMost)
+		pauses(0)
+		time.Sleep(pauseNot)
+		pauses(pauseMost)
+	})
+}
+
+// greeted connects a client by hand.
+func greeted(t *testing.T, s *switchboard, k key.NodePrivate) (*derp.Client, net.Conn) {
+	t.Helper()
+	near, far := net.Pipe()
+	if err := s.enter(far); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer s.leave(far)
+		s.serve(far, nil, nil, "192.0.2.1:1")
+	}()
+	c, err := derp.NewClient(k, near, bufio.NewReadWriter(bufio.NewReader(near), bufio.NewWriter(near)), t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := c.Recv(); err != nil {
+		t.Fatal(m, err)
+	}
+	return c, near
+}
