@@ -78,6 +78,22 @@ resource "adit_script" "hello" {
 		t.Errorf("a deleted workspace leaves %s", left)
 	}
 
+	// Two containers, each with an agent and a volume.
+	several := filepath.Join(d.dir, "several")
+	d.must("templates", "init", "multi-agent", several)
+	d.must("templates", "push", "several", "-d", several, "--variable", "image="+image, "--variable", "data_image="+image,
+		"--variable", "engine="+podman.Address(), "--variable", "network=host", "--variable", `ulimits={"nofile":1024,"nproc":1024}`)
+	d.must("create", "two", "--template", "several")
+	for agent, home := range map[string]string{"main": "/home/dev", "data": "/var/lib/data"} {
+		if out := d.must("ssh", "two."+agent, "--", "echo $HOME"); out != home+"\n" {
+			t.Errorf("agent %s is at home in %q, want %s", agent, out, home)
+		}
+	}
+	d.must("delete", "-y", "two")
+	if left := podman.Podman("ps", "--all", "--quiet") + podman.Podman("volume", "ls", "--quiet"); left != "" {
+		t.Errorf("a deleted workspace leaves %s", left)
+	}
+
 	// An image that does not exist, and the engine gone.
 	d.must("templates", "push", "podman", "-d", dir, "--variable", "image=localhost/none:1", "--variable", "engine="+podman.Address())
 	if _, err := d.adit("create", "none", "--template", "podman"); err == nil || !strings.Contains(err.Error(), "image localhost/none:1") {

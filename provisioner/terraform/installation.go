@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ type Config struct {
 	// Version of the provider: X.Y.Z. Anything else means 0.0.1.
 	Version string
 	// Mirrors are directories with providers that are not fetched, laid out as
-	// 'terraform providers mirror' does.
+	// 'terraform providers mirror' does. What is in none is asked of its registry.
 	Mirrors []string
 	// Environ is the environment that jobs start from, as os.Environ. What
 	// belongs to adit and to databases is left out.
@@ -127,7 +128,7 @@ func (in *Installation) layMirror() error {
 		version = m[1]
 	}
 	var own string
-	sources := fmt.Sprintf("[%q, %q]", Source, tofuSource)
+	sources := list([]string{Source, tofuSource})
 	if in.cfg.Adit != "" {
 		for _, source := range []string{Source, tofuSource} {
 			pkg := filepath.Join(in.mirrorDir(), filepath.FromSlash(source), version, runtime.GOOS+"_"+runtime.GOARCH)
@@ -141,12 +142,53 @@ func (in *Installation) layMirror() error {
 		own = fmt.Sprintf("  filesystem_mirror {\n    path    = %q\n    include = %s\n  }\n", in.mirrorDir(), sources)
 	}
 	var others strings.Builder
+	here := []string{Source, tofuSource}
 	for _, dir := range in.cfg.Mirrors {
 		fmt.Fprintf(&others, "  filesystem_mirror {\n    path    = %q\n    exclude = %s\n  }\n", dir, sources)
+		mirrored, err := mirroredIn(dir)
+		if err != nil {
+			return err
+		}
+		here = append(here, mirrored...)
 	}
 	config := "provider_installation {\n" + own + others.String() +
-		fmt.Sprintf("  direct {\n    exclude = %s\n  }\n}\n", sources)
+		fmt.Sprintf("  direct {\n    exclude = %s\n  }\n}\n", list(here))
 	return replace(in.configFile(), config, 0o644)
+}
+
+// mirroredIn returns the addresses of the providers in a mirror. Terraform asks every
+// place that may have a provider, and fails if one does not answer: a registry must not
+// be asked for what is in a mirror, or that is of no use where there is no registry.
+func mirroredIn(dir string) ([]string, error) {
+	found, err := filepath.Glob(filepath.Join(escape(dir), "*", "*", "*"))
+	if err != nil {
+		return nil, fmt.Errorf("provider mirror %s: %w", dir, err)
+	}
+	var sources []string
+	for _, provider := range found {
+		source, err := filepath.Rel(dir, provider)
+		if err != nil {
+			return nil, fmt.Errorf("provider mirror %s: %w", dir, err)
+		}
+		if source = filepath.ToSlash(source); strings.Contains(source[:strings.Index(source, "/")], ".") {
+			sources = append(sources, source)
+		}
+	}
+	return sources, nil
+}
+
+// escape has a directory's name mean itself in a pattern.
+func escape(dir string) string {
+	return strings.NewReplacer("\\", "\\\\", "*", "\\*", "?", "\\?", "[", "\\[").Replace(dir)
+}
+
+// list is a list of strings as Terraform's configuration has it.
+func list(all []string) string {
+	quoted := make([]string, len(all))
+	for i, s := range all {
+		quoted[i] = strconv.Quote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 // replace makes sure that a file has this content, at no moment half of it.
