@@ -38,8 +38,13 @@ func (s *Server) recheckAsToldOf(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := ended{access: mesh.Access{All: true}}
+	now := ended{access: mesh.Access{All: true}, policy: true}
 	for {
+		if now.policy {
+			if err := errors.Join(s.loadPolicy(ctx), s.proxy.Recheck(ctx, mesh.Access{All: true})); err != nil {
+				return err
+			}
+		}
 		if err := errors.Join(s.hub.Recheck(ctx, now.access), s.api.Recheck(ctx, now.access), s.proxy.Recheck(ctx, now.access)); err != nil {
 			return err
 		}
@@ -49,7 +54,7 @@ func (s *Server) recheckAsToldOf(ctx context.Context) error {
 		if err := s.hub.Renamed(ctx, now.names); err != nil {
 			return err
 		}
-		for now = (ended{}); now.access.Nobody() && len(now.names)+len(now.keys) == 0; {
+		for now = (ended{}); now.access.Nobody() && len(now.names)+len(now.keys) == 0 && !now.policy; {
 			list, err := s.events.Next(ctx, after)
 			if errors.Is(err, store.ErrGone) {
 				return nil // from the start, then
@@ -70,6 +75,7 @@ type ended struct {
 	access mesh.Access
 	keys   []uuid.UUID          // of provisioners
 	names  map[uuid.UUID]string // of workspaces: what they are called now
+	policy bool                 // it is another
 }
 
 // accessEnded says whose access events may have ended, and what workspaces are called
@@ -92,7 +98,9 @@ func accessEnded(list []store.Event) (ended, error) {
 		switch {
 		case e.Kind == store.EventShare && e.Action != store.Created:
 			now.access.Workspaces[e.WorkspaceID] = true
-		case e.Kind == store.EventMembership && e.Action != store.Created:
+		case e.Kind == store.EventPolicy:
+			now.policy = true
+		case e.Kind == store.EventMembership: // also a new one: the policy may name the group
 			now.access.Users[e.SubjectID] = true
 			if gone && !data.Group.Valid {
 				now.access.Left[mesh.Leaver{User: e.SubjectID, Organization: data.Organization.UUID}] = true

@@ -203,7 +203,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s.hub = mesh.New(mesh.Config{Store: st, Relays: cfg.Relays, NodeTimeout: cfg.NodeTimeout, Logger: cfg.Logger})
 	s.relays = relays.New(relays.Config{Store: st, Static: cfg.Relays, TURNSecret: cfg.TURNSecret, Vouch: s.Vouches, Publish: s.hub.SetRelays, Logger: cfg.Logger})
-	if err := s.relays.Restore(ctx); err != nil {
+	if err := errors.Join(s.relays.Restore(ctx), s.loadPolicy(ctx)); err != nil {
 		st.Close()
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
@@ -316,7 +316,7 @@ func (s *Server) newProxy() *proxy.Proxy {
 	return proxy.New(proxy.Config{
 		Store: s.store, Visitor: s.api.Visitor, Refuse: s.api.RefuseVisitor, RemoteAddr: api.RemoteAddr,
 		Domain: s.cfg.Apps, Main: s.cfg.Main, Browser: s.api.Browser, Start: s.start, STUN: s.stun,
-		Control: control, Token: s.auth.ProxyToken(), Vouch: s.hub.Vouch, Breakers: s.breakers, Version: s.cfg.Version, Logger: s.cfg.Logger,
+		Control: control, Token: s.auth.ProxyToken(), Vouch: s.hub.Vouch, Admits: s.hub.PolicyAdmits, Breakers: s.breakers, Version: s.cfg.Version, Logger: s.cfg.Logger,
 	})
 }
 

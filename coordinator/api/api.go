@@ -162,6 +162,7 @@ func New(cfg Config) *API {
 	a.registerPrepared(h)
 	a.registerQuotas(h)
 	a.registerTransfers(h)
+	a.registerPolicy(h)
 	describeAll(h.OpenAPI())
 	serveDocs(r, h.OpenAPI())
 	a.handler = r

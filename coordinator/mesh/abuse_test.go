@@ -35,8 +35,9 @@ type village struct {
 	mu      sync.Mutex // guards what follows
 	revoked bool
 	deleted bool
-	foreign bool   // the agent is somebody else's,
-	grant   string // who lets the user in as far as this
+	foreign bool     // the agent is somebody else's,
+	grant   string   // who lets the user in as far as this
+	groups  []string // that everybody is in
 }
 
 func newVillage(t *testing.T) *village {
@@ -132,6 +133,7 @@ func (v *village) JoinClient(_ context.Context, user uuid.UUID, resume string, _
 func (v *village) UserByID(_ context.Context, id uuid.UUID) (store.User, error) {
 	return store.User{ID: id, Username: "alice"}, nil
 }
+func (v *village) GroupNamesOf(context.Context, uuid.UUID) ([]string, error)     { return v.groups, nil }
 func (v *village) LeaveClient(context.Context, uuid.UUID) error                  { return nil }
 func (v *village) RecordLiveness(context.Context, []store.AgentLiveness) error   { return nil }
 func (v *village) GiveUpOnAgents(context.Context) ([]uuid.UUID, error)           { return nil, nil }

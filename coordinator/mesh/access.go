@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -12,6 +13,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/pkg/meshaddr"
+	"github.com/aditmesh/adit/pkg/policy"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
 
@@ -26,28 +28,28 @@ func (h *Hub) onWant(ctx context.Context, id sessionID, who auth.Identity, peer 
 		h.mu.Lock()
 		epoch := h.epoch
 		h.mu.Unlock()
-		a, allowed, err := h.mayReach(ctx, who, agentID)
+		a, t, err := h.mayReach(ctx, who, agentID)
 		h.mu.Lock()
-		if h.epoch == epoch || !allowed {
+		if h.epoch == epoch || t == nil {
 			defer h.mu.Unlock()
-			return h.answerWant(id, peer, a, allowed, err)
+			return h.answerWant(id, peer, a, t, err)
 		}
 		h.mu.Unlock() // access may have changed since it was looked at
 	}
 }
 
-// answerWant links a client that may reach an agent, and says so if it may not.
-// h.mu is held.
-func (h *Hub) answerWant(id sessionID, peer string, a store.MeshAgent, allowed bool, err error) error {
+// answerWant links a client that may reach an agent, on some terms, and says so if it may
+// not. h.mu is held.
+func (h *Hub) answerWant(id sessionID, peer string, a store.MeshAgent, t *terms, err error) error {
 	switch {
 	case err != nil:
 		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_UNAVAILABLE, peer, "the database is away; ask again in a moment")}})
-	case !allowed:
+	case t == nil:
 		h.deliver([]out{{to: id, msg: errorDown(meshv1.Error_PEER_NOT_FOUND, peer, "no such peer, or not yours to reach")}})
 	default:
 		outs, err := h.core.want(id, member{
 			id: a.ID, user: a.OwnerID, agent: true, workspace: a.WorkspaceID, name: agentName(a.AgentName, a.WorkspaceName, a.OwnerName), addr: meshaddr.FromID(a.ID),
-			sshOnly: forbidsForwarding(a.Manifest),
+			terms: *t,
 		})
 		h.deliver(outs)
 		return err
@@ -87,38 +89,95 @@ func forbidsForwarding(manifest []byte) bool {
 	return len(manifest) > 0 && json.Unmarshal(manifest, &m) != nil || m.ForbidForwarding
 }
 
-// mayReach reports whether somebody may reach an agent, by what they are now and
-// not by what they were when their stream began. An error is the database's.
-func (h *Hub) mayReach(ctx context.Context, who auth.Identity, agentID uuid.UUID) (store.MeshAgent, bool, error) {
+// mayReach returns the terms on which somebody may reach an agent, nil if they may not, by
+// what they are now and not by what they were when their stream began. An error is the
+// database's. What the policy takes away is nobody's secret, and so no reason to deny that
+// there is such an agent: the agent's node refuses it, and says so.
+func (h *Hub) mayReach(ctx context.Context, who auth.Identity, agentID uuid.UUID) (store.MeshAgent, *terms, error) {
 	if who.Kind != auth.User && who.Kind != auth.Proxy {
-		return store.MeshAgent{}, false, nil
+		return store.MeshAgent{}, nil, nil
 	}
 	a, err := h.cfg.Store.LiveAgent(ctx, agentID)
 	if errors.Is(err, store.ErrNotFound) {
-		return a, false, nil
+		return a, nil, nil
 	}
 	if err != nil {
-		return a, false, err
+		return a, nil, err
 	}
 	if who.Kind == auth.Proxy {
-		return a, h.isVouched(agentID), nil
+		if !h.isVouched(agentID) {
+			return a, nil, nil
+		}
+		return a, &terms{vouched: true, sshOnly: forbidsForwarding(a.Manifest)}, nil
 	}
 	t, err := h.cfg.Store.LiveToken(ctx, who.TokenID)
 	if errors.Is(err, store.ErrNotFound) {
-		return a, false, nil
+		return a, nil, nil
 	}
 	if err != nil {
-		return a, false, err
+		return a, nil, err
 	}
-	on := auth.Object{Type: auth.Workspace, Instance: true, Owner: a.OwnerID, Organization: a.OrganizationID}
+	what := auth.Object{Type: auth.Workspace, Instance: true, Owner: a.OwnerID, Organization: a.OrganizationID}
 	if a.OwnerID != t.UserID {
 		level, err := h.cfg.Store.GrantOf(ctx, t.UserID, a.WorkspaceID)
 		if err != nil {
-			return a, false, err
+			return a, nil, err
 		}
-		on.Grant = auth.Grant(level)
+		what.Grant = auth.Grant(level)
 	}
-	return a, auth.Allowed(auth.OfToken(t), auth.Connect, on), nil
+	if !auth.Allowed(auth.OfToken(t), auth.Connect, what) {
+		return a, nil, nil
+	}
+	on, err := h.termsOf(ctx, auth.OfToken(t), a)
+	return a, &on, err
+}
+
+// termsOf are those on which somebody, who may be nobody, reaches an agent.
+func (h *Hub) termsOf(ctx context.Context, who auth.Identity, a store.MeshAgent) (t terms, err error) {
+	t.sshOnly = forbidsForwarding(a.Manifest)
+	if who.Kind == auth.User {
+		t.who.Name = who.Username
+		if t.who.Groups, err = h.cfg.Store.GroupNamesOf(ctx, who.UserID); err != nil {
+			return t, err
+		}
+	}
+	t.to = policy.Workspace{Owner: policy.Person{Name: a.OwnerName, Groups: t.who.Groups}, Name: a.WorkspaceName, Templates: a.Templates}
+	if a.OwnerID != who.UserID {
+		t.to.Owner.Groups, err = h.cfg.Store.GroupNamesOf(ctx, a.OwnerID)
+	}
+	return t, err
+}
+
+// PolicyAdmits reports whether the policy lets somebody, who may be nobody, reach a TCP port
+// of an agent, for those who go there by the coordinator's own node.
+func (h *Hub) PolicyAdmits(ctx context.Context, who auth.Identity, agentID uuid.UUID, port uint16) (bool, error) {
+	h.mu.Lock()
+	p := h.core.policy
+	h.mu.Unlock()
+	if !p.Narrows() {
+		return true, nil
+	}
+	a, err := h.cfg.Store.LiveAgent(ctx, agentID)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	t, err := h.termsOf(ctx, who, a)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(t.admitted(p), func(a *meshv1.Allow) bool {
+		return a.GetProtocol() == meshv1.Allow_TCP && a.GetFirstPort() <= uint32(port) && uint32(port) <= a.GetLastPort()
+	}), nil
+}
+
+// SetPolicy replaces the policy, which holds at once for all links there are.
+func (h *Hub) SetPolicy(p *policy.Policy) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deliver(h.core.setPolicy(p))
 }
 
 // Access says whose streams and links are to be looked at again: those of some
@@ -153,7 +212,8 @@ func (a Access) HasLeft(who auth.Identity) bool {
 
 // Recheck ends the streams of those whose tokens are good no longer, and the links of
 // clients that may not reach their agents any more, also those of clients that are
-// lost, for their tunnels live on. An error says that the database could not tell of
+// lost, for their tunnels live on; and it looks at what the policy says of the others,
+// whose groups may be others. An error says that the database could not tell of
 // some, which are to be looked at again.
 func (h *Hub) Recheck(ctx context.Context, which Access) error {
 	if which.Nobody() {
@@ -161,14 +221,17 @@ func (h *Hub) Recheck(ctx context.Context, which Access) error {
 	}
 	failed := h.recheckSessions(ctx, which)
 	for _, l := range h.suspects(which) {
-		_, allowed, err := h.mayReach(ctx, auth.Identity{Kind: auth.User, TokenID: l.token}, l.agent)
+		_, t, err := h.mayReach(ctx, auth.Identity{Kind: auth.User, TokenID: l.token}, l.agent)
 		if err != nil {
 			failed = fmt.Errorf("mesh: recheck access: %w", err)
-		}
-		if err != nil || allowed {
 			continue
 		}
 		h.mu.Lock()
+		if t != nil {
+			h.deliver(h.core.reconsider(l.client, l.agent, *t))
+			h.mu.Unlock()
+			continue
+		}
 		h.deliver(h.core.cut(l.client, l.agent))
 		h.mu.Unlock()
 		h.log.InfoContext(ctx, "a client may not reach an agent any more", "client", l.client, "agent", l.agent)
@@ -257,6 +320,7 @@ func (h *Hub) Renamed(ctx context.Context, names map[uuid.UUID]string) error {
 		}
 		h.mu.Lock()
 		h.deliver(h.core.rename(id, agentName(a.AgentName, a.WorkspaceName, a.OwnerName)))
+		h.deliver(h.core.isCalled(id, a.WorkspaceName, a.OwnerName))
 		h.mu.Unlock()
 	}
 	return failed
@@ -290,7 +354,7 @@ func (h *Hub) suspects(which Access) []suspect {
 			continue
 		}
 		for _, l := range n.links {
-			if which.All || which.Users[n.user] || which.Workspaces[l.agent.workspace] {
+			if which.All || which.Users[n.user] || which.Users[l.agent.user] || which.Workspaces[l.agent.workspace] {
 				list = append(list, suspect{n.id, l.agent.id, n.token})
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/aditmesh/adit/pkg/policy"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
 
@@ -40,7 +41,7 @@ type member struct {
 	// token is what a person's client came with; workspace is an agent's.
 	token, workspace uuid.UUID
 	name             string
-	sshOnly          bool // of an agent: its template forbids forwarding
+	terms            terms // of an agent that is wanted
 	addr             netip.Addr
 	key              [32]byte
 	disco            [32]byte
@@ -74,7 +75,8 @@ type node struct {
 // link joins a client to an agent that its user may reach.
 type link struct {
 	client, agent *node
-	sshOnly       bool
+	terms         terms
+	told          []*meshv1.Allow // what the agent was told last that the client may send
 	// clientReady says that the client has programmed the agent's present
 	// key; agentReady the reverse.
 	clientReady, agentReady bool
@@ -113,6 +115,7 @@ type core struct {
 	sessions map[sessionID]*node
 	keys     map[[32]byte]*node // who holds which; setKeys keeps it
 	visitors map[visit]visitor
+	policy   *policy.Policy // nil takes nothing away
 }
 
 func newCore() *core {
@@ -178,13 +181,12 @@ func (c *core) introduce(l *link) []out {
 		if viewer.session == 0 {
 			continue
 		}
-		policy := &meshv1.Policy{Peer: about.id.String()}
+		var allow []*meshv1.Allow
 		if viewer == l.agent {
-			policy.Allow = mayPass(l.sshOnly)
+			l.told = l.terms.admitted(c.policy)
+			allow = l.told
 		}
-		outs = append(outs,
-			out{to: viewer.session, msg: &meshv1.Down{Msg: &meshv1.Down_Policy{Policy: policy}}},
-			out{to: viewer.session, msg: l.peerDown(about)})
+		outs = append(outs, out{to: viewer.session, msg: policyDown(about, allow)}, out{to: viewer.session, msg: l.peerDown(about)})
 	}
 	return outs
 }
@@ -358,7 +360,7 @@ func (c *core) want(s sessionID, target member) ([]out, error) {
 		return nil, nil
 	}
 	if l := n.links[target.id]; l != nil {
-		l.sshOnly = target.sshOnly
+		l.terms = target.terms
 		return c.introduce(l), nil
 	}
 	if len(n.links) >= maxWants {
@@ -372,7 +374,7 @@ func (c *core) want(s sessionID, target member) ([]out, error) {
 	if len(agent.links) >= maxLinks {
 		return []out{{to: s, msg: errorDown(meshv1.Error_UNAVAILABLE, target.id.String(), "the agent has as many clients as it can take")}}, nil
 	}
-	l := &link{client: n, agent: agent, sshOnly: target.sshOnly}
+	l := &link{client: n, agent: agent, terms: target.terms}
 	n.links[agent.id], agent.links[n.id] = l, l
 	c.visitors[visit{agent.id, n.id}] = visitor{user: n.user}
 	return c.introduce(l), nil

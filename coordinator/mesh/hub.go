@@ -5,7 +5,7 @@
 // coordinator's to give; a key belongs to one node; a client is linked to an
 // agent only if the agent's workspace is its user's or shared with them, the
 // coordinator's own node only to agents that somebody was let through to, and
-// nothing else is ever linked; both ends hear of each other at the same moment; a stream that
+// nothing else is ever linked; what the policy takes away is not let through; both ends hear of each other at the same moment; a stream that
 // breaks makes a node lost, not gone. Around it, a [Hub] has the streams, the
 // store, and a lock.
 //
@@ -68,6 +68,7 @@ type Store interface {
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
 	LiveToken(ctx context.Context, id uuid.UUID) (store.LiveToken, error)
 	GrantOf(ctx context.Context, userID, workspaceID uuid.UUID) (string, error)
+	GroupNamesOf(ctx context.Context, userID uuid.UUID) ([]string, error)
 	UserByID(ctx context.Context, id uuid.UUID) (store.User, error)
 	NodeKeyKnown(ctx context.Context, publicKey [32]byte) (bool, error)
 	DeleteStaleClients(ctx context.Context, before time.Time, keep []uuid.UUID) (int64, error)

@@ -45,6 +45,8 @@ var (
 	errOthers = errors.New("proxy: where apps are paths of one host they are their owners'")
 	// errForbidden is that the template forbids forwarding.
 	errForbidden = errors.New("proxy: the template of the workspace forbids to reach its ports")
+	// errDenied is that the policy does.
+	errDenied = errors.New("proxy: the policy does not admit it")
 )
 
 // errStopped is a workspace that does not run.
@@ -155,7 +157,12 @@ func (p *Proxy) shut(d *door, why error) {
 func isTransient(err error) bool {
 	var stopped errStopped
 	var away errAway
-	return !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errSignIn) && !errors.Is(err, errOthers) && !errors.Is(err, errForbidden) && !errors.As(err, &stopped) && !errors.As(err, &away)
+	for _, told := range []error{store.ErrNotFound, errSignIn, errOthers, errForbidden, errDenied} {
+		if errors.Is(err, told) {
+			return false
+		}
+	}
+	return !errors.As(err, &stopped) && !errors.As(err, &away)
 }
 
 // lookUp finds where an address leads. What somebody may not see is not there; whom
@@ -213,9 +220,17 @@ func (p *Proxy) lookUp(ctx context.Context, label string, who auth.Identity) (pl
 	}
 	at.workspace = w
 	open := own || at.level == levelPublic || at.level == levelAuthenticated && who.Kind == auth.User
-	switch {
-	case !open:
+	if !open {
 		return place{}, hidden
+	}
+	admitted, err := p.cfg.Admits(ctx, who, agent.ID, at.port)
+	switch {
+	case err != nil:
+		return place{}, err
+	case !admitted && who.Kind != auth.User: // somebody it knows may
+		return place{}, errSignIn
+	case !admitted:
+		return place{}, errDenied
 	case p.cfg.Domain.paths && who.UserID != w.OwnerID && at.level != levelPublic:
 		return place{}, errOthers
 	case agent.State != store.AgentConnected:

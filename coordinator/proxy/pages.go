@@ -61,6 +61,8 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, label string, err e
 		status, pg = http.StatusForbidden, page{Title: "Ports are closed here", Text: "The template of the workspace forbids to reach its ports."}
 	case errors.Is(err, errOthers):
 		status, pg = http.StatusForbidden, page{Title: "Only its owner can open this here", Text: "This deployment has no names for apps, which others need. Its administrator can give it some: --wildcard-url."}
+	case errors.Is(err, errDenied):
+		status, pg = http.StatusForbidden, page{Title: "Denied", Text: "The deployment's policy does not let you reach this port. Ask who keeps it."}
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, errSignIn):
 		status, pg = http.StatusNotFound, page{Title: "Nothing here", Text: "There is no such workspace, port or app, or it is not shared with you."}
 	default:

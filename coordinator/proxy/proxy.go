@@ -43,6 +43,9 @@ type Config struct {
 	// Vouch lets the node be linked to an agent until the function that it returns is
 	// called.
 	Vouch func(agent uuid.UUID) (withdraw func())
+	// Admits reports whether the policy lets somebody, who may be nobody, reach a port of an
+	// agent.
+	Admits func(ctx context.Context, who auth.Identity, agent uuid.UUID, port uint16) (bool, error)
 	// Domain is where apps have their names, and Main where the dashboard is. Without
 	// a domain, which is nil, apps are not served.
 	Domain *Domain
@@ -162,7 +165,10 @@ func (p *Proxy) still(ctx context.Context, v *visit) (bool, error) {
 	}
 	w := v.workspace
 	w.OwnerID, w.OrganizationID = a.OwnerID, a.OrganizationID
-	return p.may(ctx, auth.OfToken(t), auth.Connect, w)
+	if may, err := p.may(ctx, auth.OfToken(t), auth.Connect, w); err != nil || !may {
+		return false, err
+	}
+	return p.cfg.Admits(ctx, auth.OfToken(t), v.agent, sshPort)
 }
 
 // may reports whether somebody may do something with a workspace.

@@ -80,6 +80,8 @@ func (p *Proxy) whyNot(ctx context.Context, err error) (text string, again, left
 		return "There is no such workspace or agent, or it is not yours to connect to.", false, false
 	case errors.Is(err, errWithdrawn):
 		return "Your access to the workspace has ended.", false, false
+	case errors.Is(err, errDenied):
+		return "The deployment's policy does not let you reach SSH of this workspace; ask who keeps it.", false, false
 	case errors.Is(err, terminal.ErrProtocol):
 		return "The page sent what makes no sense; load it again.", false, false
 	case errors.As(err, &away):
@@ -153,6 +155,9 @@ func (p *Proxy) find(ctx context.Context, who auth.Identity, owner, name, agentN
 		}
 		if a.State != store.AgentConnected {
 			return w, a, errAway{fmt.Sprintf("Agent %s is %s.", a.Name, a.State)}
+		}
+		if admitted, err := p.cfg.Admits(ctx, who, a.ID, sshPort); err != nil || !admitted {
+			return w, a, errors.Join(err, errDenied)
 		}
 		return w, a, nil
 	}

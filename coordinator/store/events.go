@@ -33,13 +33,15 @@ const (
 	EventWebhook = "webhook"
 	// EventMembership is of a user, in a group or an organization.
 	EventMembership = "membership"
+	// EventPolicy is of the policy, which is another now.
+	EventPolicy = "policy"
 )
 
 // EventKinds are all there are.
 func EventKinds() []string {
 	return []string{
 		EventWorkspace, EventBuild, EventAgent, EventMetadata, EventPorts, EventApps, EventNode, EventTemplate, EventTemplateVersion, EventUser, EventToken, EventProvisionerKey,
-		EventShare, EventMembership, EventLink, EventWebhook,
+		EventShare, EventMembership, EventLink, EventWebhook, EventPolicy,
 	}
 }
 

@@ -38,15 +38,22 @@ type MeshAgent struct {
 	AgentName, WorkspaceName, OwnerName string
 	TokenHash                           []byte
 	Manifest                            []byte // as Agent's
+	// Templates are what the workspace's template is called: ORGANIZATION/TEMPLATE, and
+	// one of the default organization TEMPLATE, too.
+	Templates []string
 }
 
 // LiveAgent finds an agent whose workspace is not deleted.
 func (s *Store) LiveAgent(ctx context.Context, id uuid.UUID) (MeshAgent, error) {
 	a, err := one(ctx, "agent "+id.String(), func(ctx context.Context) (db.LiveAgentRow, error) { return s.q.LiveAgent(ctx, id) })
+	var templates []string
+	if a.TemplateName != "" {
+		templates = qualified(a.OrganizationID, a.OrganizationName, a.TemplateName)
+	}
 	return MeshAgent{
 		ID: a.ID, WorkspaceID: a.WorkspaceID, OwnerID: a.OwnerID, OrganizationID: a.OrganizationID,
 		AgentName: a.Name, WorkspaceName: a.WorkspaceName, OwnerName: a.OwnerName, TokenHash: a.TokenHash,
-		Manifest: a.Manifest,
+		Manifest: a.Manifest, Templates: templates,
 	}, err
 }
 

@@ -31,7 +31,7 @@ type CreateWebhook struct {
 	Name string `json:"name" minLength:"1" maxLength:"32" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" patternDescription:"lower-case letters, digits and hyphens"`
 	URL  string `json:"url" minLength:"1" maxLength:"2000"`
 	// Kinds of events that it gets; none is all.
-	Kinds []string `json:"kinds,omitempty" maxItems:"20" enum:"workspace,build,agent,agent_metadata,ports,apps,node,template,template_version,user,token,provisioner_key,share,membership,link,webhook"`
+	Kinds []string `json:"kinds,omitempty" maxItems:"20" enum:"workspace,build,agent,agent_metadata,ports,apps,node,template,template_version,user,token,provisioner_key,share,membership,link,webhook,policy"`
 }
 
 // CreatedWebhook is a new webhook; its secret is shown this once.

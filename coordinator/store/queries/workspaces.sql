@@ -53,10 +53,13 @@ select * from agents where workspace_id = any(@workspace_ids::uuid[]) order by n
 update workspaces set deleted_at = now(), phase = 'deleted', version = version + 1 where id = $1 and deleted_at is null;
 
 -- name: LiveAgent :one
-select a.*, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name
+select a.*, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name,
+    o.name as organization_name, coalesce(t.name, '')::text as template_name
 from agents a
 join workspaces w on w.id = a.workspace_id
 join users u on u.id = w.owner_id
+join organizations o on o.id = w.organization_id
+left join templates t on t.id = w.template_id
 where a.id = $1 and w.deleted_at is null;
 
 -- name: WorkspaceByID :one

@@ -275,6 +275,14 @@ type OrganizationMember struct {
 	Version        int64
 }
 
+type Policy struct {
+	Version   int64
+	ID        uuid.UUID
+	Text      string
+	CreatedBy uuid.NullUUID
+	CreatedAt time.Time
+}
+
 type Pool struct {
 	ID         uuid.UUID
 	Size       int32

@@ -294,10 +294,13 @@ func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams
 }
 
 const liveAgent = `-- name: LiveAgent :one
-select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, a.connection_timeout, a.auth, a.instance_id, a.host_key, a.script_runs, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name
+select a.id, a.workspace_id, a.name, a.token_hash, a.state, a.version, a.created_at, a.first_connected_at, a.last_connected_at, a.disconnected_at, a.build_id, a.manifest, a.scripts_state, a.connection_timeout, a.auth, a.instance_id, a.host_key, a.script_runs, w.owner_id, w.organization_id, w.name as workspace_name, u.username as owner_name,
+    o.name as organization_name, coalesce(t.name, '')::text as template_name
 from agents a
 join workspaces w on w.id = a.workspace_id
 join users u on u.id = w.owner_id
+join organizations o on o.id = w.organization_id
+left join templates t on t.id = w.template_id
 where a.id = $1 and w.deleted_at is null
 `
 
@@ -324,6 +327,8 @@ type LiveAgentRow struct {
 	OrganizationID    uuid.UUID
 	WorkspaceName     string
 	OwnerName         string
+	OrganizationName  string
+	TemplateName      string
 }
 
 func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, error) {
@@ -352,6 +357,8 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 		&i.OrganizationID,
 		&i.WorkspaceName,
 		&i.OwnerName,
+		&i.OrganizationName,
+		&i.TemplateName,
 	)
 	return i, err
 }
