@@ -10,6 +10,8 @@ import (
 	"time"
 
 	tfjson "github.com/hashicorp/terraform-json"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -225,11 +227,14 @@ func (j *job) build(tf *terraform.Run, result *provisionerv1.Result) error {
 	if err := j.dir.begin(); err != nil {
 		return err
 	}
-	report := &provisionerv1.PlanReport{Job: j.ref, Resources: resources, Agents: agents}
+	report := &provisionerv1.PlanReport{Job: j.ref, Resources: resources, Agents: agents, DailyCost: terraform.DailyCost(plan.After)}
 	err = j.p.link.call(j.ctx, "report the plan", func(ctx context.Context, c provisionerv1.ProvisionerClient) error {
 		_, err := c.Planned(ctx, report)
 		return err
 	})
+	if status.Code(err) == codes.InvalidArgument { // the coordinator says what is wrong with it
+		return errors.New(refusal(err))
+	}
 	if err != nil {
 		return err
 	}
@@ -257,7 +262,17 @@ func (j *job) show(tf *terraform.Run, plan *terraform.Plan, result *provisionerv
 		return nil, err
 	}
 	result.Resources, result.Agents = terraform.Present(state, plan)
+	result.DailyCost = terraform.DailyCost(state)
 	return state, nil
+}
+
+// refusal is what the coordinator says of a call that it refuses.
+func refusal(err error) string {
+	var said interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &said) {
+		return said.GRPCStatus().Message()
+	}
+	return err.Error()
 }
 
 func tooMany(resources []*provisionerv1.Resource) error {

@@ -180,6 +180,9 @@ func printMade(out io.Writer, w sdk.Workspace) error {
 	for _, c := range w.Conditions {
 		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("%-10s %s=%s %s", "", c.Type, c.Status, oneLine(c.Message)), " "))
 	}
+	if w.Cost != 0 {
+		fmt.Fprintf(out, "Cost       %d\n", w.Cost)
+	}
 	printSchedule(out, w)
 	b := w.LatestBuild
 	if b == nil {

@@ -63,6 +63,7 @@ func (a *API) describe(ctx context.Context, list ...store.Workspace) ([]sdk.Work
 		j.Favourite = favourites[w.ID]
 		if u, ok := upkeep[w.ID]; ok {
 			addSchedule(&j, u)
+			j.Cost = u.Limits.Cost + w.DailyCost
 		}
 		out = append(out, j)
 	}

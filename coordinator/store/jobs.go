@@ -84,6 +84,12 @@ type BuildState struct {
 	HeldBy uuid.UUID
 	// Secret is what tokens of agents are derived from.
 	Secret []byte
+	// DailyCost is what the workspace's resources cost.
+	DailyCost int
+	// Spent is what the owner's other workspaces cost, and TemplateCost what this one
+	// does beside its resources. Only a plan has them: see [Store.PlanJob].
+	Spent        *Usage
+	TemplateCost int
 }
 
 // Writes is what a step writes besides the state.

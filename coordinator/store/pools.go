@@ -55,8 +55,10 @@ type Prepared struct {
 	BuiltAt    time.Time
 	FinishedAt *time.Time
 	// Error is why the build did not succeed, in one line.
-	Error  string
-	Agents []Agent
+	Error string
+	// DailyCost is what its resources cost.
+	DailyCost int
+	Agents    []Agent
 }
 
 // Pools lists them, with the database's clock.
@@ -110,7 +112,7 @@ func pool(ctx context.Context, q *db.Queries, templateID uuid.UUID) (Pool, []Pre
 		members = append(members, Prepared{
 			ID: m.ID, Phase: Phase(m.Phase), Held: m.Held, Transition: Transition(m.Transition), VersionID: m.TemplateVersionID,
 			Parameters: mapFrom(m.Parameters), Number: int(m.BuildNumber), BuiltAt: m.BuiltAt, FinishedAt: m.FinishedAt,
-			Error: m.Error,
+			Error: m.Error, DailyCost: int(m.DailyCost),
 		})
 		ids, at[m.ID] = append(ids, m.ID), i
 	}
@@ -257,7 +259,14 @@ func (s *Store) ClaimPrepared(ctx context.Context, c Claimer, decide func(Prepar
 		if err != nil {
 			return err
 		}
+		r, err := q.QuotaOf(ctx, db.QuotaOfParams{UserID: c.OwnerID, OrganizationID: p.OrganizationID})
+		if err != nil {
+			return err
+		}
 		for _, m := range members {
+			if err := usageFrom(r).Afford(int(cost.Cost) + m.DailyCost); err != nil {
+				return err
+			}
 			if made, err = claim(ctx, q, c, m, decide); err == nil {
 				id = m.ID
 				return nil

@@ -10,7 +10,8 @@ import (
 	"github.com/aditmesh/adit/coordinator/store/internal/db"
 )
 
-// Usage is what the workspaces of a user cost together, by their templates.
+// Usage is what the workspaces of a user cost together: by their templates, and by
+// what their resources cost a day.
 type Usage struct {
 	Used int
 	// Budget is how much they may; negative is no limit.
@@ -62,9 +63,13 @@ func spend(ctx context.Context, q *db.Queries, userID, organizationID uuid.UUID,
 	if err != nil {
 		return err
 	}
-	u := usageFrom(r)
-	if cost > 0 && u.Budget >= 0 && u.Used+int(cost) > u.Budget {
-		return &OverQuota{Usage: u, Cost: int(cost)}
+	return usageFrom(r).Afford(int(cost))
+}
+
+// Afford returns an *OverQuota unless there is room for what costs so much.
+func (u Usage) Afford(cost int) error {
+	if cost > 0 && u.Budget >= 0 && u.Used+cost > u.Budget {
+		return &OverQuota{Usage: u, Cost: cost}
 	}
 	return nil
 }

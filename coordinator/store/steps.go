@@ -19,11 +19,26 @@ import (
 //
 // Rows are locked in one order everywhere: workspace, then job.
 func (s *Store) StepJob(ctx context.Context, id uuid.UUID, decide func(*JobState) (Writes, error)) (st JobState, removed []uuid.UUID, err error) {
+	return s.stepJob(ctx, id, false, decide)
+}
+
+// PlanJob is StepJob for what may cost: decide sees what else the owner spends, who
+// stays locked, so that of two at once the second sees the first.
+func (s *Store) PlanJob(ctx context.Context, id uuid.UUID, decide func(*JobState) (Writes, error)) (st JobState, removed []uuid.UUID, err error) {
+	return s.stepJob(ctx, id, true, decide)
+}
+
+func (s *Store) stepJob(ctx context.Context, id uuid.UUID, spends bool, decide func(*JobState) (Writes, error)) (st JobState, removed []uuid.UUID, err error) {
 	err = s.tx(ctx, func(ctx context.Context, q *db.Queries) error {
 		var ws *db.Workspace
 		wsID, err := q.WorkspaceOfJob(ctx, id)
 		switch {
 		case err == nil:
+			if spends { // users before workspaces, as everywhere
+				if _, err := q.LockOwnerOfWorkspace(ctx, wsID); err != nil {
+					return err
+				}
+			}
 			w, err := q.LockWorkspace(ctx, wsID)
 			if err != nil {
 				return err
@@ -38,6 +53,11 @@ func (s *Store) StepJob(ctx context.Context, id uuid.UUID, decide func(*JobState
 		}
 		if st, err = jobState(ctx, q, j, ws); err != nil {
 			return err
+		}
+		if spends && ws != nil {
+			if err := addSpent(ctx, q, st.Build, *ws); err != nil {
+				return err
+			}
 		}
 		w, err := decide(&st)
 		if err != nil {
@@ -112,6 +132,22 @@ func lockFreeWorkspace(ctx context.Context, q *db.Queries, j db.Job) (*db.Worksp
 	return &w, err
 }
 
+// addSpent adds what a build's owner spends on other workspaces.
+func addSpent(ctx context.Context, q *db.Queries, b *BuildState, ws db.Workspace) error {
+	cost, err := q.CostOfWorkspace(ctx, ws.ID)
+	if err != nil {
+		return err
+	}
+	r, err := q.QuotaOf(ctx, db.QuotaOfParams{UserID: ws.OwnerID, OrganizationID: ws.OrganizationID})
+	if err != nil {
+		return err
+	}
+	u := usageFrom(r)
+	u.Used -= int(cost.Cost)
+	b.Spent, b.TemplateCost = &u, int(cost.Cost-ws.DailyCost)
+	return nil
+}
+
 func jobState(ctx context.Context, q *db.Queries, j db.Job, ws *db.Workspace) (JobState, error) {
 	now, err := q.Now(ctx)
 	if err != nil {
@@ -128,6 +164,7 @@ func jobState(ctx context.Context, q *db.Queries, j db.Job, ws *db.Workspace) (J
 	st.Build = &BuildState{
 		ID: b.ID, WorkspaceID: ws.ID, Transition: Transition(b.Transition), FinishedAt: b.FinishedAt,
 		Phase: Phase(ws.Phase), HeldBy: ws.StateHeldBy.UUID, Secret: b.AgentSecret,
+		DailyCost: int(ws.DailyCost),
 	}
 	return st, nil
 }
@@ -157,6 +194,9 @@ func writeStep(ctx context.Context, q *db.Queries, st JobState, w Writes) (remov
 		}
 	}
 	if err := q.MoveWorkspace(ctx, db.MoveWorkspaceParams{ID: b.WorkspaceID, Phase: string(b.Phase), StateHeldBy: nullable(b.HeldBy)}); err != nil {
+		return nil, err
+	}
+	if err := q.SetDailyCost(ctx, db.SetDailyCostParams{ID: b.WorkspaceID, DailyCost: int32(b.DailyCost)}); err != nil {
 		return nil, err
 	}
 	for _, a := range w.Agents {

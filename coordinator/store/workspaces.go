@@ -50,6 +50,8 @@ type Workspace struct {
 	// Version grows with every change.
 	Version   int64
 	CreatedAt time.Time
+	// DailyCost is what its resources cost, in the units of quotas.
+	DailyCost int
 	// LastActiveAt is when somebody last used it; nil if nobody has yet. It may be
 	// two minutes behind. What counts says the migration that made the column.
 	LastActiveAt *time.Time
@@ -215,7 +217,7 @@ func workspaceFrom(r db.WorkspaceByNameRow) Workspace {
 	return Workspace{
 		ID: r.ID, OwnerID: r.OwnerID, OrganizationID: r.OrganizationID, Organization: r.OrganizationName, OwnerName: r.OwnerName, Name: r.Name,
 		External: r.External, TemplateID: r.TemplateID.UUID, Phase: Phase(r.Phase), Version: r.Version, CreatedAt: r.CreatedAt,
-		LastActiveAt: r.LastActiveAt,
+		LastActiveAt: r.LastActiveAt, DailyCost: int(r.DailyCost),
 	}
 }
 

@@ -55,11 +55,14 @@ func (s *Service) running(ctx context.Context, ref *provisionerv1.JobRef) (store
 // is to be tried again, anything else is final.
 func (s *Service) answer(ctx context.Context, err error) error {
 	var bad *BadInput
+	var over *store.OverQuota
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &bad):
 		return status.Error(codes.InvalidArgument, bad.Reason)
+	case errors.As(err, &over):
+		return status.Error(codes.InvalidArgument, over.Error())
 	case errors.Is(err, errCanceled):
 		return status.Error(codes.Aborted, err.Error())
 	case errors.Is(err, errStale):
@@ -181,7 +184,7 @@ func (s *Service) Planned(ctx context.Context, r *provisionerv1.PlanReport) (*pr
 	if err != nil {
 		return nil, s.answer(ctx, err)
 	}
-	err = s.step(ctx, at.ID, planned{attempt: at.Attempt, resources: resources, agents: func(b store.BuildState) ([]store.NewAgent, error) {
+	err = s.step(ctx, at.ID, planned{attempt: at.Attempt, resources: resources, cost: int(r.GetDailyCost()), agents: func(b store.BuildState) ([]store.NewAgent, error) {
 		return newAgents(b, r.GetAgents())
 	}})
 	if err != nil {

@@ -44,8 +44,9 @@ type (
 	planned struct {
 		attempt int
 		agents  func(build store.BuildState) ([]store.NewAgent, error)
-		// resources is JSON.
+		// resources is JSON, and cost what they will cost a day.
 		resources []byte
+		cost      int
 	}
 	// cancelAsked: somebody wants it ended, or its time is up.
 	cancelAsked struct{ why string }
@@ -68,6 +69,7 @@ type (
 		problems []byte
 		// resources is JSON; nil if they are not known.
 		resources       []byte
+		cost            int    // what they cost a day
 		found, lockFile []byte // of an import that succeeded
 		// agents are there now, and some know where they run.
 		agents []*provisionerv1.Agent
@@ -156,6 +158,11 @@ func begin(st *store.JobState, e planned) (store.Writes, []action, error) {
 	case j.CancelRequestedAt != nil:
 		return store.Writes{}, nil, errCanceled
 	}
+	if err := afford(*st.Build, e.cost); err != nil {
+		return store.Writes{}, nil, err
+	}
+	// Until it is over it may be the one or the other.
+	st.Build.DailyCost = max(st.Build.DailyCost, e.cost)
 	w := store.Writes{Resources: e.resources}
 	if st.Build.Transition == store.Start {
 		var err error
@@ -168,6 +175,15 @@ func begin(st *store.JobState, e planned) (store.Writes, []action, error) {
 	}
 	st.Build.HeldBy = j.ID
 	return w, nil, nil
+}
+
+// afford returns a *store.OverQuota if a build makes its workspace cost more than its
+// owner may spend. One that makes it cost no more is never in the way of that.
+func afford(b store.BuildState, cost int) error {
+	if b.Spent == nil || cost <= b.DailyCost {
+		return nil
+	}
+	return b.Spent.Afford(b.TemplateCost + cost)
 }
 
 func cancel(st *store.JobState, e cancelAsked) (store.Writes, []action, error) {
@@ -234,6 +250,9 @@ func finish(st *store.JobState, e finished) (store.Writes, []action, error) {
 	w := store.Writes{Resources: e.resources}
 	if e.status != store.JobSucceeded {
 		return w, nil, nil
+	}
+	if st.Build != nil {
+		st.Build.DailyCost = e.cost
 	}
 	switch {
 	case st.Build == nil:

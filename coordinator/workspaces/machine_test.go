@@ -1,6 +1,7 @@
 package workspaces
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -234,5 +235,45 @@ func TestCoordinatorsAbsenceIsNoFaultOfProvisioners(t *testing.T) {
 	}
 	if _, ok := due(j, back.Add(30*time.Second), back, testLimits).(lost); !ok {
 		t.Error("30 s after the return it is not lost")
+	}
+}
+
+// A build whose workspace would cost more than its owner may is refused before it
+// begins; one that makes it cost no more is not.
+func TestCostsAreAskedForBeforeABuildBegins(t *testing.T) {
+	for _, c := range []struct {
+		name                     string
+		spent                    *store.Usage
+		template, was, will, now int
+		refused                  bool
+	}{
+		{"no quota", &store.Usage{Used: 100, Budget: -1}, 1, 0, 50, 50, false},
+		{"room", &store.Usage{Used: 5, Budget: 10}, 1, 0, 4, 4, false},
+		{"too much", &store.Usage{Used: 5, Budget: 10}, 1, 0, 5, 0, true},
+		{"less than before", &store.Usage{Used: 50, Budget: 10}, 1, 5, 4, 5, false},
+		{"as much as before", &store.Usage{Used: 50, Budget: 10}, 1, 5, 5, 5, false},
+		{"nothing that costs", &store.Usage{Used: 50, Budget: 10}, 1, 0, 0, 0, false},
+		{"not known", nil, 0, 0, 5, 5, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := &store.JobState{
+				Job:   store.Job{ID: testJob, Status: store.JobRunning, Attempt: 1},
+				Build: &store.BuildState{Transition: store.Stop, DailyCost: c.was, Spent: c.spent, TemplateCost: c.template},
+			}
+			_, _, err := step(st, planned{attempt: 1, cost: c.will})
+			var over *store.OverQuota
+			if errors.As(err, &over) != c.refused || err != nil && !c.refused {
+				t.Errorf("it is told %v", err)
+			}
+			if st.Build.DailyCost != c.now {
+				t.Errorf("it costs %d, want %d", st.Build.DailyCost, c.now)
+			}
+			if c.refused {
+				return
+			}
+			if _, _, err := step(st, finished{attempt: 1, status: store.JobSucceeded, cost: c.will}); err != nil || st.Build.DailyCost != c.will {
+				t.Errorf("in the end it costs %d, %v", st.Build.DailyCost, err)
+			}
+		})
 	}
 }

@@ -69,7 +69,7 @@ var transitions = map[store.Transition]provisionerv1.Transition{
 
 // finishedFrom reads what a provisioner says of the end of a job.
 func finishedFrom(at store.JobAttempt, j store.Job, r *provisionerv1.Result) (finished, error) {
-	e := finished{attempt: at.Attempt, err: noNUL(foreign.Clip(r.GetError(), maxReason)), agents: r.GetAgents()}
+	e := finished{attempt: at.Attempt, err: noNUL(foreign.Clip(r.GetError(), maxReason)), agents: r.GetAgents(), cost: int(r.GetDailyCost())}
 	switch r.GetStatus() {
 	case provisionerv1.Result_SUCCEEDED:
 		e.status = store.JobSucceeded

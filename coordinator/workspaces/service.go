@@ -184,7 +184,11 @@ func overOf(st store.JobState) Over {
 func (s *Service) step(ctx context.Context, job uuid.UUID, e event) error {
 	var tell []action
 	was := store.JobQueued
-	st, gone, err := s.store.StepJob(ctx, job, func(st *store.JobState) (store.Writes, error) {
+	move := s.store.StepJob
+	if _, ok := e.(planned); ok {
+		move = s.store.PlanJob
+	}
+	st, gone, err := move(ctx, job, func(st *store.JobState) (store.Writes, error) {
 		was = st.Job.Status
 		w, actions, err := step(st, e)
 		tell = actions

@@ -35,6 +35,7 @@ type Workspace struct {
 
 	Phase      string      `json:"phase" enum:"pending,starting,running,stopping,stopped,deleting,deleted,failed"`
 	Conditions []Condition `json:"conditions" doc:"What is true of it beside its phase"`
+	Cost       int         `json:"cost,omitempty" doc:"What it takes of its owner's quota: what its template says, and what its resources cost a day"`
 	// The rest is empty for external workspaces.
 	Template        string    `json:"template,omitempty"`
 	TemplateVersion int       `json:"template_version,omitempty" doc:"Of the latest build"`

@@ -33,6 +33,20 @@ func Values(root *tfjson.StateModule, kind, attribute string) (values []string) 
 	return values
 }
 
+// DailyCost is what all that a module and those within it hold costs a day.
+func DailyCost(root *tfjson.StateModule) uint32 {
+	var sum float64
+	for r := range everyResource(root) {
+		if r.Mode == tfjson.ManagedResourceMode && r.Type == "adit_metadata" {
+			sum += max(0, attributes(r.AttributeValues).number("daily_cost"))
+		}
+	}
+	return uint32(min(sum, maxDailyCost))
+}
+
+// maxDailyCost bounds what a workspace costs: no quota is larger.
+const maxDailyCost = 1_000_000_000
+
 // found reads values with the configuration they come from.
 func found(root *tfjson.StateModule, links *links) ([]*provisionerv1.Resource, []*provisionerv1.Agent) {
 	var managed, notes []*tfjson.StateResource

@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
@@ -46,6 +47,8 @@ func (*metadataResource) Schema(_ context.Context, _ resource.SchemaRequest, res
 		MarkdownDescription: "What people see of another resource, such as the size of a disk.",
 		Attributes: map[string]schema.Attribute{
 			"resource_id": required("The `id` of the resource that it is about."),
+			"daily_cost": schema.Int64Attribute{Optional: true, Validators: []validator.Int64{atLeast(0)}, MarkdownDescription: "What the resource costs a day, in the units of quotas: " +
+				"a build whose workspace would cost more than its owner may is refused before it changes anything. 0 by default."},
 		},
 		Blocks: map[string]schema.Block{
 			"item": schema.ListNestedBlock{

@@ -25,7 +25,7 @@ update pools set failures = 0, failed_at = null, problem = '' where id = $1;
 -- Those that nobody has claimed, the oldest first.
 -- name: PoolMembers :many
 select w.id, w.phase, (w.state_held_by is not null)::boolean as held, b.transition, b.template_version_id, b.parameters, b.number as build_number, b.created_at as built_at,
-    b.finished_at, j.error
+    b.finished_at, j.error, w.daily_cost
 from workspaces w
 join builds b on b.workspace_id = w.id and b.number = (select max(l.number) from builds l where l.workspace_id = w.id)
 join jobs j on j.build_id = b.id

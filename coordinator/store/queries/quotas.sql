@@ -1,6 +1,12 @@
 -- name: LockOwner :one
 select id from users where id = $1 and deleted_at is null for no key update;
 
+-- name: LockOwnerOfWorkspace :one
+select u.id from users u join workspaces w on w.owner_id = u.id where w.id = $1 for no key update of u;
+
+-- name: SetDailyCost :exec
+update workspaces set daily_cost = $2 where id = $1 and daily_cost <> $2;
+
 -- A user's own quota is for all their workspaces, a group's for those in its
 -- organization.
 -- name: QuotaOf :one
@@ -10,7 +16,7 @@ select coalesce(
     (select max(q.budget) from quotas q join groups g on g.id = q.group_id join group_members m on m.group_id = g.id
         where m.user_id = @user_id and g.organization_id = @organization_id),
     -1)::int as budget,
-    (select coalesce(sum(t.cost), 0) from workspaces w join templates t on t.id = w.template_id
+    (select coalesce(sum(t.cost + w.daily_cost), 0) from workspaces w join templates t on t.id = w.template_id
         where w.owner_id = @user_id and w.deleted_at is null
         and (w.organization_id = @organization_id or exists (select 1 from own)))::bigint as used;
 

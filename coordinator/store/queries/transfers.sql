@@ -37,7 +37,7 @@ and o.created_at > now() - interval '7 days'
 returning o.id;
 
 -- name: CostOfWorkspace :one
-select coalesce(t.cost, 0)::int as cost, w.organization_id
+select (coalesce(t.cost, 0) + w.daily_cost)::int as cost, w.organization_id
 from workspaces w left join templates t on t.id = w.template_id where w.id = $1;
 
 -- name: GiveWorkspace :exec

@@ -1549,10 +1549,12 @@ func (*Acknowledged) Descriptor() ([]byte, []int) {
 }
 
 type PlanReport struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Job           *JobRef                `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
-	Resources     []*Resource            `protobuf:"bytes,2,rep,name=resources,proto3" json:"resources,omitempty"`
-	Agents        []*Agent               `protobuf:"bytes,3,rep,name=agents,proto3" json:"agents,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Job       *JobRef                `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Resources []*Resource            `protobuf:"bytes,2,rep,name=resources,proto3" json:"resources,omitempty"`
+	Agents    []*Agent               `protobuf:"bytes,3,rep,name=agents,proto3" json:"agents,omitempty"`
+	// What all resources will cost a day.
+	DailyCost     uint32 `protobuf:"varint,4,opt,name=daily_cost,json=dailyCost,proto3" json:"daily_cost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1608,6 +1610,13 @@ func (x *PlanReport) GetAgents() []*Agent {
 	return nil
 }
 
+func (x *PlanReport) GetDailyCost() uint32 {
+	if x != nil {
+		return x.DailyCost
+	}
+	return 0
+}
+
 type Result struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Job    *JobRef                `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
@@ -1618,8 +1627,10 @@ type Result struct {
 	// Of an import.
 	Template *Template `protobuf:"bytes,5,opt,name=template,proto3" json:"template,omitempty"`
 	// Of a build.
-	Resources     []*Resource `protobuf:"bytes,6,rep,name=resources,proto3" json:"resources,omitempty"`
-	Agents        []*Agent    `protobuf:"bytes,7,rep,name=agents,proto3" json:"agents,omitempty"`
+	Resources []*Resource `protobuf:"bytes,6,rep,name=resources,proto3" json:"resources,omitempty"`
+	Agents    []*Agent    `protobuf:"bytes,7,rep,name=agents,proto3" json:"agents,omitempty"`
+	// What all resources cost a day, of a build that succeeded.
+	DailyCost     uint32 `protobuf:"varint,8,opt,name=daily_cost,json=dailyCost,proto3" json:"daily_cost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1701,6 +1712,13 @@ func (x *Result) GetAgents() []*Agent {
 		return x.Agents
 	}
 	return nil
+}
+
+func (x *Result) GetDailyCost() uint32 {
+	if x != nil {
+		return x.DailyCost
+	}
+	return 0
 }
 
 // Problem is one thing that Terraform or the runner has to say about files.
@@ -3050,12 +3068,14 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\x06serial\x18\x03 \x01(\x04R\x06serial\"!\n" +
 	"\x05Saved\x12\x18\n" +
 	"\acurrent\x18\x01 \x01(\bR\acurrent\"\x0e\n" +
-	"\fAcknowledged\"\xac\x01\n" +
+	"\fAcknowledged\"\xcb\x01\n" +
 	"\n" +
 	"PlanReport\x12-\n" +
 	"\x03job\x18\x01 \x01(\v2\x1b.adit.provisioner.v1.JobRefR\x03job\x12;\n" +
 	"\tresources\x18\x02 \x03(\v2\x1d.adit.provisioner.v1.ResourceR\tresources\x122\n" +
-	"\x06agents\x18\x03 \x03(\v2\x1a.adit.provisioner.v1.AgentR\x06agents\"\xa2\x03\n" +
+	"\x06agents\x18\x03 \x03(\v2\x1a.adit.provisioner.v1.AgentR\x06agents\x12\x1d\n" +
+	"\n" +
+	"daily_cost\x18\x04 \x01(\rR\tdailyCost\"\xc1\x03\n" +
 	"\x06Result\x12-\n" +
 	"\x03job\x18\x01 \x01(\v2\x1b.adit.provisioner.v1.JobRefR\x03job\x12:\n" +
 	"\x06status\x18\x02 \x01(\x0e2\".adit.provisioner.v1.Result.StatusR\x06status\x12\x14\n" +
@@ -3063,7 +3083,9 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\bproblems\x18\x04 \x03(\v2\x1c.adit.provisioner.v1.ProblemR\bproblems\x129\n" +
 	"\btemplate\x18\x05 \x01(\v2\x1d.adit.provisioner.v1.TemplateR\btemplate\x12;\n" +
 	"\tresources\x18\x06 \x03(\v2\x1d.adit.provisioner.v1.ResourceR\tresources\x122\n" +
-	"\x06agents\x18\a \x03(\v2\x1a.adit.provisioner.v1.AgentR\x06agents\"1\n" +
+	"\x06agents\x18\a \x03(\v2\x1a.adit.provisioner.v1.AgentR\x06agents\x12\x1d\n" +
+	"\n" +
+	"daily_cost\x18\b \x01(\rR\tdailyCost\"1\n" +
 	"\x06Status\x12\r\n" +
 	"\tSUCCEEDED\x10\x00\x12\n" +
 	"\n" +

@@ -98,7 +98,7 @@ func (q *Queries) PruneEvents(ctx context.Context, arg PruneEventsParams) (int64
 }
 
 const workspacesByIDs = `-- name: WorkspacesByIDs :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, w.daily_cost, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = any($1::uuid[])
 `
 
@@ -122,6 +122,7 @@ type WorkspacesByIDsRow struct {
 	UsedAt           time.Time
 	DormantAt        *time.Time
 	UpkeepProblem    string
+	DailyCost        int32
 	OwnerName        string
 	OrganizationName string
 }
@@ -155,6 +156,7 @@ func (q *Queries) WorkspacesByIDs(ctx context.Context, ids []uuid.UUID) ([]Works
 			&i.UsedAt,
 			&i.DormantAt,
 			&i.UpkeepProblem,
+			&i.DailyCost,
 			&i.OwnerName,
 			&i.OrganizationName,
 		); err != nil {

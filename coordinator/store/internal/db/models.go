@@ -479,6 +479,7 @@ type Workspace struct {
 	UsedAt         time.Time
 	DormantAt      *time.Time
 	UpkeepProblem  string
+	DailyCost      int32
 }
 
 type WorkspaceOffer struct {

@@ -95,7 +95,7 @@ const insertPrepared = `-- name: InsertPrepared :one
 insert into workspaces (owner_id, name, external, template_id, phase, organization_id)
 select $1, $2::text, false, t.id, $3::text, t.organization_id
 from templates t where t.id = $4 and t.deleted_at is null
-returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem
+returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem, daily_cost
 `
 
 type InsertPreparedParams struct {
@@ -133,6 +133,7 @@ func (q *Queries) InsertPrepared(ctx context.Context, arg InsertPreparedParams) 
 		&i.UsedAt,
 		&i.DormantAt,
 		&i.UpkeepProblem,
+		&i.DailyCost,
 	)
 	return i, err
 }
@@ -173,7 +174,7 @@ func (q *Queries) PoolIsWell(ctx context.Context, id uuid.UUID) error {
 
 const poolMembers = `-- name: PoolMembers :many
 select w.id, w.phase, (w.state_held_by is not null)::boolean as held, b.transition, b.template_version_id, b.parameters, b.number as build_number, b.created_at as built_at,
-    b.finished_at, j.error
+    b.finished_at, j.error, w.daily_cost
 from workspaces w
 join builds b on b.workspace_id = w.id and b.number = (select max(l.number) from builds l where l.workspace_id = w.id)
 join jobs j on j.build_id = b.id
@@ -197,6 +198,7 @@ type PoolMembersRow struct {
 	BuiltAt           time.Time
 	FinishedAt        *time.Time
 	Error             string
+	DailyCost         int32
 }
 
 // Those that nobody has claimed, the oldest first.
@@ -220,6 +222,7 @@ func (q *Queries) PoolMembers(ctx context.Context, arg PoolMembersParams) ([]Poo
 			&i.BuiltAt,
 			&i.FinishedAt,
 			&i.Error,
+			&i.DailyCost,
 		); err != nil {
 			return nil, err
 		}

@@ -108,6 +108,17 @@ func (q *Queries) LockOwner(ctx context.Context, id uuid.UUID) (uuid.UUID, error
 	return id_2, err
 }
 
+const lockOwnerOfWorkspace = `-- name: LockOwnerOfWorkspace :one
+select u.id from users u join workspaces w on w.owner_id = u.id where w.id = $1 for no key update of u
+`
+
+func (q *Queries) LockOwnerOfWorkspace(ctx context.Context, id uuid.UUID) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, lockOwnerOfWorkspace, id)
+	var id_2 uuid.UUID
+	err := row.Scan(&id_2)
+	return id_2, err
+}
+
 const quotaOf = `-- name: QuotaOf :one
 with own as (select q.budget from quotas q where q.user_id = $1)
 select coalesce(
@@ -115,7 +126,7 @@ select coalesce(
     (select max(q.budget) from quotas q join groups g on g.id = q.group_id join group_members m on m.group_id = g.id
         where m.user_id = $1 and g.organization_id = $2),
     -1)::int as budget,
-    (select coalesce(sum(t.cost), 0) from workspaces w join templates t on t.id = w.template_id
+    (select coalesce(sum(t.cost + w.daily_cost), 0) from workspaces w join templates t on t.id = w.template_id
         where w.owner_id = $1 and w.deleted_at is null
         and (w.organization_id = $2 or exists (select 1 from own)))::bigint as used
 `
@@ -240,6 +251,20 @@ func (q *Queries) Quotas(ctx context.Context, arg QuotasParams) ([]QuotasRow, er
 		return nil, err
 	}
 	return items, nil
+}
+
+const setDailyCost = `-- name: SetDailyCost :exec
+update workspaces set daily_cost = $2 where id = $1 and daily_cost <> $2
+`
+
+type SetDailyCostParams struct {
+	ID        uuid.UUID
+	DailyCost int32
+}
+
+func (q *Queries) SetDailyCost(ctx context.Context, arg SetDailyCostParams) error {
+	_, err := q.db.Exec(ctx, setDailyCost, arg.ID, arg.DailyCost)
+	return err
 }
 
 const setGroupQuota = `-- name: SetGroupQuota :execrows

@@ -13,7 +13,7 @@ import (
 )
 
 const costOfWorkspace = `-- name: CostOfWorkspace :one
-select coalesce(t.cost, 0)::int as cost, w.organization_id
+select (coalesce(t.cost, 0) + w.daily_cost)::int as cost, w.organization_id
 from workspaces w left join templates t on t.id = w.template_id where w.id = $1
 `
 

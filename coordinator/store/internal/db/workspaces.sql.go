@@ -57,9 +57,9 @@ func (q *Queries) AgentsOfWorkspaces(ctx context.Context, workspaceIds []uuid.UU
 }
 
 const allWorkspaces = `-- name: AllWorkspaces :many
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, w.daily_cost, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name
 from users u cross join lateral (
-    select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem from workspaces v
+    select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem, daily_cost from workspaces v
     where v.owner_id = u.id and v.deleted_at is null
     and (lower(u.username) > $1::text or lower(v.name) > $2::text)
     and ($3::text = '' or strpos(lower(v.name), lower($3)) > 0)
@@ -105,6 +105,7 @@ type AllWorkspacesRow struct {
 	UsedAt           time.Time
 	DormantAt        *time.Time
 	UpkeepProblem    string
+	DailyCost        int32
 	OwnerName        string
 	OrganizationName string
 }
@@ -148,6 +149,7 @@ func (q *Queries) AllWorkspaces(ctx context.Context, arg AllWorkspacesParams) ([
 			&i.UsedAt,
 			&i.DormantAt,
 			&i.UpkeepProblem,
+			&i.DailyCost,
 			&i.OwnerName,
 			&i.OrganizationName,
 		); err != nil {
@@ -247,7 +249,7 @@ select u.id, $1::text, $2::boolean, $3::uuid, $4::text,
 from users u left join templates t on t.id = $3::uuid
 where u.id = $6 and u.deleted_at is null
 for key share of u
-returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem
+returning id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem, daily_cost
 `
 
 type InsertWorkspaceParams struct {
@@ -289,6 +291,7 @@ func (q *Queries) InsertWorkspace(ctx context.Context, arg InsertWorkspaceParams
 		&i.UsedAt,
 		&i.DormantAt,
 		&i.UpkeepProblem,
+		&i.DailyCost,
 	)
 	return i, err
 }
@@ -364,7 +367,7 @@ func (q *Queries) LiveAgent(ctx context.Context, id uuid.UUID) (LiveAgentRow, er
 }
 
 const lockFreeWorkspace = `-- name: LockFreeWorkspace :one
-select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem from workspaces where id = $1 for no key update skip locked
+select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem, daily_cost from workspaces where id = $1 for no key update skip locked
 `
 
 func (q *Queries) LockFreeWorkspace(ctx context.Context, id uuid.UUID) (Workspace, error) {
@@ -390,6 +393,7 @@ func (q *Queries) LockFreeWorkspace(ctx context.Context, id uuid.UUID) (Workspac
 		&i.UsedAt,
 		&i.DormantAt,
 		&i.UpkeepProblem,
+		&i.DailyCost,
 	)
 	return i, err
 }
@@ -404,7 +408,7 @@ func (q *Queries) LockOutAgents(ctx context.Context, workspaceID uuid.UUID) erro
 }
 
 const lockWorkspace = `-- name: LockWorkspace :one
-select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem from workspaces where id = $1 for no key update
+select id, owner_id, name, external, created_at, deleted_at, template_id, phase, version, state_held_by, organization_id, last_active_at, autostart, autostart_set_at, ttl, extended_until, used_at, dormant_at, upkeep_problem, daily_cost from workspaces where id = $1 for no key update
 `
 
 func (q *Queries) LockWorkspace(ctx context.Context, id uuid.UUID) (Workspace, error) {
@@ -430,6 +434,7 @@ func (q *Queries) LockWorkspace(ctx context.Context, id uuid.UUID) (Workspace, e
 		&i.UsedAt,
 		&i.DormantAt,
 		&i.UpkeepProblem,
+		&i.DailyCost,
 	)
 	return i, err
 }
@@ -533,7 +538,7 @@ func (q *Queries) UpsertAgent(ctx context.Context, arg UpsertAgentParams) error 
 }
 
 const workspaceByID = `-- name: WorkspaceByID :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, w.daily_cost, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.id = $1
 `
 
@@ -557,6 +562,7 @@ type WorkspaceByIDRow struct {
 	UsedAt           time.Time
 	DormantAt        *time.Time
 	UpkeepProblem    string
+	DailyCost        int32
 	OwnerName        string
 	OrganizationName string
 }
@@ -584,6 +590,7 @@ func (q *Queries) WorkspaceByID(ctx context.Context, id uuid.UUID) (WorkspaceByI
 		&i.UsedAt,
 		&i.DormantAt,
 		&i.UpkeepProblem,
+		&i.DailyCost,
 		&i.OwnerName,
 		&i.OrganizationName,
 	)
@@ -591,7 +598,7 @@ func (q *Queries) WorkspaceByID(ctx context.Context, id uuid.UUID) (WorkspaceByI
 }
 
 const workspaceByName = `-- name: WorkspaceByName :one
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, w.daily_cost, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and lower(u.username) = lower($1) and lower(w.name) = lower($2)
 `
 
@@ -620,6 +627,7 @@ type WorkspaceByNameRow struct {
 	UsedAt           time.Time
 	DormantAt        *time.Time
 	UpkeepProblem    string
+	DailyCost        int32
 	OwnerName        string
 	OrganizationName string
 }
@@ -647,6 +655,7 @@ func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams
 		&i.UsedAt,
 		&i.DormantAt,
 		&i.UpkeepProblem,
+		&i.DailyCost,
 		&i.OwnerName,
 		&i.OrganizationName,
 	)
@@ -655,7 +664,7 @@ func (q *Queries) WorkspaceByName(ctx context.Context, arg WorkspaceByNameParams
 
 const workspacesOfOwner = `-- name: WorkspacesOfOwner :many
 
-select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
+select w.id, w.owner_id, w.name, w.external, w.created_at, w.deleted_at, w.template_id, w.phase, w.version, w.state_held_by, w.organization_id, w.last_active_at, w.autostart, w.autostart_set_at, w.ttl, w.extended_until, w.used_at, w.dormant_at, w.upkeep_problem, w.daily_cost, u.username as owner_name, (select o.name from organizations o where o.id = w.organization_id)::text as organization_name from workspaces w join users u on u.id = w.owner_id
 where w.deleted_at is null and w.owner_id = $1 and lower(w.name) > $2::text
 and ($3::text = '' or strpos(lower(w.name), lower($3)) > 0)
 and ($4::text = '' or w.phase = $4)
@@ -695,6 +704,7 @@ type WorkspacesOfOwnerRow struct {
 	UsedAt           time.Time
 	DormantAt        *time.Time
 	UpkeepProblem    string
+	DailyCost        int32
 	OwnerName        string
 	OrganizationName string
 }
@@ -737,6 +747,7 @@ func (q *Queries) WorkspacesOfOwner(ctx context.Context, arg WorkspacesOfOwnerPa
 			&i.UsedAt,
 			&i.DormantAt,
 			&i.UpkeepProblem,
+			&i.DailyCost,
 			&i.OwnerName,
 			&i.OrganizationName,
 		); err != nil {
