@@ -20,6 +20,7 @@ import (
 // resources that no template has.
 func TestTemplatesKeepToRecordedSchemas(t *testing.T) {
 	for _, of := range []struct{ template, provider, prefix string }{
+		{"gcp-linux", "google", "google_"},          // 7.45.0
 		{"hetzner", "hcloud", "hcloud_"},            // 1.68.0
 		{"kubernetes", "kubernetes", "kubernetes_"}, // 3.2.1
 	} {

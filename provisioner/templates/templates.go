@@ -14,7 +14,7 @@ import (
 
 // files has a directory for each template.
 //
-//go:embed aws-linux docker hetzner kubernetes multi-agent podman process
+//go:embed aws-linux docker gcp-linux hetzner kubernetes multi-agent podman process
 var files embed.FS
 
 // ErrUnknown is a name that no template has.
