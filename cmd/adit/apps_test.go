@@ -389,6 +389,35 @@ func TestAppsInTheBrowser(t *testing.T) {
 		echoes(ctx, t, mine)
 	})
 
+	t.Run("a port that becomes private closes what is open", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		theirs, mine := nobody.socket(t, appURL("18302", "/echo"), appURL("18302", "")), alice.socket(t, appURL("18302", "/echo"), appURL("18302", ""))
+		echoes(ctx, t, theirs)
+		d.must("ports", "dev", "--port", "18302", "--visibility", "owner")
+		for _, ws := range []*websocket.Conn{theirs, mine} { // whose, a public port does not know
+			if _, _, err := ws.Read(ctx); err == nil || ctx.Err() != nil {
+				t.Errorf("what was open goes on: %v", err)
+			}
+		}
+		if status, text := nobody.ask(t, appURL("18302", "/x"), nil); status != http.StatusUnauthorized {
+			t.Errorf("and can be opened: %d %s", status, text)
+		}
+		alice.opens(appURL("18302", "/x"))
+		d.must("ports", "dev", "--port", "18300", "--visibility", "public")
+		if status, text := nobody.ask(t, appURL("18300", "/x"), nil); status != http.StatusOK {
+			t.Errorf("a port that becomes public: %d %s", status, text)
+		}
+		d.must("ports", "dev", "--port", "18302", "--visibility", "template")
+		if status, text := nobody.ask(t, appURL("18302", "/x"), nil); status != http.StatusOK {
+			t.Errorf("a port as its template has it: %d %s", status, text)
+		}
+		d.must("ports", "dev", "--port", "18300", "--visibility", "template")
+		if out := d.must("audit", "--action", "port.created", "-o", "json"); !strings.Contains(out, "18302") {
+			t.Errorf("the audit log lacks the port: %s", out)
+		}
+	})
+
 	t.Run("what is noted", func(t *testing.T) {
 		out := d.must("audit", "--action", "workspace.open-app", "-o", "json")
 		for _, want := range []string{`"alice"`, `"bob"`, "public", "authenticated"} {

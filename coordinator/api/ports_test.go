@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/google/uuid"
@@ -67,7 +68,7 @@ func TestTheNarrowestSettingOfAPortHolds(t *testing.T) {
 		{First: 3001, Last: 3001, Label: "the template's is another", OnOpen: "open", Visibility: "owner"},
 		{First: 8080, Last: 8080, Label: "named by a repository", Protocol: "http", OnOpen: "open", Visibility: "authenticated"},
 	}
-	list := portsJSON("main", store.AgentReport{Ports: seen, PortSettings: repositories}, settings)
+	list := portsJSON("main", store.AgentReport{Ports: seen, PortSettings: repositories}, settings, nil)
 	want := []sdk.Port{
 		{Agent: "main", Network: "tcp", Port: 3000, Listening: true, Protocol: "http", Label: "previews", OnOpen: "open", Visibility: "authenticated"},
 		{Agent: "main", Network: "udp", Port: 3001, Listening: true, Protocol: "udp", Label: "the preview", OnOpen: "notify", Visibility: "public"},
@@ -81,6 +82,48 @@ func TestTheNarrowestSettingOfAPortHolds(t *testing.T) {
 	for i := range want {
 		if list[i] != want[i] {
 			t.Errorf("got %+v, want %+v", list[i], want[i])
+		}
+	}
+}
+
+// Who may open a port is as its owner has chosen, until that is taken back.
+func TestAPortsVisibilityIsChosen(t *testing.T) {
+	d := deploy(t)
+	ctx := t.Context()
+	alice := d.add(t, "alice", store.RoleMember)
+	external(t, alice, "dev")
+	visible := func(want map[int]string) {
+		t.Helper()
+		list, err := alice.WorkspacePorts(ctx, "me", "dev")
+		if err != nil || len(list) != len(want) {
+			t.Fatalf("%+v, %v, want %v", list, err, want)
+		}
+		for _, p := range list {
+			if p.Visibility != want[p.Port] || p.Listening {
+				t.Errorf("%+v, want it to be for %s", p, want[p.Port])
+			}
+		}
+	}
+	set := func(agent string, port int, visibility string) int {
+		return status(alice.SetPortVisibility(ctx, "me", "dev", agent, port, visibility))
+	}
+	if a, b := set("main", 3000, sdk.VisiblePublic), set("main", 3001, sdk.VisibleAuthenticated); a != 0 || b != 0 {
+		t.Fatalf("chosen: %d, %d", a, b)
+	}
+	visible(map[int]string{3000: sdk.VisiblePublic, 3001: sdk.VisibleAuthenticated})
+	if n := set("main", 3000, sdk.VisibleOwner); n != 0 {
+		t.Fatalf("chosen again: %d", n)
+	}
+	if err := alice.ResetPortVisibility(ctx, "me", "dev", "main", 3001); err != nil {
+		t.Fatal(err)
+	}
+	visible(map[int]string{3000: sdk.VisibleOwner})
+	for what, got := range map[string]int{
+		"no agent": set("none", 80, sdk.VisiblePublic), "no port": set("main", 0, sdk.VisiblePublic), "too large": set("main", 65536, sdk.VisiblePublic),
+		"no level": set("main", 80, "everybody"), "nothing to take back": status(alice.ResetPortVisibility(ctx, "me", "dev", "main", 3001)),
+	} {
+		if got != http.StatusNotFound && got != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d", what, got)
 		}
 	}
 }

@@ -21,6 +21,7 @@ func TestWhatEachLevelOfSharingLetsOthersDo(t *testing.T) {
 		"rename": func() error { _, err := bob.RenameWorkspace(ctx, "alice", "dev", "dev"); return err },
 		"share":  func() error { return bob.ShareWithUser(ctx, "alice", "dev", "bob", sdk.ShareAdmin) },
 		"shares": func() error { _, err := bob.Shares(ctx, "alice", "dev"); return err },
+		"port":   func() error { return bob.SetPortVisibility(ctx, "alice", "dev", "main", 80, sdk.VisiblePublic) },
 		"delete": func() error { return bob.DeleteWorkspace(ctx, "alice", "dev") },
 	}
 	expect := func(level string, want map[string]int) {
@@ -31,12 +32,12 @@ func TestWhatEachLevelOfSharingLetsOthersDo(t *testing.T) {
 			}
 		}
 	}
-	expect("", map[string]int{"read": 404, "rename": 404, "share": 404, "shares": 404, "delete": 404})
+	expect("", map[string]int{"read": 404, "rename": 404, "share": 404, "shares": 404, "port": 404, "delete": 404})
 	for level, rename := range map[string]int{sdk.ShareApps: 403, sdk.ShareConnect: 403, sdk.ShareAdmin: 0} {
 		if err := alice.ShareWithUser(ctx, "me", "dev", "bob", level); err != nil {
 			t.Fatal(err)
 		}
-		expect(level, map[string]int{"rename": rename, "share": 403, "shares": 403, "delete": 403})
+		expect(level, map[string]int{"rename": rename, "share": 403, "shares": 403, "port": 403, "delete": 403})
 		if err := tries["share"](); !strings.Contains(err.Error(), "shared with you at level "+level) {
 			t.Errorf("level %q: the refusal says %v", level, err)
 		}
@@ -58,7 +59,7 @@ func TestWhatEachLevelOfSharingLetsOthersDo(t *testing.T) {
 	if err := alice.UnshareWithUser(ctx, "me", "dev", "bob"); err != nil {
 		t.Fatal(err)
 	}
-	expect("taken back", map[string]int{"read": 404, "rename": 404, "share": 404, "shares": 404, "delete": 404})
+	expect("taken back", map[string]int{"read": 404, "rename": 404, "share": 404, "shares": 404, "port": 404, "delete": 404})
 	if err := alice.UnshareWithUser(ctx, "me", "dev", "bob"); !errors.Is(err, sdk.ErrNotFound) {
 		t.Errorf("taken back twice: %v, want ErrNotFound", err)
 	}

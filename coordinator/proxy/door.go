@@ -258,7 +258,11 @@ func (p *Proxy) target(ctx context.Context, agent store.Agent, a Address) (place
 		if err != nil {
 			return place{}, err
 		}
-		at.port, at.secure, at.level = port, secure, levelOf(api.VisibilityOf(int(port), m, reports[agent.ID]))
+		chosen, err := p.cfg.Store.PortVisibilities(ctx, agent.WorkspaceID)
+		if err != nil {
+			return place{}, err
+		}
+		at.port, at.secure, at.level = port, secure, levelOf(api.VisibilityOf(int(port), agent, m, reports[agent.ID], chosen))
 		return at, nil
 	}
 	for _, app := range m.GetApps() {

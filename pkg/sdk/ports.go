@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"net/http"
+	"strconv"
 )
 
 // What is done when a port of a workspace begins to listen.
@@ -26,7 +27,7 @@ type Port struct {
 	// What follows is as the template says or, if it says nothing, a repository.
 	Label      string `json:"label,omitempty"`
 	OnOpen     string `json:"on_open" enum:"notify,ignore,open" doc:"What is to be done when it begins to listen"`
-	Visibility string `json:"visibility" enum:"owner,authenticated,public" doc:"Who may open it in a browser"`
+	Visibility string `json:"visibility" enum:"owner,authenticated,public" doc:"Who may open it in a browser: as somebody has chosen, or else as the template or a repository says"`
 	Link       string `json:"link,omitempty" doc:"Where a browser finds it, if it speaks HTTP; empty if the deployment has no names for ports"`
 }
 
@@ -46,6 +47,29 @@ func (c *Client) WorkspacePorts(ctx context.Context, owner, name string) ([]Port
 	var l List[Port]
 	err := c.do(ctx, http.MethodGet, &l, nil, "workspaces", owner, name, "ports")
 	return l.Items, err
+}
+
+// Who may open a port in a browser.
+const (
+	VisibleOwner         = "owner" // and those with whom the workspace is shared
+	VisibleAuthenticated = "authenticated"
+	VisiblePublic        = "public"
+)
+
+// SetPort says who may open a port in a browser.
+type SetPort struct {
+	Visibility string `json:"visibility" enum:"owner,authenticated,public"`
+}
+
+// SetPortVisibility says who may open a port in a browser, whatever the template says.
+// What others have open who may not ends.
+func (c *Client) SetPortVisibility(ctx context.Context, owner, name, agent string, port int, visibility string) error {
+	return c.do(ctx, http.MethodPut, nil, SetPort{visibility}, "workspaces", owner, name, "agents", agent, "ports", strconv.Itoa(port))
+}
+
+// ResetPortVisibility leaves it to the template again.
+func (c *Client) ResetPortVisibility(ctx context.Context, owner, name, agent string, port int) error {
+	return c.do(ctx, http.MethodDelete, nil, nil, "workspaces", owner, name, "agents", agent, "ports", strconv.Itoa(port))
 }
 
 // SettingOf returns what holds for a port: what is said of the fewest.

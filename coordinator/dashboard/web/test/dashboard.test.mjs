@@ -98,6 +98,11 @@ test("the dashboard", async (t) => {
     await page.getByText("connected", { exact: true }).first().waitFor();
     await page.getByRole("heading", { name: "Ports" }).waitFor();
     await look(page, "workspace");
+    const port = page.getByLabel("Who may open port " + new URL(url).port); // the server's own: it is on this machine
+    await port.selectOption("public");
+    await page.waitForFunction((label) => !document.querySelector(`[aria-label="${label}"]`)?.disabled, "Who may open port " + new URL(url).port);
+    assert.match(await adit("ports", "dev", "-o", "json"), new RegExp(`"port": ${new URL(url).port},[^}]*"visibility": "public"`));
+    await port.selectOption("owner");
     await page.getByRole("link", { name: "Schedule" }).click();
     await page.getByLabel("Starts by itself").fill("mon-fri 08:30 Europe/Berlin");
     await page.getByRole("button", { name: "Set the schedule" }).click();

@@ -293,6 +293,16 @@ type Pool struct {
 	Problem    string
 }
 
+type PortVisibility struct {
+	ID          uuid.UUID
+	WorkspaceID uuid.UUID
+	Agent       string
+	Port        int32
+	Visibility  string
+	CreatedBy   uuid.UUID
+	CreatedAt   time.Time
+}
+
 type Provisioner struct {
 	ID               uuid.UUID
 	KeyID            uuid.NullUUID

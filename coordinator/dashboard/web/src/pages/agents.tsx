@@ -1,10 +1,11 @@
 // The agents of a workspace: how each is doing, its scripts, apps, ports, and who is there.
 import { useState, type ReactNode } from "react";
-import { useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { all, api, ask } from "../api";
 import { LogView } from "../log";
 import { Link } from "../router";
-import { Badge, Button, Loaded, Waiting, When } from "../ui";
+import { useMe } from "../session";
+import { Badge, Button, Failed, Loaded, Waiting, When } from "../ui";
 import type { Agent, Connection, Port, ScriptStatus, Workspace, WorkspaceApp } from "../schema";
 
 const agentTones = { connecting: "busy", connected: "good", disconnected: "warn", timeout: "bad" } as const;
@@ -62,7 +63,7 @@ export function Agents({ of: w }: { of: Workspace }) {
           {live && <Apps list={apps.data?.items?.filter((x) => x.agent === a.name) ?? []} />}
           {live && (
             <Loaded of={ports} what="ports" rows={1}>
-              {(p) => <Ports list={p.items?.filter((x) => x.agent === a.name) ?? []} />}
+              {(p) => <Ports of={w} list={p.items?.filter((x) => x.agent === a.name) ?? []} />}
             </Loaded>
           )}
           <Scripts of={w} agent={a} />
@@ -108,10 +109,24 @@ function Apps({ list }: { list: WorkspaceApp[] }) {
   );
 }
 
-function Ports({ list }: { list: Port[] }) {
+const visibilities: [Port["visibility"], string][] = [
+  ["owner", "for its owner"],
+  ["authenticated", "for all who sign in"],
+  ["public", "for everybody"],
+];
+
+function Ports({ of: w, list }: { of: Workspace; list: Port[] }) {
+  const me = useMe().data;
+  const cache = useQueryClient();
+  const choose = useMutation({
+    mutationFn: ({ of: p, visibility }: { of: Port; visibility: Port["visibility"] }) =>
+      ask(api.PUT("/api/v1/workspaces/{owner}/{name}/agents/{agent}/ports/{port}", { params: { path: { owner: w.owner, name: w.name, agent: p.agent, port: p.port } }, body: { visibility } })),
+    onSettled: () => void cache.invalidateQueries({ queryKey: ["ports", w.id] }),
+  });
   return (
     <>
       <h3>Ports</h3>
+      <Failed err={choose.error} />
       {list.length === 0 ? (
         <p className="soft">Nothing listens.</p>
       ) : (
@@ -127,6 +142,20 @@ function Ports({ list }: { list: Port[] }) {
                 </code>
               )}{" "}
               {p.label || p.process || p.protocol} {!p.listening && <span className="soft">nothing listens</span>}
+              {p.link && (
+                <select
+                  aria-label={`Who may open port ${p.port}`}
+                  value={p.visibility}
+                  disabled={me?.username !== w.owner || choose.isPending}
+                  onChange={(e) => choose.mutate({ of: p, visibility: e.target.value as Port["visibility"] })}
+                >
+                  {visibilities.map(([value, label]) => (
+                    <option key={value} value={value}>
+                      {label}
+                    </option>
+                  ))}
+                </select>
+              )}
             </li>
           ))}
         </ul>
