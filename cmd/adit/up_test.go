@@ -33,7 +33,13 @@ type vpn struct {
 // deployVPN starts everything but the daemon.
 func deployVPN(t *testing.T) *vpn {
 	t.Helper()
-	v := &vpn{deployment: deploy(t, netlab.PortRestricted, netlab.PortRestricted)}
+	return vpnOf(t, deploy(t, netlab.PortRestricted, netlab.PortRestricted))
+}
+
+// vpnOf is a deployment that runs.
+func vpnOf(t *testing.T, d *deployment) *vpn {
+	t.Helper()
+	v := &vpn{deployment: d}
 	v.resolvConf = filepath.Join(v.dir, "resolv.conf")
 	if err := os.WriteFile(v.resolvConf, []byte("# by hand\nnameserver "+v.server.Addr().String()+"\noptions timeout:1\n"), 0o644); err != nil {
 		t.Fatal(err)
