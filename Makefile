@@ -137,4 +137,4 @@ bench:
 # Relays as such: an adit relay beside stock derper; writes docs/relay-benchmarks.md.
 bench-relays:
 	cd bench && BENCH_ROUNDS=$(ROUNDS) BENCH_REPORT=$(CURDIR)/docs/relay-benchmarks.md \
-		$(GO) test -count=1 -timeout 0 -run '^TestRelays$$' -v
+		$(GO) test -count=1 -timeout 0 -run '^Test(TailscaledUsesOurRelay|Relays)$$' -v

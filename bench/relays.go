@@ -82,17 +82,7 @@ func startRelays(t testing.TB) []*relayed {
 	derperPID := start(t, theirs, nil, build(t, ".", "tailscale.com/cmd/derper"), "-a", derper.String(), "-http-port", "-1", "-stun=false",
 		"-certmode", "manual", "-certdir", dir, "-hostname", theirs.Addr().String(), "-c", filepath.Join(dir, "derper.json"))
 
-	vouch := startChild(t, coordinator, ends, "voucher", role.Config{Listen: netip.AddrPortFrom(coordinator.Addr(), voucherPort)})
-	aditPID := start(t, ours, nil, build(t, "..", "./cmd/adit"), "relay", "--url", vouch.ready().Addr, "--token", "any", "--data-dir", tempDir(t),
-		"--listen", fmt.Sprintf("%s:%d", ours.Addr(), relayTCPPort), "--udp-relay-port", fmt.Sprint(relayUDPPort), "--turn=false", "--drain", "0")
-	joined := vouch.ready()
-	keys, err := hex.DecodeString(joined.ID)
-	if err != nil || len(keys) != 64 {
-		t.Fatalf("the relay said %q of itself", joined.ID)
-	}
-	if u, err := url.Parse(joined.Addr); err != nil || u.Hostname() != ours.Addr().String() {
-		t.Fatalf("the relay is at %q", joined.Addr)
-	}
+	aditPID, keys := startAditRelay(t, ours, coordinator, ends)
 	adit := role.Config{Relay: netip.AddrPortFrom(ours.Addr(), relayTCPPort)}
 	udp := adit
 	udp.UDPPort, udp.UDPKey, udp.UDPDisco = relayUDPPort, [32]byte(keys[:32]), [32]byte(keys[32:])
@@ -109,12 +99,31 @@ func startRelays(t testing.TB) []*relayed {
 	return all
 }
 
-// measure takes all measurements of a relay, the gentle ones first.
-func (r *relayed) measure(t testing.TB) sample {
+// startAditRelay starts ours on a host, and what it asks whom to let in on another. It
+// returns its process, and by which keys it is asked for UDP.
+func startAditRelay(t testing.TB, h, coordinator *netlab.Host, ends string) (pid int, keys []byte) {
+	t.Helper()
+	vouch := startChild(t, coordinator, ends, "voucher", role.Config{Listen: netip.AddrPortFrom(coordinator.Addr(), voucherPort)})
+	pid = start(t, h, nil, build(t, "..", "./cmd/adit"), "relay", "--url", vouch.ready().Addr, "--token", "any", "--data-dir", tempDir(t),
+		"--listen", fmt.Sprintf("%s:%d", h.Addr(), relayTCPPort), "--udp-relay-port", fmt.Sprint(relayUDPPort), "--turn=false", "--drain", "0")
+	joined := vouch.ready()
+	keys, err := hex.DecodeString(joined.ID)
+	if err != nil || len(keys) != 64 {
+		t.Fatalf("the relay said %q of itself", joined.ID)
+	}
+	if u, err := url.Parse(joined.Addr); err != nil || u.Hostname() != h.Addr().String() {
+		t.Fatalf("the relay is at %q", joined.Addr)
+	}
+	return pid, keys
+}
+
+// measure takes all measurements of a relay, the gentle ones first. What a client costs
+// shows in a process alone that had none before.
+func (r *relayed) measure(t testing.TB, fresh bool) sample {
 	s := sample{}
 	idle := seconds(r.bare.ask(role.Request{Do: "ping", Count: idlePings, Interval: idleInterval}).RTTs)
 	s[relayP50], s[relayP99] = quantile(idle, 0.5)*1e6, quantile(idle, 0.99)*1e6
-	if !r.over {
+	if fresh && !r.over {
 		s[relayIdle] = r.perClient(t)
 	}
 	s[floodSmall1], _ = r.flood(t, 64, 1)

@@ -31,10 +31,6 @@ type tailnet struct {
 // They belong to the lab's test, t.
 func (l *lab) startTailnet(t testing.TB) {
 	t.Helper()
-	const module = "tailscale.com/cmd/"
-	n := &tailnet{
-		tailscaled: build(t, ".", module+"tailscaled"), tailscale: build(t, ".", module+"tailscale"), program: build(t, ".", "./tailnet"),
-	}
 	host := l.Host("derper")
 	dir := tempDir(t)
 	ip := host.Addr()
@@ -42,7 +38,19 @@ func (l *lab) startTailnet(t testing.TB) {
 	relay := netip.AddrPortFrom(ip, derperPort)
 	start(t, host, nil, build(t, ".", module+"derper"), "-a", relay.String(), "-http-port", "-1", "-stun-port", "3478",
 		"-certmode", "manual", "-certdir", dir, "-hostname", ip.String(), "-c", filepath.Join(dir, "derper.json"))
-	control := startChild(t, host, n.program, "control", role.Config{Listen: netip.AddrPortFrom(ip, controlPort), Relay: relay})
+	l.startControl(t, host, relay)
+}
+
+// module has Tailscale's programs.
+const module = "tailscale.com/cmd/"
+
+// startControl starts a control server for nodes that have one relay.
+func (l *lab) startControl(t testing.TB, host *netlab.Host, relay netip.AddrPort) {
+	t.Helper()
+	n := &tailnet{
+		tailscaled: build(t, ".", module+"tailscaled"), tailscale: build(t, ".", module+"tailscale"), program: build(t, ".", "./tailnet"),
+	}
+	control := startChild(t, host, n.program, "control", role.Config{Listen: netip.AddrPortFrom(host.Addr(), controlPort), Relay: relay})
 	n.controlURL = control.ready().Addr
 	l.tailnet = n
 }

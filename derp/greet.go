@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -119,15 +120,19 @@ func (s *switchboard) serve(conn net.Conn, answer, early []byte, from string) {
 	if err == nil {
 		err = l.run(ctx, early)
 	}
-	switch {
-	case expected(err):
-	case errors.Is(err, errFrame):
-		s.counts.ended[endedFrame].Inc()
-		if s.broken.may(time.Now()) {
-			s.log.Warn("a client broke the relay's protocol", "from", from, "err", err)
-		}
-	default:
+	if !expected(err) {
 		s.log.Debug("a client's connection ended", "from", from, "err", err)
+	}
+	if errors.Is(err, errFrame) {
+		s.note(endedFrame, from, err)
+	}
+}
+
+// note counts a connection that the relay ends, and says so now and then.
+func (s *switchboard) note(why endReason, from string, err error) {
+	s.counts.ended[why].Inc()
+	if s.said[why].may(time.Now()) {
+		s.log.Warn("the relay ends a client's connection; others like it are only counted for a while", "reason", why.String(), "from", from, "err", err)
 	}
 }
 
@@ -150,11 +155,13 @@ func (s *switchboard) greet(ctx context.Context, conn net.Conn, answer, early []
 	case errors.Is(err, errFrame):
 		return nil, nil, err
 	case err != nil:
-		s.counts.ended[endedGreeting].Inc()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.note(endedGreeting, from, err)
+		}
 		return nil, nil, fmt.Errorf("greeting: %w", err)
 	}
 	if err := s.vouch(ctx, k, info); err != nil {
-		s.counts.ended[endedRefused].Inc()
+		s.note(endedRefused, from, err)
 		return nil, nil, err
 	}
 	said, err := json.Marshal(derp.ServerInfo{Version: derp.ProtocolVersion})

@@ -26,11 +26,9 @@ const (
 	waitSize = 512
 
 	// pauseMost is how long a line pauses for an outbox that fills: as long as a busy
-	// host takes to give whoever writes it a turn. Where that is not enough, its client
-	// or what leads there is slow, and the line, which has packets for others, does not
-	// pause again for pauseNot.
-	pauseMost = 20 * time.Millisecond
-	pauseNot  = 200 * time.Millisecond
+	// relay takes to write it. Where that is not enough, its client or what leads there
+	// is slow, and whoever floods it has 10 MB/s left for others.
+	pauseMost = 3 * time.Millisecond
 
 	// frameMost is the longest frame: a packet that is forwarded.
 	frameMost = 2*derp.KeyLen + derp.MaxPacketSize
@@ -62,7 +60,6 @@ type line struct {
 	to      key.NodePublic
 	limit   *rate.Limiter // nil is no limit
 	gone    *rate.Limiter // of telling it that somebody is not here
-	vain    time.Time     // when it last paused for one in vain
 	full    *outbox       // fills; nil if none does
 	packets int64         // read, and not yet counted
 	bytes   int64
@@ -111,7 +108,7 @@ func (l *line) read(ctx context.Context, early []byte) error {
 			held, have = l.hold(held, (*held)[:have])
 		}
 		if l.full != nil {
-			l.pause(l.full)
+			l.full.await(pauseMost) // what its client sends meanwhile would be dropped
 			l.full = nil
 		}
 		if have > 0 {
@@ -128,14 +125,6 @@ func (l *line) read(ctx context.Context, early []byte) error {
 			return err
 		}
 		held, have = l.hold(nil, l.wait[:n])
-	}
-}
-
-// pause lets an outbox that fills be written before more is read for it, and has the
-// client pause with it: what it sends meanwhile would be dropped.
-func (l *line) pause(o *outbox) {
-	if time.Since(l.vain) >= pauseNot && !o.await(pauseMost) {
-		l.vain = time.Now()
 	}
 }
 

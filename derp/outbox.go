@@ -111,13 +111,12 @@ func (o *outbox) end() (full bool) {
 	return full
 }
 
-// await waits until what waits is being written, for so long at the most, and reports
-// whether it is.
-func (o *outbox) await(most time.Duration) bool {
+// await waits until what waits is being written, for so long at the most.
+func (o *outbox) await(most time.Duration) {
 	o.mu.Lock()
 	if o.waiting == nil || o.closed {
 		o.mu.Unlock()
-		return true
+		return
 	}
 	if o.taken == nil {
 		o.taken = make(chan struct{})
@@ -128,9 +127,7 @@ func (o *outbox) await(most time.Duration) bool {
 	defer enough.Stop()
 	select {
 	case <-taken:
-		return true
 	case <-enough.C:
-		return false
 	}
 }
 
@@ -218,7 +215,7 @@ func (o *outbox) write(b *batch) error {
 		counts.sentPackets.Add(int64(b.packets))
 		counts.sentBytes.Add(int64(bytes - b.packets*(derp.FrameHeaderLen+derp.KeyLen)))
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		counts.ended[endedWrite].Inc()
+		o.line.board.note(endedWrite, o.line.from.String(), err)
 		counts.dropped[droppedWrite].Add(float64(b.packets))
 	default:
 		counts.dropped[droppedGone].Add(float64(b.packets))

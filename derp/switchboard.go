@@ -12,8 +12,13 @@ import (
 	"tailscale.com/types/key"
 )
 
-// keepAliveLook is how often those are looked for that are due a sign of life.
-const keepAliveLook = 5 * time.Second
+const (
+	// keepAliveLook is how often those are looked for that are due a sign of life.
+	keepAliveLook = 5 * time.Second
+
+	// saidEvery is how often the log says that connections are ended, of each reason.
+	saidEvery = time.Minute
+)
 
 // switchboard carries packets between clients of the DERP protocol, as the library's
 // server does, and for the same clients. What it does otherwise is for busy relays and
@@ -32,7 +37,7 @@ type switchboard struct {
 	admit  func(ctx context.Context, k key.NodePublic) (bool, error)
 	rate   uint64 // bytes a second that a client may send; zero is no limit
 	counts *counts
-	broken *seldom // says that a client broke the protocol
+	said   [endReasons]*seldom // of connections that the relay ends
 
 	batches sync.Pool // of *batch
 	reads   sync.Pool // of *[]byte, readSize long
@@ -58,12 +63,15 @@ type forwarder interface {
 
 func newSwitchboard(priv key.NodePrivate, rate uint64, admit func(ctx context.Context, k key.NodePublic) (bool, error), log *slog.Logger) *switchboard {
 	s := &switchboard{
-		priv: priv, public: priv.Public(), log: log, admit: admit, rate: rate, counts: newCounts(), broken: newSeldom(time.Minute),
+		priv: priv, public: priv.Public(), log: log, admit: admit, rate: rate, counts: newCounts(),
 		batches: sync.Pool{New: func() any { return &batch{from: make(map[*line]int)} }},
 		reads:   sync.Pool{New: func() any { b := make([]byte, readSize); return &b }},
 		conns:   make(map[net.Conn]struct{}), lines: make(map[key.NodePublic][]*line), beyond: make(map[key.NodePublic][]forwarder),
 		heard: make(map[key.NodePublic]map[*line]any), watch: make(map[*line]struct{}),
 		ended: make(chan struct{}),
+	}
+	for why := range s.said {
+		s.said[why] = newSeldom(saidEvery)
 	}
 	s.serving.Go(s.keepAlive)
 	return s
