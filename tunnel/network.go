@@ -2,6 +2,8 @@ package tunnel
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/aditmesh/adit/tunnel/path"
 )
@@ -18,8 +20,10 @@ type Network struct {
 	// PortMapping is what the router does when asked; nil when it is not to be.
 	PortMapping *PortMapping `json:"port_mapping"`
 	HomeRelay   string       `json:"home_relay"`
-	Relays      []Relay      `json:"relays"`
-	Endpoints   []string     `json:"endpoints"`
+	// HomeWhy says why that is the home, in a few words.
+	HomeWhy   string   `json:"home_why,omitempty"`
+	Relays    []Relay  `json:"relays"`
+	Endpoints []string `json:"endpoints"`
 }
 
 // UDPReach tells whether UDP gets out, and the answer back in.
@@ -69,6 +73,7 @@ func (n *Node) network() Network {
 		UDP: UDPReach{IPv4: s.UDP4, IPv6: s.UDP6}, NAT: self.NAT,
 		HomeRelay: self.HomeRelay, Relays: n.Relays(), Endpoints: self.Endpoints,
 	}
+	net.HomeWhy = whyHome(net.HomeRelay, net.Relays, n.cfg.Path.RelayRegion)
 	if s.NAT == path.NATEasy || s.NAT == path.NATHard {
 		varies := s.NAT == path.NATHard
 		net.MappingVaries = &varies
@@ -81,4 +86,36 @@ func (n *Node) network() Network {
 		}
 	}
 	return net
+}
+
+// whyHome says why a region is home, of those that there are and by what is wished.
+func whyHome(home string, relays []Relay, wished string) string {
+	rtt, others := make(map[string]float64), 0
+	for _, r := range relays {
+		if _, known := rtt[r.Region]; !known && r.Region != home {
+			others++
+		}
+		rtt[r.Region] = r.RTTMs
+	}
+	nearer, answer := false, false
+	for region, ms := range rtt {
+		if region != home && ms > 0 {
+			answer, nearer = true, nearer || ms < rtt[home]
+		}
+	}
+	switch _, known := rtt[home]; {
+	case !known:
+		return ""
+	case slices.Contains(strings.FieldsFunc(wished, func(r rune) bool { return r == ',' || r == ' ' }), home):
+		return "pinned"
+	case others == 0:
+		return "the only region"
+	case rtt[home] == 0:
+		return "no region's latency is known"
+	case !answer:
+		return "the only region that answers"
+	case nearer:
+		return "nearest when it was chosen, and none is nearer by a third or may be home"
+	}
+	return "nearest"
 }

@@ -21,7 +21,7 @@ func newNetcheckCmd(a *app) *cobra.Command {
 		Use: "netcheck", Short: "Report on the network this machine is on",
 		Long: `Report on the network this machine is on: whether UDP gets through, what kind of
 address translation there is, whether the router maps ports, how far the relays
-are, and at which addresses peers are told to try this machine.`,
+are and why which is home, and at which addresses peers are told to try this machine.`,
 		Example: `  adit netcheck
   adit netcheck -o json`,
 		Args: args(cobra.NoArgs),
@@ -59,7 +59,7 @@ func printNetcheck(w io.Writer, r tunnel.Network) error {
 		{"UDP over IPv6", yesOr(r.UDP.IPv6, "no answer")},
 		{"Address translation", describeNAT(r)},
 		{"Port mapping", describeMapping(r.PortMapping)},
-		{"Home relay", orDash(r.HomeRelay)},
+		{"Home relay", describeHome(r)},
 	}
 	for i, e := range r.Endpoints {
 		name := ""
@@ -91,6 +91,14 @@ func yesOr(yes bool, no string) string {
 		return "yes"
 	}
 	return no
+}
+
+// describeHome writes which region is home, and why.
+func describeHome(r tunnel.Network) string {
+	if r.HomeWhy == "" {
+		return orDash(r.HomeRelay)
+	}
+	return r.HomeRelay + "; " + r.HomeWhy
 }
 
 // describeNAT writes what the network does to UDP addresses.

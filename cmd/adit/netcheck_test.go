@@ -33,8 +33,8 @@ func TestNetcheckReportsTheNetwork(t *testing.T) {
 	if r.PortMapping == nil || *r.PortMapping != (tunnel.PortMapping{}) {
 		t.Errorf("port mapping %+v, want none", r.PortMapping)
 	}
-	if len(r.Relays) != 1 || !r.Relays[0].Home || r.Relays[0].RTTMs <= 0 || r.Relays[0].Error != "" || r.HomeRelay != r.Relays[0].Region {
-		t.Errorf("home %q, relays %+v", r.HomeRelay, r.Relays)
+	if len(r.Relays) != 1 || !r.Relays[0].Home || r.Relays[0].RTTMs <= 0 || r.Relays[0].Error != "" || r.HomeRelay != r.Relays[0].Region || r.HomeWhy != "the only region" {
+		t.Errorf("home %q, %q, relays %+v", r.HomeRelay, r.HomeWhy, r.Relays)
 	}
 	if len(r.Endpoints) < 3 || !strings.HasPrefix(r.Endpoints[0], d.laptop.Addr().String()+":") ||
 		!strings.HasPrefix(r.Endpoints[1], d.home.Addr().String()+":") {
