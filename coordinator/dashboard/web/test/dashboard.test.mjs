@@ -280,6 +280,7 @@ test("the dashboard", async (t) => {
     await page.getByLabel("E-mail address").fill("carol@example.com");
     await page.getByRole("button", { name: "Make user" }).click();
     await page.getByLabel("Role of carol").selectOption("auditor");
+    await page.waitForFunction(() => document.querySelector('[aria-label="Role of carol"]')?.value === "auditor"); // one after the other, as people do
     await page.getByRole("button", { name: "Keep out carol" }).click();
     await page.getByRole("button", { name: "Let in carol" }).waitFor();
     assert.match(await adit("users", "list"), /carol.*auditor/);
