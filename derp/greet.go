@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (s *switchboard) take(w http.ResponseWriter, req *http.Request) {
 	var answer []byte
 	if req.Header.Get(derp.FastStartHeader) != "1" {
 		answer = fmt.Appendf(nil, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\nDerp-Version: %d\r\nDerp-Public-Key: %s\r\n\r\n",
-			derp.ProtocolVersion, s.public.UntypedHexString())
+			derp.ProtocolVersion, hex.EncodeToString(s.public.AppendTo(nil)))
 	}
 	go func() { // close waits for it
 		defer s.leave(conn)

@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"iter"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -55,21 +54,4 @@ func (a *addressed[T]) remove(addr netip.Addr) {
 	defer a.mu.Unlock()
 	delete(a.all, addr.As16())
 	a.last.Store(nil)
-}
-
-// each goes through all there is. What is set meanwhile is not seen.
-func (a *addressed[T]) each() iter.Seq2[netip.Addr, T] {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	all := make([]*belonging[T], 0, len(a.all))
-	for _, b := range a.all {
-		all = append(all, b)
-	}
-	return func(yield func(netip.Addr, T) bool) {
-		for _, b := range all {
-			if !yield(netip.AddrFrom16(b.addr), b.what) {
-				return
-			}
-		}
-	}
 }
