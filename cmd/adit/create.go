@@ -92,6 +92,9 @@ func createFromTemplate(ctx context.Context, a *app, c *sdk.Client, name string,
 	if err := a.fill(v, given, nil); err != nil {
 		return err
 	}
+	if t, err := c.Template(ctx, f.template); err == nil && t.Deprecated != "" {
+		fmt.Fprintf(a.err, "Template %s is deprecated: %s\n", f.template, oneLine(t.Deprecated))
+	}
 	made, err := c.CreateWorkspace(ctx, sdk.CreateWorkspace{Name: name, Template: f.template, Version: f.version, Parameters: given})
 	if err != nil {
 		return alreadyThere(err, name)

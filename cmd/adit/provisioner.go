@@ -131,18 +131,24 @@ func (f provisionerFlags) config(log *slog.Logger) (provisioner.Config, error) {
 	if err != nil {
 		return provisioner.Config{}, fmt.Errorf("find the adit binary: %w", err)
 	}
-	mirrors := f.mirrors
-	if len(mirrors) == 0 {
-		for _, dir := range impliedMirrors {
-			if _, err := os.Stat(dir); err == nil {
-				mirrors = append(mirrors, dir)
-			}
-		}
-	}
 	return provisioner.Config{
 		Name: f.name, Tags: tags, Slots: f.slots, Dir: f.dataDir, Version: version, Logger: log,
-		Terraform: terraform.Config{Exec: f.terraform, Adit: self, Version: version, Mirrors: mirrors, Environ: os.Environ()},
+		Terraform: terraform.Config{Exec: f.terraform, Adit: self, Version: version, Mirrors: mirrorsOr(f.mirrors), Environ: os.Environ()},
 	}, nil
+}
+
+// mirrorsOr returns the mirrors that are named or, if none is, those that there are.
+func mirrorsOr(named []string) []string {
+	if len(named) > 0 {
+		return named
+	}
+	var mirrors []string
+	for _, dir := range impliedMirrors {
+		if _, err := os.Stat(dir); err == nil {
+			mirrors = append(mirrors, dir)
+		}
+	}
+	return mirrors
 }
 
 // startProvisioners runs the provisioners that are built into a server: one with

@@ -184,12 +184,14 @@ func newTemplatesEditCmd(a *app) *cobra.Command {
 	var autostart bool
 	var cost int64
 	var p preparedFlags
+	var deprecated string
 	cmd := &cobra.Command{
 		Use: "edit NAME", Short: "Show or set what a template says of its workspaces: when they stop, what they cost, and how many are kept ready",
 		Example: `  adit templates edit process
   adit templates edit process --default-ttl 8h --max-ttl 24h --activity 1h
   adit templates edit process --dormant-after 30d --delete-after 60d
   adit templates edit gpu --cost 10 --autostart=false
+  adit templates edit old --deprecated "use process, which has more disk"
   adit templates edit process --prepared 3 --prepared-schedule "mon-fri 07:00-19:00 Europe/Berlin"`,
 		Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeTemplate,
 		RunE: func(cmd *cobra.Command, argv []string) error {
@@ -227,6 +229,9 @@ func newTemplatesEditCmd(a *app) *cobra.Command {
 			if cmd.Flags().Changed("cost") {
 				l.Cost = cost
 			}
+			if cmd.Flags().Changed("deprecated") {
+				l.Deprecated = deprecated
+			}
 			if l != before {
 				if l, err = c.SetTemplateLimits(cmd.Context(), argv[0], l); err != nil {
 					return fmt.Errorf("edit template %s: %w", argv[0], noTemplate(err, argv[0]))
@@ -244,6 +249,9 @@ func newTemplatesEditCmd(a *app) *cobra.Command {
 				_, err := fmt.Fprintf(out, "Default TTL    %s\nMax TTL        %s\nActivity       %s\nAutostart      %t\nDormant after  %s\nDelete after   %s\nCost           %d\n",
 					spell(l.DefaultTTL), spell(l.MaxTTL), spell(l.ActivityBump), l.Autostart, spell(l.DormantAfter), spell(l.DeleteAfter), l.Cost)
 				printPrepared(out, ready)
+				if l.Deprecated != "" {
+					fmt.Fprintf(out, "Deprecated     %s\n", oneLine(l.Deprecated))
+				}
 				return err
 			})
 		},
@@ -256,6 +264,7 @@ func newTemplatesEditCmd(a *app) *cobra.Command {
 	flags.StringVar(&dormant, "dormant-after", "", "how long they may go unused before they are stopped and marked")
 	flags.StringVar(&forget, "delete-after", "", "how long after that they are deleted")
 	flags.Int64Var(&cost, "cost", 0, "what each takes of its owner's quota")
+	flags.StringVar(&deprecated, "deprecated", "", "why the template is not to be used any more, for those who do; empty ends that")
 	p.add(flags)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,17 +25,18 @@ func newTemplatesCmd(a *app) *cobra.Command {
   adit templates versions research/process    # several organizations have a process`,
 	}
 	cmd.AddCommand(newTemplatesInitCmd(a), newTemplatesPushCmd(a), newTemplatesListCmd(a), newTemplatesVersionsCmd(a),
-		newTemplatesActivateCmd(a), newTemplatesEditCmd(a), newTemplatesPullCmd(a), newTemplatesDeleteCmd(a))
+		newTemplatesActivateCmd(a), newTemplatesDiffCmd(a), newTemplatesTestCmd(a), newTemplatesEditCmd(a), newTemplatesPullCmd(a), newTemplatesDeleteCmd(a))
 	return cmd
 }
 
 func newTemplatesPushCmd(a *app) *cobra.Command {
-	var dir, message, organization string
+	var dir, message, organization, repository, ref string
 	var tags, variables []string
 	var inactive bool
 	cmd := &cobra.Command{
 		Use: "push NAME", Short: "Make a version of a template from a directory of Terraform, or the template",
 		Example: `  adit templates push process -d process
+  adit templates push process --git https://git.example.com/templates.git --ref main -d process
   adit templates push gpu -d . --message "larger disks" --tag site=lab --variable zone=eu`,
 		Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeTemplate,
 		RunE: func(cmd *cobra.Command, argv []string) error {
@@ -45,6 +47,14 @@ func newTemplatesPushCmd(a *app) *cobra.Command {
 			}
 			if req.Variables, err = pairs("variable", variables); err != nil {
 				return err
+			}
+			if repository != "" {
+				cloned, err := clone(cmd.Context(), repository, ref, dir)
+				if err != nil {
+					return err
+				}
+				defer cloned.remove()
+				dir, req.Message = cloned.dir, cmp.Or(message, cloned.message)
 			}
 			if req.Archive, err = archive.Pack(dir); err != nil {
 				return explainPack(err, dir)
@@ -69,6 +79,8 @@ func newTemplatesPushCmd(a *app) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&dir, "directory", "d", ".", "where the template's files are")
+	flags.StringVar(&repository, "git", "", "take the files from this git repository, with the credentials that git has; -d is a directory of it")
+	flags.StringVar(&ref, "ref", "", "branch or tag of the repository (default: its own)")
 	flags.StringVarP(&message, "message", "m", "", "what is new, for those who read the list of versions")
 	flags.StringArrayVar(&tags, "tag", nil, "KEY=VALUE: have it run by provisioners with this tag alone")
 	flags.StringArrayVar(&variables, "variable", nil, "NAME=VALUE of one of the template's input variables")
@@ -131,7 +143,11 @@ func newTemplatesListCmd(a *app) *cobra.Command {
 					if t.ActiveNumber != 0 {
 						active = strconv.Itoa(t.ActiveNumber)
 					}
-					rows = append(rows, []string{t.Name, t.Organization, active, ago(&t.CreatedAt), strconv.Itoa(t.Workspaces)})
+					name := t.Name
+					if t.Deprecated != "" {
+						name += " (deprecated)"
+					}
+					rows = append(rows, []string{name, t.Organization, active, ago(&t.CreatedAt), strconv.Itoa(t.Workspaces)})
 				}
 				return writeTable(w, []string{"TEMPLATE", "ORGANIZATION", "ACTIVE", "CREATED", "WORKSPACES"}, rows)
 			})
@@ -169,7 +185,7 @@ func newTemplatesVersionsCmd(a *app) *cobra.Command {
 
 func newTemplatesActivateCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "activate NAME VERSION", Short: "Make a version the one that new workspaces get", Args: args(cobra.ExactArgs(2)),
+		Use: "activate NAME VERSION", Aliases: []string{"promote"}, Short: "Make a version the one that new workspaces get", Args: args(cobra.ExactArgs(2)),
 		ValidArgsFunction: a.completeTemplate,
 		Example:           "  adit templates activate process 3    # back to an earlier one",
 		RunE: func(cmd *cobra.Command, argv []string) error {

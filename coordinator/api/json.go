@@ -12,7 +12,7 @@ import (
 // templateJSON leaves the active version out: it is more than a list needs.
 func templateJSON(t store.Template) sdk.Template {
 	return sdk.Template{
-		ID: t.ID.String(), Name: t.Name, Organization: t.Organization, CreatedAt: t.CreatedAt, ActiveNumber: t.ActiveNumber, Workspaces: t.Workspaces,
+		ID: t.ID.String(), Name: t.Name, Organization: t.Organization, CreatedAt: t.CreatedAt, ActiveNumber: t.ActiveNumber, Workspaces: t.Workspaces, Deprecated: t.Deprecated,
 	}
 }
 

@@ -95,7 +95,7 @@ func (a *API) getLimits(ctx context.Context, in *TemplatePath) (*tagged[sdk.Temp
 	}
 	return &tagged[sdk.TemplateLimits]{version(revision), sdk.TemplateLimits{
 		DefaultTTL: int64(l.DefaultTTL.Seconds()), MaxTTL: int64(l.MaxTTL.Seconds()), ActivityBump: int64(l.ActivityBump.Seconds()),
-		Autostart: !l.NoAutostart, DormantAfter: int64(l.DormantAfter.Seconds()), DeleteAfter: int64(l.DeleteAfter.Seconds()), Cost: int64(l.Cost),
+		Autostart: !l.NoAutostart, DormantAfter: int64(l.DormantAfter.Seconds()), DeleteAfter: int64(l.DeleteAfter.Seconds()), Cost: int64(l.Cost), Deprecated: l.Deprecated,
 	}}, nil
 }
 
@@ -111,7 +111,7 @@ func (a *API) setLimits(ctx context.Context, in *struct {
 	seconds := func(n int64) time.Duration { return time.Duration(n) * time.Second }
 	l := store.Limits{
 		DefaultTTL: seconds(in.Body.DefaultTTL), MaxTTL: seconds(in.Body.MaxTTL), ActivityBump: seconds(in.Body.ActivityBump),
-		NoAutostart: !in.Body.Autostart, DormantAfter: seconds(in.Body.DormantAfter), DeleteAfter: seconds(in.Body.DeleteAfter), Cost: int(in.Body.Cost),
+		NoAutostart: !in.Body.Autostart, DormantAfter: seconds(in.Body.DormantAfter), DeleteAfter: seconds(in.Body.DeleteAfter), Cost: int(in.Body.Cost), Deprecated: in.Body.Deprecated,
 	}
 	if err := workspaces.CheckLimits(l); err != nil {
 		return nil, a.problem(err)

@@ -21,6 +21,7 @@ type Template struct {
 	ActiveVersionID uuid.UUID // zero until the first import succeeded
 	ActiveNumber    int       // zero likewise
 	Workspaces      int       // that are not deleted
+	Deprecated      string    // why it is not to be used any more; empty unless that is so
 	// Revision grows with every change of which version is active, and of limits.
 	Revision  int64
 	CreatedAt time.Time
@@ -122,7 +123,7 @@ func (s *Store) TemplatesByName(ctx context.Context, name string) ([]Template, e
 func templateFrom(r db.TemplatesByNameRow) Template {
 	return Template{
 		ID: r.ID, OrganizationID: r.OrganizationID, Organization: r.OrganizationName, Name: r.Name, Creator: r.Creator, ActiveVersionID: r.ActiveVersionID.UUID,
-		ActiveNumber: int(r.ActiveNumber), Workspaces: int(r.Workspaces), Revision: r.Version, CreatedAt: r.CreatedAt,
+		ActiveNumber: int(r.ActiveNumber), Workspaces: int(r.Workspaces), Deprecated: r.Deprecated, Revision: r.Version, CreatedAt: r.CreatedAt,
 	}
 }
 

@@ -25,6 +25,8 @@ type Limits struct {
 	DormantAfter, DeleteAfter time.Duration
 	// Cost is what each workspace takes of its owner's quota.
 	Cost int
+	// Deprecated is why the template is not to be used any more; empty unless that is so.
+	Deprecated string
 }
 
 // Schedule is what is to change of when a workspace starts and stops by itself; nil
@@ -71,7 +73,7 @@ func upkeepFrom(u db.WorkspaceUpkeep) Upkeep {
 		Transition: Transition(u.Transition), BuiltAt: u.BuiltAt, FinishedAt: u.FinishedAt,
 		Limits: limitsFrom(db.TemplateLimitsRow{
 			DefaultTtl: u.DefaultTtl, MaxTtl: u.MaxTtl, ActivityBump: u.ActivityBump, Autostart: u.MayAutostart,
-			DormantAfter: u.DormantAfter, DeleteAfter: u.DeleteAfter, Cost: u.Cost,
+			DormantAfter: u.DormantAfter, DeleteAfter: u.DeleteAfter, Cost: u.Cost, Deprecated: u.Deprecated,
 		}),
 	}
 	if u.Ttl.Valid {
@@ -84,7 +86,7 @@ func upkeepFrom(u db.WorkspaceUpkeep) Upkeep {
 func limitsFrom(r db.TemplateLimitsRow) Limits {
 	return Limits{
 		DefaultTTL: inSeconds(r.DefaultTtl), MaxTTL: inSeconds(r.MaxTtl), ActivityBump: inSeconds(r.ActivityBump), NoAutostart: !r.Autostart,
-		DormantAfter: inSeconds(r.DormantAfter), DeleteAfter: inSeconds(r.DeleteAfter), Cost: int(r.Cost),
+		DormantAfter: inSeconds(r.DormantAfter), DeleteAfter: inSeconds(r.DeleteAfter), Cost: int(r.Cost), Deprecated: r.Deprecated,
 	}
 }
 
@@ -213,7 +215,7 @@ func (s *Store) SetTemplateLimits(ctx context.Context, templateID uuid.UUID, l L
 		}
 		return q.SetTemplateLimits(ctx, db.SetTemplateLimitsParams{
 			ID: templateID, DefaultTtl: toSeconds(l.DefaultTTL), MaxTtl: toSeconds(l.MaxTTL), ActivityBump: toSeconds(l.ActivityBump),
-			Autostart: !l.NoAutostart, DormantAfter: toSeconds(l.DormantAfter), DeleteAfter: toSeconds(l.DeleteAfter), Cost: int32(l.Cost),
+			Autostart: !l.NoAutostart, DormantAfter: toSeconds(l.DormantAfter), DeleteAfter: toSeconds(l.DeleteAfter), Cost: int32(l.Cost), Deprecated: l.Deprecated,
 		})
 	})
 	if err != nil {

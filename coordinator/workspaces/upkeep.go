@@ -169,6 +169,9 @@ const (
 func Foresee(u store.Upkeep, now time.Time) Outlook {
 	o := Outlook{TTL: ttl(u)}
 	warn := func(format string, args ...any) { o.Warnings = append(o.Warnings, fmt.Sprintf(format, args...)) }
+	if u.Limits.Deprecated != "" {
+		warn("its template is deprecated: %s", u.Limits.Deprecated)
+	}
 	if u.Problem != "" {
 		warn("what was due could not be done: %s", u.Problem)
 	}

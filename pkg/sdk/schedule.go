@@ -34,13 +34,14 @@ type Extend struct {
 // TemplateLimits are what a template says of its workspaces. Zero is never, for
 // ever, or no limit.
 type TemplateLimits struct {
-	DefaultTTL   int64 `json:"default_ttl_seconds" minimum:"0" maximum:"31536000" doc:"How long a workspace runs after its start, unless its owner says otherwise"`
-	MaxTTL       int64 `json:"max_ttl_seconds" minimum:"0" maximum:"31536000" doc:"How long at most, however much it is used"`
-	ActivityBump int64 `json:"activity_bump_seconds" minimum:"0" maximum:"604800" doc:"How long use puts the stop off"`
-	Autostart    bool  `json:"autostart" doc:"Whether workspaces may start by themselves"`
-	DormantAfter int64 `json:"dormant_after_seconds" minimum:"0" maximum:"315360000" doc:"How long a workspace may go unused before it is stopped and marked"`
-	DeleteAfter  int64 `json:"delete_after_seconds" minimum:"0" maximum:"315360000" doc:"How long after that it is deleted"`
-	Cost         int64 `json:"cost" minimum:"0" maximum:"1000000" doc:"What each workspace takes of its owner's quota"`
+	DefaultTTL   int64  `json:"default_ttl_seconds" minimum:"0" maximum:"31536000" doc:"How long a workspace runs after its start, unless its owner says otherwise"`
+	MaxTTL       int64  `json:"max_ttl_seconds" minimum:"0" maximum:"31536000" doc:"How long at most, however much it is used"`
+	ActivityBump int64  `json:"activity_bump_seconds" minimum:"0" maximum:"604800" doc:"How long use puts the stop off"`
+	Autostart    bool   `json:"autostart" doc:"Whether workspaces may start by themselves"`
+	DormantAfter int64  `json:"dormant_after_seconds" minimum:"0" maximum:"315360000" doc:"How long a workspace may go unused before it is stopped and marked"`
+	DeleteAfter  int64  `json:"delete_after_seconds" minimum:"0" maximum:"315360000" doc:"How long after that it is deleted"`
+	Cost         int64  `json:"cost" minimum:"0" maximum:"1000000" doc:"What each workspace takes of its owner's quota"`
+	Deprecated   string `json:"deprecated,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" patternDescription:"text without control characters" doc:"Why the template is not to be used any more, and what is in its place; empty unless that is so"`
 }
 
 // SetSchedule changes when a workspace starts and stops by itself.

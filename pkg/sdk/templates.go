@@ -23,6 +23,7 @@ type Template struct {
 	ActiveNumber int              `json:"active_version"`
 	Active       *TemplateVersion `json:"active,omitempty"`
 	Workspaces   int              `json:"workspaces" doc:"How many were made from it and are there"`
+	Deprecated   string           `json:"deprecated,omitempty" doc:"Why it is not to be used any more; left out unless that is so"`
 }
 
 // TemplateVersion is a template's files as they were pushed, and what was found

@@ -194,6 +194,12 @@ func (r *Run) say(ctx context.Context, stage string, args ...string) error {
 	return nil
 }
 
+// Test runs the tests that Terraform finds in the template, *.tftest.hcl. Those that
+// apply make what they say, and Terraform destroys it.
+func (r *Run) Test(ctx context.Context) error {
+	return r.say(ctx, "test", "test", "-json", "-no-color")
+}
+
 // output takes what is said in a stage.
 func (r *Run) output(stage string, tooMuch func()) *output {
 	return &output{

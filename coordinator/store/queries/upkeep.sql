@@ -35,9 +35,9 @@ update workspaces set extended_until = @until where id = @id and deleted_at is n
 update workspaces set upkeep_problem = @problem where id = @id and upkeep_problem <> @problem;
 
 -- name: TemplateLimits :one
-select default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost, version from templates where id = $1;
+select default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost, deprecated, version from templates where id = $1;
 
 -- name: SetTemplateLimits :exec
 update templates set default_ttl = @default_ttl, max_ttl = @max_ttl, activity_bump = @activity_bump, autostart = @autostart,
-    dormant_after = @dormant_after, delete_after = @delete_after, cost = @cost, version = version + 1
+    dormant_after = @dormant_after, delete_after = @delete_after, cost = @cost, deprecated = @deprecated, version = version + 1
 where id = @id and deleted_at is null;

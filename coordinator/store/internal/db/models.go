@@ -396,6 +396,7 @@ type Template struct {
 	DormantAfter    int32
 	DeleteAfter     int32
 	Cost            int32
+	Deprecated      string
 }
 
 type TemplateVersion struct {
@@ -546,4 +547,5 @@ type WorkspaceUpkeep struct {
 	DormantAfter      int32
 	DeleteAfter       int32
 	Cost              int32
+	Deprecated        string
 }

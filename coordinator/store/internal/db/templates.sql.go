@@ -61,7 +61,7 @@ func (q *Queries) DeleteTemplate(ctx context.Context, id uuid.UUID) error {
 const insertTemplate = `-- name: InsertTemplate :one
 insert into templates (name, created_by, organization_id) values ($1, $2, $3)
 on conflict (organization_id, lower(name)) where deleted_at is null do update set name = templates.name
-returning id, name, created_by, active_version_id, created_at, deleted_at, organization_id, version, default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost
+returning id, name, created_by, active_version_id, created_at, deleted_at, organization_id, version, default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost, deprecated
 `
 
 type InsertTemplateParams struct {
@@ -89,6 +89,7 @@ func (q *Queries) InsertTemplate(ctx context.Context, arg InsertTemplateParams) 
 		&i.DormantAfter,
 		&i.DeleteAfter,
 		&i.Cost,
+		&i.Deprecated,
 	)
 	return i, err
 }
@@ -171,7 +172,7 @@ func (q *Queries) InsertVersionJob(ctx context.Context, arg InsertVersionJobPara
 }
 
 const lockTemplate = `-- name: LockTemplate :one
-select id, name, created_by, active_version_id, created_at, deleted_at, organization_id, version, default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost from templates where id = $1 and deleted_at is null for no key update
+select id, name, created_by, active_version_id, created_at, deleted_at, organization_id, version, default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost, deprecated from templates where id = $1 and deleted_at is null for no key update
 `
 
 func (q *Queries) LockTemplate(ctx context.Context, id uuid.UUID) (Template, error) {
@@ -193,6 +194,7 @@ func (q *Queries) LockTemplate(ctx context.Context, id uuid.UUID) (Template, err
 		&i.DormantAfter,
 		&i.DeleteAfter,
 		&i.Cost,
+		&i.Deprecated,
 	)
 	return i, err
 }
@@ -449,7 +451,7 @@ func (q *Queries) TemplateVersions(ctx context.Context, arg TemplateVersionsPara
 }
 
 const templates = `-- name: Templates :many
-select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.version, t.default_ttl, t.max_ttl, t.activity_bump, t.autostart, t.dormant_after, t.delete_after, t.cost, o.name as organization_name, u.username as creator, coalesce(v.number, 0)::int as active_number,
+select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.version, t.default_ttl, t.max_ttl, t.activity_bump, t.autostart, t.dormant_after, t.delete_after, t.cost, t.deprecated, o.name as organization_name, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
 join organizations o on o.id = t.organization_id
@@ -486,6 +488,7 @@ type TemplatesRow struct {
 	DormantAfter     int32
 	DeleteAfter      int32
 	Cost             int32
+	Deprecated       string
 	OrganizationName string
 	Creator          string
 	ActiveNumber     int32
@@ -524,6 +527,7 @@ func (q *Queries) Templates(ctx context.Context, arg TemplatesParams) ([]Templat
 			&i.DormantAfter,
 			&i.DeleteAfter,
 			&i.Cost,
+			&i.Deprecated,
 			&i.OrganizationName,
 			&i.Creator,
 			&i.ActiveNumber,
@@ -578,7 +582,7 @@ func (q *Queries) TemplatesByID(ctx context.Context, ids []uuid.UUID) ([]Templat
 }
 
 const templatesByName = `-- name: TemplatesByName :many
-select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.version, t.default_ttl, t.max_ttl, t.activity_bump, t.autostart, t.dormant_after, t.delete_after, t.cost, o.name as organization_name, u.username as creator, coalesce(v.number, 0)::int as active_number,
+select t.id, t.name, t.created_by, t.active_version_id, t.created_at, t.deleted_at, t.organization_id, t.version, t.default_ttl, t.max_ttl, t.activity_bump, t.autostart, t.dormant_after, t.delete_after, t.cost, t.deprecated, o.name as organization_name, u.username as creator, coalesce(v.number, 0)::int as active_number,
     (select count(*) from workspaces w where w.template_id = t.id and w.deleted_at is null) as workspaces
 from templates t
 join organizations o on o.id = t.organization_id
@@ -604,6 +608,7 @@ type TemplatesByNameRow struct {
 	DormantAfter     int32
 	DeleteAfter      int32
 	Cost             int32
+	Deprecated       string
 	OrganizationName string
 	Creator          string
 	ActiveNumber     int32
@@ -635,6 +640,7 @@ func (q *Queries) TemplatesByName(ctx context.Context, name string) ([]Templates
 			&i.DormantAfter,
 			&i.DeleteAfter,
 			&i.Cost,
+			&i.Deprecated,
 			&i.OrganizationName,
 			&i.Creator,
 			&i.ActiveNumber,

@@ -83,8 +83,8 @@ func (q *Queries) SetTTL(ctx context.Context, arg SetTTLParams) error {
 
 const setTemplateLimits = `-- name: SetTemplateLimits :exec
 update templates set default_ttl = $1, max_ttl = $2, activity_bump = $3, autostart = $4,
-    dormant_after = $5, delete_after = $6, cost = $7, version = version + 1
-where id = $8 and deleted_at is null
+    dormant_after = $5, delete_after = $6, cost = $7, deprecated = $8, version = version + 1
+where id = $9 and deleted_at is null
 `
 
 type SetTemplateLimitsParams struct {
@@ -95,6 +95,7 @@ type SetTemplateLimitsParams struct {
 	DormantAfter int32
 	DeleteAfter  int32
 	Cost         int32
+	Deprecated   string
 	ID           uuid.UUID
 }
 
@@ -107,6 +108,7 @@ func (q *Queries) SetTemplateLimits(ctx context.Context, arg SetTemplateLimitsPa
 		arg.DormantAfter,
 		arg.DeleteAfter,
 		arg.Cost,
+		arg.Deprecated,
 		arg.ID,
 	)
 	return err
@@ -127,7 +129,7 @@ func (q *Queries) SetUpkeepProblem(ctx context.Context, arg SetUpkeepProblemPara
 }
 
 const templateLimits = `-- name: TemplateLimits :one
-select default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost, version from templates where id = $1
+select default_ttl, max_ttl, activity_bump, autostart, dormant_after, delete_after, cost, deprecated, version from templates where id = $1
 `
 
 type TemplateLimitsRow struct {
@@ -138,6 +140,7 @@ type TemplateLimitsRow struct {
 	DormantAfter int32
 	DeleteAfter  int32
 	Cost         int32
+	Deprecated   string
 	Version      int64
 }
 
@@ -152,13 +155,14 @@ func (q *Queries) TemplateLimits(ctx context.Context, id uuid.UUID) (TemplateLim
 		&i.DormantAfter,
 		&i.DeleteAfter,
 		&i.Cost,
+		&i.Deprecated,
 		&i.Version,
 	)
 	return i, err
 }
 
 const upkeepCandidates = `-- name: UpkeepCandidates :many
-select id, owner_id, template_id, phase, held, autostart, autostart_set_at, ttl, extended_until, used_at, last_active_at, dormant_at, upkeep_problem, transition, built_at, finished_at, template_version_id, default_ttl, max_ttl, activity_bump, may_autostart, dormant_after, delete_after, cost from workspace_upkeep u
+select id, owner_id, template_id, phase, held, autostart, autostart_set_at, ttl, extended_until, used_at, last_active_at, dormant_at, upkeep_problem, transition, built_at, finished_at, template_version_id, default_ttl, max_ttl, activity_bump, may_autostart, dormant_after, delete_after, cost, deprecated from workspace_upkeep u
 where not u.held and u.owner_id <> $1 and (
     u.phase = 'stopped' and u.autostart <> '' and u.may_autostart and u.dormant_at is null
     or u.phase = 'running' and (coalesce(u.ttl, u.default_ttl) > 0 or u.max_ttl > 0)
@@ -201,6 +205,7 @@ func (q *Queries) UpkeepCandidates(ctx context.Context, nobody uuid.UUID) ([]Wor
 			&i.DormantAfter,
 			&i.DeleteAfter,
 			&i.Cost,
+			&i.Deprecated,
 		); err != nil {
 			return nil, err
 		}
@@ -213,7 +218,7 @@ func (q *Queries) UpkeepCandidates(ctx context.Context, nobody uuid.UUID) ([]Wor
 }
 
 const upkeepOf = `-- name: UpkeepOf :many
-select id, owner_id, template_id, phase, held, autostart, autostart_set_at, ttl, extended_until, used_at, last_active_at, dormant_at, upkeep_problem, transition, built_at, finished_at, template_version_id, default_ttl, max_ttl, activity_bump, may_autostart, dormant_after, delete_after, cost from workspace_upkeep where id = any($1::uuid[])
+select id, owner_id, template_id, phase, held, autostart, autostart_set_at, ttl, extended_until, used_at, last_active_at, dormant_at, upkeep_problem, transition, built_at, finished_at, template_version_id, default_ttl, max_ttl, activity_bump, may_autostart, dormant_after, delete_after, cost, deprecated from workspace_upkeep where id = any($1::uuid[])
 `
 
 func (q *Queries) UpkeepOf(ctx context.Context, ids []uuid.UUID) ([]WorkspaceUpkeep, error) {
@@ -250,6 +255,7 @@ func (q *Queries) UpkeepOf(ctx context.Context, ids []uuid.UUID) ([]WorkspaceUpk
 			&i.DormantAfter,
 			&i.DeleteAfter,
 			&i.Cost,
+			&i.Deprecated,
 		); err != nil {
 			return nil, err
 		}
