@@ -40,6 +40,7 @@ for target in "$@"; do
 		need busybox busybox-static
 		need dig bind9-dnsutils
 		need ping iputils-ping
+		need nc netcat-openbsd
 		need curl curl
 		need chromium chromium
 		need turnutils_uclient coturn

@@ -122,7 +122,7 @@ func (n *Node) controlSession(ctx context.Context) error {
 	n.mu.Lock()
 	hello := &meshv1.Hello{
 		Protocol: protocolVersion, OldestProtocol: oldestProtocol, PublicKey: n.pub[:], DiscoKey: disco[:],
-		ResumeToken: n.resume, Version: n.cfg.Version,
+		ResumeToken: n.resume, Version: n.cfg.Version, Client: n.cfg.OfWorkspace,
 	}
 	n.mu.Unlock()
 	// An error of Send is told better by Recv.

@@ -55,7 +55,8 @@ func (r *refuser) refuse(packet []byte) {
 	if answer := icmpError(packet, typeUnreachable, codeProhibited, 0); answer != nil {
 		r.by.Send(answer[deviceOffset:])
 	}
-	// The error is a hint to a connection that is open, and no more.
+	// To a connection that is open the error is a hint, and some stacks take it as no more by
+	// one that is not.
 	if answer := resetOf(packet); answer != nil {
 		r.by.Send(answer)
 	}
@@ -112,7 +113,7 @@ func describeSent(p []byte) string {
 	}
 	switch ipproto.Proto(p[6]) {
 	case ipproto.TCP:
-		return fmt.Sprintf("TCP port %d", port())
+		return tcpPort(port())
 	case ipproto.UDP:
 		return fmt.Sprintf("UDP port %d", port())
 	case ipproto.ICMPv6:
@@ -120,6 +121,16 @@ func describeSent(p []byte) string {
 	default:
 		return fmt.Sprintf("IP protocol %d", p[6])
 	}
+}
+
+func tcpPort(port uint16) string { return fmt.Sprintf("TCP port %d", port) }
+
+// isLast reports whether something is what a peer has denied last, of late.
+func (d *denials) isLast(peer netip.Addr, what string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	last, ok := d.last[peer]
+	return ok && last.what == what && time.Since(last.at) < deniedFor
 }
 
 // verdict says what of late a peer has denied; nil for nothing.

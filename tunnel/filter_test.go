@@ -276,6 +276,17 @@ func TestAWithdrawnConnectionIsResetAtBothEnds(t *testing.T) {
 	if admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 1000, 22, tcpACK|tcpRST)) || len(s.out) > 1 {
 		t.Error("a reset is reset")
 	}
+
+	// Nor does whoever would open one wait.
+	s.out, s.last = nil, nil
+	syn := ipv6Packet(alice, self, protoTCP, 1000, 22, tcpSYN)
+	binary.BigEndian.PutUint32(syn[44:], 7000)
+	if admitted(t, f, s, syn) || s.last != nil || len(s.out) != 2 {
+		t.Fatalf("%d packets to the peer, want an error and a reset", len(s.out))
+	}
+	if p := s.out[1]; p[53] != tcpRST|tcpACK || binary.BigEndian.Uint32(p[48:]) != 7001 {
+		t.Errorf("flags %#x for byte %d, want a reset for 7001", p[53], binary.BigEndian.Uint32(p[48:]))
+	}
 }
 
 func TestRulesFollowANewAddress(t *testing.T) {

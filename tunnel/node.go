@@ -49,6 +49,9 @@ type Config struct {
 	URL *url.URL
 	// Token of a user or an agent.
 	Token string
+	// OfWorkspace says that the token is an agent's, and the node no agent but a client of
+	// its workspace, which reaches other workspaces by the policy's links.
+	OfWorkspace bool
 	// HTTPClient opens the control session; nil means http.DefaultClient.
 	HTTPClient *http.Client
 	// RootCAs verify relays that are not pinned; nil means the system's.
@@ -325,7 +328,11 @@ func (n *Node) DialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	if n.stack == nil {
 		return nil, ErrNoStack
 	}
-	return n.stack.DialTCP(ctx, to)
+	conn, err := n.stack.DialTCP(ctx, to)
+	if err != nil && n.filter.denied.isLast(to.Addr(), tcpPort(to.Port())) {
+		return nil, fmt.Errorf("%w: %w", ErrDenied, err)
+	}
+	return conn, err
 }
 
 // DialUDP returns a UDP socket connected to a port of a peer.

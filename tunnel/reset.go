@@ -30,10 +30,14 @@ func becomeReset(packet []byte) []byte {
 	return packet
 }
 
-// resetOf returns what resets the connection of a segment at its sender; nil if it cannot
-// be. A sender that has heard of nothing yet has no number to name.
+// resetOf returns what resets the connection of a segment at its sender, also one that it
+// would open; nil if it cannot be.
 func resetOf(packet []byte) []byte {
-	if !isOfConnection(packet) || packet[ipv6HeaderLen+13]&flagACK == 0 {
+	if len(packet) < resetLen || packet[6] != nextTCP {
+		return nil
+	}
+	sent := packet[ipv6HeaderLen+13] & (flagSYN | flagRST | flagACK)
+	if sent != flagSYN && sent != flagACK {
 		return nil
 	}
 	reset := make([]byte, resetLen)
@@ -43,8 +47,15 @@ func resetOf(packet []byte) []byte {
 	tcp, of := reset[ipv6HeaderLen:], packet[ipv6HeaderLen:]
 	copy(tcp[0:2], of[2:4])
 	copy(tcp[2:4], of[0:2])
-	copy(tcp[4:8], of[8:12]) // what the sender awaits (RFC 9293, section 3.5.2)
-	finishReset(reset, flagRST)
+	// RFC 9293, section 3.5.2: what the sender awaits or, before that is anything, that its
+	// SYN was heard.
+	if sent == flagACK {
+		copy(tcp[4:8], of[8:12])
+		finishReset(reset, flagRST)
+		return reset
+	}
+	binary.BigEndian.PutUint32(tcp[8:], binary.BigEndian.Uint32(of[4:])+1)
+	finishReset(reset, flagRST|flagACK)
 	return reset
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aditmesh/adit/pkg/agenttoken"
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
 	"github.com/aditmesh/adit/tunnel/daemon"
@@ -39,6 +40,13 @@ func findWorkspace(ctx context.Context, c *sdk.Client, text string) (sdk.Workspa
 	if err != nil {
 		return sdk.Workspace{}, name, usageError{err}
 	}
+	if isOfWorkspace(c) {
+		w, err := c.LinkedWorkspace(ctx, name.Owner, name.Name)
+		if errors.Is(err, sdk.ErrNotFound) {
+			err = fmt.Errorf("no workspace %s, or no link of the policy leads there from this one; 'adit policy edit' makes some", name)
+		}
+		return w, name, err
+	}
 	w, err := c.Workspace(ctx, name.Owner, name.Name)
 	if errors.Is(err, sdk.ErrNotFound) {
 		list := "'adit list' shows yours"
@@ -49,6 +57,10 @@ func findWorkspace(ctx context.Context, c *sdk.Client, text string) (sdk.Workspa
 	}
 	return w, name, err
 }
+
+// isOfWorkspace reports whether a client has the token of a workspace's agent, and reaches
+// what links lead there to.
+func isOfWorkspace(c *sdk.Client) bool { return strings.HasPrefix(c.Token(), agenttoken.Prefix) }
 
 // meshNode is what commands need of a node: one of their own, or the daemon's.
 type meshNode interface {
@@ -147,7 +159,7 @@ func (a *app) daemon(ctx context.Context, c *sdk.Client) (*daemon.Client, daemon
 
 func (a *app) startNode(ctx context.Context, c *sdk.Client) (*tunnel.Node, error) {
 	return tunnel.Start(ctx, tunnel.Config{
-		URL: c.URL(), Token: c.Token(), Version: version, Logger: a.clientLogger(), Path: a.path,
+		URL: c.URL(), Token: c.Token(), OfWorkspace: isOfWorkspace(c), Version: version, Logger: a.clientLogger(), Path: a.path,
 	})
 }
 

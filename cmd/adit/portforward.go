@@ -14,6 +14,7 @@ import (
 
 	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/pkg/foreign"
+	"github.com/aditmesh/adit/tunnel"
 )
 
 const (
@@ -232,6 +233,10 @@ func (f *portForwarder) explain(ctx context.Context, spec portSpec, why error) {
 	var refused *port.RefusedError
 	if errors.As(why, &refused) {
 		f.log.Warn("connection refused by the workspace", "err", refused.Text)
+		return
+	}
+	if errors.Is(why, tunnel.ErrDenied) {
+		f.log.Warn("connection denied by the workspace's node: the policy, or the template, does not admit it", "port", spec.to.port)
 		return
 	}
 	f.mu.Lock()

@@ -82,6 +82,9 @@ func up(ctx context.Context, a *app, f upFlags) error {
 	if err != nil {
 		return err
 	}
+	if isOfWorkspace(c) {
+		return errors.New("that is the token of a workspace's agent, and 'adit up' is for people; 'adit port-forward' reaches what links of the policy lead to")
+	}
 	cfg := daemon.Config{
 		Client: c, Socket: f.socket, Users: []int{os.Getuid()}, Interface: f.ifc, Suffix: f.suffix, NoDNS: !f.dns,
 		Path: a.path, Version: version, Logger: a.logger(slog.LevelWarn),

@@ -54,6 +54,8 @@ type Mesh interface {
 	Connections(agentID uuid.UUID) []mesh.Connection
 	// RegionLatencies returns how far nodes have it to regions of relays.
 	RegionLatencies() map[uint32]mesh.RegionLatency
+	// Links reports whether the policy lets the workspace of one agent reach another agent.
+	Links(ctx context.Context, fromAgent, toAgent uuid.UUID) (bool, error)
 }
 
 // Config configures the API.

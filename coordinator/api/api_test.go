@@ -62,7 +62,8 @@ func (r *revocations) Connections(uuid.UUID) []mesh.Connection {
 	}}
 }
 
-func (r *revocations) RegionLatencies() map[uint32]mesh.RegionLatency { return nil }
+func (r *revocations) RegionLatencies() map[uint32]mesh.RegionLatency            { return nil }
+func (r *revocations) Links(context.Context, uuid.UUID, uuid.UUID) (bool, error) { return false, nil }
 
 func (r *revocations) AgentDeleted(id uuid.UUID) {
 	r.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/auth"
 	"github.com/aditmesh/adit/coordinator/store"
 	"github.com/aditmesh/adit/coordinator/workspaces"
+	"github.com/aditmesh/adit/pkg/meshaddr"
 	"github.com/aditmesh/adit/pkg/sdk"
 )
 
@@ -23,6 +24,10 @@ func (a *API) registerSelf(h huma.API) {
 		OperationID: "agent-workspace", Method: http.MethodGet, Path: agent + "/workspace",
 		Summary: "Show the workspace of this agent", Security: asAgent(),
 	}, a.ownWorkspace)
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-linked-workspace", Method: http.MethodGet, Path: agent + "/links/{owner}/{name}",
+		Summary: "Show what is needed to reach another workspace, if a link of the policy leads there from this agent's", Security: asAgent(),
+	}, a.linkedWorkspace)
 	huma.Register(h, huma.Operation{
 		OperationID: "agent-stop", Method: http.MethodPost, Path: agent + "/stop",
 		Summary: "Stop the workspace of this agent", Security: asAgent(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
@@ -72,6 +77,45 @@ func (a *API) ownWorkspace(ctx context.Context, _ *struct{}) (*body[sdk.Workspac
 		return nil, a.problem(err)
 	}
 	return &body[sdk.Workspace]{described[0]}, nil
+}
+
+// linkedWorkspace shows no more of a workspace than whoever reaches it sees anyway.
+func (a *API) linkedWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Workspace], error) {
+	own, err := a.own(ctx, auth.Read)
+	if err != nil {
+		return nil, err
+	}
+	owner := in.Owner
+	if owner == "me" {
+		owner = own.OwnerName
+	}
+	if !isText(owner) || !isText(in.Name) {
+		return nil, a.problem(store.ErrNotFound)
+	}
+	w, err := a.Store.WorkspaceByName(ctx, owner, in.Name)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	out := sdk.Workspace{
+		ID: w.ID.String(), Owner: w.OwnerName, Name: w.Name, Organization: w.Organization, External: w.External, CreatedAt: w.CreatedAt,
+		Phase: string(w.Phase), Conditions: []sdk.Condition{}, Agents: []sdk.Agent{},
+	}
+	for _, g := range w.Agents {
+		linked, err := a.Mesh.Links(ctx, caller(ctx).AgentID, g.ID)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		if linked {
+			out.Agents = append(out.Agents, sdk.Agent{
+				ID: g.ID.String(), Name: g.Name, NodeID: g.ID.String(), Address: meshaddr.FromID(g.ID), State: string(g.State), Version: g.Version,
+				LastConnectedAt: g.LastConnectedAt, Scripts: string(g.ScriptsState), HostKey: g.HostKey,
+			})
+		}
+	}
+	if len(out.Agents) == 0 {
+		return nil, a.problem(store.ErrNotFound)
+	}
+	return &body[sdk.Workspace]{out}, nil
 }
 
 func (a *API) stopOwnWorkspace(ctx context.Context, _ *struct{}) (*body[sdk.Build], error) {

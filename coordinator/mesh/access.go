@@ -28,7 +28,13 @@ func (h *Hub) onWant(ctx context.Context, id sessionID, who auth.Identity, peer 
 		h.mu.Lock()
 		epoch := h.epoch
 		h.mu.Unlock()
-		a, t, err := h.mayReach(ctx, who, agentID)
+		var a store.MeshAgent
+		var t *terms
+		if by := h.clientOf(id); who.Kind == auth.Agent && by != uuid.Nil {
+			a, t, err = h.mayFollow(ctx, by, agentID)
+		} else {
+			a, t, err = h.mayReach(ctx, who, agentID)
+		}
 		h.mu.Lock()
 		if h.epoch == epoch || t == nil {
 			defer h.mu.Unlock()
@@ -132,6 +138,60 @@ func (h *Hub) mayReach(ctx context.Context, who auth.Identity, agentID uuid.UUID
 	return a, &on, err
 }
 
+// clientOf is the agent by whose token a workspace's client came; zero of others.
+func (h *Hub) clientOf(id sessionID) uuid.UUID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := h.core.sessions[id]; n != nil {
+		return n.by
+	}
+	return uuid.Nil
+}
+
+// mayFollow returns the terms on which the client of an agent's workspace may reach another
+// agent, nil if no link of the policy leads there.
+func (h *Hub) mayFollow(ctx context.Context, by, agentID uuid.UUID) (store.MeshAgent, *terms, error) {
+	from, err := h.cfg.Store.LiveAgent(ctx, by)
+	if errors.Is(err, store.ErrNotFound) {
+		return from, nil, nil
+	}
+	if err != nil {
+		return from, nil, err
+	}
+	a, err := h.cfg.Store.LiveAgent(ctx, agentID)
+	if errors.Is(err, store.ErrNotFound) {
+		return a, nil, nil
+	}
+	if err != nil {
+		return a, nil, err
+	}
+	t := terms{from: new(policy.Workspace), sshOnly: forbidsForwarding(a.Manifest)}
+	if *t.from, err = h.workspaceOf(ctx, from); err != nil {
+		return a, nil, err
+	}
+	if t.to, err = h.workspaceOf(ctx, a); err != nil {
+		return a, nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(t.admitted(h.core.policy)) == 0 {
+		return a, nil, nil
+	}
+	return a, &t, nil
+}
+
+// workspaceOf is an agent's workspace as the policy sees it.
+func (h *Hub) workspaceOf(ctx context.Context, a store.MeshAgent) (policy.Workspace, error) {
+	groups, err := h.cfg.Store.GroupNamesOf(ctx, a.OwnerID)
+	return policy.Workspace{Owner: policy.Person{Name: a.OwnerName, Groups: groups}, Name: a.WorkspaceName, Templates: a.Templates}, err
+}
+
+// Links reports whether the policy lets the workspace of one agent reach another agent.
+func (h *Hub) Links(ctx context.Context, from, to uuid.UUID) (bool, error) {
+	_, t, err := h.mayFollow(ctx, from, to)
+	return t != nil, err
+}
+
 // termsOf are those on which somebody, who may be nobody, reaches an agent.
 func (h *Hub) termsOf(ctx context.Context, who auth.Identity, a store.MeshAgent) (t terms, err error) {
 	t.sshOnly = forbidsForwarding(a.Manifest)
@@ -141,10 +201,7 @@ func (h *Hub) termsOf(ctx context.Context, who auth.Identity, a store.MeshAgent)
 			return t, err
 		}
 	}
-	t.to = policy.Workspace{Owner: policy.Person{Name: a.OwnerName, Groups: t.who.Groups}, Name: a.WorkspaceName, Templates: a.Templates}
-	if a.OwnerID != who.UserID {
-		t.to.Owner.Groups, err = h.cfg.Store.GroupNamesOf(ctx, a.OwnerID)
-	}
+	t.to, err = h.workspaceOf(ctx, a)
 	return t, err
 }
 
@@ -221,7 +278,13 @@ func (h *Hub) Recheck(ctx context.Context, which Access) error {
 	}
 	failed := h.recheckSessions(ctx, which)
 	for _, l := range h.suspects(which) {
-		_, t, err := h.mayReach(ctx, auth.Identity{Kind: auth.User, TokenID: l.token}, l.agent)
+		var t *terms
+		var err error
+		if l.by != uuid.Nil {
+			_, t, err = h.mayFollow(ctx, l.by, l.agent)
+		} else {
+			_, t, err = h.mayReach(ctx, auth.Identity{Kind: auth.User, TokenID: l.token}, l.agent)
+		}
 		if err != nil {
 			failed = fmt.Errorf("mesh: recheck access: %w", err)
 			continue
@@ -309,8 +372,8 @@ func (h *Hub) revoked(ctx context.Context, which Access, who auth.Identity) (why
 // workspace.
 func (h *Hub) Renamed(ctx context.Context, names map[uuid.UUID]string) error {
 	var failed error
-	for _, id := range h.misnamed(names) {
-		a, err := h.cfg.Store.LiveAgent(ctx, id)
+	for id, agent := range h.misnamed(names) {
+		a, err := h.cfg.Store.LiveAgent(ctx, agent)
 		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}
@@ -326,21 +389,27 @@ func (h *Hub) Renamed(ctx context.Context, names map[uuid.UUID]string) error {
 	return failed
 }
 
-// misnamed lists the agents of workspaces that are called otherwise now.
-func (h *Hub) misnamed(names map[uuid.UUID]string) []uuid.UUID {
+// misnamed lists the agents of workspaces that are called otherwise now, and the clients of
+// those, each with the agent that it is called by.
+func (h *Hub) misnamed(names map[uuid.UUID]string) map[uuid.UUID]uuid.UUID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var list []uuid.UUID
+	list := make(map[uuid.UUID]uuid.UUID)
 	for id, n := range h.core.nodes {
-		if name, ok := names[n.workspace]; ok && n.agent && !strings.Contains(n.name, "."+name+".") {
-			list = append(list, id)
+		if name, ok := names[n.workspace]; !ok || strings.Contains(n.name, "."+name+".") {
+			continue
+		}
+		if n.agent {
+			list[id] = id
+		} else if n.by != uuid.Nil {
+			list[id] = n.by
 		}
 	}
 	return list
 }
 
 // suspect is a link that may have to end.
-type suspect struct{ client, agent, token uuid.UUID }
+type suspect struct{ client, agent, token, by uuid.UUID }
 
 // suspects lists links to look at again. What is about to be linked is looked at
 // again, too.
@@ -354,8 +423,9 @@ func (h *Hub) suspects(which Access) []suspect {
 			continue
 		}
 		for _, l := range n.links {
-			if which.All || which.Users[n.user] || which.Users[l.agent.user] || which.Workspaces[l.agent.workspace] {
-				list = append(list, suspect{n.id, l.agent.id, n.token})
+			if which.All || which.Users[n.user] || which.Users[l.agent.user] || which.Workspaces[l.agent.workspace] ||
+				n.by != uuid.Nil && (which.Agents[n.by] || which.Workspaces[n.workspace]) {
+				list = append(list, suspect{n.id, l.agent.id, n.token, n.by})
 			}
 		}
 	}

@@ -98,10 +98,20 @@ func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.He
 		return "", ctx.Err()
 	}
 	var n store.Node
-	switch who.Kind {
-	case auth.Proxy: // nothing of it outlives this process
+	switch {
+	case who.Kind == auth.Proxy: // nothing of it outlives this process
 		n, m.name = store.Node{ID: h.proxy, Address: meshaddr.FromID(h.proxy)}, proxyName
-	case auth.Agent:
+	case who.Kind == auth.Agent && hello.GetClient():
+		a, err := h.cfg.Store.LiveAgent(ctx, who.AgentID)
+		if err != nil {
+			return "", err
+		}
+		m.workspace, m.by, m.name = a.WorkspaceID, a.ID, agentName(a.AgentName, a.WorkspaceName, a.OwnerName)
+		n, resume, err = h.cfg.Store.JoinClient(ctx, a.OwnerID, hello.GetResumeToken(), m.key, m.disco)
+		if err != nil {
+			return "", err
+		}
+	case who.Kind == auth.Agent:
 		a, err := h.cfg.Store.JoinAgent(ctx, who.AgentID, m.key, m.disco, hello.GetVersion())
 		if err != nil {
 			return "", err

@@ -38,14 +38,15 @@ type member struct {
 	id    uuid.UUID
 	user  uuid.UUID // the person, or the owner of the agent's workspace
 	agent bool
-	// token is what a person's client came with; workspace is an agent's.
-	token, workspace uuid.UUID
-	name             string
-	terms            terms // of an agent that is wanted
-	addr             netip.Addr
-	key              [32]byte
-	disco            [32]byte
-	protocol         uint32 // what its session speaks
+	// token is what a person's client came with; workspace is an agent's, and that whose
+	// client it is, if it came with the token of its agent, which is by.
+	token, workspace, by uuid.UUID
+	name                 string
+	terms                terms // of an agent that is wanted
+	addr                 netip.Addr
+	key                  [32]byte
+	disco                [32]byte
+	protocol             uint32 // what its session speaks
 }
 
 // welcome accepts a member, or tells it what it is called now.

@@ -4,7 +4,8 @@
 // The rules are those of a pure state machine ([core]): addresses are the
 // coordinator's to give; a key belongs to one node; a client is linked to an
 // agent only if the agent's workspace is its user's or shared with them, the
-// coordinator's own node only to agents that somebody was let through to, and
+// coordinator's own node only to agents that somebody was let through to, a
+// workspace's client only to agents that the policy's links lead to, and
 // nothing else is ever linked; what the policy takes away is not let through; both ends hear of each other at the same moment; a stream that
 // breaks makes a node lost, not gone. Around it, a [Hub] has the streams, the
 // store, and a lock.
@@ -192,9 +193,9 @@ func (h *Hub) SetRelays(m *meshv1.Relays) {
 func (h *Hub) AgentDeleted(id uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, s := range h.sessions {
+	for sid, s := range h.sessions {
 		if s.who.Kind == auth.Agent && s.who.AgentID == id {
-			s.revoked = workspaceDeleted
+			h.endSession(sid, workspaceDeleted) // also those of the workspace's clients
 		}
 	}
 	h.deliver(h.core.revoke(id, workspaceDeleted))

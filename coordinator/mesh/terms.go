@@ -14,8 +14,9 @@ const maxPort = 65535
 
 // terms are what decides what may pass by a link, but for the policy.
 type terms struct {
-	who policy.Person // whose client it is
-	to  policy.Workspace
+	who  policy.Person     // whose client it is,
+	from *policy.Workspace // or which workspace's, in place of that
+	to   policy.Workspace
 	// sshOnly says that the agent's template forbids forwarding.
 	sshOnly bool
 	// vouched says that it is the coordinator's own node, which acts for people and looks
@@ -26,6 +27,9 @@ type terms struct {
 // admitted is what the client may send to the agent.
 func (t terms) admitted(p *policy.Policy) []*meshv1.Allow {
 	may := mayPass(t.sshOnly)
+	if t.from != nil {
+		return narrow(may, p.Links(*t.from, t.to))
+	}
 	if t.vouched || !p.Narrows() {
 		return may
 	}
@@ -91,17 +95,23 @@ func (c *core) reconsider(client, agent uuid.UUID, t terms) []out {
 	return c.setTerms(n.links[agent], t)
 }
 
-// isCalled says what an agent's workspace is called now, on which the policy may have
-// another word.
-func (c *core) isCalled(agent uuid.UUID, workspace, owner string) []out {
-	n := c.nodes[agent]
+// isCalled says what the workspace of an agent, or of a client, is called now, on which the
+// policy may have another word.
+func (c *core) isCalled(id uuid.UUID, workspace, owner string) []out {
+	n := c.nodes[id]
 	if n == nil {
 		return nil
 	}
 	var outs []out
 	for _, l := range n.links {
 		t := l.terms
-		t.to.Name, t.to.Owner.Name = workspace, owner
+		if n == l.agent {
+			t.to.Name, t.to.Owner.Name = workspace, owner
+		} else if t.from != nil {
+			from := *t.from
+			from.Name, from.Owner.Name = workspace, owner
+			t.from = &from
+		}
 		outs = append(outs, c.setTerms(l, t)...)
 	}
 	return outs

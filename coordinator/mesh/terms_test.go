@@ -118,3 +118,52 @@ func TestThePolicyIsAskedForThoseWhoComeByABrowser(t *testing.T) {
 		t.Errorf("what is everybody's is not somebody's whom nobody knows: %v %v", got, err)
 	}
 }
+
+func wantBy(t *testing.T, v *village, key byte, client bool) villager {
+	t.Helper()
+	s := open(t, v.dial(t, "agent"))
+	pub, disco := [32]byte{key, 1}, [32]byte{key, 2}
+	s.say(&meshv1.Up{Msg: &meshv1.Up_Hello{Hello: &meshv1.Hello{Protocol: 1, PublicKey: pub[:], DiscoKey: disco[:], Client: client}}})
+	s.untilWelcome()
+	s.say(wantUp(v.agent))
+	return s
+}
+
+// What comes with an agent's token is linked to agents where the policy's links lead, if it
+// says that it is no agent, and to none otherwise.
+func TestRule2WorkspacesAreLinkedByThePolicyAlone(t *testing.T) {
+	v := newVillage(t) // its one agent is main of alice/dev, which is at both ends here
+	agent := open(t, v.dial(t, "agent"))
+	agent.hello('a')
+	agent.untilWelcome()
+	client := wantBy(t, v, 'c', true)
+	client.untilError(meshv1.Error_PEER_NOT_FOUND)
+
+	v.hub.SetPolicy(onPolicy(t, "rules:\n- {from: ['*'], to: ['*/*'], ports: ['*']}\n"))
+	client.say(wantUp(v.agent))
+	client.untilError(meshv1.Error_PEER_NOT_FOUND)
+
+	v.hub.SetPolicy(onPolicy(t, "links:\n- {from: [alice/dev], to: ['*/dev'], ports: ['tcp:5432']}\n"))
+	client.say(wantUp(v.agent))
+	client.until("the agent", isPeer(meshv1.Peer_HERE))
+	agent.until("the link's port", allows("TCP:5432-5432"))
+	v.hub.SetPolicy(nil)
+	agent.until("nothing", allows(""))
+	if err := v.hub.Recheck(t.Context(), Access{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	client.until("the agent's end", isPeer(meshv1.Peer_GONE))
+
+	v.hub.SetPolicy(onPolicy(t, "links:\n- {from: [alice/dev], to: ['*/dev'], ports: ['*']}\n"))
+	client.say(wantUp(v.agent))
+	client.until("the agent again", isPeer(meshv1.Peer_HERE))
+	v.deleteAgent()
+	client.untilError(meshv1.Error_REVOKED)
+}
+
+// An agent itself wants nobody, whatever the policy says.
+func TestRule2AnAgentIsLinkedToNoAgent(t *testing.T) {
+	v := newVillage(t)
+	v.hub.SetPolicy(onPolicy(t, "links:\n- {from: ['*/*'], to: ['*/*'], ports: ['*']}\n"))
+	wantBy(t, v, 'a', false).untilError(meshv1.Error_PEER_NOT_FOUND)
+}

@@ -12,6 +12,13 @@ func (c *Client) OwnWorkspace(ctx context.Context) (w Workspace, err error) {
 	return w, err
 }
 
+// LinkedWorkspace returns what is needed to reach another workspace, if a link of the policy
+// leads there from that one; the owner may be "me", who is the owner of that one.
+func (c *Client) LinkedWorkspace(ctx context.Context, owner, name string) (w Workspace, err error) {
+	err = c.do(ctx, http.MethodGet, &w, nil, "agent", "links", owner, name)
+	return w, err
+}
+
 // StopOwnWorkspace has that workspace stopped.
 func (c *Client) StopOwnWorkspace(ctx context.Context) (b Build, err error) {
 	err = c.do(ctx, http.MethodPost, &b, nil, "agent", "stop")

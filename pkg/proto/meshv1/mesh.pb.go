@@ -460,8 +460,11 @@ type Hello struct {
 	// The oldest protocol version that it speaks; zero is the newest alone. The
 	// coordinator chooses the newest that both speak, and refuses if there is none.
 	OldestProtocol uint32 `protobuf:"varint,6,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// It came with an agent's token, and is no agent: a client of the agent's
+	// workspace, which reaches others by the policy's links.
+	Client        bool `protobuf:"varint,7,opt,name=client,proto3" json:"client,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -534,6 +537,13 @@ func (x *Hello) GetOldestProtocol() uint32 {
 		return x.OldestProtocol
 	}
 	return 0
+}
+
+func (x *Hello) GetClient() bool {
+	if x != nil {
+		return x.Client
+	}
+	return false
 }
 
 // Self describes how the node can be reached. Each one replaces the last.
@@ -2433,7 +2443,7 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\averdict\x18\x06 \x01(\v2\x15.adit.mesh.v1.VerdictH\x00R\averdict\x12%\n" +
 	"\x03bye\x18\a \x01(\v2\x11.adit.mesh.v1.ByeH\x00R\x03bye\x12.\n" +
 	"\x06report\x18\b \x01(\v2\x14.adit.mesh.v1.ReportH\x00R\x06reportB\x05\n" +
-	"\x03msg\"\xc5\x01\n" +
+	"\x03msg\"\xdd\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1d\n" +
 	"\n" +
@@ -2441,7 +2451,8 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\tdisco_key\x18\x03 \x01(\fR\bdiscoKey\x12!\n" +
 	"\fresume_token\x18\x04 \x01(\tR\vresumeToken\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\tR\aversion\x12'\n" +
-	"\x0foldest_protocol\x18\x06 \x01(\rR\x0eoldestProtocol\"\xa0\x02\n" +
+	"\x0foldest_protocol\x18\x06 \x01(\rR\x0eoldestProtocol\x12\x16\n" +
+	"\x06client\x18\a \x01(\bR\x06client\"\xa0\x02\n" +
 	"\x04Self\x12\x1d\n" +
 	"\n" +
 	"home_relay\x18\x01 \x01(\rR\thomeRelay\x12\x1c\n" +
