@@ -83,12 +83,8 @@ func newFlows(max int) *flows {
 func (f *flows) begin(which flow, state flowState) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i, ok := f.at[which]
-	if !ok {
-		i = f.roomLocked()
-		f.at[which] = i
-	}
-	f.all[i].flow, f.all[i].state = which, state
+	i, _ := f.placeLocked(which)
+	f.all[i].state = state
 	f.moveLocked(i, 0)
 }
 
@@ -96,14 +92,22 @@ func (f *flows) begin(which flow, state flowState) {
 func (f *flows) joinOrBegin(which flow, sender flowState) flowState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i, ok := f.at[which]
-	if !ok {
-		i = f.roomLocked()
-		f.at[which] = i
-		f.all[i].flow, f.all[i].state = which, sender
+	i, was := f.placeLocked(which)
+	if !was {
+		f.all[i].state = sender
 	}
 	f.moveLocked(i, 0)
 	return f.all[i].state
+}
+
+// placeLocked returns which element is a flow's, and whether it was before.
+func (f *flows) placeLocked(which flow) (i int32, was bool) {
+	if i, was = f.at[which]; !was {
+		i = f.roomLocked()
+		f.at[which] = i
+		f.all[i].flow = which
+	}
+	return i, was
 }
 
 // ours reports whether this node began a flow.

@@ -11,6 +11,7 @@ package terraform
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -160,26 +161,11 @@ func (in *Installation) layMirror() error {
 // place that may have a provider, and fails if one does not answer: a registry must not
 // be asked for what is in a mirror, or that is of no use where there is no registry.
 func mirroredIn(dir string) ([]string, error) {
-	found, err := filepath.Glob(filepath.Join(escape(dir), "*", "*", "*"))
+	sources, err := fs.Glob(os.DirFS(dir), "*.*/*/*") // host, namespace and type
 	if err != nil {
 		return nil, fmt.Errorf("provider mirror %s: %w", dir, err)
 	}
-	var sources []string
-	for _, provider := range found {
-		source, err := filepath.Rel(dir, provider)
-		if err != nil {
-			return nil, fmt.Errorf("provider mirror %s: %w", dir, err)
-		}
-		if source = filepath.ToSlash(source); strings.Contains(source[:strings.Index(source, "/")], ".") {
-			sources = append(sources, source)
-		}
-	}
 	return sources, nil
-}
-
-// escape has a directory's name mean itself in a pattern.
-func escape(dir string) string {
-	return strings.NewReplacer("\\", "\\\\", "*", "\\*", "?", "\\?", "[", "\\[").Replace(dir)
 }
 
 // list is a list of strings as Terraform's configuration has it.
