@@ -51,6 +51,28 @@ func TestSilenceGoesByTheRelay(t *testing.T) {
 	session.felt("relay to direct", healed, gapMost)
 }
 
+// pauses is how long somebody reads before they type on: by then a path that nothing
+// goes by is looked at seldom.
+const pauses = 15 * time.Second
+
+// The path falls silent while nothing is typed. The first keystroke after finds that
+// out.
+func TestSilenceDuringAPause(t *testing.T) {
+	d := deploy(t, netlab.PortRestricted, netlab.PortRestricted)
+	session := d.types(d.laptop, 1)
+	session.isOn("direct", d.office.Addr().String())
+	session.echoes(50)
+
+	session.pause.Store(true)
+	<-time.After(pauses)
+	heal := d.home.Fault(netlab.BlockUDP())
+	defer heal()
+	resumed := time.Now()
+	session.pause.Store(false)
+	session.echoes(50)
+	session.felt("a path that failed in a pause", resumed, gapMost)
+}
+
 // The best path falls silent and another direct one is there: IPv4 and IPv6.
 func TestSilenceGoesByAnotherDirectPath(t *testing.T) {
 	d := newDeployment(t)

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,8 +20,9 @@ type typist struct {
 	session *program // its standard error, as lines
 	size    int      // bytes a stroke
 
-	stop chan struct{}
-	done sync.WaitGroup
+	stop  chan struct{}
+	pause atomic.Bool // does not type for now
+	done  sync.WaitGroup
 
 	mu     sync.Mutex
 	typed  []time.Time // by stroke
@@ -61,6 +63,9 @@ func (d *deployment) types(h *netlab.Host, size int, args ...string) *typist {
 			case <-y.stop:
 				return
 			case <-tick.C:
+			}
+			if y.pause.Load() {
+				continue
 			}
 			now := time.Now()
 			_, err := y.session.stdin.Write(stroke)

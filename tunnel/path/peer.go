@@ -182,7 +182,7 @@ func (p *Peer) noteSend(now int64, r *liveRoute) (silent bool) {
 
 // noteRecv records that packets of the tunnel came by a way over UDP; by none over
 // DERP. Only what comes by the way in use shows that it works. The peer's packets
-// that come by another, though that way was the peer's, too, until a moment ago,
+// that come by another, though that way was the peer's, too, when there last was any,
 // show that the peer has doubts: small packets then take every way at once.
 func (p *Peer) noteRecv(now int64, from way) {
 	p.lastRecv.Store(now)
@@ -195,7 +195,7 @@ func (p *Peer) noteRecv(now int64, from way) {
 		p.noteAnswer()
 		return
 	}
-	if ago := now - p.lastRecvDirect.Load(); r.guard > 0 && ago >= int64(copyWithin) && ago < int64(heartbeat) {
+	if ago := now - p.lastRecvDirect.Load(); r.guard > 0 && ago >= int64(copyWithin) && ago < int64(idleAfter) {
 		p.unanswered.Store(max(1, now-int64(r.guard)))
 		if r.listens {
 			p.bind.wakePeer(p)
