@@ -10,13 +10,20 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// asked is set in the process that a test starts to be raised in its stead.
-const asked = "TEST_PRIORITY"
+const (
+	// asked is set in the process that a test starts to be raised in its stead.
+	asked = "TEST_PRIORITY"
+
+	// startScore is that process's score at first: so high that lowering it stays
+	// above 0, which even root without CAP_SYS_RESOURCE may.
+	startScore = oomBy + 100
+)
 
 // The agent is raised with every thread, also those it makes later, and what it starts
 // is not, however much it starts at once.
@@ -32,13 +39,10 @@ func TestWhatIsStartedIsNotRaised(t *testing.T) {
 	was := 20 - prio
 	wasNice, wantNice := strconv.Itoa(was), strconv.Itoa(max(was-niceBy, niceMost))
 	r, err := Raise()
-	wantOOM := "-400"
-	if err != nil && strings.Contains(err.Error(), "out-of-memory") {
-		wantOOM, err = "100", nil // root without CAP_SYS_RESOURCE
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	wantOOM := strconv.Itoa(startScore - oomBy)
 	// Programs, among goroutines that hold threads.
 	var wg sync.WaitGroup
 	for range 16 {
@@ -59,7 +63,7 @@ func TestWhatIsStartedIsNotRaised(t *testing.T) {
 				if err := errors.Join(err, cmd.Wait(), out.Close()); err != nil {
 					t.Error(err)
 				}
-				if nice, oom := read(t, string(text)); nice != wasNice || oom != "100" {
+				if nice, oom := read(t, string(text)); nice != wasNice || oom != strconv.Itoa(startScore) {
 					t.Errorf("a program has nice %s and score %s, want what the agent was started with", nice, oom)
 				}
 			}
@@ -83,6 +87,61 @@ func TestWhatIsStartedIsNotRaised(t *testing.T) {
 			t.Errorf("a thread of the agent has nice %s and score %s", nice, oom)
 		}
 	}
+}
+
+// When memory runs out, what the agent started is ended and not the agent, though that
+// is the larger.
+func TestWhenMemoryRunsOutTheAgentStays(t *testing.T) {
+	const (
+		limit = 384 << 20
+		held  = limit / 2
+	)
+	if os.Getenv(asked) == "" {
+		alone(t, "sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(memoryGroup(t, limit), "cgroup.procs"))
+		return
+	}
+	r, err := Raise()
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, err := unix.Mmap(-1, 0, held, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(memory)
+	if err := unix.Madvise(memory, unix.MADV_POPULATE_WRITE); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("tail", "/dev/zero") // keeps its last line, which has no end
+	if err := r.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Wait()
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != unix.SIGKILL {
+		t.Errorf("the program ended with %v, want it killed", err)
+	}
+}
+
+// memoryGroup makes a cgroup with a limit of memory, in bytes, for the time of the test.
+func memoryGroup(t *testing.T, limit int) string {
+	t.Helper()
+	parent, file := "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		parent, file = "/sys/fs/cgroup", "memory.max"
+	}
+	dir, err := os.MkdirTemp(parent, "adit-test-")
+	if err != nil {
+		t.Skipf("needs a cgroup of its own: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(dir, file), []byte(strconv.Itoa(limit)), 0); err != nil {
+		t.Skipf("needs a cgroup that limits memory: %v", err)
+	}
+	return dir
 }
 
 // One that may not raise itself says so, and starts programs all the same.
@@ -126,7 +185,7 @@ func alone(t *testing.T, under ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := append([]string{"-c", `echo 100 > /proc/self/oom_score_adj && exec nice -n 3 "$@"`, "sh"}, append(under, program, "-test.run=^"+t.Name()+"$", "-test.v")...)
+	line := append([]string{"-c", `echo "$0" > /proc/self/oom_score_adj && exec nice -n 3 "$@"`, strconv.Itoa(startScore)}, append(under, program, "-test.run=^"+t.Name()+"$", "-test.v")...)
 	cmd := exec.Command("sh", line...)
 	cmd.Env = append(os.Environ(), asked+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "SKIP") || !strings.Contains(string(out), "PASS") {
