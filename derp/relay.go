@@ -18,6 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"tailscale.com/derp/derpserver"
 	"tailscale.com/types/key"
+
+	"github.com/aditmesh/adit/pkg/captive"
 )
 
 // Config configures a Relay.
@@ -106,9 +108,12 @@ func (r *Relay) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/derp", r.board)
 	mux.Handle("/derp/", r.board)
-	mux.HandleFunc("/generate_204", derpserver.ServeNoContent)
+	mux.HandleFunc(captive.Path, NoContent)
 	return mux
 }
+
+// NoContent answers who wants to know whether it is a portal that answers here.
+func NoContent(w http.ResponseWriter, r *http.Request) { derpserver.ServeNoContent(w, r) }
 
 // Close disconnects every client and waits for what Start began.
 func (r *Relay) Close() error {

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/aditmesh/adit/pkg/captive"
 	"github.com/aditmesh/adit/tunnel"
 )
 
@@ -20,46 +23,84 @@ func newNetcheckCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "netcheck", Short: "Report on the network this machine is on",
 		Long: `Report on the network this machine is on: whether UDP gets through, what kind of
-address translation there is, whether the router maps ports, how far the relays
-are and why which is home, and at which addresses peers are told to try this machine.`,
+address translation there is, whether the router maps ports, whether the network wants
+a sign-in first, how far the relays are and why which is home, and at which addresses
+peers are told to try this machine.`,
 		Example: `  adit netcheck
   adit netcheck -o json`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := netcheck(cmd.Context(), a)
-			if err != nil {
+			if err != nil && report.CaptivePortal == nil {
 				return err
 			}
-			return a.print(report, func(w io.Writer) error { return printNetcheck(w, report) })
+			return errors.Join(err, a.print(report, func(w io.Writer) error {
+				if err != nil {
+					return nil // and the rest is not known
+				}
+				return printNetcheck(w, report)
+			}))
 		},
 	}
 	a.pathFlags(cmd)
 	return cmd
 }
 
-func netcheck(ctx context.Context, a *app) (tunnel.Network, error) {
-	c, err := a.client()
-	if err != nil {
-		return tunnel.Network{}, err
-	}
-	node, err := a.startNode(ctx, c)
-	if err != nil {
-		return tunnel.Network{}, err
-	}
-	defer node.Close()
-	defer a.progress("Looking at this network…")()
-	ctx, cancel := context.WithTimeout(ctx, netcheckFor)
-	defer cancel()
-	return node.Network(ctx), nil
+// networkReport is what netcheck tells.
+type networkReport struct {
+	tunnel.Network
+	// CaptivePortal says whether somebody answers in the place of the coordinator or a
+	// relay, until one has signed in; nil when none of them answers plain HTTP.
+	CaptivePortal *captive.Portal `json:"captive_portal"`
 }
 
-func printNetcheck(w io.Writer, r tunnel.Network) error {
+// netcheck looks at the network. With an error, a portal that was found is all that
+// is known.
+func netcheck(ctx context.Context, a *app) (networkReport, error) {
+	c, err := a.client()
+	if err != nil {
+		return networkReport{}, err
+	}
+	defer a.progress("Looking at this network…")()
+	first := make(chan *captive.Portal, 1)
+	go func() { first <- captive.Look(ctx, []*url.URL{c.URL()}) }()
+	node, err := a.startNode(ctx, c)
+	if err != nil {
+		portal := <-first
+		if portal == nil || !portal.Found {
+			return networkReport{}, err
+		}
+		return networkReport{Network: tunnel.Network{NAT: "unknown", Relays: []tunnel.Relay{}, Endpoints: []string{}}, CaptivePortal: portal},
+			fmt.Errorf("this network wants a sign-in first; open %s in a browser (%w)", portal.SignIn, err)
+	}
+	defer node.Close()
+	looked, cancel := context.WithTimeout(ctx, netcheckFor)
+	defer cancel()
+	report := networkReport{Network: node.Network(looked), CaptivePortal: <-first}
+	if p := captive.Look(ctx, relayURLs(report.Relays)); report.CaptivePortal == nil || p != nil && p.Found {
+		report.CaptivePortal = p
+	}
+	return report, nil
+}
+
+// relayURLs is where relays are.
+func relayURLs(relays []tunnel.Relay) (all []*url.URL) {
+	for _, r := range relays {
+		if u, err := url.Parse(r.URL); err == nil && u.Host != "" {
+			all = append(all, u)
+		}
+	}
+	return all
+}
+
+func printNetcheck(w io.Writer, r networkReport) error {
 	rows := [][]string{
 		{"UDP over IPv4", yesOr(r.UDP.IPv4, "no answer")},
 		{"UDP over IPv6", yesOr(r.UDP.IPv6, "no answer")},
-		{"Address translation", describeNAT(r)},
+		{"Address translation", describeNAT(r.Network)},
 		{"Port mapping", describeMapping(r.PortMapping)},
-		{"Home relay", describeHome(r)},
+		{"Captive portal", describePortal(r.CaptivePortal)},
+		{"Home relay", describeHome(r.Network)},
 	}
 	for i, e := range r.Endpoints {
 		name := ""
@@ -91,6 +132,17 @@ func yesOr(yes bool, no string) string {
 		return "yes"
 	}
 	return no
+}
+
+// describePortal writes whether one has to sign in to the network.
+func describePortal(p *captive.Portal) string {
+	switch {
+	case p == nil:
+		return "unknown; nobody answers HTTP"
+	case p.Found:
+		return "yes; open " + oneLine(p.SignIn) + " in a browser and sign in"
+	}
+	return "no"
 }
 
 // describeHome writes which region is home, and why.

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/aditmesh/adit/pkg/captive"
 	"github.com/aditmesh/adit/pkg/netlab"
 	"github.com/aditmesh/adit/tunnel"
 )
@@ -67,6 +73,54 @@ func TestNetcheckReportsTheNetwork(t *testing.T) {
 	d.laptop.Fault(netlab.BlockUDP())
 	if r := check(); r.UDP.IPv4 || r.NAT != "udp-blocked" || varies(r) != "unknown" {
 		t.Errorf("without UDP: %+v, NAT %s, mapping varies: %s", r.UDP, r.NAT, varies(r))
+	}
+}
+
+// A router that answers for the coordinator until one has signed in is told from one
+// that does not, and where to sign in.
+func TestNetcheckFindsACaptivePortal(t *testing.T) {
+	d := newDeployment(t)
+	d.home = d.lab.Router("hotel", netlab.Hard)
+	d.laptop = d.home.Host("laptop")
+	d.laptop.IPv4Only()
+	d.startServer()
+	d.login()
+	var r networkReport
+	d.json(&r, "netcheck", "-o", "json")
+	if p := r.CaptivePortal; p == nil || *p != (captive.Portal{}) {
+		t.Errorf("without a portal: %+v", p)
+	}
+
+	const signIn = "http://hotel.example/welcome"
+	var l net.Listener
+	if err := d.home.Do(func() (err error) {
+		l, err = net.Listen("tcp4", ":7080")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	portal := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.RedirectHandler(signIn, http.StatusFound)}}
+	portal.Start()
+	defer portal.Close()
+	leave := d.home.Hijack(d.server.Addr())
+	out, err := d.adit("netcheck", "-o", "json")
+	if err == nil || !strings.Contains(err.Error(), "open "+signIn+" in a browser") {
+		t.Errorf("behind a portal: %v", err)
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if want := (captive.Portal{Found: true, For: d.url() + captive.Path, SignIn: signIn}); r.CaptivePortal == nil || *r.CaptivePortal != want {
+		t.Errorf("behind a portal: %s", out)
+	}
+	if out, err := d.adit("netcheck"); err == nil || out != "" {
+		t.Errorf("behind a portal, for people: %v %s", err, out)
+	}
+
+	leave() // who has signed in
+	out, err = d.adit("netcheck")
+	if err != nil || !regexp.MustCompile(`Captive portal +no\n`).MatchString(out) {
+		t.Errorf("after the sign-in: %v\n%s", err, out)
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/proxy"
 	"github.com/aditmesh/adit/coordinator/support"
 	"github.com/aditmesh/adit/derp"
+	"github.com/aditmesh/adit/pkg/captive"
 	"github.com/aditmesh/adit/pkg/postgres"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
@@ -223,6 +224,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 	if cert != nil {
 		conf.Certificate = cert.Leaf
 	}
+	conf.Mounts = map[string]http.Handler{captive.Path: http.HandlerFunc(derp.NoContent)}
 	prober := derp.NewProber()
 	conf.ProbeRelay, conf.ProbeKey = probeRelay(prober), prober.Key()
 	if f.relay {
@@ -245,7 +247,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		}
 		conf.Relays = embeddedRelays(relay)
 		h := relay.Handler()
-		conf.Mounts = map[string]http.Handler{"/derp": h, "/derp/": h, "/generate_204": h}
+		conf.Mounts["/derp"], conf.Mounts["/derp/"] = h, h
 	}
 	if server, err = coordinator.Open(ctx, conf); err != nil {
 		return err

@@ -89,6 +89,22 @@ func (r *Router) ForgetFlows() {
 	r.lab.must(r.net.ConntrackTableFlush(netlink.ConntrackTable), "flows of %s", r.name)
 }
 
+// Hijack has the router take packets to an address for its own until giveUp is called:
+// programs on it answer in the place of whoever has it, as captive portals do.
+func (r *Router) Hijack(addr netip.Addr) (giveUp func()) {
+	r.lab.t.Helper()
+	lo, err := r.net.LinkByName("lo")
+	r.lab.must(err, "loopback of %s", r.name)
+	whole := netip.PrefixFrom(addr, addr.BitLen())
+	r.addAddr(lo, whole)
+	return func() {
+		r.lab.t.Helper()
+		a, err := netlink.ParseAddr(whole.String())
+		r.lab.must(err, "address %v of %s", whole, r.name)
+		r.lab.must(r.net.AddrDel(lo, a), "address %v of %s", whole, r.name)
+	}
+}
+
 // translate sets the rules of the router's kind. It runs on the router.
 func (r *Router) translate() error {
 	if r.nat == NoNAT {
