@@ -160,27 +160,33 @@ func TestOtherProgramsUseSTUNAndTURN(t *testing.T) {
 	}
 	defer s.close()
 	port := strconv.Itoa(int(s.ports[0]))
-	run := func(name string, args ...string) string {
-		t.Helper()
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skip(name + " is not installed")
-		}
-		out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v: %s", name, err, out)
-		}
-		return string(out)
-	}
-	if out := run("turnutils_stunclient", "-p", port, at.String()); !strings.Contains(out, "UDP reflexive addr: "+at.String()) {
-		t.Errorf("turnutils_stunclient: %s", out)
-	}
 	user, password, err := turn.GenerateLongTermTURNRESTCredentials(turnSecret, "alice", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := run("turnutils_uclient", "-u", user, "-w", password, "-p", port, "-n", "20", "-c", "-y", at.String())
-	if !strings.Contains(out, "Total lost packets 0 ") {
-		t.Errorf("turnutils_uclient: %s", out)
+	for _, c := range []struct {
+		program string
+		args    []string
+		says    []string
+	}{
+		{"stunclient", []string{at.String(), port}, []string{"Binding test: success", "Mapped address: " + at.String() + ":"}}, // of stuntman-client
+		{"turnutils_stunclient", []string{"-p", port, at.String()}, []string{"UDP reflexive addr: " + at.String()}},            // of coturn
+		{"turnutils_uclient", []string{"-u", user, "-w", password, "-p", port, "-n", "20", "-c", "-y", at.String()}, []string{"Total lost packets 0 "}},
+	} {
+		t.Run(c.program, func(t *testing.T) {
+			if _, err := exec.LookPath(c.program); err != nil {
+				t.Skip("it is not installed")
+			}
+			out, err := exec.CommandContext(t.Context(), c.program, c.args...).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			for _, want := range c.says {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("it does not say %q: %s", want, out)
+				}
+			}
+		})
 	}
 }
 
