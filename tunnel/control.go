@@ -223,6 +223,7 @@ func (n *Node) onDown(down *meshv1.Down) error {
 	case *meshv1.Down_Welcome:
 		return n.onWelcome(m.Welcome)
 	case *meshv1.Down_Relays:
+		n.bind.SetRegions(m.Relays.GetPinned(), m.Relays.GetExcluded())
 		n.bind.SetRelays(relaysFromProto(m.Relays, n.cfg.URL))
 	case *meshv1.Down_Policy:
 		n.mu.Lock()

@@ -2,8 +2,8 @@ package tunnel
 
 import (
 	"context"
-	"slices"
-	"strings"
+	"fmt"
+	"time"
 
 	"github.com/aditmesh/adit/tunnel/path"
 )
@@ -21,8 +21,11 @@ type Network struct {
 	PortMapping *PortMapping `json:"port_mapping"`
 	HomeRelay   string       `json:"home_relay"`
 	// HomeWhy says why that is the home, in a few words.
-	HomeWhy   string   `json:"home_why,omitempty"`
-	Relays    []Relay  `json:"relays"`
+	HomeWhy string  `json:"home_why,omitempty"`
+	Relays  []Relay `json:"relays"`
+	// NoRelay says why no relay can be reached, in one line, and what that means; empty
+	// when one can.
+	NoRelay   string   `json:"no_relay,omitempty"`
 	Endpoints []string `json:"endpoints"`
 }
 
@@ -40,12 +43,20 @@ type PortMapping struct {
 	External string `json:"external,omitempty"`
 }
 
-// Network waits until the network has been looked at once, or ctx is done, and
-// returns what is known by then. One goroutine at a time may call it.
+// relayLook is how often it is looked whether the home relay has answered: it makes
+// no noise when it does.
+const relayLook = 20 * time.Millisecond
+
+// Network waits until the network has been looked at once and the home relay has
+// answered or failed, or ctx is done, and returns what is known by then. One goroutine
+// at a time may call it.
 func (n *Node) Network(ctx context.Context) Network {
-	for !n.networkKnown() {
+	look := time.NewTicker(relayLook)
+	defer look.Stop()
+	for !n.networkKnown() || !n.homeKnown() {
 		select {
 		case <-n.selfNews:
+		case <-look.C:
 		case <-n.done:
 			return n.network()
 		case <-ctx.Done():
@@ -53,6 +64,13 @@ func (n *Node) Network(ctx context.Context) Network {
 		}
 	}
 	return n.network()
+}
+
+// homeKnown reports whether the home relay has answered or failed; there may be none.
+func (n *Node) homeKnown() bool {
+	home := n.self.Load().HomeRelay
+	at := n.bind.RelayConnection(home)
+	return home == 0 || at.Connected || at.Err != nil
 }
 
 // networkKnown reports whether there is nothing more to wait for.
@@ -73,7 +91,10 @@ func (n *Node) network() Network {
 		UDP: UDPReach{IPv4: s.UDP4, IPv6: s.UDP6}, NAT: self.NAT,
 		HomeRelay: self.HomeRelay, Relays: n.Relays(), Endpoints: self.Endpoints,
 	}
-	net.HomeWhy = whyHome(net.HomeRelay, net.Relays, n.cfg.Path.RelayRegion)
+	if at := n.bind.RelayConnection(s.HomeRelay); !at.Connected {
+		net.NoRelay = noRelay(net.Relays)
+	}
+	net.HomeWhy = whyHome(net.HomeRelay, net.Relays, n.bind.Pinned(net.HomeRelay))
 	if s.NAT == path.NATEasy || s.NAT == path.NATHard {
 		varies := s.NAT == path.NATHard
 		net.MappingVaries = &varies
@@ -88,8 +109,24 @@ func (n *Node) network() Network {
 	return net
 }
 
-// whyHome says why a region is home, of those that there are and by what is wished.
-func whyHome(home string, relays []Relay, wished string) string {
+// noRelay says that none can be reached of the regions that there are, and what to do.
+func noRelay(relays []Relay) string {
+	const means = "peers without a direct path are out of reach"
+	if len(relays) == 0 {
+		return "the coordinator names no relay: " + means + "; see 'adit relays list'"
+	}
+	why := "no answer"
+	for _, r := range relays {
+		if r.Error != "" && (r.Home || why == "no answer") {
+			why = r.Error
+		}
+	}
+	return fmt.Sprintf("no relay can be reached in any region, of %d: %s; let TCP to one out of this network (%s)", len(relays), means, why)
+}
+
+// whyHome says why a region is home, of those that there are; pinned is by whom it is
+// wished, if it is.
+func whyHome(home string, relays []Relay, pinned string) string {
 	rtt, others := make(map[string]float64), 0
 	for _, r := range relays {
 		if _, known := rtt[r.Region]; !known && r.Region != home {
@@ -106,8 +143,8 @@ func whyHome(home string, relays []Relay, wished string) string {
 	switch _, known := rtt[home]; {
 	case !known:
 		return ""
-	case slices.Contains(strings.FieldsFunc(wished, func(r rune) bool { return r == ',' || r == ' ' }), home):
-		return "pinned"
+	case pinned != "":
+		return pinned
 	case others == 0:
 		return "the only region"
 	case rtt[home] == 0:

@@ -147,6 +147,9 @@ func describePortal(p *captive.Portal) string {
 
 // describeHome writes which region is home, and why.
 func describeHome(r tunnel.Network) string {
+	if r.NoRelay != "" {
+		return oneLine(r.NoRelay)
+	}
 	if r.HomeWhy == "" {
 		return orDash(r.HomeRelay)
 	}
@@ -156,6 +159,8 @@ func describeHome(r tunnel.Network) string {
 // describeNAT writes what the network does to UDP addresses.
 func describeNAT(r tunnel.Network) string {
 	switch {
+	case r.NAT == "udp-blocked" && r.NoRelay != "":
+		return "unknown; no relay answers over UDP either"
 	case r.NAT == "udp-blocked":
 		return "UDP is blocked; all goes over relays"
 	case r.MappingVaries == nil:

@@ -134,6 +134,26 @@ func TestRelaysJoinCarryAndLeave(t *testing.T) {
 		t.Errorf("there are %v", got)
 	}
 
+	// The policy says where the workspace is to be reached, and nodes follow.
+	policy := func(text string) {
+		t.Helper()
+		set := d.command(d.laptop, "policy", "set", "-")
+		set.Stdin = strings.NewReader(text)
+		if out, err := d.output(d.laptop, set); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	for _, region := range []string{"asia", "eu"} {
+		wish := map[string]string{"asia": "asia", "eu": "-asia"}[region]
+		began := time.Now()
+		policy("relays:\n- {workspaces: [alice/dev], regions: [" + wish + "]}\n")
+		ping.waitLine("an echo via "+region, func(line string) bool {
+			return strings.Contains(line, `"region":"`+region+`"`) && !strings.Contains(line, `"error"`)
+		})
+		t.Logf("reached in %s %v after the policy said %s", region, time.Since(began).Round(time.Millisecond), wish)
+	}
+	policy("links: []\n")
+
 	// A relay that dies takes nothing with it.
 	died := time.Now()
 	fra.kill()
@@ -216,6 +236,60 @@ func TestTheRelaysOfARegionAreOne(t *testing.T) {
 	})
 	t.Logf("the path was by the other relay of the region %v after the death of one", time.Since(died).Round(time.Millisecond))
 	session.echo("by the other")
+}
+
+// A map none of whose relays can be reached takes nothing from peers with a direct path.
+// Whoever has none is told why, the agent's log says it once, and when a relay can be
+// reached all is as it was meant to be.
+func TestAMapWithoutAReachableRelay(t *testing.T) {
+	d := newDeployment(t, "--relay=false")
+	d.laptop, d.devbox = d.lab.Host("laptop"), d.lab.Host("devbox")
+	strict := d.lab.Host("strict")
+	for _, h := range []*netlab.Host{d.laptop, d.devbox, strict} {
+		h.IPv4Only()
+	}
+	strict.Fault(netlab.BlockUDP())
+	frankfurt := d.lab.Host("frankfurt")
+	d.startServer()
+	d.login()
+	d.relay(frankfurt, "fra", "eu")
+	reach := frankfurt.Fault(netlab.ResetOn("\x16\x03\x01")) // whatever begins as TLS does
+	d.agentToken = d.create("dev")
+	d.agentProc = d.start(d.devbox, "agent.log", "agent", "--url", d.url(), "--token", d.agentToken)
+	d.agentProc.waitFor("no relay can be reached")
+	d.agentProc.waitFor("agent ready")
+	d.agentIs("connected")
+
+	session := d.start(d.laptop, "session.log", "ssh", "dev", "--", "cat")
+	session.echo("directly")
+	if out, err := d.adit("ping", "dev", "--until-direct", "--timeout", "10s"); err != nil {
+		t.Errorf("no direct path without a relay: %v\n%s", err, out)
+	}
+	out, err := d.output(strict, d.command(strict, "ping", "dev", "-c", "1"))
+	if err == nil || !strings.Contains(err.Error(), "none of 2 STUN servers answered") {
+		t.Errorf("a ping that has no way: %v\n%s", err, out)
+	}
+	var r networkReport
+	d.json(&r, "netcheck", "-o", "json")
+	if !strings.HasPrefix(r.NoRelay, "no relay can be reached") || len(r.Relays) != 1 || r.CaptivePortal != nil && r.CaptivePortal.Found {
+		t.Errorf("netcheck: %+v", r)
+	}
+	if out, err := d.adit("netcheck"); err != nil || !strings.Contains(out, "no relay can be reached in any region, of 1: peers without a direct path are out of reach") {
+		t.Errorf("netcheck: %v\n%s", err, out)
+	}
+
+	ping := d.start(strict, "ping.log", "ping", "dev", "-i", "50ms", "-o", "json")
+	reach()
+	began := time.Now()
+	ping.pingedVia("derp")
+	t.Logf("echoes by the relay %v after it could be reached", time.Since(began).Round(time.Millisecond))
+	d.agentProc.waitFor("a relay can be reached again")
+	session.echo("still directly")
+	r = networkReport{}
+	d.json(&r, "netcheck", "-o", "json")
+	if r.NoRelay != "" || r.HomeRelay != "eu" {
+		t.Errorf("netcheck: %+v", r)
+	}
 }
 
 // Browsers have STUN and TURN of every relay, with credentials of their own.

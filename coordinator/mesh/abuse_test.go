@@ -133,7 +133,11 @@ func (v *village) JoinClient(_ context.Context, user uuid.UUID, resume string, _
 func (v *village) UserByID(_ context.Context, id uuid.UUID) (store.User, error) {
 	return store.User{ID: id, Username: "alice"}, nil
 }
-func (v *village) GroupNamesOf(context.Context, uuid.UUID) ([]string, error)     { return v.groups, nil }
+func (v *village) GroupNamesOf(context.Context, uuid.UUID) ([]string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.groups, nil
+}
 func (v *village) LeaveClient(context.Context, uuid.UUID) error                  { return nil }
 func (v *village) RecordLiveness(context.Context, []store.AgentLiveness) error   { return nil }
 func (v *village) GiveUpOnAgents(context.Context) ([]uuid.UUID, error)           { return nil, nil }

@@ -230,11 +230,15 @@ func (h *Hub) PolicyAdmits(ctx context.Context, who auth.Identity, agentID uuid.
 	}), nil
 }
 
-// SetPolicy replaces the policy, which holds at once for all links there are.
+// SetPolicy replaces the policy, which holds at once for all links there are, and for where
+// nodes are to be reached.
 func (h *Hub) SetPolicy(p *policy.Policy) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.deliver(h.core.setPolicy(p))
+	for sid := range h.core.sessions {
+		h.place(h.sessions[sid])
+	}
 }
 
 // Access says whose streams and links are to be looked at again: those of some
@@ -277,7 +281,11 @@ func (h *Hub) Recheck(ctx context.Context, which Access) error {
 		return nil
 	}
 	failed := h.recheckSessions(ctx, which)
-	for _, l := range h.suspects(which) {
+	suspects := h.suspects(which)
+	h.forgetPlaces(func(n *node) bool {
+		return which.All || which.Users[n.user] || which.Workspaces[n.workspace] || which.Agents[n.id] || which.Agents[n.by]
+	})
+	for _, l := range suspects {
 		var t *terms
 		var err error
 		if l.by != uuid.Nil {
@@ -386,6 +394,7 @@ func (h *Hub) Renamed(ctx context.Context, names map[uuid.UUID]string) error {
 		h.deliver(h.core.isCalled(id, a.WorkspaceName, a.OwnerName))
 		h.mu.Unlock()
 	}
+	h.forgetPlaces(func(n *node) bool { _, ok := names[n.workspace]; return ok })
 	return failed
 }
 

@@ -58,7 +58,9 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, s *session, stream m
 	joined := make(chan struct{})
 	go func() {
 		defer close(joined)
-		resume, err = h.joinStore(ctx, who, hello, m)
+		if resume, err = h.joinStore(ctx, who, hello, m); err == nil {
+			err = h.lookUp(ctx, who, s)
+		}
 	}()
 	<-joined
 	switch {

@@ -94,6 +94,8 @@ type Hub struct {
 	log *slog.Logger
 	// joining holds a value for each node that is joining in the store.
 	joining chan struct{}
+	// unplaced says that the store is to be asked what the policy calls some nodes.
+	unplaced chan struct{}
 
 	// mu guards what follows. It is held for one event at a time, never over
 	// I/O.
@@ -121,6 +123,7 @@ type session struct {
 	outbox  *outbox
 	who     auth.Identity
 	revoked string // why it may not enter any more; guarded by Hub.mu
+	place   place  // guarded by Hub.mu
 }
 
 // New returns a hub without streams.
@@ -132,7 +135,7 @@ func New(cfg Config) *Hub {
 		cfg.NodeTimeout = defaultNodeTimeout
 	}
 	return &Hub{
-		cfg: cfg, log: cfg.Logger, joining: make(chan struct{}, joinsAtOnce),
+		cfg: cfg, log: cfg.Logger, joining: make(chan struct{}, joinsAtOnce), unplaced: make(chan struct{}, 1),
 		core: newCore(), liveness: newLiveness(cfg.NodeTimeout), reports: newReports(), states: newAgentStates(), relays: cfg.Relays, sessions: make(map[sessionID]*session),
 		proxy: uuid.New(), vouched: make(map[uuid.UUID]int),
 	}
@@ -145,6 +148,7 @@ func (h *Hub) Run(ctx context.Context) {
 	wg.Go(func() { h.recordReports(ctx, h.log) })
 	wg.Go(func() { h.recordStates(ctx, h.log) })
 	wg.Go(func() { h.giveUpOnAgents(ctx) })
+	wg.Go(func() { h.placeNodes(ctx) })
 	defer wg.Wait()
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()
@@ -185,7 +189,8 @@ func (h *Hub) SetRelays(m *meshv1.Relays) {
 	defer h.mu.Unlock()
 	h.relays = m
 	for sid := range h.core.sessions {
-		h.sessions[sid].outbox.put(&meshv1.Down{Msg: &meshv1.Down_Relays{Relays: m}}, false)
+		s := h.sessions[sid]
+		s.outbox.put(h.relaysFor(s), false)
 	}
 }
 
@@ -336,9 +341,13 @@ func (h *Hub) enter(s *session, m member, resume string) (refusal *meshv1.Down) 
 	if s.revoked != "" {
 		return errorDown(meshv1.Error_REVOKED, "", s.revoked)
 	}
+	if h.core.policy.Places() && s.place.known == nil {
+		return errorDown(meshv1.Error_UNAVAILABLE, "", "the policy has just changed; try again")
+	}
 	s.outbox.put(m.welcome(resume), false)
-	s.outbox.put(&meshv1.Down{Msg: &meshv1.Down_Relays{Relays: h.relays}}, false)
+	s.outbox.put(h.relaysFor(s), false)
 	h.deliver(h.core.join(s.id, m))
+	h.doubt(s)
 	if m.agent {
 		h.liveness.happened(m.id, agentJoined, time.Now())
 	}

@@ -3,7 +3,8 @@
 //
 // Its rules are about people, and only take away: what they admit must be shared with
 // somebody, too, for them to reach it. Without rules nothing is taken away. Its links are
-// about workspaces, which reach each other by them and by nothing else. Tests inside the
+// about workspaces, which reach each other by them and by nothing else. Its relays say in
+// which regions nodes are to be reached, where they have no direct path. Tests inside the
 // file say what must come of it; a file whose tests fail is none.
 //
 //	tags:
@@ -19,6 +20,10 @@
 //	  - from: [alice/shop]
 //	    to: [tag:database]
 //	    ports: [tcp:5432]
+//	relays:
+//	  - people: [group:web]
+//	    workspaces: ["*/*"]
+//	    regions: [eu, -us]        # pinned, and excluded
 //	given:                        # what the tests take for granted
 //	  groups: {web: [bob]}
 //	  templates: {postgres: [bob/pg]}
@@ -30,6 +35,8 @@
 //	  - from: alice/shop
 //	    to: bob/pg
 //	    allow: [tcp:5432]
+//	  - from: bob
+//	    regions: [eu, -us]
 //
 // A Policy does not change, and may be used concurrently. A nil one takes nothing away and
 // links nothing.

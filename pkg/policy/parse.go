@@ -16,11 +16,12 @@ const MaxSize = 256 << 10
 
 // Policy is a file that was read.
 type Policy struct {
-	narrows bool // there are rules
-	rules   []rule
-	links   []link
-	tests   []test
-	given   given
+	narrows  bool // there are rules
+	rules    []rule
+	links    []link
+	placings []placing
+	tests    []test
+	given    given
 }
 
 // rule is about people, link about workspaces.

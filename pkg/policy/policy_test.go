@@ -126,7 +126,7 @@ func TestFailedTestsHaveTheirLines(t *testing.T) {
 func TestWhatIsWrongIsSaidWithItsLine(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"", "line 1: the file is empty"},
-		{"rules: []\nrule: []\n", `line 2: the file has no field "rule"; those are tags, rules`},
+		{"rules: []\nrule: []\n", `line 2: the file has no field "rule"; those are tags, rules, links, relays`},
 		{"rules: []\nrules: []\n", "line 2: rules is there twice"},
 		{"[]\n", "line 1: the file must have the fields"},
 		{"rules:\n  - from: [a]\n    to: [a/b]\n", "line 2: a rule needs ports"},
@@ -146,9 +146,22 @@ func TestWhatIsWrongIsSaidWithItsLine(t *testing.T) {
 		{"rules:\n  - {from: [~], to: [a/b], ports: [icmp]}\n", "line 2: a word is wanted here"},
 		{"rules:\n  - {from: [*], to: [a/b], ports: [icmp]}\n", "line 2: this is no YAML"},
 		{"tests:\n  - {from: a, to: a/b}\n", "line 2: a test that expects nothing"},
-		{"tests:\n  - {to: a/b, deny: [icmp]}\n", "line 2: a test needs from and to"},
+		{"tests:\n  - {to: a/b, deny: [icmp]}\n", "line 2: a test needs from and to, or from and regions"},
 		{"tests:\n  - {from: group:a, to: a/b, deny: [icmp]}\n", "a test is about one user, as bob"},
 		{"tests:\n  - {from: a, to: a/*, deny: [icmp]}\n", "a test is about one workspace"},
+		{"relays:\n  - {people: ['*']}\n", "line 2: an element of relays needs regions, and people or workspaces"},
+		{"relays:\n  - {regions: [eu]}\n", "line 2: an element of relays needs regions, and people or workspaces"},
+		{"relays:\n  - {people: ['*'], regions: []}\n", "line 2: regions must name one"},
+		{"relays:\n  - people: ['*']\n    regions: [EU]\n", `line 3: "EU" is no region's code`},
+		{"relays:\n  - {people: ['*'], regions: [--eu]}\n", `line 2: "--eu" is no region's code`},
+		{"relays:\n  - {people: ['*'], regions: [eu, -eu]}\n", "line 2: eu is both to be reached in and to stay out of"},
+		{"relays:\n  - {people: [me], regions: [eu]}\n", "line 2: me is whoever asks"},
+		{"relays:\n  - {people: [a/b], regions: [eu]}\n", `line 2: "a/b" is a workspace`},
+		{"relays:\n  - {workspaces: [me/*], regions: [eu]}\n", "line 2: me is nobody here"},
+		{"relays:\n  - {workspaces: [tag:a], regions: [eu]}\n", `line 2: there is no tag "a"`},
+		{"relays:\n  - {from: ['*'], regions: [eu]}\n", `line 2: an element of relays has no field "from"; those are people, workspaces, regions`},
+		{"tests:\n  - {from: a, to: a/b, regions: [eu]}\n", "line 2: a test of regions needs from, and nothing else"},
+		{"tests:\n  - {regions: [eu]}\n", "line 2: a test of regions needs from, and nothing else"},
 		{"given: {people: {}}\n", `line 1: given has no field "people"`},
 		{"rules:\n - [\n", "line "},
 		{"rules: []\n---\nrules: []\n", "a second document"},
@@ -163,9 +176,63 @@ func TestWhatIsWrongIsSaidWithItsLine(t *testing.T) {
 	}
 }
 
+const inEurope = `tags:
+  secret: [alice/db]
+relays:
+  - {workspaces: ["*/*"], regions: [-us]}
+  - {workspaces: [tag:secret, "template:vault"], regions: [fra, eu]}
+  - {people: ["*"], regions: [-us, -asia]}
+  - {people: [group:web, carol], workspaces: ["group:web/*"], regions: [eu]}
+given:
+  groups: {web: [bob]}
+  templates: {vault: [dave/v]}
+tests:
+  - {from: alice/dev, regions: [-us]}
+  - {from: alice/db, regions: [eu, fra, -us]}
+  - {from: dave/v, regions: [fra, eu, -us]}
+  - {from: bob/dev, regions: [eu, -us]}
+  - {from: alice, regions: [-us, -asia]}
+  - {from: carol, regions: [-us, eu, -asia]}
+`
+
+// Where a node is to be reached is what all say together that mean it: people by their own
+// nodes, workspaces by their agents'.
+func TestAPolicySaysWhereNodesAreReached(t *testing.T) {
+	p, err := Read([]byte(inEurope))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := Workspace{Owner: Person{Name: "Alice"}, Name: "DB"}
+	for _, tt := range []struct {
+		of   Node
+		want string
+	}{
+		{Node{Person: Person{Name: "alice"}}, "[-asia, -us]"},
+		{Node{Person: Person{Name: "bob", Groups: []string{"Web"}}}, "[eu, -asia, -us]"},
+		{Node{Workspace: &db}, "[eu, fra, -us]"},
+		{Node{}, "[]"}, // the coordinator's own
+	} {
+		if got := p.Regions(tt.of).String(); got != tt.want {
+			t.Errorf("%+v: %s, want %s", tt.of, got, tt.want)
+		}
+	}
+	if !p.Places() || p.Narrows() || p.Tests() != 6 {
+		t.Errorf("places %v, narrows %v, %d tests", p.Places(), p.Narrows(), p.Tests())
+	}
+	var none *Policy
+	if none.Places() || none.Regions(Node{Workspace: &db}).String() != "[]" {
+		t.Error("no policy places nodes")
+	}
+	_, err = Read([]byte(strings.Replace(inEurope, "[-us, -asia]}\n  - {from: carol", "[us]}\n  - {from: carol", 1)))
+	if want := "line 16: the test fails: the regions of alice are [-asia, -us], not [us]"; err == nil || err.Error() != want {
+		t.Errorf("a test that fails: %v, want %s", err, want)
+	}
+}
+
 // Whatever is read, it either is a policy or says what is wrong, at a line that there is.
 func FuzzParse(f *testing.F) {
 	f.Add(shop)
+	f.Add(inEurope)
 	f.Add(`{"links": [{"from": ["*/*"], "to": ["me/*"], "ports": ["tcp:*"]}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := Parse([]byte(text))

@@ -23,7 +23,7 @@ func (r *reader) problem(n *yaml.Node, format string, args ...any) {
 }
 
 func (r *reader) file(n *yaml.Node, p *Policy) {
-	fields := r.fields(n, "the file", "tags", "rules", "links", "given", "tests")
+	fields := r.fields(n, "the file", "tags", "rules", "links", "relays", "given", "tests")
 	if fields == nil {
 		return
 	}
@@ -38,7 +38,7 @@ func (r *reader) file(n *yaml.Node, p *Policy) {
 	p.narrows = fields["rules"] != nil
 	for _, one := range r.list(fields["rules"], "rules") {
 		if fields := r.all(one, "a rule", "from", "to", "ports"); fields != nil {
-			p.rules = append(p.rules, rule{r.people(fields["from"]), r.workspaces(fields["to"], "to"), r.ports(fields["ports"], "ports")})
+			p.rules = append(p.rules, rule{r.people(fields["from"], "from"), r.workspaces(fields["to"], "to"), r.ports(fields["ports"], "ports")})
 		}
 	}
 	for _, one := range r.list(fields["links"], "links") {
@@ -50,6 +50,11 @@ func (r *reader) file(n *yaml.Node, p *Policy) {
 			p.links = append(p.links, l)
 		}
 	}
+	for _, one := range r.list(fields["relays"], "relays") {
+		if place, ok := r.placing(one); ok {
+			p.placings = append(p.placings, place)
+		}
+	}
 	p.given = r.given(fields["given"])
 	for _, one := range r.list(fields["tests"], "tests") {
 		if t, ok := r.test(one); ok {
@@ -58,8 +63,8 @@ func (r *reader) file(n *yaml.Node, p *Policy) {
 	}
 }
 
-func (r *reader) people(n *yaml.Node) (list []people) {
-	for _, one := range r.list(n, "from") {
+func (r *reader) people(n *yaml.Node, what string) (list []people) {
+	for _, one := range r.list(n, what) {
 		p, err := readPeople(r.text(one))
 		if err != nil {
 			r.problem(one, "%v", err)

@@ -20,6 +20,13 @@ type test struct {
 	from     *Workspace // that reaches the other; nil is the person
 	to       Workspace
 	expected []expectation
+	placed   *placed // in place of those: a test of relays
+}
+
+// placed is where a test expects a node to be reached.
+type placed struct {
+	line    int
+	regions Regions
 }
 
 // expectation is one line of a test.
@@ -51,12 +58,17 @@ func (r *reader) turn(n *yaml.Node, what string, in map[string][]string) {
 }
 
 func (r *reader) test(n *yaml.Node) (one test, ok bool) {
-	fields := r.fields(n, "a test", "from", "to", "allow", "deny")
+	fields := r.fields(n, "a test", "from", "to", "allow", "deny", "regions")
 	if fields == nil {
 		return one, false
 	}
-	if fields["from"] == nil || fields["to"] == nil {
-		r.problem(n, "a test needs from and to")
+	ofRelays := fields["regions"] != nil
+	switch {
+	case ofRelays && (fields["from"] == nil || fields["to"] != nil || fields["allow"] != nil || fields["deny"] != nil):
+		r.problem(n, "a test of regions needs from, and nothing else")
+		return one, false
+	case !ofRelays && (fields["from"] == nil || fields["to"] == nil):
+		r.problem(n, "a test needs from and to, or from and regions")
 		return one, false
 	}
 	if from := r.text(fields["from"]); strings.Contains(from, "/") {
@@ -66,6 +78,10 @@ func (r *reader) test(n *yaml.Node) (one test, ok bool) {
 		r.problem(fields["from"], "%.80q: a test is about one user, as bob, or one workspace, as bob/dev; given says who is in which group", from)
 	} else {
 		one.who = Person{Name: from}
+	}
+	if ofRelays {
+		one.placed = &placed{fields["regions"].Line, r.regions(fields["regions"])}
+		return one, true
 	}
 	one.to = r.one(fields["to"])
 	for _, expect := range []string{"allow", "deny"} {
@@ -113,6 +129,10 @@ func (w Workspace) String() string { return w.Owner.Name + "/" + w.Name }
 func (p *Policy) Test() Problems {
 	var failed Problems
 	for _, t := range p.tests {
+		if t.placed != nil {
+			failed = append(failed, p.testPlaced(t)...)
+			continue
+		}
 		to, from := p.given.workspace(t.to), t.who.Name
 		var admitted []Ports
 		if t.from != nil {
@@ -133,10 +153,26 @@ func (p *Policy) Test() Problems {
 	return failed
 }
 
+// testPlaced runs a test of relays.
+func (p *Policy) testPlaced(t test) Problems {
+	of, name := Node{Person: p.given.person(t.who)}, t.who.Name
+	if t.from != nil {
+		w := p.given.workspace(*t.from)
+		of, name = Node{Workspace: &w}, w.String()
+	}
+	if got := p.Regions(of); !got.Equal(t.placed.regions) {
+		return Problems{problemf(t.placed.line, "the test fails: the regions of %s are %v, not %v", name, got, t.placed.regions)}
+	}
+	return nil
+}
+
 // Tests returns how many things the file's tests expect.
 func (p *Policy) Tests() (n int) {
 	for _, t := range p.tests {
 		n += len(t.expected)
+		if t.placed != nil {
+			n++
+		}
 	}
 	return n
 }

@@ -163,7 +163,7 @@ func New(cfg Config) (*Bind, error) {
 		seed:   maphash.MakeSeed(),
 		inbox:  make(chan inbound, inboxSize),
 		frames: sync.Pool{New: func() any { return &frame{data: make([]byte, 0, 2048)} }},
-		homes:  homes{wishes: parseWishes(cfg.RelayRegion), down: make(map[uint32]bool)},
+		homes:  homes{own: parseWishes(cfg.RelayRegion), down: make(map[uint32]bool)},
 		wraps:  sync.Pool{New: func() any { return new(wrapping) }},
 		agenda: newAgenda(), portTurn: make(chan struct{}, 1),
 		byKey:   make(map[key.NodePublic]*Peer),

@@ -14,6 +14,7 @@ func TestHomeIsTheNearestRegionThatMayBe(t *testing.T) {
 	near := map[uint32]uint32{1: 10_000, 2: 80_000, 3: 200_000}
 	for name, tt := range map[string]struct {
 		wishes    string
+		policy    string
 		down      []uint32
 		old       uint32
 		latencies map[uint32]uint32
@@ -34,8 +35,14 @@ func TestHomeIsTheNearestRegionThatMayBe(t *testing.T) {
 		"the next when one is down":           {down: []uint32{1}, old: 1, latencies: near, want: 2},
 		"as it was when all are down":         {down: []uint32{1, 2, 3}, old: 2, latencies: map[uint32]uint32{2: 80_000}, want: 2},
 		"nowhere when all are excluded":       {wishes: "-eu,-us,-asia", latencies: near, want: 0},
+		"pinned by the policy":                {policy: "us", old: 1, latencies: near, want: 2},
+		"excluded by the policy":              {policy: "-eu", wishes: "eu", latencies: near, want: 2},
+		"pinned within what the policy pins":  {policy: "us,asia", wishes: "asia", latencies: near, want: 3},
+		"not to what the policy does not pin": {policy: "us,asia", wishes: "eu", latencies: near, want: 2},
+		"excluded of what the policy pins":    {policy: "us,asia", wishes: "-us", latencies: near, want: 3},
+		"nowhere between the two":             {policy: "-eu,-us", wishes: "-asia", latencies: near, want: 0},
 	} {
-		h := homes{wishes: parseWishes(tt.wishes), down: map[uint32]bool{}}
+		h := homes{own: parseWishes(tt.wishes), policy: parseWishes(tt.policy), down: map[uint32]bool{}}
 		for _, id := range tt.down {
 			h.down[id] = true
 		}

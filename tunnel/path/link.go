@@ -49,8 +49,9 @@ type link struct {
 	roots   *x509.CertPool
 	log     *slog.Logger
 	deliver func(region uint32, from key.NodePublic, data []byte)
-	// tried is told how often in a row no connection came about, also when it is none.
-	tried  func(region uint32, fails int)
+	// tried is told how often in a row no connection came about, and why the last did
+	// not, also when one did.
+	tried  func(region uint32, fails int, err error)
 	frames *sync.Pool // of *frame
 
 	out   chan *frame
@@ -104,7 +105,7 @@ func (l *link) connection() RelayConnection {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.current != nil {
-		return RelayConnection{URL: l.at.url, WebSocket: l.current.webSocket}
+		return RelayConnection{URL: l.at.url, Connected: true, WebSocket: l.current.webSocket}
 	}
 	return RelayConnection{URL: l.relays[l.turn%len(l.relays)].url, Err: l.lastErr}
 }
@@ -195,11 +196,11 @@ func (l *link) session(ctx context.Context) error {
 		inVain := l.turn
 		l.mu.Unlock()
 		if dialing.Err() == nil {
-			l.tried(l.region, inVain)
+			l.tried(l.region, inVain, err)
 		}
 		return err
 	}
-	l.tried(l.region, 0)
+	l.tried(l.region, 0, nil)
 	l.notePreferred(conn)
 	l.mu.Lock()
 	l.current, l.lastErr, l.turn = conn, dialing.Err(), 0

@@ -151,7 +151,8 @@ func (b *Bind) checkLinks() {
 // RelayConnection is how a region's relays are reached.
 type RelayConnection struct {
 	// URL is the relay's that is connected, or the one to be tried first.
-	URL string
+	URL       string
+	Connected bool
 	// WebSocket says that DERP goes within one, because something on the way breaks
 	// the upgrade to it.
 	WebSocket bool

@@ -1988,8 +1988,12 @@ func (x *Peer) GetReady() bool {
 
 // Relays is the relay map; each one replaces the last.
 type Relays struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Regions       []*Region              `protobuf:"bytes,1,rep,name=regions,proto3" json:"regions,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Regions []*Region              `protobuf:"bytes,1,rep,name=regions,proto3" json:"regions,omitempty"`
+	// Codes of regions that the policy wants this node to be reached in, while one of
+	// them is there, and of those that it is not to be reached in at all.
+	Pinned        []string `protobuf:"bytes,2,rep,name=pinned,proto3" json:"pinned,omitempty"`
+	Excluded      []string `protobuf:"bytes,3,rep,name=excluded,proto3" json:"excluded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2027,6 +2031,20 @@ func (*Relays) Descriptor() ([]byte, []int) {
 func (x *Relays) GetRegions() []*Region {
 	if x != nil {
 		return x.Regions
+	}
+	return nil
+}
+
+func (x *Relays) GetPinned() []string {
+	if x != nil {
+		return x.Pinned
+	}
+	return nil
+}
+
+func (x *Relays) GetExcluded() []string {
+	if x != nil {
+		return x.Excluded
 	}
 	return nil
 }
@@ -2577,9 +2595,11 @@ const file_meshv1_mesh_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04HERE\x10\x01\x12\b\n" +
 	"\x04LOST\x10\x02\x12\b\n" +
-	"\x04GONE\x10\x03\"8\n" +
+	"\x04GONE\x10\x03\"l\n" +
 	"\x06Relays\x12.\n" +
-	"\aregions\x18\x01 \x03(\v2\x14.adit.mesh.v1.RegionR\aregions\"m\n" +
+	"\aregions\x18\x01 \x03(\v2\x14.adit.mesh.v1.RegionR\aregions\x12\x16\n" +
+	"\x06pinned\x18\x02 \x03(\tR\x06pinned\x12\x1a\n" +
+	"\bexcluded\x18\x03 \x03(\tR\bexcluded\"m\n" +
 	"\x06Region\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x12\n" +
