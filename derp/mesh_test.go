@@ -24,13 +24,13 @@ type regional struct {
 	web  *httptest.Server
 }
 
-func startRegional(t *testing.T) *regional {
+func startRegional(t testing.TB) *regional {
 	t.Helper()
 	return startRegionalWith(t, Config{Admit: admitAll}, nil)
 }
 
 // startRegionalWith has it serve TLS as secure says, or with httptest's certificate.
-func startRegionalWith(t *testing.T, cfg Config, secure *tls.Config) *regional {
+func startRegionalWith(t testing.TB, cfg Config, secure *tls.Config) *regional {
 	t.Helper()
 	r, err := Start(cfg)
 	if err != nil {
@@ -51,7 +51,7 @@ func (r *regional) end() {
 }
 
 // joined has relays know each other by a key.
-func joined(t *testing.T, meshKey string, all ...*regional) {
+func joined(t testing.TB, meshKey string, all ...*regional) {
 	t.Helper()
 	var list []*relayv1.Sibling
 	for _, r := range all {
@@ -65,7 +65,7 @@ func joined(t *testing.T, meshKey string, all ...*regional) {
 }
 
 // target is where it is.
-func (r *regional) target(t *testing.T) Target {
+func (r *regional) target(t testing.TB) Target {
 	t.Helper()
 	u, err := url.Parse(r.web.URL)
 	if err != nil {
