@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -24,6 +25,7 @@ import (
 	"github.com/aditmesh/adit/pkg/meshaddr"
 	"github.com/aditmesh/adit/pkg/netlab"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
+	"github.com/aditmesh/adit/tunnel/hostnet"
 	"github.com/aditmesh/adit/tunnel/netstack"
 	"github.com/aditmesh/adit/tunnel/path"
 )
@@ -61,14 +63,7 @@ func TestThroughputChild(t *testing.T) {
 	if role == peer.role {
 		self, peer = peer, self
 	}
-	stack, err := netstack.New(stackMTU)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stack.SetAddress(self.addr); err != nil {
-		t.Fatal(err)
-	}
-	fit := newFittingDevice(stack, true)
+	inner, fit := innerNetwork(t, role, self.addr)
 	filtered := newFilteredDevice(fit)
 	filtered.opened = fit.noteOpened
 	filtered.setSelf(self.addr)
@@ -105,7 +100,7 @@ func TestThroughputChild(t *testing.T) {
 	fit.setPath(peer.addr, p)
 	p.SetInDevice(true)
 	if role == "receive" {
-		receive(t, stack)
+		receive(t, inner)
 	}
 	for !p.Path().Direct.IsValid() || p.MTU() <= 1280 {
 		time.Sleep(10 * time.Millisecond) // the parent bounds the time
@@ -126,13 +121,53 @@ func TestThroughputChild(t *testing.T) {
 		}()
 	}
 	if role == "send" {
-		send(t, stack, peer.addr, in)
+		send(t, inner, peer.addr, in)
 	} else {
 		for in.Scan() {
 			tellCPU()
 		}
 	}
 	fmt.Printf("resident %d %d\n", residentNow(t, "VmRSS:"), residentNow(t, "VmHWM:"))
+}
+
+// inner is the network inside the tunnel.
+type inner interface {
+	DialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	ListenTCP(port uint16) (net.Listener, error)
+}
+
+// innerNetwork makes what a role has inside the tunnel: a stack of this process's, or
+// the kernel's by an interface if ADIT_TEST_KERNEL names the role.
+func innerNetwork(t *testing.T, role string, addr netip.Addr) (inner, *fittingDevice) {
+	if strings.Contains(os.Getenv("ADIT_TEST_KERNEL"), role) {
+		dev, err := hostnet.Open("adit0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := dev.SetAddress(addr, nil, []netip.Prefix{meshaddr.Prefix}); err != nil {
+			t.Fatal(err)
+		}
+		return kernel{addr}, newFittingDevice(dev, false)
+	}
+	stack, err := netstack.New(stackMTU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stack.SetAddress(addr); err != nil {
+		t.Fatal(err)
+	}
+	return stack, newFittingDevice(stack, true)
+}
+
+// kernel is the host's own network, with an address on the interface.
+type kernel struct{ addr netip.Addr }
+
+func (kernel) DialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", to.String())
+}
+
+func (k kernel) ListenTCP(port uint16) (net.Listener, error) {
+	return net.Listen("tcp", netip.AddrPortFrom(k.addr, port).String())
 }
 
 func tellCPU() {
@@ -146,8 +181,8 @@ const settling = 4 * time.Second
 
 // receive answers each stream with how many bytes came, and how many bits a second
 // after settling.
-func receive(t *testing.T, stack *netstack.Stack) {
-	l, err := stack.ListenTCP(throughputPort)
+func receive(t *testing.T, inner inner) {
+	l, err := inner.ListenTCP(throughputPort)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +218,7 @@ func receive(t *testing.T, stack *netstack.Stack) {
 }
 
 // send reads "streams duration" lines and does that.
-func send(t *testing.T, stack *netstack.Stack, to netip.Addr, in *bufio.Scanner) {
+func send(t *testing.T, inner inner, to netip.Addr, in *bufio.Scanner) {
 	for in.Scan() {
 		if in.Text() == "cpu" {
 			tellCPU()
@@ -201,7 +236,7 @@ func send(t *testing.T, stack *netstack.Stack, to netip.Addr, in *bufio.Scanner)
 		begin := time.Now()
 		for i := range streams {
 			all.Go(func() {
-				conn, err := stack.DialTCP(context.Background(), netip.AddrPortFrom(to, throughputPort))
+				conn, err := inner.DialTCP(context.Background(), netip.AddrPortFrom(to, throughputPort))
 				if err != nil {
 					t.Error(err)
 					return
@@ -260,9 +295,9 @@ func (e *throughputEnd) expect(t testing.TB, word string) string {
 	return ""
 }
 
-// startThroughput starts both ends on hosts of their own, and has them meet over
-// line if that is not nil.
-func startThroughput(t testing.TB, line *netlab.LongWay) (both [2]*throughputEnd, sender *netlab.Host) {
+// startThroughput starts both ends on hosts of their own, with more in their
+// environment, and has them meet over line if that is not nil.
+func startThroughput(t testing.TB, line *netlab.LongWay, environ ...string) (both [2]*throughputEnd, sender *netlab.Host) {
 	lab := netlab.New(t)
 	hosts := [2]*netlab.Host{lab.Host("a"), lab.Host("b")}
 	var at [2]netip.AddrPort
@@ -276,7 +311,7 @@ func startThroughput(t testing.TB, line *netlab.LongWay) (both [2]*throughputEnd
 	var discos [2]string
 	for i, h := range hosts {
 		cmd := h.Command(t.Context(), os.Args[0], "-test.run", "^TestThroughputChild$", "-test.v")
-		cmd.Env = append(os.Environ(), "ADIT_TEST_THROUGHPUT="+ends[i].role)
+		cmd.Env = append(append(os.Environ(), environ...), "ADIT_TEST_THROUGHPUT="+ends[i].role)
 		cmd.Stderr = os.Stderr
 		in, err := cmd.StdinPipe()
 		if err != nil {
@@ -319,21 +354,26 @@ func residents(t testing.TB, both [2]*throughputEnd) (kib [2]int) {
 	return kib
 }
 
-// A long way costs no throughput once TCP is up to speed.
+// A long way costs no throughput once TCP is up to speed, be it a stack of the process
+// or the kernel's.
 func TestALongWayCostsNoThroughput(t *testing.T) {
 	if os.Getenv("ADIT_TEST_LONG_WAY") == "" {
 		t.Skip("not reached in each run yet; set ADIT_TEST_LONG_WAY to try")
 	}
 	const rate, lasts, least = 200_000_000, settling + 6*time.Second, 0.8
-	var rates [2]float64
-	for i, delay := range []time.Duration{0, 30 * time.Millisecond} {
-		both, _ := startThroughput(t, &netlab.LongWay{Delay: delay, Rate: rate})
-		_, _, rates[i] = transfer(t, both, 1, lasts)
-		t.Logf("%v there and as much back: %.0f Mbit/s of %d", delay, rates[i]/1e6, rate/1_000_000)
-		residents(t, both)
-	}
-	if rates[1] < least*rates[0] {
-		t.Errorf("%.0f Mbit/s at 60 ms, %.0f without, want at least %v of it", rates[1]/1e6, rates[0]/1e6, least)
+	for name, kernel := range map[string]string{"stacks": "", "kernel sends": "send", "kernel receives": "receive"} {
+		t.Run(name, func(t *testing.T) {
+			var rates [2]float64
+			for i, delay := range []time.Duration{0, 30 * time.Millisecond} {
+				both, _ := startThroughput(t, &netlab.LongWay{Delay: delay, Rate: rate}, "ADIT_TEST_KERNEL="+kernel)
+				_, _, rates[i] = transfer(t, both, 1, lasts)
+				t.Logf("%v there and as much back: %.0f Mbit/s of %d", delay, rates[i]/1e6, rate/1_000_000)
+				residents(t, both)
+			}
+			if rates[1] < least*rates[0] {
+				t.Errorf("%.0f Mbit/s at 60 ms, %.0f without, want at least %v of it", rates[1]/1e6, rates[0]/1e6, least)
+			}
+		})
 	}
 }
 
