@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/aditmesh/adit/agent/port"
@@ -21,6 +22,10 @@ type inside struct {
 	environ     func() []string
 	out         *outgoing
 	updates     *updater
+
+	mu       sync.Mutex // guards what follows, also while it is asked for
+	login    self.Login
+	useUntil time.Time // then another login is asked for
 }
 
 // serveSelf opens the socket on which they do, and has them find it. A workspace in
@@ -41,6 +46,23 @@ func serveSelf(cfg Config, c *sdk.Client, m sdk.Manifest, home *place, out *outg
 func (in *inside) Env() []string { return in.environ() }
 
 func (in *inside) URL() string { return in.coordinator.URL().String() }
+
+// Login is the same for all programs until half of its time is over, so that whoever gets
+// it can use it for the other half.
+func (in *inside) Login(ctx context.Context) (self.Login, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	now := time.Now()
+	if now.Before(in.useUntil) {
+		return in.login, nil
+	}
+	t, err := in.coordinator.MakeClientToken(ctx)
+	if err != nil {
+		return self.Login{}, err
+	}
+	in.login, in.useUntil = self.Login{URL: in.URL(), Token: t.Token}, now.Add(time.Duration(t.ExpiresIn)*time.Second/2)
+	return in.login, nil
+}
 
 // Ports are those that listen. What the template and repositories say of them the
 // coordinator knows, too; here it saves asking.

@@ -221,7 +221,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	conf := rpc.ServerConfig{
 		Refuse: api.Refuse(cfg.Logger), RemoteAddr: api.RemoteAddr, Context: acting, Ping: cfg.NodePing, Timeout: cfg.NodeTimeout - cfg.NodePing,
 	}
-	conf.Authenticate = only(authn, auth.User, auth.Agent, auth.Proxy)
+	conf.Authenticate = only(authn, auth.User, auth.Agent, auth.Client, auth.Proxy)
 	s.nodeRPC = rpc.NewServer(conf, func(r grpc.ServiceRegistrar) { meshv1.RegisterMeshServer(r, s.hub) })
 	conf.Authenticate = only(authn, auth.Provisioner)
 	conf.MaxMessage, conf.MaxStreams = rpc.MaxJobMessage, maxCalls

@@ -177,8 +177,15 @@ func (n *Node) dialControl(ctx context.Context) (*rpc.Client, error) {
 		cancel()
 		<-watched
 	}()
+	token := n.cfg.Token
+	if n.cfg.Renew != nil {
+		var err error
+		if token, err = n.cfg.Renew(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return rpc.Dial(ctx, rpc.DialConfig{
-		URL: n.cfg.URL, Path: "/rpc/v1/node", Token: n.cfg.Token, HTTPClient: n.cfg.HTTPClient,
+		URL: n.cfg.URL, Path: "/rpc/v1/node", Token: token, HTTPClient: n.cfg.HTTPClient,
 		Ping: n.cfg.Ping, Timeout: n.cfg.Timeout,
 	})
 }

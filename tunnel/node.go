@@ -49,8 +49,11 @@ type Config struct {
 	URL *url.URL
 	// Token of a user or an agent.
 	Token string
-	// OfWorkspace says that the token is an agent's, and the node no agent but a client of
-	// its workspace, which reaches other workspaces by the policy's links.
+	// Renew returns the token that is good now, in place of Token, where tokens last for
+	// minutes: each control session asks for one. Nil means that Token stays.
+	Renew func(context.Context) (string, error)
+	// OfWorkspace says that the token is an agent's, or from one, and the node no agent but
+	// a client of its workspace, which reaches other workspaces by the policy's links.
 	OfWorkspace bool
 	// HTTPClient opens the control session; nil means http.DefaultClient.
 	HTTPClient *http.Client

@@ -53,6 +53,12 @@ func (c *Client) Workspace(ctx context.Context) (w sdk.Workspace, err error) {
 	return w, err
 }
 
+// Login returns what to sign in with now, to go where links of the policy lead.
+func (c *Client) Login(ctx context.Context) (l Login, err error) {
+	err = c.ask(ctx, http.MethodPost, "login", nil, &l)
+	return l, err
+}
+
 // Stop has the workspace stopped.
 func (c *Client) Stop(ctx context.Context) (b sdk.Build, err error) {
 	err = c.ask(ctx, http.MethodPost, "stop", nil, &b)

@@ -1,8 +1,9 @@
 // Package self is the workspace's own way to its agent: a unix socket on which
 // programs of the workspace ask what it is, and have it stopped or kept running.
 //
-// Nothing on it is a secret, and nobody holds a token: whoever may open the socket
-// is known by their user, which the kernel tells. A [Server] serves until Close,
+// Nobody needs a token for it: whoever may open the socket is known by their user, which
+// the kernel tells. The only secret on it is a [Login], for some minutes, to go where links
+// of the policy lead; the agent's own token is nobody's. A [Server] serves until Close,
 // which removes the socket; a [Client] asks.
 package self
 
@@ -54,6 +55,15 @@ type Agent interface {
 	Update(ctx context.Context, within time.Duration) (update.Answer, error)
 	// URL is where the coordinator is.
 	URL() string
+	// Login is what programs sign in with to go where links of the policy lead.
+	Login(ctx context.Context) (Login, error)
+}
+
+// Login is what a program of the workspace signs in with, at its coordinator. Ask for it
+// anew whenever it is used: it is good for some minutes.
+type Login struct {
+	URL   string `json:"url"`
+	Token string `json:"token"`
 }
 
 // Config configures a Server.
@@ -127,6 +137,7 @@ func (s *Server) routes() http.Handler {
 	answer(mux, "GET /ports", func(context.Context, struct{}) ([]sdk.Port, error) { return s.cfg.Agent.Ports(), nil })
 	answer(mux, "GET /url", func(context.Context, struct{}) (string, error) { return s.cfg.Agent.URL(), nil })
 	answer(mux, "GET /workspace", func(ctx context.Context, _ struct{}) (sdk.Workspace, error) { return s.cfg.Agent.Workspace(ctx) })
+	answer(mux, "POST /login", func(ctx context.Context, _ struct{}) (Login, error) { return s.cfg.Agent.Login(ctx) })
 	answer(mux, "POST /stop", func(ctx context.Context, _ struct{}) (sdk.Build, error) { return s.cfg.Agent.Stop(ctx) })
 	answer(mux, "POST /extend", func(ctx context.Context, e sdk.Extend) (sdk.Workspace, error) {
 		return s.cfg.Agent.Extend(ctx, time.Duration(e.Seconds)*time.Second)

@@ -27,6 +27,9 @@ type agent struct {
 func (a *agent) Env() []string     { return []string{"A=1"} }
 func (a *agent) Ports() []sdk.Port { return []sdk.Port{{Port: 3000, Protocol: "http"}} }
 func (a *agent) URL() string       { return "https://adit.example.com" }
+func (a *agent) Login(context.Context) (Login, error) {
+	return Login{URL: a.URL(), Token: "adit_client_x"}, a.refuse
+}
 func (a *agent) Workspace(context.Context) (sdk.Workspace, error) {
 	return sdk.Workspace{Name: "dev"}, a.refuse
 }
@@ -64,6 +67,9 @@ func TestProgramsOfTheWorkspaceAsk(t *testing.T) {
 	}
 	if u, err := c.URL(ctx); err != nil || u != a.URL() {
 		t.Errorf("url: %v, %v", u, err)
+	}
+	if l, err := c.Login(ctx); err != nil || l != (Login{URL: a.URL(), Token: "adit_client_x"}) {
+		t.Errorf("login: %v, %v", l, err)
 	}
 	if w, err := c.Extend(ctx, 2*time.Hour); err != nil || w.Name != "dev" || a.extended != 2*time.Hour {
 		t.Errorf("extend: %v, %v, by %v", w.Name, err, a.extended)

@@ -72,8 +72,8 @@ func (a *app) followBuild(ctx context.Context, c *sdk.Client, w sdk.Workspace, b
 // wants log-ins to wait or somebody asks for it with always. Scripts that failed
 // are said and keep nobody out: one must get in to mend them.
 func (a *app) awaitScripts(ctx context.Context, t *target, always bool, wait time.Duration) error {
-	c, err := a.client()
-	if err != nil {
+	c, err := a.meshClient(ctx)
+	if err != nil || isOfWorkspace(c) { // who comes by a link does not see its scripts
 		return err
 	}
 	pending := func(g sdk.Agent) bool {

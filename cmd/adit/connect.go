@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/aditmesh/adit/pkg/agenttoken"
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
 	"github.com/aditmesh/adit/tunnel/daemon"
@@ -58,10 +57,6 @@ func findWorkspace(ctx context.Context, c *sdk.Client, text string) (sdk.Workspa
 	return w, name, err
 }
 
-// isOfWorkspace reports whether a client has the token of a workspace's agent, and reaches
-// what links lead there to.
-func isOfWorkspace(c *sdk.Client) bool { return strings.HasPrefix(c.Token(), agenttoken.Prefix) }
-
 // meshNode is what commands need of a node: one of their own, or the daemon's.
 type meshNode interface {
 	Connect(ctx context.Context, id string) (netip.Addr, error)
@@ -92,7 +87,7 @@ type target struct {
 // until the workspace has started and the agent is connected, for neither
 // longer than wait. The caller closes the node.
 func (a *app) connect(ctx context.Context, text string, wait time.Duration) (*target, error) {
-	c, err := a.client()
+	c, err := a.meshClient(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +137,7 @@ func (a *app) meshNode(ctx context.Context, c *sdk.Client) (meshNode, error) {
 
 // daemon finds the daemon that is up in the session of c, with an interface.
 func (a *app) daemon(ctx context.Context, c *sdk.Client) (*daemon.Client, daemon.Status, bool) {
-	if a.path != (path.Options{}) {
+	if a.path != (path.Options{}) || isOfWorkspace(c) { // no daemon goes by links but without an interface
 		return nil, daemon.Status{}, false
 	}
 	for _, socket := range daemon.Sockets() {
@@ -159,7 +154,7 @@ func (a *app) daemon(ctx context.Context, c *sdk.Client) (*daemon.Client, daemon
 
 func (a *app) startNode(ctx context.Context, c *sdk.Client) (*tunnel.Node, error) {
 	return tunnel.Start(ctx, tunnel.Config{
-		URL: c.URL(), Token: c.Token(), OfWorkspace: isOfWorkspace(c), Version: version, Logger: a.clientLogger(), Path: a.path,
+		URL: c.URL(), Token: c.Token(), Renew: c.Renew(), OfWorkspace: isOfWorkspace(c), Version: version, Logger: a.clientLogger(), Path: a.path,
 	})
 }
 

@@ -78,20 +78,32 @@ func up(ctx context.Context, a *app, f upFlags) error {
 	if !isSuffix(f.suffix) {
 		return usagef("--suffix %q: want DNS labels of lower-case letters, digits and hyphens", f.suffix)
 	}
-	c, err := a.client()
+	c, err := a.meshClient(ctx)
 	if err != nil {
 		return err
 	}
+	linksOf := ""
 	if isOfWorkspace(c) {
-		return errors.New("that is the token of a workspace's agent, and 'adit up' is for people; 'adit port-forward' reaches what links of the policy lead to")
+		if !f.userspace {
+			return errors.New("within a workspace, 'adit up --userspace' reaches what links of the policy lead to; an interface is for people who are signed in")
+		}
+		own, err := ownWorkspace(ctx, c)
+		if err != nil {
+			return err
+		}
+		linksOf = own.Owner
 	}
 	cfg := daemon.Config{
-		Client: c, Socket: f.socket, Users: []int{os.Getuid()}, Interface: f.ifc, Suffix: f.suffix, NoDNS: !f.dns,
+		Client: c, LinksOf: linksOf, Socket: f.socket, Users: []int{os.Getuid()}, Interface: f.ifc, Suffix: f.suffix, NoDNS: !f.dns,
 		Path: a.path, Version: version, Logger: a.logger(slog.LevelWarn),
 		Ready: func(s daemon.Status) {
 			notifyReady()
 			if s.Proxy != "" {
-				fmt.Fprintf(a.out, "adit is up: SOCKS5 and HTTP at %s, workspaces as NAME.%s, %d agents to reach\n", s.Proxy, s.Suffix, len(s.Peers))
+				reach := fmt.Sprintf("%d agents to reach", len(s.Peers))
+				if linksOf != "" {
+					reach = "as far as links of the policy lead"
+				}
+				fmt.Fprintf(a.out, "adit is up: SOCKS5 and HTTP at %s, workspaces as NAME.%s, %s\n", s.Proxy, s.Suffix, reach)
 				return
 			}
 			fmt.Fprintf(a.out, "adit is up: interface %s, address %s, workspaces as NAME.%s, %d agents to reach\n", s.Interface, s.Self.Address, s.Suffix, len(s.Peers))

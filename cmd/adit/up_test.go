@@ -57,7 +57,7 @@ func (v *vpn) inside(program string, args ...string) (string, []string) {
 func (v *vpn) run(program string, args ...string) (string, error) {
 	program, args = v.inside(program, args...)
 	cmd := v.program(v.laptop, program, args...)
-	cmd.Env = append(cmd.Env, "ADIT_SOCKET="+v.socket())
+	cmd.Env = append(cmd.Env, daemon.SocketEnv+"="+v.socket())
 	return v.output(v.laptop, cmd)
 }
 
@@ -287,7 +287,7 @@ func throughDaemon(v *vpn) {
 	}
 	program, args := v.inside(v.bin, "port-forward", "dev", "--tcp", "9000:8080")
 	cmd := v.laptop.Command(context.Background(), program, args...)
-	cmd.Env, cmd.Dir = append(v.env(), "ADIT_SOCKET="+v.socket()), v.dir
+	cmd.Env, cmd.Dir = append(v.env(), daemon.SocketEnv+"="+v.socket()), v.dir
 	forward := v.deployment.run(v.laptop, "forward.log", cmd)
 	forward.waitFor("Forwarding")
 	if out := v.must("curl", "-sS", "http://127.0.0.1:9000/"); out != "served to 127.0.0.1:9000" {

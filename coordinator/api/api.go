@@ -131,7 +131,7 @@ func New(cfg Config) *API {
 	conf.CreateHooks = nil                                         // no $schema links in bodies
 	conf.Transformers = []huma.Transformer{a.tellFailure, asProblem}
 	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		userScheme: {Type: "http", Scheme: "bearer"}, agentScheme: {Type: "http", Scheme: "bearer"},
+		userScheme: {Type: "http", Scheme: "bearer"}, agentScheme: {Type: "http", Scheme: "bearer"}, clientScheme: {Type: "http", Scheme: "bearer"},
 	}
 	h := humachi.New(r, conf)
 	h.UseMiddleware(bound, a.identify(), a.noteRefusals(), a.tags, a.once)
@@ -216,16 +216,12 @@ func (a *API) identify() func(huma.Context, func(huma.Context)) {
 			next(ctx)
 			return
 		}
-		want := auth.User
-		if needs(ctx.Operation(), agentScheme) {
-			want = auth.Agent
-		}
 		token, err := a.credential(ctx)
 		var who auth.Identity
 		if err == nil {
 			who, err = a.Auth.Authenticate(ctx.Context(), token)
 		}
-		if err == nil && who.Kind != want {
+		if err == nil && !takes(ctx.Operation(), who.Kind) {
 			err = auth.ErrUnauthenticated
 		}
 		if err == nil && ctx.Operation().Metadata[endless] != nil {
@@ -263,7 +259,18 @@ func caller(ctx context.Context) auth.Identity {
 const (
 	userScheme  = "token"
 	agentScheme = "agent-token"
+	// clientScheme is of the programs of a workspace, by tokens that its agent hands out.
+	clientScheme = "client-token"
 )
+
+// schemes are what those are called whose tokens operations ask for.
+var schemes = map[auth.Kind]string{auth.User: userScheme, auth.Agent: agentScheme, auth.Client: clientScheme}
+
+// takes reports whether an operation takes the token of somebody who is of a kind.
+func takes(op *huma.Operation, kind auth.Kind) bool {
+	scheme, ok := schemes[kind]
+	return ok && needs(op, scheme)
+}
 
 // needs reports whether an operation asks for a token of a scheme.
 func needs(op *huma.Operation, scheme string) bool {
@@ -280,3 +287,8 @@ func signedIn() []map[string][]string { return []map[string][]string{{userScheme
 
 // asAgent marks an operation as one that needs a token of an agent.
 func asAgent() []map[string][]string { return []map[string][]string{{agentScheme: {}}} }
+
+// asAgentOrClient marks one that takes a token of a workspace's programs, too.
+func asAgentOrClient() []map[string][]string {
+	return []map[string][]string{{agentScheme: {}}, {clientScheme: {}}}
+}

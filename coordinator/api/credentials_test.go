@@ -204,6 +204,10 @@ func (in *inhabited) bad(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	program, err := sdk.New(in.url, in.agent).MakeClientToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	good := in.alice.Token()
 	return map[string]string{
 		"none":                      "",
@@ -221,6 +225,7 @@ func (in *inhabited) bad(t *testing.T) map[string]string {
 		"expired":                   "Bearer " + expired,
 		"revoked":                   "Bearer " + revoked.Text,
 		"an agent's":                "Bearer " + in.agent,
+		"a workspace's program's":   "Bearer " + program.Token,
 		"a provisioner's":           "Bearer " + key.Text,
 		"a built-in provisioner's":  "Bearer " + in.auth.BuiltInToken(),
 	}
@@ -235,8 +240,11 @@ func TestNoOperationTakesABadCredential(t *testing.T) {
 			continue
 		}
 		wrong := maps.Clone(bad)
-		if len(c.op.Security) == 1 && c.op.Security[0][agentScheme] != nil {
+		if c.op.Security[0][agentScheme] != nil {
 			delete(wrong, "an agent's")
+			if c.op.OperationID == "agent-linked-workspace" {
+				delete(wrong, "a workspace's program's")
+			}
 			wrong["a user's"] = "Bearer " + in.alice.Token()
 			wrong["an owner's"] = "Bearer " + in.root.Token()
 		}

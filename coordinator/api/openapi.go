@@ -37,6 +37,7 @@ func describeAll(doc *huma.OpenAPI) {
 	schemes := doc.Components.SecuritySchemes
 	schemes[userScheme].Description = "An API token of a person: adit_…"
 	schemes[agentScheme].Description = "The token of a workspace's agent: adit_agent_…"
+	schemes[clientScheme].Description = "A token of a workspace's programs, which their agent hands out: adit_client_…"
 	problems := doc.Components.Schemas.Schema(typeOf[sdk.Error](), true, "Error")
 	delete(doc.Components.Schemas.Map(), "ErrorModel")
 	delete(doc.Components.Schemas.Map(), "ErrorDetail")

@@ -26,8 +26,12 @@ func (a *API) registerSelf(h huma.API) {
 	}, a.ownWorkspace)
 	huma.Register(h, huma.Operation{
 		OperationID: "agent-linked-workspace", Method: http.MethodGet, Path: agent + "/links/{owner}/{name}",
-		Summary: "Show what is needed to reach another workspace, if a link of the policy leads there from this agent's", Security: asAgent(),
+		Summary: "Show what is needed to reach another workspace, if a link of the policy leads there from this agent's", Security: asAgentOrClient(),
 	}, a.linkedWorkspace)
+	huma.Register(h, huma.Operation{
+		OperationID: "agent-client-token", Method: http.MethodPost, Path: agent + "/client-token",
+		Summary: "Make a token for programs of this agent's workspace, with which they go where links of the policy lead, for some minutes", Security: asAgent(),
+	}, a.makeClientToken)
 	huma.Register(h, huma.Operation{
 		OperationID: "agent-stop", Method: http.MethodPost, Path: agent + "/stop",
 		Summary: "Stop the workspace of this agent", Security: asAgent(), DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
@@ -81,13 +85,13 @@ func (a *API) ownWorkspace(ctx context.Context, _ *struct{}) (*body[sdk.Workspac
 
 // linkedWorkspace shows no more of a workspace than whoever reaches it sees anyway.
 func (a *API) linkedWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk.Workspace], error) {
-	own, err := a.own(ctx, auth.Read)
+	from, err := a.Store.LiveAgent(ctx, caller(ctx).AgentID)
 	if err != nil {
-		return nil, err
+		return nil, a.problem(err)
 	}
 	owner := in.Owner
 	if owner == "me" {
-		owner = own.OwnerName
+		owner = from.OwnerName
 	}
 	if !isText(owner) || !isText(in.Name) {
 		return nil, a.problem(store.ErrNotFound)
@@ -101,7 +105,7 @@ func (a *API) linkedWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk
 		Phase: string(w.Phase), Conditions: []sdk.Condition{}, Agents: []sdk.Agent{},
 	}
 	for _, g := range w.Agents {
-		linked, err := a.Mesh.Links(ctx, caller(ctx).AgentID, g.ID)
+		linked, err := a.Mesh.Links(ctx, from.ID, g.ID)
 		if err != nil {
 			return nil, a.problem(err)
 		}
@@ -116,6 +120,14 @@ func (a *API) linkedWorkspace(ctx context.Context, in *WorkspacePath) (*body[sdk
 		return nil, a.problem(store.ErrNotFound)
 	}
 	return &body[sdk.Workspace]{out}, nil
+}
+
+func (a *API) makeClientToken(ctx context.Context, _ *struct{}) (*body[sdk.ClientToken], error) {
+	text, err := a.Auth.IssueClient(ctx, caller(ctx).AgentID)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &body[sdk.ClientToken]{sdk.ClientToken{Token: text, ExpiresIn: int64(auth.ClientLifetime / time.Second)}}, nil
 }
 
 func (a *API) stopOwnWorkspace(ctx context.Context, _ *struct{}) (*body[sdk.Build], error) {

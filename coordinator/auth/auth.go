@@ -1,7 +1,7 @@
 // Package auth says who a request is from, and what they may do: people by
 // password, by a provider's word and by API token, agents by the token of their
-// workspace, provisioners by their key, relays by their token. What people may do is one table: see
-// [Allowed].
+// workspace, programs there by one that the agent hands out, provisioners by their key,
+// relays by their token. What people may do is one table: see [Allowed].
 //
 // Whatever is wrong with a credential, the answer is the one error
 // ErrUnauthenticated. Any other error means that the database could not tell;
@@ -39,7 +39,14 @@ const (
 	Relay
 	// Proxy is the coordinator's own node on the mesh.
 	Proxy
+	// Client is a program in a workspace, by a token for some minutes that the agent
+	// there hands out. It may go where links of the policy lead, and nothing else.
+	Client
 )
+
+// ClientLifetime is how long the token of a program in a workspace lasts: it is asked for
+// anew whenever it is used, so this is for whoever has taken it elsewhere.
+const ClientLifetime = 5 * time.Minute
 
 // Mark tells a token from those that its bearer had before. It is no secret, and
 // small: there are as many as there are agents.
@@ -56,12 +63,14 @@ type Identity struct {
 	Kind Kind
 	// UserID is the person, or the owner of the agent's workspace.
 	UserID uuid.UUID
-	// AgentID is set for agents, and AgentToken tells which of an agent's tokens it
-	// came with: see [MarkOf].
+	// AgentID is set for agents and for clients, and AgentToken tells which of an agent's
+	// tokens it came with, or asked for the client's with: see [MarkOf].
 	AgentID    uuid.UUID
 	AgentToken Mark
-	// TokenID is the API token's, set for people, and Username what they are
-	// called.
+	// Expires is when the token of a client ends.
+	Expires time.Time
+	// TokenID is the API token's, set for people, or a client's, and Username what people
+	// are called.
 	TokenID  uuid.UUID
 	Username string
 	// Role is what a person is in the deployment, Organizations what they are in
@@ -81,15 +90,18 @@ type Identity struct {
 // actorKinds are what those with a token are called where changes are noted.
 var actorKinds = map[Kind]store.ActorKind{
 	User: store.ActorUser, Agent: store.ActorAgent, Provisioner: store.ActorProvisioner, Relay: store.ActorRelay,
-	Proxy: store.ActorSystem,
+	Proxy: store.ActorSystem, Client: store.ActorAgent,
 }
 
 // Actor is who acts with a token, for the audit log. Where from is the caller's
 // to add.
 func (i Identity) Actor() store.Actor {
 	a := store.Actor{Kind: actorKinds[i.Kind], UserID: i.UserID, AgentID: i.AgentID, TokenID: i.TokenID, Name: i.KeyName}
-	if i.Kind == Provisioner {
+	switch i.Kind {
+	case Provisioner:
 		a.TokenID = i.KeyID
+	case Client: // gone before anybody reads of it
+		a.TokenID = uuid.Nil
 	}
 	return a
 }
@@ -102,6 +114,7 @@ const (
 	provisionerPrefix = "adit_provisioner_"
 	relayPrefix       = "adit_relay_"
 	proxyPrefix       = "adit_proxy_"
+	clientPrefix      = "adit_client_"
 )
 
 // Store is what authentication reads and writes.
@@ -110,6 +123,8 @@ type Store interface {
 	TouchToken(ctx context.Context, id uuid.UUID) error
 	CreateToken(ctx context.Context, n store.NewToken) (store.Token, error)
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
+	CreateClientToken(ctx context.Context, agentID uuid.UUID, secretHash []byte, lifetime time.Duration) (uuid.UUID, error)
+	LiveClientToken(ctx context.Context, id uuid.UUID) (store.ClientToken, error)
 	LiveProvisionerKey(ctx context.Context, id uuid.UUID) (store.ProvisionerKey, error)
 	LiveRelay(ctx context.Context, id uuid.UUID) (store.Relay, error)
 	UserByName(ctx context.Context, name string) (store.User, error)
@@ -155,6 +170,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Identit
 	if text, ok := strings.CutPrefix(token, proxyPrefix); ok {
 		return Identity{Kind: Proxy}, judge(nil, text, secret.Hash(a.proxy))
 	}
+	if rest, ok := strings.CutPrefix(token, clientPrefix); ok {
+		return a.client(ctx, rest)
+	}
 	if rest, ok := strings.CutPrefix(token, userPrefix); ok {
 		return a.user(ctx, rest)
 	}
@@ -188,6 +206,20 @@ func (a *Authenticator) agent(ctx context.Context, rest string) (Identity, error
 		return Identity{}, err
 	}
 	return Identity{Kind: Agent, UserID: agent.OwnerID, AgentID: agent.ID, AgentToken: MarkOf(agent.TokenHash)}, nil
+}
+
+func (a *Authenticator) client(ctx context.Context, rest string) (Identity, error) {
+	id, text, err := split(rest)
+	if err != nil {
+		return Identity{}, err
+	}
+	t, err := a.store.LiveClientToken(ctx, id)
+	if err := judge(err, text, t.SecretHash); err != nil {
+		return Identity{}, err
+	}
+	return Identity{
+		Kind: Client, UserID: t.OwnerID, AgentID: t.AgentID, AgentToken: MarkOf(t.AgentHash), TokenID: id, Expires: time.Now().Add(t.Left),
+	}, nil
 }
 
 func (a *Authenticator) provisioner(ctx context.Context, rest string) (Identity, error) {
@@ -267,6 +299,17 @@ func (a *Authenticator) ProxyToken() string { return proxyPrefix + a.proxy }
 // known to nobody afterwards. A nil expiry is never.
 func (a *Authenticator) IssueToken(ctx context.Context, userID uuid.UUID, name string, expires *time.Time) (string, store.Token, error) {
 	return a.Issue(ctx, store.NewToken{UserID: userID, Name: name, ExpiresAt: expires})
+}
+
+// IssueClient makes a token for the programs of an agent's workspace, which lasts for
+// ClientLifetime, and returns its text.
+func (a *Authenticator) IssueClient(ctx context.Context, agentID uuid.UUID) (string, error) {
+	text, hash := secret.New()
+	id, err := a.store.CreateClientToken(ctx, agentID, hash, ClientLifetime)
+	if err != nil {
+		return "", fmt.Errorf("auth: %w", err)
+	}
+	return join(clientPrefix, id, text), nil
 }
 
 // Issue is IssueToken of any kind, with scopes.

@@ -46,6 +46,10 @@ func newVillage(t *testing.T) *village {
 	v.hub = New(Config{Store: v, Relays: &meshv1.Relays{}, NodeTimeout: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 	srv := rpc.NewServer(rpc.ServerConfig{
 		Authenticate: func(_ context.Context, token string) (any, error) {
+			if text, ok := strings.CutPrefix(token, "client for "); ok {
+				left, err := time.ParseDuration(text)
+				return auth.Identity{Kind: auth.Client, UserID: v.user, AgentID: v.agent, TokenID: v.token, Expires: time.Now().Add(left)}, err
+			}
 			switch token {
 			case "agent":
 				return auth.Identity{Kind: auth.Agent, UserID: v.user, AgentID: v.agent}, nil
@@ -89,6 +93,11 @@ func (v *village) LiveToken(_ context.Context, id uuid.UUID) (store.LiveToken, e
 		return store.LiveToken{}, store.ErrNotFound
 	}
 	return store.LiveToken{Token: store.Token{ID: id, UserID: v.user}}, nil
+}
+
+func (v *village) LiveClientToken(ctx context.Context, id uuid.UUID) (store.ClientToken, error) {
+	a, err := v.LiveAgent(ctx, v.agent)
+	return store.ClientToken{ID: id, AgentID: a.ID, OwnerID: v.user}, err
 }
 
 func (v *village) LiveAgent(_ context.Context, id uuid.UUID) (store.MeshAgent, error) {

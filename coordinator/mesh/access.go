@@ -30,7 +30,7 @@ func (h *Hub) onWant(ctx context.Context, id sessionID, who auth.Identity, peer 
 		h.mu.Unlock()
 		var a store.MeshAgent
 		var t *terms
-		if by := h.clientOf(id); who.Kind == auth.Agent && by != uuid.Nil {
+		if by := h.clientOf(id); by != uuid.Nil {
 			a, t, err = h.mayFollow(ctx, by, agentID)
 		} else {
 			a, t, err = h.mayReach(ctx, who, agentID)
@@ -356,11 +356,11 @@ func (h *Hub) doubtful(which Access) map[sessionID]auth.Identity {
 // revoked says why somebody's stream has to end, by what their token is now; empty
 // if it may go on.
 func (h *Hub) revoked(ctx context.Context, which Access, who auth.Identity) (why string, err error) {
-	if who.Kind == auth.Agent {
+	if who.Kind == auth.Agent || who.Kind == auth.Client {
 		a, err := h.cfg.Store.LiveAgent(ctx, who.AgentID)
 		// One that is locked out by a build that stops its workspace has its scripts
 		// to run, and is ended by that build.
-		lockedOut := len(a.TokenHash) == 0 && which.All
+		lockedOut := who.Kind == auth.Agent && len(a.TokenHash) == 0 && which.All
 		if errors.Is(err, store.ErrNotFound) || err == nil && !lockedOut && auth.MarkOf(a.TokenHash) != who.AgentToken {
 			return workspaceDeleted, nil
 		}

@@ -68,7 +68,7 @@ func (h *Hub) admit(ctx context.Context, who auth.Identity, s *session, stream m
 		return m, resume, nil
 	case errors.Is(err, store.ErrKeyInUse):
 		return nil, "", errorDown(meshv1.Error_KEY_IN_USE, "", "this public key belongs to another node; restart to make a new one")
-	case errors.Is(err, store.ErrNotFound) && who.Kind == auth.Agent:
+	case errors.Is(err, store.ErrNotFound) && (who.Kind == auth.Agent || who.Kind == auth.Client):
 		return nil, "", errorDown(meshv1.Error_REVOKED, "", workspaceDeleted)
 	case errors.Is(err, store.ErrNotFound):
 		return nil, "", errorDown(meshv1.Error_REVOKED, "", tokenRevoked)
@@ -103,7 +103,12 @@ func (h *Hub) joinStore(ctx context.Context, who auth.Identity, hello *meshv1.He
 	switch {
 	case who.Kind == auth.Proxy: // nothing of it outlives this process
 		n, m.name = store.Node{ID: h.proxy, Address: meshaddr.FromID(h.proxy)}, proxyName
-	case who.Kind == auth.Agent && hello.GetClient():
+	case who.Kind == auth.Agent && hello.GetClient(), who.Kind == auth.Client:
+		if who.Kind == auth.Client {
+			if _, err := h.cfg.Store.LiveClientToken(ctx, who.TokenID); err != nil {
+				return "", err
+			}
+		}
 		a, err := h.cfg.Store.LiveAgent(ctx, who.AgentID)
 		if err != nil {
 			return "", err

@@ -68,6 +68,7 @@ type Store interface {
 	LeaveClient(ctx context.Context, id uuid.UUID) error
 	LiveAgent(ctx context.Context, id uuid.UUID) (store.MeshAgent, error)
 	LiveToken(ctx context.Context, id uuid.UUID) (store.LiveToken, error)
+	LiveClientToken(ctx context.Context, id uuid.UUID) (store.ClientToken, error)
 	GrantOf(ctx context.Context, userID, workspaceID uuid.UUID) (string, error)
 	GroupNamesOf(ctx context.Context, userID uuid.UUID) ([]string, error)
 	UserByID(ctx context.Context, id uuid.UUID) (store.User, error)
@@ -199,7 +200,7 @@ func (h *Hub) AgentDeleted(id uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for sid, s := range h.sessions {
-		if s.who.Kind == auth.Agent && s.who.AgentID == id {
+		if s.who.AgentID == id {
 			h.endSession(sid, workspaceDeleted) // also those of the workspace's clients
 		}
 	}
@@ -219,6 +220,7 @@ const (
 	workspaceDeleted = "the workspace was deleted, or it has another owner and another token"
 	tokenRevoked     = "the token was revoked or has expired; sign in again"
 	userRevoked      = "what the account may do has changed, or it is no more; sign in again"
+	clientExpired    = "the token of the workspace's programs has expired; come back with another"
 )
 
 // TokenRevoked ends the sessions that an API token opened.
@@ -289,6 +291,7 @@ func (h *Hub) serve(who auth.Identity, stream meshv1.Mesh_ConnectServer) {
 	defer s.outbox.close()
 	bye := false
 	defer func() { h.exit(ctx, s, bye) }()
+	defer endExpired(who, s)()
 	member, resume, refusal := h.admit(ctx, who, s, stream)
 	if refusal == nil && member != nil {
 		refusal = h.enter(s, *member, resume)
@@ -302,6 +305,18 @@ func (h *Hub) serve(who auth.Identity, stream meshv1.Mesh_ConnectServer) {
 	}
 	h.log.InfoContext(ctx, "node joined", "node", member.id, "name", member.name, "agent", member.agent, "from", rpc.RemoteAddr(ctx))
 	bye = h.listen(stream, s, *member)
+}
+
+// endExpired ends the stream of a client when its token ends; what it has open goes on, so
+// that nobody notices who comes back with another. The function it returns calls that off.
+func endExpired(who auth.Identity, s *session) (stop func()) {
+	if who.Kind != auth.Client {
+		return func() {}
+	}
+	t := time.AfterFunc(time.Until(who.Expires), func() {
+		s.outbox.put(errorDown(meshv1.Error_UNAVAILABLE, "", clientExpired), true)
+	})
+	return func() { t.Stop() }
 }
 
 // listen takes what a node says until the stream ends, one way or another. What it

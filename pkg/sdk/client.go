@@ -106,8 +106,12 @@ func (e *Error) Is(target error) bool {
 type Client struct {
 	base  *url.URL
 	token string
+	renew Renew // nil if the token stays
 	http  *http.Client
 }
+
+// Renew returns the token that is good now, where tokens last for minutes.
+type Renew func(context.Context) (string, error)
 
 // New returns a client for the coordinator at base. The token may be empty
 // until signed in.
@@ -118,6 +122,14 @@ func New(base *url.URL, token string) *Client {
 		// where it does not belong.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// NewRenewing returns a client whose tokens do not last: each request asks for the one
+// that is good then.
+func NewRenewing(base *url.URL, renew Renew) *Client {
+	c := New(base, "")
+	c.renew = renew
+	return c
 }
 
 // WithTransport returns a client that sends its requests by way of t.
@@ -146,8 +158,11 @@ func (c *Client) Call(ctx context.Context, method string, in, out any, path ...s
 // URL returns where the coordinator is.
 func (c *Client) URL() *url.URL { return c.base }
 
-// Token returns the token that requests carry.
+// Token returns the token that requests carry; "" if they do not last.
 func (c *Client) Token() string { return c.token }
+
+// Renew returns what knows the token that is good now; nil if that is Token for ever.
+func (c *Client) Renew() Renew { return c.renew }
 
 // BuildInfo asks what the coordinator is. It needs no token.
 func (c *Client) BuildInfo(ctx context.Context) (b BuildInfo, err error) {
@@ -276,8 +291,14 @@ func (c *Client) request(ctx context.Context, method string, in any, path ...str
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
+	token := c.token
+	if c.renew != nil {
+		if token, err = c.renew(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	setConditions(req)
 	return req, nil

@@ -45,6 +45,10 @@ var meshDNS = netip.AddrFrom16(func() (a [16]byte) {
 type Config struct {
 	// Client has the session that the daemon acts in.
 	Client *sdk.Client
+	// LinksOf says that the client is a workspace's and not a person's, and whose that is:
+	// then names are asked for one by one, and lead where links of the policy do. It needs
+	// Proxy. Empty means a person's.
+	LinksOf string
 	// Socket is where the local API listens, and Users are who may use it, by the
 	// system's numbers. Root may anyway.
 	Socket string
@@ -235,9 +239,15 @@ func (d *daemon) runProxy(ctx context.Context) error {
 		return err
 	}
 	defer p.Close()
-	d.wg.Go(func() { d.follow(ctx) })
+	if d.cfg.LinksOf == "" {
+		d.wg.Go(func() { d.follow(ctx) })
+	} else {
+		d.me = d.cfg.LinksOf // nobody else is there yet
+		close(d.listed)
+	}
 	node, err := tunnel.Start(ctx, tunnel.Config{
-		URL: d.cfg.Client.URL(), Token: d.cfg.Client.Token(), Version: d.cfg.Version, Logger: d.log, Path: d.cfg.Path, Persist: true,
+		URL: d.cfg.Client.URL(), Token: d.cfg.Client.Token(), Renew: d.cfg.Client.Renew(), OfWorkspace: d.cfg.LinksOf != "",
+		Version: d.cfg.Version, Logger: d.log, Path: d.cfg.Path, Persist: true,
 	})
 	if err != nil {
 		return err

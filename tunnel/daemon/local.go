@@ -52,7 +52,7 @@ func DefaultSocket() string {
 }
 
 // SocketEnv names the variable of the environment that says where the socket is.
-const SocketEnv = "ADIT_SOCKET"
+const SocketEnv = "ADIT_UP_SOCKET"
 
 // Sockets are where a daemon may be found that the user may use.
 func Sockets() []string {

@@ -91,7 +91,7 @@ func (p *proxy) dial(ctx context.Context, network, addr string) (net.Conn, error
 	if err != nil {
 		return nil, err
 	}
-	to, ours, err := p.d.resolve(host)
+	to, ours, err := p.d.resolve(ctx, host)
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +272,7 @@ func (d *daemon) mayUse(c net.Conn) bool {
 var errNoAgent = errors.New("no such workspace, or not yours to reach")
 
 // resolve returns the address of a name of the mesh; false for what is not on it.
-func (d *daemon) resolve(host string) (addr netip.Addr, ours bool, err error) {
+func (d *daemon) resolve(ctx context.Context, host string) (addr netip.Addr, ours bool, err error) {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if a, err := netip.ParseAddr(host); err == nil {
 		return a, d.owns(a), nil
@@ -280,6 +280,11 @@ func (d *daemon) resolve(host string) (addr netip.Addr, ours bool, err error) {
 	sub, ours := strings.CutSuffix(host, "."+d.cfg.Suffix)
 	if !ours {
 		return addr, false, nil
+	}
+	if d.cfg.LinksOf != "" {
+		if err := d.askLinked(ctx, sub); err != nil {
+			return addr, true, fmt.Errorf("%s: %w", host, err)
+		}
 	}
 	h, _ := d.table.Lookup(sub)
 	if h == nil {

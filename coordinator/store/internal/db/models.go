@@ -126,6 +126,14 @@ type Build struct {
 	FinishedAt        *time.Time
 }
 
+type ClientToken struct {
+	ID         uuid.UUID
+	AgentID    uuid.UUID
+	AgentHash  []byte
+	SecretHash []byte
+	ExpiresAt  time.Time
+}
+
 type DeviceLogin struct {
 	ID         uuid.UUID
 	SecretHash []byte
