@@ -37,6 +37,9 @@ type filteredDevice struct {
 	// out and in meter the packets between this device and the sockets.
 	out, in *meter
 
+	// settling says that there may be connections that were not told yet.
+	settling atomic.Bool
+
 	self  atomic.Pointer[netip.Addr] // packets are let in to this address alone
 	allow addressed[*admission]
 
@@ -177,6 +180,9 @@ func ending(p *packet.Parsed, fin flowState) flowState {
 func (f *filteredDevice) refuse(raw []byte) []byte {
 	if len(raw) < ipv6HeaderLen || raw[0]>>4 != 6 || netip.AddrFrom16([16]byte(raw[24:40])) != *f.self.Load() {
 		return nil
+	}
+	if f.settling.Load() && isOfConnection(raw) {
+		return nil // it is said again
 	}
 	f.refused.refuse(raw)
 	return becomeReset(raw)

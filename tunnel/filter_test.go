@@ -232,6 +232,36 @@ func TestAWithdrawnRuleEndsWhatItLetIn(t *testing.T) {
 	}
 }
 
+// Connections from before this process go on once it is told of them, and nothing else that
+// a peer sends does; until then they are kept out without a word to either end.
+func TestConnectionsFromBeforeGoOn(t *testing.T) {
+	f, s := newFiltered()
+	f.refused = newRefuser(s)
+	f.settling.Store(true)
+	n := &Node{filter: f}
+	segment := ipv6Packet(alice, self, protoTCP, 22, 5000, tcpACK)
+	if admitted(t, f, s, segment) || s.last != nil || len(s.out) != 0 {
+		t.Fatalf("before: let in, or said to this machine %x or to the peer %x", s.last, s.out)
+	}
+	if admitted(t, f, s, ipv6Packet(alice, self, protoTCP, 1000, 22, tcpSYN)) || len(s.out) == 0 {
+		t.Error("before: a connection of the peer's is let in, or not refused")
+	}
+	n.Adopt([]Connection{{Peer: netip.AddrPortFrom(alice, 22), Local: 5000}})
+	if !admitted(t, f, s, segment) {
+		t.Error("the connection does not go on")
+	}
+	for name, p := range map[string][]byte{
+		"another port of the peer's":     ipv6Packet(alice, self, protoTCP, 23, 5000, tcpACK),
+		"another port of this machine's": ipv6Packet(alice, self, protoTCP, 22, 5001, tcpACK),
+		"another peer":                   ipv6Packet(eve, self, protoTCP, 22, 5000, tcpACK),
+		"the same, begun by the peer":    ipv6Packet(alice, self, protoTCP, 22, 5000, tcpSYN),
+	} {
+		if admitted(t, f, s, p) {
+			t.Errorf("%s is let in", name)
+		}
+	}
+}
+
 // Nobody waits for a connection whose rule is gone: both ends are told.
 func TestAWithdrawnConnectionIsResetAtBothEnds(t *testing.T) {
 	f, s := newFiltered()

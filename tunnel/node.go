@@ -2,8 +2,6 @@ package tunnel
 
 import (
 	"context"
-	"crypto/ecdh"
-	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -55,6 +53,12 @@ type Config struct {
 	// OfWorkspace says that the token is an agent's, or from one, and the node no agent but
 	// a client of its workspace, which reaches other workspaces by the policy's links.
 	OfWorkspace bool
+	// Identity is who the node was in an earlier process, with the same address and key;
+	// nil is somebody new. Another process must not be it at the same time.
+	Identity *Identity
+	// Device's connections of TCP may be older than the node. Until Adopt tells which there
+	// are, a segment that may be of one is dropped without a word, and not refused.
+	Adopts bool
 	// HTTPClient opens the control session; nil means http.DefaultClient.
 	HTTPClient *http.Client
 	// RootCAs verify relays that are not pinned; nil means the system's.
@@ -100,6 +104,7 @@ type Node struct {
 	fit    *fittingDevice
 	filter *filteredDevice
 	device *device.Device
+	priv   [32]byte
 	pub    [32]byte
 
 	cancel context.CancelFunc
@@ -147,7 +152,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	priv, err := ecdh.X25519().GenerateKey(rand.Reader)
+	priv, err := privateKey(cfg.Identity)
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: make a key: %w", err)
 	}
@@ -162,7 +167,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	fit := newFittingDevice(dev, stack != nil)
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, stack: stack, fit: fit, filter: newFilteredDevice(fit),
-		pub:  [32]byte(priv.PublicKey().Bytes()),
+		priv: [32]byte(priv.Bytes()), pub: [32]byte(priv.PublicKey().Bytes()),
 		done: make(chan struct{}), closed: make(chan struct{}), dirty: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 		selfNews: make(chan struct{}, 1),
 		peers:    make(map[string]*peer), policies: make(map[string][]*meshv1.Allow),
@@ -170,13 +175,17 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		askLater: make(map[string]bool), askAgain: make(map[string]bool),
 		changed: make(chan struct{}), activations: make(chan activation, maxActivating),
 	}
+	if cfg.Identity != nil {
+		n.resume = cfg.Identity.Resume
+	}
 	n.filter.opened = fit.noteOpened
+	n.filter.settling.Store(cfg.Adopts)
 	if s, ok := dev.(sender); ok {
 		n.filter.refused = newRefuser(s)
 	}
 	n.self.Store(&path.Self{})
 	n.bind, err = path.New(path.Config{
-		PrivateKey:      [32]byte(priv.Bytes()),
+		PrivateKey:      n.priv,
 		OnSelf:          n.setSelf,
 		OnNetworkChange: n.networkChanged,
 		Activate:        n.activate,
@@ -191,7 +200,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("tunnel: %w", errors.Join(err, dev.Close()))
 	}
 	n.device = device.NewDevice(n.filter, n.bind, deviceLogger(cfg.Logger))
-	if err := n.device.IpcSet(fmt.Sprintf("private_key=%x\n", priv.Bytes())); err != nil {
+	if err := n.device.IpcSet(fmt.Sprintf("private_key=%x\n", n.priv)); err != nil {
 		n.closeLayers()
 		return nil, fmt.Errorf("tunnel: set the key: %w", err)
 	}
@@ -317,7 +326,9 @@ func (n *Node) Connect(ctx context.Context, id string) (netip.Addr, error) {
 // Release gives the link to a peer up that Connect asked for. Both ends forget it.
 func (n *Node) Release(id string) {
 	n.mu.Lock()
-	n.released[id] = n.released[id] || n.wants[id] // so that a want that follows is one
+	// A want that follows is one; and a peer may be from before, when this node was
+	// another process.
+	n.released[id] = n.released[id] || n.wants[id] || n.peers[id] != nil
 	delete(n.wants, id)
 	delete(n.refused, id)
 	n.removePeerLocked(id)

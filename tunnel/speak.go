@@ -107,10 +107,8 @@ func (n *Node) news(s *said, counts bool) (ups []*meshv1.Up, bye bool) {
 	}
 	clear(n.askAgain)
 	for id := range n.released {
-		if s.wants[id] {
-			delete(s.wants, id)
-			ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Unwant{Unwant: &meshv1.Unwant{Peer: id}}})
-		}
+		delete(s.wants, id)
+		ups = append(ups, &meshv1.Up{Msg: &meshv1.Up_Unwant{Unwant: &meshv1.Unwant{Peer: id}}})
 	}
 	clear(n.released)
 	for id := range n.wants {

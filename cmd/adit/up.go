@@ -149,7 +149,7 @@ func replaceOther(ctx context.Context, socket string) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, downTimeout)
 	defer cancel()
-	return c.Down(ctx) == nil
+	return c.Yield(ctx) == nil
 }
 
 // alreadyUp says who is up.

@@ -43,9 +43,22 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 }
 
 // Down has the daemon end, and waits until it has.
-func (c *Client) Down(ctx context.Context) error {
+func (c *Client) Down(ctx context.Context) error { return c.end(ctx, "down") }
+
+// Yield has the daemon end for another that takes its place, and waits until it has: then
+// connections by it go on by the other. One of a version that does not know that ends as
+// by Down.
+func (c *Client) Yield(ctx context.Context) error {
+	err := c.end(ctx, "yield")
+	if err != nil && !errors.Is(err, ErrNotUp) && ctx.Err() == nil {
+		err = c.Down(ctx)
+	}
+	return err
+}
+
+func (c *Client) end(ctx context.Context, how string) error {
 	var none struct{}
-	if err := c.ask(ctx, http.MethodPost, "down", &none); err != nil {
+	if err := c.ask(ctx, http.MethodPost, how, &none); err != nil {
 		return err
 	}
 	const step = 20 * time.Millisecond

@@ -108,8 +108,12 @@ type reach struct {
 	state string // as the coordinator has it
 }
 
-// errDown is why a daemon ends that was asked to.
-var errDown = errors.New("asked to")
+// errDown is why a daemon ends that was asked to, and errYield why one does whose place
+// another takes.
+var (
+	errDown  = errors.New("asked to")
+	errYield = errors.New("asked to make room for another")
+)
 
 // Run runs a daemon until ctx is done, it is asked to end over its socket, or its
 // node ends for good. Nothing of it is left behind.
@@ -141,7 +145,7 @@ func Run(ctx context.Context, cfg Config) error {
 		d.log.Warn("what an earlier daemon left in the resolver's settings stays", "err", err)
 	}
 	err = d.run(ctx)
-	if cause := context.Cause(ctx); errors.Is(cause, errDown) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if cause := context.Cause(ctx); errors.Is(cause, errDown) || errors.Is(cause, errYield) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = nil
 	}
 	return err
@@ -164,9 +168,10 @@ func (d *daemon) run(ctx context.Context) error {
 	defer d.wait()
 	defer cancel()
 	d.wg.Go(func() { d.follow(ctx) })
+	was := d.recall()
 	node, err := tunnel.Start(ctx, tunnel.Config{
 		URL: d.cfg.Client.URL(), Token: d.cfg.Client.Token(), Version: d.cfg.Version, Logger: d.log,
-		Path: d.cfg.Path, Persist: true, Device: d.gate,
+		Path: d.cfg.Path, Persist: true, Device: d.gate, Identity: was, Adopts: was != nil,
 		Addressed: func(a netip.Addr) {
 			select { // the last one counts
 			case <-addressed:
@@ -176,10 +181,14 @@ func (d *daemon) run(ctx context.Context) error {
 		},
 	})
 	if err != nil {
+		if errors.Is(err, tunnel.ErrRefused) {
+			d.forget() // who it was may be what is refused
+		}
 		return err
 	}
-	defer node.Close()
+	defer d.leave(node)
 	address := <-addressed
+	d.remember(node)
 	if err := d.lay(dev, address); err != nil {
 		return err
 	}
@@ -196,8 +205,12 @@ func (d *daemon) run(ctx context.Context) error {
 	defer closeDNS()
 	defer d.wait() // before the node goes
 	defer cancel()
-	d.wg.Go(func() { d.dropIdle(ctx, hostnet.Connections) })
-	if err := d.awaitNames(ctx, node); err != nil {
+	d.wg.Go(func() { d.dropIdle(ctx, connectedTo) })
+	if err := d.awaitNames(ctx, node, func() {
+		if was != nil {
+			d.adopt(node)
+		}
+	}); err != nil {
 		return err
 	}
 	for {
@@ -207,6 +220,7 @@ func (d *daemon) run(ctx context.Context) error {
 		case <-node.Done():
 			return node.Err()
 		case address = <-addressed:
+			d.remember(node)
 			if err := d.lay(dev, address); err != nil {
 				return err
 			}
@@ -261,7 +275,7 @@ func (d *daemon) runProxy(ctx context.Context) error {
 	d.wg.Go(func() {
 		d.dropIdle(ctx, func() (map[netip.Addr]bool, bool) { return p.connected(), true })
 	})
-	if err := d.awaitNames(ctx, node); err != nil {
+	if err := d.awaitNames(ctx, node, func() {}); err != nil {
 		return err
 	}
 	select {
@@ -272,8 +286,9 @@ func (d *daemon) runProxy(ctx context.Context) error {
 	}
 }
 
-// awaitNames waits until the workspaces are known, and says that the daemon is ready.
-func (d *daemon) awaitNames(ctx context.Context, node *tunnel.Node) error {
+// awaitNames waits until the workspaces are known, does what has to wait for that, and says
+// that the daemon is ready.
+func (d *daemon) awaitNames(ctx context.Context, node *tunnel.Node, then func()) error {
 	select {
 	case <-d.listed:
 	case <-ctx.Done():
@@ -281,6 +296,7 @@ func (d *daemon) awaitNames(ctx context.Context, node *tunnel.Node) error {
 	case <-node.Done():
 		return node.Err()
 	}
+	then()
 	if d.cfg.Ready != nil {
 		d.cfg.Ready(d.status())
 	}

@@ -125,6 +125,10 @@ func (d *daemon) serveLocal(l *listener) (stop func()) {
 		answer(w, struct{}{})
 		d.stop(errDown)
 	})
+	mux.HandleFunc("POST /v1/yield", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, struct{}{})
+		d.stop(errYield)
+	})
 	mux.HandleFunc("GET /v1/peer/{id}", d.servePeer)
 	mux.HandleFunc("POST /v1/connect/{id}", d.serveConnect)
 	mux.HandleFunc("POST /v1/ping/{id}", d.servePing)

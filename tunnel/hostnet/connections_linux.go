@@ -5,15 +5,14 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Connections returns the addresses that programs of this machine have TCP
-// connections to. It reports false where the system does not tell.
-func Connections() (map[netip.Addr]bool, bool) {
-	all := make(map[netip.Addr]bool)
-	known := false
+// Connections returns the TCP connections that programs of this machine have, or are about
+// to have. It reports false where the system does not tell.
+func Connections() (all []Connection, known bool) {
 	for _, table := range []string{"/proc/thread-self/net/tcp6", "/proc/thread-self/net/tcp"} {
 		raw, err := os.ReadFile(table)
 		if err != nil {
@@ -21,8 +20,8 @@ func Connections() (map[netip.Addr]bool, bool) {
 		}
 		known = true
 		for line := range strings.Lines(string(raw)) {
-			if a, ok := remoteOf(line); ok {
-				all[a] = true
+			if c, ok := connectionOf(line); ok {
+				all = append(all, c)
 			}
 		}
 	}
@@ -54,16 +53,18 @@ func OwnerOf(at netip.AddrPort) (uid int, known bool) {
 	return 0, false
 }
 
-// remoteOf reads a line of the kernel's table of TCP sockets: a number, then the
+// connectionOf reads a line of the kernel's table of TCP sockets: a number, then the
 // local and the remote end, then the state in hex.
-func remoteOf(line string) (netip.Addr, bool) {
-	const established, closeWait = "01", "08"
+func connectionOf(line string) (Connection, bool) {
+	// Established, SYN sent, two of one that has sent all, two of one that has heard all.
+	states := []string{"01", "02", "04", "05", "08", "09"}
 	f := strings.Fields(line)
-	if len(f) < 4 || f[3] != established && f[3] != closeWait {
-		return netip.Addr{}, false
+	if len(f) < 4 || !slices.Contains(states, f[3]) {
+		return Connection{}, false
 	}
-	end, ok := parseEnd(f[2])
-	return end.Addr(), ok
+	local, ok := parseEnd(f[1])
+	remote, too := parseEnd(f[2])
+	return Connection{local, remote}, ok && too
 }
 
 // parseEnd reads an address, in words of the machine's byte order, and a port, all in

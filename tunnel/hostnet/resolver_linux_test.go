@@ -85,8 +85,8 @@ func TestRemoteEndsAreReadFromTheKernelsTable(t *testing.T) {
 		"sl local_address rem_address st":                                                     "",
 		"":                                                                                    "",
 	} {
-		got, ok := remoteOf(line)
-		if ok != (want != "") || ok && got.String() != want {
+		got, ok := connectionOf(line)
+		if ok != (want != "") || ok && got.Remote.Addr().String() != want {
 			t.Errorf("%q: %v, %v; want %q", line, got, ok, want)
 		}
 	}
