@@ -75,6 +75,10 @@ type Config struct {
 	// and routes are the caller's to set. Nil means a stack in the process,
 	// which DialTCP, DialUDP, ListenTCP, ListenUDP, HandleTCP and Ping need.
 	Device tun.Device
+	// Leads says which addresses beside the mesh's the device leads to: none of them is an
+	// address of a peer's to send its own packets to. It is called under locks and takes
+	// none. Nil means none.
+	Leads func(netip.Addr) bool
 	// Addressed is called with the node's address whenever the coordinator gives it
 	// one, which is the same as before unless the node was away for very long. It
 	// must not block. Nil means that Address is good enough.
@@ -192,7 +196,9 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		Options:         cfg.Path,
 		OnReceived:      n.filter.in.enter,
 		OnSent:          n.filter.out.leave,
-		Exclude:         meshaddr.Prefix.Contains,
+		Exclude: func(a netip.Addr) bool {
+			return meshaddr.Prefix.Contains(a) || cfg.Leads != nil && cfg.Leads(a)
+		},
 		RootCAs:         cfg.RootCAs,
 		Logger:          cfg.Logger,
 	})

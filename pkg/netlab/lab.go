@@ -120,7 +120,28 @@ func withHost(p netip.Prefix, host byte) netip.Prefix {
 func (s *segment) attach(n *Node, name string) {
 	lab := s.gateway.lab
 	lab.t.Helper()
-	port := "p" + strconv.Itoa(int(s.next))
+	link, port, addrs := s.plug(n, name)
+	for _, addr := range addrs {
+		gw := withHost(s.v6, 1).Addr()
+		if addr.Is4() {
+			n.v4, gw = addr, withHost(s.v4, 1).Addr()
+		} else {
+			n.v6 = addr
+		}
+		lab.must(n.net.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gw.AsSlice()}), "default route of %s", n.name)
+	}
+	if old := n.uplink; old != nil {
+		old.members = slices.DeleteFunc(old.members, func(m *Node) bool { return m == n })
+	}
+	n.uplink, n.port, n.uplinkIndex = s, port, link.Attrs().Index
+	s.members = append(s.members, n)
+}
+
+// plug lays a cable from a node to the segment, and gives its near end addresses.
+func (s *segment) plug(n *Node, name string) (link netlink.Link, port string, addrs []netip.Addr) {
+	lab := s.gateway.lab
+	lab.t.Helper()
+	port = "p" + strconv.Itoa(int(s.next))
 	veth := &netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: port}, PeerName: name, PeerNamespace: netlink.NsFd(n.ns),
 	}
@@ -130,35 +151,19 @@ func (s *segment) attach(n *Node, name string) {
 	lab.must(s.gateway.net.LinkSetMaster(veth, bridge), "plug %s in", n.name)
 	lab.must(s.gateway.net.LinkSetUp(veth), "plug %s in", n.name)
 
-	link, err := n.net.LinkByName(name)
+	link, err = n.net.LinkByName(name)
 	lab.must(err, "interface of %s", n.name)
 	for _, p := range []netip.Prefix{s.v4, s.v6} {
-		if !n.hasFamily(p) {
-			continue
-		}
-		addr := withHost(p, s.next)
-		n.addAddr(link, addr)
-		if p.Addr().Is4() {
-			n.v4 = addr.Addr()
-		} else {
-			n.v6 = addr.Addr()
+		if n.hasFamily(p) {
+			addr := withHost(p, s.next)
+			n.addAddr(link, addr)
+			addrs = append(addrs, addr.Addr())
 		}
 	}
+	s.next++
 	lab.must(n.net.LinkSetUp(link), "interface of %s", n.name)
 	lab.must(errors.Join(waitUp(s.gateway.net, port), waitUp(n.net, name)), "cable of %s", n.name)
-	for _, p := range []netip.Prefix{s.v4, s.v6} {
-		if !n.hasFamily(p) {
-			continue
-		}
-		gw := withHost(p, 1).Addr()
-		lab.must(n.net.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gw.AsSlice()}), "default route of %s", n.name)
-	}
-	if old := n.uplink; old != nil {
-		old.members = slices.DeleteFunc(old.members, func(m *Node) bool { return m == n })
-	}
-	n.uplink, n.port, n.uplinkIndex = s, port, link.Attrs().Index
-	s.members = append(s.members, n)
-	s.next++
+	return link, port, addrs
 }
 
 // waitUp waits until the kernel has noticed that both ends of a cable are up.

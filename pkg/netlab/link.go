@@ -27,6 +27,16 @@ func (h *Host) MoveTo(to Network) {
 	to.network().attach(h.Node, "eth0")
 }
 
+// JoinNetwork puts the host on a second network by an interface of the given name, as a laptop is
+// that has a cable and Wi-Fi. It leads to that network alone: the default route stays, and
+// gateway is where another would go by IPv4.
+func (h *Host) JoinNetwork(to Network, name string) (gateway netip.Addr) {
+	h.lab.t.Helper()
+	s := to.network()
+	s.plug(h.Node, name)
+	return withHost(s.v4, 1).Addr()
+}
+
 // SetMTU sets how many bytes a packet of IP may have on the network behind the
 // router, for who is on it now. Those know it; to everybody farther away, the
 // routers at its edges say what does not fit. A path with a narrow middle is a

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aditmesh/adit/pkg/meshaddr"
@@ -85,6 +86,10 @@ type daemon struct {
 	stop   context.CancelCauseFunc
 	wg     sync.WaitGroup
 
+	// pool is where addresses are from that stand for those of the mesh in IPv4; nil is that
+	// there are none. It is looked at for each question for a name, and stored under mu.
+	pool atomic.Pointer[netip.Prefix]
+
 	listed chan struct{} // closed once the workspaces were read
 	once   sync.Once     // guards listed
 
@@ -97,7 +102,6 @@ type daemon struct {
 	proxyAt   string                    // where the proxy listens, once it leads somewhere
 	self      netip.Addr                // the node's address
 	self4     netip.Addr                // what stands for it in IPv4; invalid if nothing does
-	pool      netip.Prefix              // where such addresses are from
 	fourth    map[netip.Addr]netip.Addr // those of peers
 	open      map[netip.Addr]string     // node ids of those that have a tunnel, or are about to
 }
@@ -171,7 +175,7 @@ func (d *daemon) run(ctx context.Context) error {
 	was := d.recall()
 	node, err := tunnel.Start(ctx, tunnel.Config{
 		URL: d.cfg.Client.URL(), Token: d.cfg.Client.Token(), Version: d.cfg.Version, Logger: d.log,
-		Path: d.cfg.Path, Persist: true, Device: d.gate, Identity: was, Adopts: was != nil,
+		Path: d.cfg.Path, Persist: true, Device: d.gate, Leads: d.inPool, Identity: was, Adopts: was != nil,
 		Addressed: func(a netip.Addr) {
 			select { // the last one counts
 			case <-addressed:

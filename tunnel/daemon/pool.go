@@ -18,11 +18,8 @@ const routesSettle = 200 * time.Millisecond
 // lay lays the node's address onto the interface, and a range of IPv4 addresses that
 // nothing else of this machine uses. Without such a range there is IPv6 alone.
 func (d *daemon) lay(dev *hostnet.Interface, self netip.Addr) error {
-	d.mu.Lock()
-	prefer := d.pool
-	d.mu.Unlock()
 	var self4 netip.Addr
-	pool, err := d.freePool(prefer)
+	pool, err := d.freePool()
 	if err == nil {
 		self4, _ = hostnet.Assign(pool, nil, nil)
 		err = dev.SetAddress(self, append(d.others(), self4), []netip.Prefix{meshaddr.Prefix, pool})
@@ -36,12 +33,22 @@ func (d *daemon) lay(dev *hostnet.Interface, self netip.Addr) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.self, d.self4, d.pool = self, self4, pool
+	d.self, d.self4 = self, self4
+	d.pool.Store(nil)
+	if pool.IsValid() {
+		d.pool.Store(&pool)
+	}
 	d.applyLocked()
 	return nil
 }
 
-func (d *daemon) freePool(prefer netip.Prefix) (netip.Prefix, error) {
+// freePool returns a range that nothing else of this machine uses: the one that there is, if
+// it may stay.
+func (d *daemon) freePool() (netip.Prefix, error) {
+	var prefer netip.Prefix
+	if now := d.pool.Load(); now != nil {
+		prefer = *now
+	}
 	used, err := hostnet.IPv4InUse(d.ifc)
 	if err != nil {
 		return netip.Prefix{}, err
@@ -71,10 +78,8 @@ func (d *daemon) watchPool(ctx context.Context, collided chan<- struct{}) {
 		case <-changed:
 		}
 		sleep(ctx, routesSettle)
-		d.mu.Lock()
-		pool := d.pool
-		d.mu.Unlock()
-		if now, err := d.freePool(pool); err == nil && pool.IsValid() && now != pool {
+		pool := d.pool.Load()
+		if now, err := d.freePool(); err == nil && pool != nil && now != *pool {
 			select {
 			case collided <- struct{}{}:
 			default:
@@ -85,10 +90,10 @@ func (d *daemon) watchPool(ctx context.Context, collided chan<- struct{}) {
 
 // assignLocked gives what may be reached its IPv4 addresses.
 func (d *daemon) assignLocked() {
-	if !d.self4.IsValid() {
+	if pool := d.pool.Load(); pool == nil {
 		d.fourth = nil
 	} else {
-		_, d.fourth = hostnet.Assign(d.pool, d.fourth, slices.Collect(maps.Keys(d.hosts)))
+		_, d.fourth = hostnet.Assign(*pool, d.fourth, slices.Collect(maps.Keys(d.hosts)))
 	}
 	for a, h := range d.hosts {
 		h.Addr4 = d.fourth[a]
@@ -105,10 +110,11 @@ func (d *daemon) ipv4Of(addr netip.Addr) netip.Addr {
 
 // owns reports whether an address is the mesh's, also one that stands for one.
 func (d *daemon) owns(addr netip.Addr) bool {
-	if meshaddr.Prefix.Contains(addr) {
-		return true
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.pool.IsValid() && d.pool.Contains(addr)
+	return meshaddr.Prefix.Contains(addr) || d.inPool(addr)
+}
+
+// inPool reports whether an address is one that stands for one of the mesh's.
+func (d *daemon) inPool(addr netip.Addr) bool {
+	pool := d.pool.Load()
+	return pool != nil && pool.Contains(addr)
 }
