@@ -199,8 +199,8 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		Exclude: func(a netip.Addr) bool {
 			return meshaddr.Prefix.Contains(a) || cfg.Leads != nil && cfg.Leads(a)
 		},
-		RootCAs:         cfg.RootCAs,
-		Logger:          cfg.Logger,
+		RootCAs: cfg.RootCAs,
+		Logger:  cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: %w", errors.Join(err, dev.Close()))

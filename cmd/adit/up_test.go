@@ -256,6 +256,10 @@ func overIPv4(v *vpn) {
 		if out := v.must("dig", "+short", "-x", a.String()); out != "main.dev.alice.adit.\n" {
 			v.t.Errorf("%v is %s", a, out)
 		}
+		// As programs ask, by the C library and the machine's resolver.
+		if out := v.must("getent", "hosts", a.String()); !strings.Contains(out, "main.dev.alice.adit") {
+			v.t.Errorf("%v is %s", a, out)
+		}
 	}
 	was := address()
 	works(was)

@@ -90,6 +90,9 @@ type daemon struct {
 	// there are none. It is looked at for each question for a name, and stored under mu.
 	pool atomic.Pointer[netip.Prefix]
 
+	// resolver is the machine's, once it is set up.
+	resolver atomic.Pointer[hostnet.Resolver]
+
 	listed chan struct{} // closed once the workspaces were read
 	once   sync.Once     // guards listed
 
@@ -310,19 +313,15 @@ func (d *daemon) awaitNames(ctx context.Context, node *tunnel.Node, then func())
 // serveNames answers for the mesh's names and has the machine ask. The function it
 // returns ends that.
 func (d *daemon) serveNames() (stop func(), err error) {
-	var resolver *hostnet.Resolver
-	var mu sync.Mutex // guards resolver, which comes after the server
 	server, err := names.New(names.Config{
 		Suffix: d.cfg.Suffix, Table: &d.table, Logger: d.log,
 		Owns:  d.owns,
 		Asked: func(h names.Host) { d.gate.Open(h.Addr) },
 		Others: func() []netip.Addr {
-			mu.Lock()
-			defer mu.Unlock()
-			if resolver == nil {
-				return nil
+			if r := d.resolver.Load(); r != nil {
+				return r.Others()
 			}
-			return resolver.Others()
+			return nil
 		},
 	})
 	if err != nil {
@@ -343,14 +342,12 @@ func (d *daemon) serveNames() (stop func(), err error) {
 		d.log.Warn("nobody answers for the mesh's names: the port is taken everywhere", "tried", d.responders())
 		return server.Close, nil
 	}
-	made, err := hostnet.OpenResolver(hostnet.ResolverConfig{Interface: d.ifc, Suffix: d.cfg.Suffix, Server: listens[0]})
+	made, err := hostnet.OpenResolver(hostnet.ResolverConfig{Interface: d.ifc, Suffix: d.cfg.Suffix, Reverse: d.ranges(), Server: listens[0]})
 	if err != nil {
 		d.log.Warn("programs do not find the mesh's names; addresses work", "err", err)
 		return server.Close, nil
 	}
-	mu.Lock()
-	resolver = made
-	mu.Unlock()
+	d.resolver.Store(made)
 	d.log.Info("names of the mesh are looked up", "suffix", d.cfg.Suffix, "by", made.How(), "at", listens[0])
 	return func() {
 		if err := made.Close(); err != nil {

@@ -32,14 +32,28 @@ func (d *daemon) lay(dev *hostnet.Interface, self netip.Addr) error {
 		}
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.self, d.self4 = self, self4
 	d.pool.Store(nil)
 	if pool.IsValid() {
 		d.pool.Store(&pool)
 	}
 	d.applyLocked()
+	d.mu.Unlock()
+	if r := d.resolver.Load(); r != nil {
+		if err := r.SetReverse(d.ranges()); err != nil {
+			d.log.Warn("programs do not find the names of the workspaces' IPv4 addresses", "err", err)
+		}
+	}
 	return nil
+}
+
+// ranges are those that the mesh's addresses are from, and what stands for them.
+func (d *daemon) ranges() []netip.Prefix {
+	list := []netip.Prefix{meshaddr.Prefix}
+	if pool := d.pool.Load(); pool != nil {
+		list = append(list, *pool)
+	}
+	return list
 }
 
 // freePool returns a range that nothing else of this machine uses: the one that there is, if

@@ -3,6 +3,9 @@ package hostnet
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 )
 
 // What macOS and Windows are told is by commands of theirs. They are made here, on
@@ -55,10 +58,10 @@ func windowsAddresses(name string, addrs []netip.Addr, routes []netip.Prefix) []
 	return all
 }
 
-// windowsRule is the PowerShell by which Windows asks server for names under suffix,
+// windowsRule is the PowerShell by which Windows asks server for names under some zones,
 // and windowsNoRule takes all rules of ours away.
-func windowsRule(suffix string, server netip.Addr) []string {
-	return powershell("Add-DnsClientNrptRule -Namespace '." + suffix + "' -NameServers '" + server.String() + "' -Comment '" + ruleComment + "'")
+func windowsRule(zones []string, server netip.Addr) []string {
+	return powershell("Add-DnsClientNrptRule -Namespace '." + strings.Join(zones, "','.") + "' -NameServers '" + server.String() + "' -Comment '" + ruleComment + "'")
 }
 
 func windowsNoRule() []string {
@@ -80,3 +83,34 @@ func darwinResolver(server netip.AddrPort) string {
 
 // managedLine begins the files that are ours.
 const managedLine = "# Managed by adit up."
+
+// setResolverFiles has the files in a directory that are ours be one for each zone.
+func setResolverFiles(dir string, cfg ResolverConfig) error {
+	if err := removeResolverFiles(dir); err != nil {
+		return err
+	}
+	for _, zone := range cfg.zones() {
+		if err := os.WriteFile(filepath.Join(dir, zone), []byte(darwinResolver(cfg.Server)), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeResolverFiles removes those that are ours from a directory, if there is one.
+func removeResolverFiles(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil || !strings.HasPrefix(string(text), managedLine) {
+			continue // somebody else's
+		}
+		if err := os.Remove(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}

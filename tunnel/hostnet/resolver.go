@@ -2,6 +2,7 @@ package hostnet
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"strings"
 )
@@ -12,12 +13,42 @@ type ResolverConfig struct {
 	Interface string
 	// Suffix of the mesh's names, without dots around it.
 	Suffix string
+	// Reverse are the ranges of addresses whose names are looked up there, too.
+	Reverse []netip.Prefix
 	// Server is where they are asked for. Only macOS heeds its port, which elsewhere
 	// is 53.
 	Server netip.AddrPort
 	// Changed is called when the servers for other names may be others. Nil means
 	// nobody wants to know.
 	Changed func()
+}
+
+// zones are the names whose subordinates are looked up at the server.
+func (c ResolverConfig) zones() []string {
+	list := []string{c.Suffix}
+	for _, p := range c.Reverse {
+		list = append(list, reverseZone(p))
+	}
+	return list
+}
+
+// reverseZone is where the names of a range's addresses are looked up. Its length is one of
+// whole digits: 4 bits each of IPv6, 8 of IPv4.
+func reverseZone(p netip.Prefix) string {
+	raw, digit, end := p.Addr().AsSlice(), "%d.", "in-addr.arpa"
+	n := p.Bits() / 8
+	if p.Addr().Is6() {
+		var digits []byte
+		for _, b := range raw {
+			digits = append(digits, b>>4, b&15)
+		}
+		raw, digit, end, n = digits, "%x.", "ip6.arpa", p.Bits()/4
+	}
+	zone := end
+	for _, b := range raw[:n] {
+		zone = fmt.Sprintf(digit, b) + zone
+	}
+	return zone
 }
 
 // Where a resolver is set up by a line of a file, that file stays as it was but for

@@ -19,6 +19,16 @@ func OpenResolver(cfg ResolverConfig) (*Resolver, error) {
 	return &Resolver{cfg}, nil
 }
 
+// SetReverse has the machine ask for the names of other ranges of addresses from now on. It
+// must not be called at the same time as Close.
+func (r *Resolver) SetReverse(ranges []netip.Prefix) error {
+	r.cfg.Reverse = ranges
+	if err := setResolver(r.cfg); err != nil {
+		return fmt.Errorf("hostnet: resolver: %w", err)
+	}
+	return nil
+}
+
 // How says by what the resolver was set up, for people.
 func (r *Resolver) How() string { return resolverHow }
 

@@ -67,6 +67,16 @@ func OpenResolver(cfg ResolverConfig) (*Resolver, error) {
 	return r, nil
 }
 
+// SetReverse has the machine ask for the names of other ranges of addresses from now on. It
+// must not be called at the same time as Close.
+func (r *Resolver) SetReverse(ranges []netip.Prefix) error {
+	r.cfg.Reverse = ranges
+	if r.file != nil { // all names are asked for at our server
+		return nil
+	}
+	return resolvectl(r.cfg)
+}
+
 // How says by what the resolver was set up, for people.
 func (r *Resolver) How() string { return r.how }
 
@@ -128,14 +138,16 @@ func RestoreResolver(string) error {
 	return nil
 }
 
-// resolvectl has systemd-resolved ask at the interface for the suffix's names alone.
+// resolvectl has systemd-resolved ask at the interface for the mesh's names alone.
 func resolvectl(cfg ResolverConfig) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
+	domain := []string{"domain", cfg.Interface}
+	for _, zone := range cfg.zones() {
+		domain = append(domain, "~"+zone)
+	}
 	for _, args := range [][]string{
-		{"dns", cfg.Interface, cfg.Server.Addr().String()},
-		{"domain", cfg.Interface, "~" + cfg.Suffix, "~" + reverseZone},
-		{"default-route", cfg.Interface, "false"},
+		{"dns", cfg.Interface, cfg.Server.Addr().String()}, domain, {"default-route", cfg.Interface, "false"},
 	} {
 		if out, err := exec.CommandContext(ctx, "resolvectl", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("resolvectl %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
@@ -143,9 +155,6 @@ func resolvectl(cfg ResolverConfig) error {
 	}
 	return nil
 }
-
-// reverseZone is where the names of the mesh's addresses are looked up.
-const reverseZone = "7.1.d.a.7.1.0.0.d.a.d.f.ip6.arpa"
 
 // confFile is a resolver's configuration in a file.
 type confFile struct {

@@ -2,6 +2,8 @@ package hostnet
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -58,8 +60,8 @@ func TestCommandsOfOtherSystems(t *testing.T) {
 			{"netsh", "interface", "ipv6", "add", "route", "prefix=fdad::/48", "interface=adit", "metric=5", "store=active"},
 			{"netsh", "interface", "ipv4", "add", "route", "prefix=100.64.0.0/16", "interface=adit", "metric=5", "store=active"},
 		}},
-		"Windows' names": {[][]string{windowsRule("adit", addrs[0]), windowsNoRule()}, [][]string{
-			{"powershell", "-NoProfile", "-NonInteractive", "-Command", "Add-DnsClientNrptRule -Namespace '.adit' -NameServers 'fdad::1' -Comment 'adit up'"},
+		"Windows' names": {[][]string{windowsRule([]string{"adit", "64.100.in-addr.arpa"}, addrs[0]), windowsNoRule()}, [][]string{
+			{"powershell", "-NoProfile", "-NonInteractive", "-Command", "Add-DnsClientNrptRule -Namespace '.adit','.64.100.in-addr.arpa' -NameServers 'fdad::1' -Comment 'adit up'"},
 			{"powershell", "-NoProfile", "-NonInteractive", "-Command", "Get-DnsClientNrptRule | Where-Object Comment -eq 'adit up' | Remove-DnsClientNrptRule -Force"},
 		}},
 	} {
@@ -70,4 +72,43 @@ func TestCommandsOfOtherSystems(t *testing.T) {
 	if got := darwinResolver(netip.MustParseAddrPort("127.0.0.1:53053")); got != "# Managed by adit up.\nnameserver 127.0.0.1\nport 53053\n" {
 		t.Errorf("macOS' names: %q", got)
 	}
+}
+
+func TestAddressesAreLookedUpInTheirZones(t *testing.T) {
+	c := ResolverConfig{Suffix: "adit", Reverse: []netip.Prefix{netip.MustParsePrefix("fdad:17:ad17::/48"), netip.MustParsePrefix("100.107.0.0/16")}}
+	if got, want := c.zones(), []string{"adit", "7.1.d.a.7.1.0.0.d.a.d.f.ip6.arpa", "107.100.in-addr.arpa"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Of macOS' files there is one for each zone, also after the zones have become others, and
+// none but ours is touched.
+func TestFilesOfZonesComeAndGo(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "corp"), []byte("nameserver 192.0.2.1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	is := func(want ...string) {
+		t.Helper()
+		var got []string
+		list, err := os.ReadDir(dir)
+		for _, e := range list {
+			got = append(got, e.Name())
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q (%v), want %q", got, err, want)
+		}
+	}
+	c := ResolverConfig{Suffix: "adit", Server: netip.MustParseAddrPort("127.0.0.1:53")}
+	for _, pool := range []string{"100.64.0.0/16", "198.18.0.0/16"} {
+		c.Reverse = []netip.Prefix{netip.MustParsePrefix(pool)}
+		if err := setResolverFiles(dir, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is("18.198.in-addr.arpa", "adit", "corp")
+	if err := removeResolverFiles(dir); err != nil {
+		t.Fatal(err)
+	}
+	is("corp")
 }

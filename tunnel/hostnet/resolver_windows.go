@@ -5,7 +5,7 @@ import "fmt"
 const resolverHow = "the name resolution policy table"
 
 func setResolver(cfg ResolverConfig) error {
-	return run([][]string{windowsNoRule(), windowsRule(cfg.Suffix, cfg.Server.Addr())})
+	return run([][]string{windowsNoRule(), windowsRule(cfg.zones(), cfg.Server.Addr())})
 }
 
 // RestoreResolver takes out of the resolver's settings what a daemon has left there,
