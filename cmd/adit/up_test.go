@@ -105,7 +105,7 @@ func (v *vpn) footprint() string {
 	var all strings.Builder
 	for _, c := range [][]string{
 		{"ip", "-d", "addr"}, {"ip", "-d", "route", "show", "table", "all"}, {"ip", "-d", "-6", "route", "show", "table", "all"},
-		{"ip", "-d", "rule"}, {"ip", "-d", "-6", "rule"}, {"nft", "list", "ruleset"}, {"cat", "/etc/resolv.conf"}, {"ls", "-ln", v.resolvConf},
+		{"ip", "-d", "rule"}, {"ip", "-d", "-6", "rule"}, {"nft", "list", "ruleset"}, {"cat", "/etc/resolv.conf"}, {"stat", "-c", "%A %u %g %s", v.resolvConf},
 	} {
 		all.WriteString(strings.Join(c, " ") + ":\n" + v.must(c[0], c[1:]...))
 	}
