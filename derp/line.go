@@ -42,7 +42,7 @@ const (
 	goneBurst = 3
 )
 
-// line is a client that was let in.
+// line is a client that was let in, or the way to another relay of the region.
 type line struct {
 	board   *switchboard
 	conn    net.Conn
@@ -50,7 +50,9 @@ type line struct {
 	info    derp.ClientInfo
 	sibling bool           // has the key of the region's relays
 	from    netip.AddrPort // zero if it has no such address
-	out     outbox
+	// onward says that it leads to another relay, which packets are forwarded to.
+	onward bool
+	out    outbox
 	// current says that packets for the key are for this line.
 	current atomic.Bool
 
@@ -58,10 +60,12 @@ type line struct {
 	wait    [waitSize]byte
 	last    *line // whom the last packet was for
 	to      key.NodePublic
-	limit   *rate.Limiter // nil is no limit
-	gone    *rate.Limiter // of telling it that somebody is not here
-	full    *outbox       // fills; nil if none does
-	packets int64         // read, and not yet counted
+	src     key.NodePublic // of it, who is another where a relay forwards
+	routed  uint64         // the board's, from before last was found
+	limit   *rate.Limiter  // nil is no limit
+	gone    *rate.Limiter  // of telling it that somebody is not here
+	full    *outbox        // fills; nil if none does
+	packets int64          // read, and not yet counted
 	bytes   int64
 
 	alive   time.Time                   // of the board's keepAlive: when it was written to
@@ -196,51 +200,62 @@ func (l *line) frames(ctx context.Context, data []byte) (used int, err error) {
 		}
 		body := rest[derp.FrameHeaderLen : derp.FrameHeaderLen+size]
 		used += derp.FrameHeaderLen + size
-		if kind != derp.FrameSendPacket {
+		forwarded := kind == derp.FrameForwardPacket && l.sibling
+		if kind != derp.FrameSendPacket && !forwarded {
 			shut()
 			if err := l.frame(kind, body); err != nil {
 				return used, err
 			}
 			continue
 		}
-		if len(body) < derp.KeyLen || len(body) > derp.KeyLen+derp.MaxPacketSize {
+		src, packet := l.key, body
+		if forwarded && len(body) >= derp.KeyLen {
+			src, packet = key.NodePublicFromRaw32(mem.B(body[:derp.KeyLen])), body[derp.KeyLen:]
+		}
+		if len(packet) < derp.KeyLen || len(packet) > derp.KeyLen+derp.MaxPacketSize {
 			return used, fmt.Errorf("%w: a packet of %d bytes", errFrame, len(body))
 		}
-		payload := body[derp.KeyLen:]
+		payload := packet[derp.KeyLen:]
 		l.packets++
 		l.bytes += int64(len(payload))
-		if to := key.NodePublicFromRaw32(mem.B(body[:derp.KeyLen])); l.last == nil || to != l.to || !l.last.current.Load() {
+		if to := key.NodePublicFromRaw32(mem.B(packet[:derp.KeyLen])); !l.goesOn(src, to) {
 			shut()
-			var forward forwarder
-			l.to = to
-			if l.last, forward = l.board.find(to); l.last == nil {
-				l.sendBeyond(forward, to, payload)
+			if l.find(src, to, forwarded); l.last == nil {
+				reason := droppedUnknown
+				if forwarded {
+					reason = droppedUnknownForwarded
+				}
+				l.nobody(to, payload, reason)
 				continue
 			}
-			l.board.hear(l.key, l.last)
 		}
 		if open == nil {
 			open = l.last
 			open.out.open(l)
 		}
-		if reason := open.out.packet(l.key, payload); reason != delivered {
+		if reason := open.out.packet(src, l.to, payload); reason != delivered {
 			l.board.counts.dropped[reason].Inc()
 		}
 	}
 }
 
-// sendBeyond handles a packet for somebody who is not here.
-func (l *line) sendBeyond(forward forwarder, to key.NodePublic, payload []byte) {
-	if forward == nil {
-		l.nobody(to, payload, droppedUnknown)
-		return
+// goesOn reports whether a packet is to go where the last one went.
+func (l *line) goesOn(src, to key.NodePublic) bool {
+	return l.last != nil && to == l.to && src == l.src && l.last.current.Load() &&
+		(!l.last.onward || l.routed == l.board.routed.Load()) // it may be here by now
+}
+
+// find notes who is to get a packet, if anybody is: what was forwarded once is not again.
+func (l *line) find(src, to key.NodePublic, forwarded bool) {
+	l.routed, l.src, l.to = l.board.routed.Load(), src, to
+	l.last = l.board.find(to)
+	switch {
+	case l.last == nil:
+	case !l.last.onward:
+		l.board.hear(src, l.last)
+	case forwarded:
+		l.last = nil
 	}
-	if err := forward.ForwardPacket(l.key, to, payload); err != nil { // its connection ends, too
-		l.board.counts.dropped[droppedGone].Inc()
-		return
-	}
-	l.board.counts.sentPackets.Add(1)
-	l.board.counts.sentBytes.Add(int64(len(payload)))
 }
 
 // nobody drops a packet for somebody unknown, and says so to who looks for a path.
@@ -283,25 +298,6 @@ func (l *line) siblingFrame(kind derp.FrameType, body []byte) error {
 		l.board.addWatch(l)
 	case kind == derp.FrameClosePeer && len(body) == derp.KeyLen:
 		l.board.disconnect(key.NodePublicFromRaw32(mem.B(body)))
-	case kind == derp.FrameForwardPacket && len(body) >= 2*derp.KeyLen:
-		src, dst := key.NodePublicFromRaw32(mem.B(body[:derp.KeyLen])), key.NodePublicFromRaw32(mem.B(body[derp.KeyLen:2*derp.KeyLen]))
-		payload := body[2*derp.KeyLen:]
-		l.packets++
-		l.bytes += int64(len(payload))
-		to, _ := l.board.find(dst) // what was forwarded once is not again
-		if to == nil {
-			l.nobody(dst, payload, droppedUnknownForwarded)
-			return nil
-		}
-		l.board.hear(src, to)
-		to.out.open(l)
-		reason := to.out.packet(src, payload)
-		if to.out.end() {
-			l.full = &to.out
-		}
-		if reason != delivered {
-			l.board.counts.dropped[reason].Inc()
-		}
 	default:
 		return fmt.Errorf("%w: kind %d of %d bytes", errFrame, kind, len(body))
 	}

@@ -1,18 +1,21 @@
 package derp
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"net/url"
-	"sync"
 	"time"
 
 	"tailscale.com/derp"
 	"tailscale.com/types/key"
+	"tailscale.com/types/logger"
 
 	relayv1 "github.com/aditmesh/adit/pkg/proto/relayv1"
 )
@@ -117,38 +120,69 @@ func (r *Relay) watch(ctx context.Context, t Target, secret key.DERPMesh, log *s
 
 // watchOnce is one connection.
 func (r *Relay) watchOnce(ctx context.Context, t Target, secret key.DERPMesh) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	c, err := t.client(r.priv, new(Probed))
+	conn, from, err := t.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	// The library's loop looks at its context when a message comes.
-	defer context.AfterFunc(ctx, func() { c.Close() })()
-	c.MeshKey, c.WatchConnectionChanges = secret, true
-	var mu sync.Mutex // the library says nothing of who calls
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { cut(conn) })() // what is under way ends
+
+	at, _ := netip.ParseAddrPort(conn.RemoteAddr().String()) // it is one
+	to := newLine(r.board, conn, key.NodePublic{}, derp.ClientInfo{}, at)
+	to.onward, to.sibling = true, true
+	defer to.out.close()
+	defer conn.Close() // or what is being written keeps that
+	// What the library says goes between batches.
+	c, err := derp.NewClient(r.priv, conn, bufio.NewReadWriter(from, bufio.NewWriterSize(controls{&to.out}, maxControl)), logger.Discard, derp.MeshKey(secret))
+	if err != nil {
+		return err
+	}
+	if c.ServerPublicKey() == r.priv.Public() {
+		return errors.New("the relay is this one")
+	}
+	if err := c.WatchConnectionChanges(); err != nil {
+		return err
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
 	there := make(map[key.NodePublic]bool)
-	c.RunWatchConnectionLoop(ctx, r.priv.Public(), nil,
-		func(m derp.PeerPresentMessage) {
-			mu.Lock()
-			defer mu.Unlock()
+	to.current.Store(true)
+	defer func() {
+		to.current.Store(false)
+		for k := range there {
+			r.board.removeBeyond(k, to)
+		}
+	}()
+	for {
+		m, err := c.Recv()
+		if err != nil {
+			return errors.Join(context.Cause(ctx), err)
+		}
+		switch m := m.(type) {
+		case derp.PeerPresentMessage:
 			there[m.Key] = true
-			r.board.addBeyond(m.Key, c)
-		},
-		func(m derp.PeerGoneMessage) {
-			mu.Lock()
-			defer mu.Unlock()
+			r.board.addBeyond(m.Key, to)
+		case derp.PeerGoneMessage:
 			if there[m.Peer] {
 				delete(there, m.Peer)
-				r.board.removeBeyond(m.Peer, c)
+				r.board.removeBeyond(m.Peer, to)
 			}
-		},
-		func(err error) { cancel(err) }) // the library waits for five seconds
-	mu.Lock()
-	defer mu.Unlock()
-	for k := range there {
-		r.board.removeBeyond(k, c)
+		case derp.PingMessage:
+			if err := c.SendPong(m); err != nil {
+				return err
+			}
+		}
 	}
-	return context.Cause(ctx)
+}
+
+// maxControl is longer than any frame that a relay sends another beside packets.
+const maxControl = 4 << 10
+
+// controls is a writer of whole frames that are no packets.
+type controls struct{ to *outbox }
+
+func (c controls) Write(frames []byte) (int, error) {
+	c.to.control(frames)
+	return len(frames), nil
 }

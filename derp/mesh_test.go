@@ -78,12 +78,17 @@ func (r *regional) target(t testing.TB) Target {
 func (r *regional) node(t *testing.T) (*derphttp.Client, key.NodePublic) {
 	t.Helper()
 	priv := key.NewNode()
+	return r.nodeOf(t, priv), priv.Public()
+}
+
+func (r *regional) nodeOf(t *testing.T, priv key.NodePrivate) *derphttp.Client {
+	t.Helper()
 	c, err := r.target(t).client(priv, new(Probed))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	return c, priv.Public()
+	return c
 }
 
 // reaches sends packets from a to b until one arrives.
@@ -140,6 +145,24 @@ func TestNodesOnTwoRelaysOfARegionReachEachOther(t *testing.T) {
 	joined(t, strings.Repeat("5a", 32), one, two)
 	reaches(t, a, keyA, b, keyB)
 	reaches(t, b, keyB, a, keyA)
+}
+
+// Packets for a node that comes to their sender's own relay are no longer forwarded, and
+// are again when it is at the other alone.
+func TestForwardingFollowsANodeFromRelayToRelay(t *testing.T) {
+	one, two := startRegional(t), startRegional(t)
+	joined(t, regionKey, one, two)
+	a, keyA := one.node(t)
+	roams := key.NewNode()
+	there := two.nodeOf(t, roams)
+	reaches(t, a, keyA, there, roams.Public())
+	here := one.nodeOf(t, roams)
+	if err := here.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	reaches(t, a, keyA, here, roams.Public())
+	here.Close()
+	reaches(t, a, keyA, there, roams.Public())
 }
 
 // Whoever has not the key of the region is told nothing of who is connected.

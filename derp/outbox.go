@@ -81,22 +81,33 @@ func (o *outbox) open(from *line) {
 }
 
 // packet adds a packet, or returns why it does not.
-func (o *outbox) packet(src key.NodePublic, payload []byte) dropReason {
+func (o *outbox) packet(src, dst key.NodePublic, payload []byte) dropReason {
 	if o.closed {
 		return droppedGone
 	}
 	b := o.batchLocked()
-	size := derp.FrameHeaderLen + derp.KeyLen + len(payload)
+	size := o.overhead() + len(payload)
 	waits := len(b.buf) - b.control
 	if o.own+size > outboxLimit-waits {
 		return droppedFull
 	}
-	b.buf = appendHeader(b.buf, derp.FrameRecvPacket, derp.KeyLen+len(payload))
-	b.buf = src.AppendTo(b.buf)
+	if o.line.onward {
+		b.buf = dst.AppendTo(src.AppendTo(appendHeader(b.buf, derp.FrameForwardPacket, 2*derp.KeyLen+len(payload))))
+	} else {
+		b.buf = src.AppendTo(appendHeader(b.buf, derp.FrameRecvPacket, derp.KeyLen+len(payload)))
+	}
 	b.buf = append(b.buf, payload...)
 	b.packets++
 	o.own += size
 	return delivered
+}
+
+// overhead is how many bytes there are around a packet.
+func (o *outbox) overhead() int {
+	if o.line.onward {
+		return derp.FrameHeaderLen + 2*derp.KeyLen
+	}
+	return derp.FrameHeaderLen + derp.KeyLen
 }
 
 // end undoes open. It reports whether so much waits that whoever writes it should have
@@ -213,7 +224,7 @@ func (o *outbox) write(b *batch) error {
 	switch {
 	case err == nil:
 		counts.sentPackets.Add(int64(b.packets))
-		counts.sentBytes.Add(int64(bytes - b.packets*(derp.FrameHeaderLen+derp.KeyLen)))
+		counts.sentBytes.Add(int64(bytes - b.packets*o.overhead()))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		o.line.board.note(endedWrite, o.line.from.String(), err)
 		counts.dropped[droppedWrite].Add(float64(b.packets))

@@ -2,6 +2,7 @@ package derp
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -32,7 +33,7 @@ func boxed(t *testing.T) (*outbox, net.Conn) {
 func put(o *outbox, from *line, src key.NodePublic, size, n int) (taken int) {
 	for range n {
 		o.open(from)
-		if o.packet(src, make([]byte, size)) == delivered {
+		if o.packet(src, key.NodePublic{}, make([]byte, size)) == delivered {
 			taken++
 		}
 		o.end()
@@ -54,6 +55,39 @@ func TestWhatComesDuringAWriteIsWrittenInOne(t *testing.T) {
 			if each := derp.FrameHeaderLen + derp.KeyLen + 100; err != nil || n != want*each {
 				t.Errorf("read %d bytes, %v, want %d packets of %d", n, err, want, each)
 			}
+		}
+	})
+}
+
+// What is forwarded to another relay says whom it is from and for, and waits for the same
+// write as the rest.
+func TestWhatIsForwardedGoesInOneWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, far := boxed(t)
+		o.line.onward = true
+		src, dst := key.NewNode().Public(), []key.NodePublic{key.NewNode().Public(), key.NewNode().Public(), key.NewNode().Public()}
+		var want []byte
+		for i, to := range dst {
+			payload := []byte{byte(i)}
+			want = append(want, frame(derp.FrameForwardPacket, append(to.AppendTo(src.AppendTo(nil)), payload...))...)
+			o.open(nil)
+			if reason := o.packet(src, to, payload); reason != delivered {
+				t.Fatal(reason)
+			}
+			if i == len(dst)-1 {
+				o.end()
+			} else {
+				o.mu.Unlock() // the next comes before it is written
+			}
+		}
+		buf := make([]byte, writeSize)
+		n, err := far.Read(buf)
+		if err != nil || !bytes.Equal(buf[:n], want) {
+			t.Errorf("%x, %v, want %x", buf[:n], err, want)
+		}
+		synctest.Wait()
+		if c := o.line.board.counts; c.sentPackets.Load() != 3 || c.sentBytes.Load() != 3 {
+			t.Errorf("%d packets of %d bytes are counted", c.sentPackets.Load(), c.sentBytes.Load())
 		}
 	})
 }

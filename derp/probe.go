@@ -1,12 +1,14 @@
 package derp
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -114,7 +116,7 @@ func (p *Prober) carry(ctx context.Context, t Target, probed *Probed) error {
 // client is one of the relay that trusts what nodes trust. It connects when it is used,
 // and notes in probed when the relay's certificate ends.
 func (t Target) client(priv key.NodePrivate, probed *Probed) (*derphttp.Client, error) {
-	secure, err := t.tls(probed)
+	dial, err := t.dialer(probed)
 	if err != nil {
 		return nil, err
 	}
@@ -125,13 +127,66 @@ func (t Target) client(priv key.NodePrivate, probed *Probed) (*derphttp.Client, 
 	if err != nil {
 		return nil, err
 	}
-	c.SetURLDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if t.URL.Scheme == "https" {
-			return (&tls.Dialer{Config: secure}).DialContext(ctx, network, addr)
-		}
-		return new(net.Dialer).DialContext(ctx, network, addr)
-	})
+	c.SetURLDialer(dial)
 	return c, nil
+}
+
+// dialer connects with TLS, if the URL wants it, and notes in probed when the relay's
+// certificate ends.
+func (t Target) dialer(probed *Probed) (func(ctx context.Context, network, addr string) (net.Conn, error), error) {
+	if t.URL.Scheme != "https" {
+		return new(net.Dialer).DialContext, nil
+	}
+	secure, err := t.tls(probed)
+	if err != nil {
+		return nil, err
+	}
+	return (&tls.Dialer{Config: secure}).DialContext, nil
+}
+
+// open connects to a relay and has it speak DERP. What came right behind its answer is in
+// the reader. The connection has a deadline, for a greeting.
+func (t Target) open(ctx context.Context) (net.Conn, *bufio.Reader, error) {
+	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
+	defer cancel()
+	dial, err := t.dialer(new(Probed))
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := dial(ctx, "tcp", net.JoinHostPort(t.URL.Hostname(), t.port()))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer context.AfterFunc(ctx, func() { cut(conn) })()
+	reader, err := t.upgrade(ctx, conn)
+	if err != nil {
+		return nil, nil, errors.Join(context.Cause(ctx), err, conn.Close())
+	}
+	return conn, reader, nil
+}
+
+// upgrade asks for DERP on a connection.
+func (t Target) upgrade(ctx context.Context, conn net.Conn) (*bufio.Reader, error) {
+	if err := conn.SetDeadline(time.Now().Add(greetTimeout)); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL.JoinPath("derp").String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = http.Header{"Upgrade": {"DERP"}, "Connection": {"Upgrade"}}
+	if err := req.Write(conn); err != nil {
+		return nil, err
+	}
+	reader := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(reader, req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		return nil, fmt.Errorf("it answers %s and does not speak DERP", resp.Status)
+	}
+	return reader, nil
 }
 
 // port is where the relay serves.

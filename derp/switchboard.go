@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tailscale.com/derp"
@@ -44,21 +46,19 @@ type switchboard struct {
 	serving sync.WaitGroup
 	ended   chan struct{} // closed when it is
 
+	// routed grows when packets for some key may have to go another way.
+	routed atomic.Uint64
+
 	// mu guards what follows. An outbox's may be taken under it, and not the other way
 	// round.
 	mu      sync.RWMutex
 	closed  bool
 	conns   map[net.Conn]struct{}            // of lines, and of those that greet
 	lines   map[key.NodePublic][]*line       // of a key; the last is the one that is sent to
-	beyond  map[key.NodePublic][]forwarder   // on other relays; the first is the one that is sent to
+	beyond  map[key.NodePublic][]*line       // on other relays; the first is the one that is sent to
 	heard   map[key.NodePublic]map[*line]any // who was sent packets of a key, and is told when it goes
 	watch   map[*line]struct{}               // relays that want to know who is here
 	meshKey key.DERPMesh                     // zero if there is none
-}
-
-// forwarder is a relay of the region to which packets are forwarded.
-type forwarder interface {
-	ForwardPacket(src, dst key.NodePublic, payload []byte) error
 }
 
 func newSwitchboard(priv key.NodePrivate, rate uint64, admit func(ctx context.Context, k key.NodePublic) (bool, error), log *slog.Logger) *switchboard {
@@ -66,7 +66,7 @@ func newSwitchboard(priv key.NodePrivate, rate uint64, admit func(ctx context.Co
 		priv: priv, public: priv.Public(), log: log, admit: admit, rate: rate, counts: newCounts(),
 		batches: sync.Pool{New: func() any { return &batch{from: make(map[*line]int)} }},
 		reads:   sync.Pool{New: func() any { b := make([]byte, readSize); return &b }},
-		conns:   make(map[net.Conn]struct{}), lines: make(map[key.NodePublic][]*line), beyond: make(map[key.NodePublic][]forwarder),
+		conns:   make(map[net.Conn]struct{}), lines: make(map[key.NodePublic][]*line), beyond: make(map[key.NodePublic][]*line),
 		heard: make(map[key.NodePublic]map[*line]any), watch: make(map[*line]struct{}),
 		ended: make(chan struct{}),
 	}
@@ -149,6 +149,7 @@ func (s *switchboard) add(l *line) {
 	}
 	s.lines[l.key] = append(others, l)
 	l.current.Store(true)
+	s.routed.Add(1)
 	s.counts.clients.Add(1)
 	s.tellLocked(presentFrame(l))
 }
@@ -213,17 +214,18 @@ func (s *switchboard) setHome(l *line, home bool) {
 	l.home = home
 }
 
-// find returns who is to get packets for a key: a client, or a relay that has it.
-func (s *switchboard) find(k key.NodePublic) (*line, forwarder) {
+// find returns who is to get packets for a key: a client, or the line to a relay that has
+// it; nil is nobody.
+func (s *switchboard) find(k key.NodePublic) *line {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if same := s.lines[k]; len(same) > 0 {
-		return same[len(same)-1], nil
+		return same[len(same)-1]
 	}
 	if others := s.beyond[k]; len(others) > 0 {
-		return nil, others[0]
+		return others[0]
 	}
-	return nil, nil
+	return nil
 }
 
 // hear notes that a line was sent packets of a key.
@@ -274,28 +276,21 @@ func (s *switchboard) tellLocked(frame []byte) {
 	}
 }
 
-// addBeyond has packets for a key go to another relay, unless it is here.
-func (s *switchboard) addBeyond(k key.NodePublic, f forwarder) {
+// addBeyond has packets for a key go by the line to another relay, unless it is here.
+func (s *switchboard) addBeyond(k key.NodePublic, to *line) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, known := range s.beyond[k] {
-		if known == f {
-			return
-		}
+	if !slices.Contains(s.beyond[k], to) {
+		s.beyond[k] = append(s.beyond[k], to)
 	}
-	s.beyond[k] = append(s.beyond[k], f)
 }
 
 // removeBeyond undoes that.
-func (s *switchboard) removeBeyond(k key.NodePublic, f forwarder) {
+func (s *switchboard) removeBeyond(k key.NodePublic, to *line) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var left []forwarder
-	for _, known := range s.beyond[k] {
-		if known != f {
-			left = append(left, known)
-		}
-	}
+	s.routed.Add(1)
+	left := slices.DeleteFunc(slices.Clone(s.beyond[k]), func(known *line) bool { return known == to })
 	if len(left) > 0 {
 		s.beyond[k] = left
 		return
