@@ -137,7 +137,7 @@ func portForwarding(t *testing.T, d *deployment) {
 			conn.Close()
 		}
 	}()
-	p := d.start(d.laptop, "port-forward.log", "port-forward", "dev", "--tcp", "9000:8000,9001:81")
+	p := d.start(d.laptop, "port-forward.log", "port-forward", "dev", "9000:8000", "--tcp", "9001:81")
 	p.waitFor("Forwarding 127.0.0.1:9001 to port 81 of dev")
 	ask := func(port string) (string, error) {
 		var got []byte

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,19 +34,24 @@ func newPortForwardCmd(a *app) *cobra.Command {
 	var flags portFlags
 	var reverse bool
 	cmd := &cobra.Command{
-		Use: "port-forward WS", Short: "Reach a workspace's ports on this machine, or this machine's in the workspace",
+		Use: "port-forward WS [[BIND:]LISTEN[:TARGET]...]", Short: "Reach a workspace's ports on this machine, or this machine's in the workspace",
 		Long: `Reach a workspace's ports on this machine, or with --reverse this machine's in
 the workspace. LISTEN is where connections are taken, TARGET where they lead to.
 
-Ports that the workspace's programs bind to localhost are reached, too.`,
+Ports that the workspace's programs bind to localhost are reached, too. What is
+given without a flag is for TCP.`,
 		Example: `  adit port-forward dev --tcp 8080:80                # localhost:8080 is port 80 of dev
+  adit port-forward dev 8080:80 9000                 # the same, and port 9000
   adit port-forward dev --tcp 3000,0.0.0.0:5432:5432 --udp 5353:53
   adit port-forward dev --tcp 8000-8010:9000-9010
   adit port-forward dev --tcp 2375:/var/run/docker.sock
   adit port-forward dev --unix /tmp/pg.sock:/run/postgresql/.s.PGSQL.5432
   adit port-forward dev --reverse --tcp 9229         # port 9229 of dev is this machine's`,
-		Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.completeWorkspace,
+		Args: args(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeWorkspace,
 		RunE: func(cmd *cobra.Command, argv []string) error {
+			for _, ports := range argv[1:] {
+				flags.tcp = append(flags.tcp, strings.Split(ports, ",")...)
+			}
 			specs, err := flags.parse()
 			if err != nil {
 				return usageError{err}
