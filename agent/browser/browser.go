@@ -55,9 +55,10 @@ type Config struct {
 
 // Server answers offers until Close.
 type Server struct {
-	cfg Config
-	api *webrtc.API
-	wg  sync.WaitGroup // conversations
+	cfg  Config
+	api  *webrtc.API
+	left *departures
+	wg   sync.WaitGroup // conversations
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -71,7 +72,7 @@ func NewServer(cfg Config) *Server {
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeQueryOnly) // pages hide their addresses behind names
 	s.SetIPFilter(func(ip net.IP) bool { return !meshaddr.Prefix.Contains(addrOf(ip)) })
-	return &Server{cfg: cfg, api: webrtc.NewAPI(webrtc.WithSettingEngine(s)), conns: make(map[net.Conn]bool)}
+	return &Server{cfg: cfg, api: webrtc.NewAPI(webrtc.WithSettingEngine(s)), left: newDepartures(), conns: make(map[net.Conn]bool)}
 }
 
 // Serve serves the conversations of a listener until Close.
@@ -135,8 +136,10 @@ type page struct {
 	wg     sync.WaitGroup // channels
 	places chan struct{}  // holds a value for each channel
 
-	mu  sync.Mutex // held while a message is written
-	out *json.Encoder
+	mu        sync.Mutex // guards what follows, and is held while a message is written
+	out       *json.Encoder
+	answering bool              // an offer's answer is being made
+	held      []terminal.Signal // candidates that the page can use once it has the answer
 }
 
 // converse serves one page until its conversation ends.
@@ -211,7 +214,10 @@ func (s *Server) servers(urls []string) []webrtc.ICEServer {
 
 func (p *page) hear(pc *webrtc.PeerConnection, m terminal.Signal) error {
 	switch m.Kind {
-	case terminal.SignalOffer:
+	case terminal.SignalOffer: // or another one, of a page whose network changed
+		p.mu.Lock()
+		p.answering = true
+		p.mu.Unlock()
 		if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: m.SDP}); err != nil {
 			return fmt.Errorf("browser: offer: %w", err)
 		}
@@ -222,7 +228,9 @@ func (p *page) hear(pc *webrtc.PeerConnection, m terminal.Signal) error {
 		if err != nil {
 			return fmt.Errorf("browser: answer: %w", err)
 		}
-		p.say(terminal.Signal{Kind: terminal.SignalAnswer, SDP: answer.SDP})
+		p.answer(terminal.Signal{Kind: terminal.SignalAnswer, SDP: answer.SDP})
+	case terminal.SignalLeave:
+		p.left.leave(m.ID, p)
 	case terminal.SignalCandidate:
 		if m.Candidate == nil || *m.Candidate == "" {
 			return nil // there are no more
@@ -238,17 +246,48 @@ func (p *page) hear(pc *webrtc.PeerConnection, m terminal.Signal) error {
 func (p *page) say(m terminal.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.answering && m.Kind == terminal.SignalCandidate {
+		p.held = append(p.held, m)
+		return
+	}
+	p.write(m)
+}
+
+// answer sends an answer, and then the candidates that belong to it.
+func (p *page) answer(m terminal.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.write(m)
+	for _, c := range p.held {
+		p.write(c)
+	}
+	p.answering, p.held = false, nil
+}
+
+// write writes a message. p.mu is held.
+func (p *page) write(m terminal.Signal) {
 	if err := p.out.Encode(m); err != nil {
 		p.conn.Close()
 	}
 }
 
-// holdLabel is the channel that pages open to have something to offer.
-const holdLabel = "hold"
+const (
+	// holdLabel is the channel that pages open to have something to offer. What they send
+	// there is sent back: so they know that somebody is there.
+	holdLabel = "hold"
+
+	// maxHeld bounds a message there.
+	maxHeld = 32
+)
 
 // accept serves a channel that the page opened.
 func (p *page) accept(dc *webrtc.DataChannel) {
 	if dc.Label() == holdLabel {
+		dc.OnMessage(func(m webrtc.DataChannelMessage) {
+			if len(m.Data) <= maxHeld && dc.BufferedAmount() < maxHeld*maxUnread {
+				_ = dc.Send(m.Data) // one that is lost is as any that is
+			}
+		})
 		return
 	}
 	select {
@@ -262,6 +301,10 @@ func (p *page) accept(dc *webrtc.DataChannel) {
 		p.wg.Go(func() {
 			defer func() { <-p.places }()
 			defer dc.Close()
+			id := dc.Protocol()
+			if p.left.opened(id, c) {
+				defer func() { p.left.ended(id, c.rx.Load()) }()
+			}
 			p.serve(c, dc.Label())
 		})
 	})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ func newEcho() *echo {
 }
 
 func (e *echo) Resize(uint32, uint32) error { return nil }
+func (e *echo) Flush(context.Context)       {}
 func (e *echo) End() error                  { return e.PipeWriter.Close() }
 func (e *echo) Close() error {
 	e.once.Do(func() { close(e.closed) })
@@ -151,7 +153,11 @@ func TestAChannelIsATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := make(chan webrtc.DataChannelMessage, 16)
-	dc.OnMessage(func(m webrtc.DataChannelMessage) { shown <- m })
+	dc.OnMessage(func(m webrtc.DataChannelMessage) {
+		if !m.IsString || !strings.Contains(string(m.Data), terminal.KindTook) {
+			shown <- m
+		}
+	})
 	dc.OnOpen(func() {
 		if err := dc.Send([]byte("typed")); err != nil {
 			t.Error(err)
@@ -195,6 +201,112 @@ func TestThePeerConnectionEndsWithTheConversation(t *testing.T) {
 	v.conn.Close()
 	wait(t, "the channel's end", gone)
 	wait(t, "the session's close", session.closed)
+}
+
+// What is sent to find out whether anybody is there comes back.
+func TestAPageHearsThatTheAgentIsThere(t *testing.T) {
+	v := visit(t, func(terminal.At) (Session, error) { return nil, errors.New("there is none") })
+	dc, err := v.pc.CreateDataChannel(holdLabel, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := make(chan webrtc.DataChannelMessage, 16)
+	dc.OnMessage(func(m webrtc.DataChannelMessage) { back <- m })
+	dc.OnOpen(func() {
+		if err := errors.Join(dc.Send(make([]byte, maxHeld+1)), dc.Send([]byte("?"))); err != nil {
+			t.Error(err)
+		}
+	})
+	v.offer()
+	if m := wait(t, "what was sent", back); string(m.Data) != "?" {
+		t.Errorf("%d bytes came back, want what is short", len(m.Data))
+	}
+}
+
+// A page that goes on elsewhere is told how much of a channel was taken, which is not
+// more later; in this conversation, or in the next.
+func TestAPageLeavesAChannelAndHearsWhatWasTaken(t *testing.T) {
+	session := newEcho()
+	v := visit(t, func(terminal.At) (Session, error) { return session, nil })
+	id := "that-one"
+	dc, err := v.pc.CreateDataChannel("terminal/web/80/24", &webrtc.DataChannelInit{Protocol: &id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := make(chan webrtc.DataChannelMessage, 16)
+	dc.OnMessage(func(m webrtc.DataChannelMessage) {
+		if !m.IsString || !strings.Contains(string(m.Data), terminal.KindTook) {
+			shown <- m
+		}
+	})
+	dc.OnOpen(func() {
+		if err := dc.Send([]byte("typed")); err != nil {
+			t.Error(err)
+		}
+	})
+	v.offer()
+	wait(t, "an echo", shown)
+	wait(t, "that it was opened", v.told)
+	for range 2 {
+		v.say(terminal.Signal{Kind: terminal.SignalLeave, ID: id})
+		left := wait(t, "that it was left", v.told)
+		if left.Kind == terminal.SignalClosed { // which the coordinator hears
+			left = wait(t, "that it was left", v.told)
+		}
+		if left.Kind != terminal.SignalLeft || left.ID != id || left.Rx != 5 {
+			t.Errorf("told %+v", left)
+		}
+	}
+	wait(t, "the session's close", session.closed)
+	v.say(terminal.Signal{Kind: terminal.SignalLeave, ID: "another"})
+	if left := wait(t, "that nobody knows it", v.told); left.Kind != terminal.SignalLeft || left.Rx != -1 {
+		t.Errorf("told %+v", left)
+	}
+}
+
+// The network changed: another offer of the same page, with other credentials, is
+// another way for the same channels.
+func TestAnotherOfferIsAnotherWayForTheSameChannels(t *testing.T) {
+	session := newEcho()
+	v := visit(t, func(terminal.At) (Session, error) { return session, nil })
+	dc, err := v.pc.CreateDataChannel("terminal/web/80/24", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := make(chan webrtc.DataChannelMessage, 16)
+	dc.OnMessage(func(m webrtc.DataChannelMessage) {
+		if !m.IsString {
+			shown <- m
+		}
+	})
+	open := make(chan struct{})
+	dc.OnOpen(func() { close(open) })
+	v.offer()
+	wait(t, "a channel", open)
+	before := v.pc.RemoteDescription().SDP
+	restarted, err := v.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.say(terminal.Signal{Kind: terminal.SignalOffer, SDP: restarted.SDP})
+	if err := v.pc.SetLocalDescription(restarted); err != nil {
+		t.Fatal(err)
+	}
+	if err := dc.Send([]byte("typed")); err != nil {
+		t.Fatal(err)
+	}
+	if m := wait(t, "an echo", shown); string(m.Data) != "typed" {
+		t.Errorf("shown %q", m.Data)
+	}
+	if after := v.pc.RemoteDescription().SDP; ufrag(after) == ufrag(before) {
+		t.Errorf("the agent goes on with the credentials %s", ufrag(after))
+	}
+}
+
+func ufrag(sdp string) string {
+	_, rest, _ := strings.Cut(sdp, "a=ice-ufrag:")
+	of, _, _ := strings.Cut(rest, "\r\n")
+	return of
 }
 
 func TestAChannelThatNamesNoSessionIsTurnedAway(t *testing.T) {

@@ -39,35 +39,46 @@ type channel struct {
 
 func newChannel(dc *webrtc.DataChannel) *channel {
 	c := &channel{dc: dc, id: uuid.NewString(), in: make(chan webrtc.DataChannelMessage, maxUnread), over: make(chan struct{})}
-	end := func(err error) {
-		if c.why.CompareAndSwap(nil, &err) {
-			close(c.over)
-		}
-	}
 	dc.OnMessage(func(m webrtc.DataChannelMessage) {
 		select {
 		case c.in <- m:
 		default:
-			end(errTooMuch)
+			c.end(errTooMuch)
 		}
 	})
-	dc.OnClose(func() { end(errLeft) })
+	dc.OnClose(func() { c.end(errLeft) })
 	return c
 }
 
-// Read returns the next message.
+// end has Read return an error once it has returned what came before.
+func (c *channel) end(err error) {
+	if c.why.CompareAndSwap(nil, &err) {
+		close(c.over)
+	}
+}
+
+// Read returns the next message. What came before the page left comes before that.
 func (c *channel) Read(ctx context.Context) (text bool, p []byte, err error) {
 	select {
 	case m := <-c.in:
-		if !m.IsString {
-			c.rx.Add(int64(len(m.Data)))
-		}
-		return m.IsString, m.Data, nil
+		return c.took(m)
+	default:
+	}
+	select {
+	case m := <-c.in:
+		return c.took(m)
 	case <-c.over:
 		return false, nil, *c.why.Load()
 	case <-ctx.Done():
 		return false, nil, context.Cause(ctx)
 	}
+}
+
+func (c *channel) took(m webrtc.DataChannelMessage) (text bool, p []byte, err error) {
+	if !m.IsString {
+		c.rx.Add(int64(len(m.Data)))
+	}
+	return m.IsString, m.Data, nil
 }
 
 // Write sends a message. How much may be under way is the terminal's to bound.

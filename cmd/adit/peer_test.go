@@ -102,17 +102,45 @@ func TestTerminalPeerToPeer(t *testing.T) {
 		t.Errorf("it did not go peer to peer")
 	}
 
+	// What is typed while nothing comes through is shown soon, once and in its order.
 	start := time.Now()
-	d.home.Fault(netlab.BlockUDPWith(d.office.Addr()))
+	heal := d.home.Fault(netlab.BlockUDPWith(d.office.Addr()))
+	p.does("types echo $X-anyway")
+	p.does("shows kept-anyway")
+	p.within(5*time.Second, start, "what is typed as the direct path breaks")
 	p.does("says Peer to peer, over a relay")
 	t.Logf("over TURN after %v", time.Since(start).Round(100*time.Millisecond))
 	p.does("types echo $X-relayed")
 	p.does("shows kept-relayed")
+	if n := p.does("connections"); n != "1" {
+		t.Errorf("the page made %s peer connections, want one with another way", n)
+	}
 
 	start = time.Now()
-	d.home.Fault(netlab.BlockUDP())
+	healAll := d.home.Fault(netlab.BlockUDP())
+	p.does("slowly echo $X-0123456789-abcdefghijklmnopqrstuvwxyz-0123456789-by-WebSocket")
+	p.does("shows kept-0123456789-abcdefghijklmnopqrstuvwxyz-0123456789-by-WebSocket")
+	p.within(8*time.Second, start, "what is typed for 4 s as all of UDP is blocked")
 	p.does("says Through the coordinator")
-	t.Logf("by the coordinator after %v", time.Since(start).Round(100*time.Millisecond))
-	p.does("types echo $X-by-WebSocket")
-	p.does("shows kept-by-WebSocket")
+
+	// Another network, where nothing is blocked.
+	heal()
+	healAll()
+	start = time.Now()
+	d.laptop.MoveTo(d.lab.Router("cafe", netlab.PortRestricted))
+	p.does("types echo $X-moved")
+	p.does("shows kept-moved")
+	t.Logf("typed from another network after %v", time.Since(start).Round(100*time.Millisecond))
+	p.does("says Peer to peer, direct")
+	t.Logf("peer to peer from there after %v", time.Since(start).Round(100*time.Millisecond))
+}
+
+// within checks how long something took.
+func (p onAPage) within(most time.Duration, since time.Time, what string) {
+	p.t.Helper()
+	took := time.Since(since)
+	p.t.Logf("%s is shown after %v", what, took.Round(100*time.Millisecond))
+	if took > most {
+		p.t.Errorf("%s is shown after %v, want %v at most", what, took, most)
+	}
 }

@@ -109,7 +109,12 @@ func fromPage(ctx context.Context, ws *websocket.Conn, to *json.Encoder) error {
 			return err
 		}
 		var m terminal.Signal
-		if err := json.Unmarshal(p, &m); err != nil || m.Kind != terminal.SignalOffer && m.Kind != terminal.SignalCandidate {
+		if err := json.Unmarshal(p, &m); err != nil {
+			return terminal.ErrProtocol
+		}
+		switch m.Kind {
+		case terminal.SignalOffer, terminal.SignalCandidate, terminal.SignalLeave:
+		default:
 			return terminal.ErrProtocol
 		}
 		if err := to.Encode(m); err != nil {
@@ -142,7 +147,7 @@ func (p *Proxy) fromAgent(ctx context.Context, conn net.Conn, ws *websocket.Conn
 			return fmt.Errorf("proxy: agent %s: %w", of.agent, err)
 		}
 		switch m.Kind {
-		case terminal.SignalAnswer, terminal.SignalCandidate:
+		case terminal.SignalAnswer, terminal.SignalCandidate, terminal.SignalLeft:
 			if err := signal(ctx, ws, m); err != nil {
 				return err
 			}

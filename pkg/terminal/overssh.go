@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -76,6 +77,19 @@ func (s *OverSSH) Read(b []byte) (int, error) {
 
 // Write types.
 func (s *OverSSH) Write(b []byte) (int, error) { return s.in.Write(b) }
+
+// Flush waits until the agent has what was typed: it answers what is asked after that.
+func (s *OverSSH) Flush(ctx context.Context) {
+	answered := make(chan struct{})
+	go func() { // ends with the connection, if not before
+		defer close(answered)
+		_, _, _ = s.client.SendRequest("keepalive@openssh.com", true, nil)
+	}()
+	select {
+	case <-answered:
+	case <-ctx.Done():
+	}
+}
 
 // Resize gives the session's terminal another size, as far as others who look at it let.
 func (s *OverSSH) Resize(columns, rows uint32) error {

@@ -13,6 +13,8 @@ const (
 	SignalOffer     = "offer"     // from the page
 	SignalAnswer    = "answer"    // from the agent
 	SignalCandidate = "candidate" // from both: an address at which it may be found
+	SignalLeave     = "leave"     // from the page: it goes on elsewhere, and nothing more is to be taken from a channel
+	SignalLeft      = "left"      // from the agent: so it is, and how much was taken
 	SignalOpened    = "opened"    // from the agent, to the coordinator: a terminal
 	SignalClosed    = "closed"    // and its end, with what was typed and shown
 	SignalFailed    = "failed"    // from the coordinator: there will be none
@@ -30,13 +32,17 @@ type Signal struct {
 	Candidate *string `json:"candidate,omitempty"`
 	Mid       *string `json:"mid,omitempty"`
 	Line      *uint16 `json:"line,omitempty"`
-	// ID is a terminal's, Rx and Tx are bytes.
+	// ID is a terminal's: the agent's own, or the page's, which it gives a channel as its
+	// protocol. Rx and Tx are bytes; Rx is -1 of a channel that nobody knows.
 	ID    string `json:"id,omitempty"`
 	Rx    int64  `json:"rx,omitempty"`
 	Tx    int64  `json:"tx,omitempty"`
 	Text  string `json:"text,omitempty"`
 	Again bool   `json:"again,omitempty"`
 }
+
+// MaxID bounds the ID that a page gives a channel.
+const MaxID = 64
 
 // At is what a channel of a page looks at. As the channel's label it is
 // terminal/SESSION/COLUMNS/ROWS.

@@ -6,7 +6,9 @@
 // messages are a [Message] each, in JSON. Of either direction no more than [Window]
 // bytes are under way: an end that has taken some says so. So a program that writes
 // for ever fills no memory, an interrupt shows at once, and what is pasted is not
-// lost while the program does not read.
+// lost while the program does not read. What was typed is said to be taken at once,
+// and what a page typed before it left is typed: a page that goes on by another way
+// knows what it has to type there.
 //
 // [Serve] is the session's end.
 package terminal
@@ -35,6 +37,10 @@ const (
 
 	// chunk is how much of the output goes into a message.
 	chunk = 32 << 10
+
+	// settleFor bounds how long a session is given for what was typed before the page
+	// left: a program that reads needs a fraction of it.
+	settleFor = 2 * time.Second
 
 	// maxSide bounds a terminal: larger ones are mistakes that cost memory.
 	maxSide = 10_000
@@ -78,6 +84,8 @@ type Conn interface {
 type Session interface {
 	io.ReadWriter
 	Resize(columns, rows uint32) error
+	// Flush waits until what was written has come to the session, or ctx is done.
+	Flush(ctx context.Context)
 	// End ends it for everybody who looks at it.
 	End() error
 }
@@ -118,7 +126,11 @@ func Serve(ctx context.Context, c Conn, s Session, about func() (path string, rt
 	ended := make(chan error, 3)
 	go func() { ended <- t.show(ctx) }() // ends with the session, or with ctx and what the caller closes
 	go func() { ended <- t.typeIn(ctx) }()
-	go func() { ended <- t.listen(ctx) }()
+	go func() {
+		err := t.listen(ctx)
+		t.settle(ctx)
+		ended <- err
+	}()
 	err := <-ended
 	if errors.Is(err, errEnded) {
 		return Send(ctx, c, Message{Kind: KindExit})
@@ -163,13 +175,20 @@ func (t *talk) typeIn(ctx context.Context) error {
 				<-ctx.Done()
 				return err
 			}
-			if took += len(piece); took >= tellEvery {
-				if err := Send(ctx, t.conn, Message{Kind: KindTook, Bytes: took}); err != nil {
-					return err
-				}
+			if took += len(piece); took >= tellEvery || t.typed.empty() {
+				_ = Send(ctx, t.conn, Message{Kind: KindTook, Bytes: took}) // a page that left is listen's to notice
 				took = 0
 			}
 		}
+	}
+}
+
+// settle gives the session what was typed before the page left.
+func (t *talk) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleFor)
+	defer cancel()
+	if t.typed.settled(ctx) {
+		t.session.Flush(ctx)
 	}
 }
 
@@ -257,7 +276,8 @@ func (f *flow) leave(n int) {
 type queue struct {
 	mu      sync.Mutex // guards what follows
 	waiting []byte
-	changed chan struct{} // closed and replaced when there is more
+	taken   bool          // some was taken, and is being typed
+	changed chan struct{} // closed and replaced when one of them changes
 }
 
 // put adds to what waits, and reports whether there was room: a page that keeps to
@@ -269,17 +289,37 @@ func (q *queue) put(p []byte) bool {
 		return false
 	}
 	q.waiting = append(q.waiting, p...)
-	close(q.changed)
-	q.changed = make(chan struct{})
+	q.tell()
 	return true
 }
 
-// take returns all that waits, once there is something.
+// tell wakes whoever waits. q.mu is held.
+func (q *queue) tell() {
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// empty reports whether nothing waits.
+func (q *queue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting) == 0
+}
+
+// take returns all that waits, once there is something. Whoever takes again has typed
+// what was taken before.
 func (q *queue) take(ctx context.Context) ([]byte, error) {
+	q.mu.Lock()
+	if q.taken {
+		q.taken = false
+		q.tell()
+	}
+	q.mu.Unlock()
 	for {
 		q.mu.Lock()
 		p, changed := q.waiting, q.changed
 		q.waiting = nil
+		q.taken = len(p) > 0
 		q.mu.Unlock()
 		if len(p) > 0 {
 			return p, nil
@@ -288,6 +328,23 @@ func (q *queue) take(ctx context.Context) ([]byte, error) {
 		case <-changed:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// settled waits until all was typed, and reports whether it was before ctx was done.
+func (q *queue) settled(ctx context.Context) bool {
+	for {
+		q.mu.Lock()
+		settled, changed := len(q.waiting) == 0 && !q.taken, q.changed
+		q.mu.Unlock()
+		if settled {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
 		}
 	}
 }

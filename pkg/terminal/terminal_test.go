@@ -57,9 +57,10 @@ type program struct {
 	in    *io.PipeWriter
 	reads *io.PipeReader
 
-	mu    sync.Mutex // guards what follows
-	size  [2]uint32
-	ended bool
+	mu      sync.Mutex // guards what follows
+	size    [2]uint32
+	ended   bool
+	flushed bool
 }
 
 func newProgram() *program {
@@ -76,6 +77,11 @@ func (p *program) Resize(columns, rows uint32) error {
 	defer p.mu.Unlock()
 	p.size = [2]uint32{columns, rows}
 	return nil
+}
+func (p *program) Flush(context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flushed = true
 }
 func (p *program) End() error {
 	p.mu.Lock()
@@ -118,7 +124,9 @@ func TestAProgramThatWritesForEverWaitsForThePage(t *testing.T) {
 				synctest.Wait()
 				select {
 				case m := <-page.down:
-					n += len(m.p)
+					if !m.text {
+						n += len(m.p)
+					}
 				default:
 					return n
 				}
@@ -200,6 +208,52 @@ func TestTheSessionsEndIsToldAndThePagesEndIsNot(t *testing.T) {
 		close(page.up)
 		if err := <-over; err == nil {
 			t.Error("a page that left is no error")
+		}
+	})
+}
+
+// A page goes on by another way with what was not taken, so it hears at once what was,
+// and what was taken before it left is typed.
+func TestWhatWasTypedBeforeThePageLeftIsTyped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProgram()
+		page, over := serve(t, p, nil)
+		page.up <- sent{false, []byte("typed")}
+		got := make([]byte, 5)
+		if _, err := io.ReadFull(p.reads, got); err != nil || string(got) != "typed" {
+			t.Errorf("typed %q, %v", got, err)
+		}
+		var took Message
+		if err := json.Unmarshal((<-page.down).p, &took); err != nil || took.Kind != KindTook || took.Bytes != 5 {
+			t.Errorf("%+v, %v", took, err)
+		}
+		page.up <- sent{false, []byte("later")}
+		close(page.up)
+		synctest.Wait()
+		select {
+		case err := <-over:
+			t.Errorf("it is over with what was typed not typed: %v", err)
+		default:
+		}
+		go func() { <-page.down }() // that it was taken
+		if _, err := io.ReadFull(p.reads, got); err != nil || string(got) != "later" {
+			t.Errorf("typed %q, %v", got, err)
+		}
+		<-over
+		if !p.flushed {
+			t.Error("what was typed may not have come to the session")
+		}
+
+		_, over = func() (*pipe, <-chan error) { // a program that never reads holds nobody for long
+			page, over := serve(t, newProgram(), nil)
+			page.up <- sent{false, []byte("never")}
+			close(page.up)
+			return page, over
+		}()
+		start := time.Now()
+		<-over
+		if waited := time.Since(start); waited != settleFor {
+			t.Errorf("it waited %v", waited)
 		}
 	})
 }

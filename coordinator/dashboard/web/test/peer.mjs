@@ -10,6 +10,7 @@ page.setDefaultTimeout(45_000);
 // to what that changes on the page; and to the answer to a ping of the page's own.
 await page.addInitScript(() => {
   const now = (window.measured = { echo: [], drawn: [], ping: [] });
+  window.connections = 0;
   let key = 0;
   let drawn = 0;
   let pinged = 0;
@@ -19,9 +20,16 @@ await page.addInitScript(() => {
     now.drawn.push(performance.now() - drawn);
     drawn = 0;
   }).observe(document, { childList: true, subtree: true, characterData: true });
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...of) {
+      super(...of);
+      window.connections++;
+    }
+  };
   const make = RTCPeerConnection.prototype.createDataChannel;
   RTCPeerConnection.prototype.createDataChannel = function (...of) {
     const channel = make.apply(this, of);
+    if (!of[0].startsWith("terminal/")) return channel;
     channel.addEventListener("message", (e) => {
       const text = typeof e.data === "string";
       if (!text && key) now.echo.push(performance.now() - key);
@@ -48,6 +56,12 @@ const can = {
     await page.keyboard.type(text); // with a screen reader, what comes otherwise is not typed
     await page.keyboard.press("Enter");
   },
+  /** slowly types as people do. */
+  async slowly(text) {
+    await page.keyboard.type(text + "\n", { delay: 50 });
+  },
+  /** connections is how many peer connections the page has made. */
+  connections: async () => String(await page.evaluate(() => window.connections)),
   /** echoes types so many keys, one by one, each beside a ping of the channel, and returns what percentiles were measured, in ms. */
   async echoes(n) {
     await page.getByText("Screen reader").click(); // without it again, as people type
