@@ -57,6 +57,17 @@ export async function open() {
   return { browser, page, wrong };
 }
 
+// How many bytes of scripts and styles a page may take, as they are sent, without the terminal's own.
+const budget = 300 << 10;
+
+/** loaded is how many a page has taken, which is within what it may. */
+export async function loaded(page) {
+  const files = await page.evaluate(() => performance.getEntriesByType("resource").filter((r) => /\.(js|css)$/.test(r.name) && !/\/terminal-[^/]*$/.test(r.name)).map((r) => r.encodedBodySize));
+  const bytes = files.reduce((sum, n) => sum + n, 0);
+  assert.ok(bytes > 10 << 10 && bytes <= budget, `${page.url()} takes ${bytes} bytes of scripts and styles`);
+  return bytes;
+}
+
 const sizes = [
   [375, 812],
   [1024, 800],
@@ -75,12 +86,13 @@ export async function still(page, name) {
 }
 
 /**
- * look judges the page as it is, in both themes: what axe-core finds, and whether
- * it fits on the narrowest screen.
+ * look judges the page as it is, in both themes: what axe-core finds, how much it loads, and
+ * whether it fits on the narrowest screen.
  */
 export async function look(page, name) {
   await page.getByRole("heading", { level: 1 }).first().waitFor(); // before, there is nothing to judge
   await still(page, name);
+  await loaded(page);
   await page.evaluate(axe);
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
