@@ -101,7 +101,8 @@ type Config struct {
 	Providers        []auth.Provider
 	MaxTokenLifetime time.Duration
 	TrustedProxies   []string
-	// WebhookPrivate lets webhooks go to private and loopback addresses.
+	// WebhookPrivate lets webhooks go to private and loopback addresses, and templates
+	// follow repositories there.
 	WebhookPrivate bool
 	// Relays are those that are always in the map that nodes get; others join.
 	Relays *meshv1.Relays
@@ -210,7 +211,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.workspaces = workspaces.New(workspaces.Config{
 		Store: st, Keys: cfg.StateKeys, AccessURL: cfg.AccessURL, AgentsGone: s.hub.AgentsDeleted,
 		JobOver: s.metrics.JobOver, Lease: cfg.JobLease, CancelGrace: cfg.CancelGrace, ScheduleClock: cfg.ScheduleClock, Version: cfg.Version,
-		Logger: cfg.Logger,
+		PrivateRepositories: cfg.WebhookPrivate, Logger: cfg.Logger,
 	})
 	s.webhooks = events.NewDeliverer(events.DelivererConfig{
 		Store: st, Bus: s.events, Keys: cfg.StateKeys, AllowPrivate: cfg.WebhookPrivate, Version: cfg.Version, Logger: cfg.Logger,

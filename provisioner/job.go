@@ -206,7 +206,10 @@ func (j *job) check(tf *terraform.Run) (*provisionerv1.Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	return template, errors.Join(tooMany(template.GetResources()), tf.Unique(plan))
+	if err := errors.Join(tooMany(template.GetResources()), tf.Unique(plan)); err != nil || !j.work.GetImport().GetTests() {
+		return template, err
+	}
+	return template, tf.Test(j.ctx)
 }
 
 // build moves a workspace.

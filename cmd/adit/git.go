@@ -22,7 +22,7 @@ func newGitCredentialsCmd(a *app) *cobra.Command {
 		Long: `The coordinator keeps a name and a password, or better a token, for each git
 server, sealed. Git in your workspaces gets it from the agent when it needs one;
 nobody can read it here again. Whoever can open a shell in one of your workspaces
-can use it there.`,
+can use it there. A template's webhook that you made shows it to its repository.`,
 		Example: `  adit git-credentials set https://github.com --username alice --password-stdin < token
   adit git-credentials list`,
 	}

@@ -99,7 +99,7 @@ func newServerCmd(a *app) *cobra.Command {
 	flags.StringVar(&f.postgresURL, "postgres-url", "", "Postgres 15 or newer (default: a private one in the data directory)")
 	shared.StringVar(&f.stateKeyFile, "state-key-file", "", "keys that seal Terraform's states (default: state.key in the data directory)")
 	flags.StringVar(&f.agentBinaries, "agent-binaries", "", "directory with adit-OS-ARCH for agents to download (see make agents; default: agents beside this program, if there is one)")
-	flags.BoolVar(&f.webhookPrivate, "webhook-private", false, "webhooks may go to private and loopback addresses")
+	flags.BoolVar(&f.webhookPrivate, "webhook-private", false, "webhooks may go to private and loopback addresses, and templates follow repositories there")
 	flags.BoolVar(&f.relay, "relay", true, "run the embedded relay")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate file in PEM; serves HTTPS")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key file in PEM")

@@ -25,7 +25,7 @@ func newTemplatesCmd(a *app) *cobra.Command {
   adit templates versions research/process    # several organizations have a process`,
 	}
 	cmd.AddCommand(newTemplatesInitCmd(a), newTemplatesPushCmd(a), newTemplatesListCmd(a), newTemplatesVersionsCmd(a),
-		newTemplatesActivateCmd(a), newTemplatesDiffCmd(a), newTemplatesTestCmd(a), newTemplatesEditCmd(a), newTemplatesPullCmd(a), newTemplatesDeleteCmd(a))
+		newTemplatesActivateCmd(a), newTemplatesDiffCmd(a), newTemplatesTestCmd(a), newTemplatesEditCmd(a), newTemplatesWebhookCmd(a), newTemplatesPullCmd(a), newTemplatesDeleteCmd(a))
 	return cmd
 }
 
@@ -177,7 +177,15 @@ func newTemplatesVersionsCmd(a *app) *cobra.Command {
 					}
 					rows = append(rows, []string{strconv.Itoa(v.Number), state, v.CreatedBy, ago(&v.CreatedAt), orDash(v.Message), orDash(v.Job.Error)})
 				}
-				return writeTable(w, []string{"VERSION", "STATE", "BY", "PUSHED", "MESSAGE", "ERROR"}, rows)
+				if err := writeTable(w, []string{"VERSION", "STATE", "BY", "PUSHED", "MESSAGE", "ERROR"}, rows); err != nil {
+					return err
+				}
+				// What could not be fetched is no version. Whoever may not see the webhook has nothing to do with it.
+				if hook, err := c.TemplateWebhook(cmd.Context(), argv[0]); err == nil && hook.Problem != "" {
+					_, err := fmt.Fprintf(w, "What was pushed to %s is not among them: %s\n", oneLine(hook.Repository), oneLine(hook.Problem))
+					return err
+				}
+				return nil
 			})
 		},
 	}

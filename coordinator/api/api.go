@@ -162,6 +162,7 @@ func New(cfg Config) *API {
 	a.registerShares(h)
 	a.registerSchedules(h)
 	a.registerPrepared(h)
+	a.registerFollowing(h)
 	a.registerQuotas(h)
 	a.registerTransfers(h)
 	a.registerPolicy(h)

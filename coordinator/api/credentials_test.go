@@ -30,6 +30,7 @@ import (
 // openOperations need no token.
 var openOperations = []string{
 	"buildinfo", "login", "create-first-user", "agent-binary", "agent-digest", "agent-identity", "login-device", "login-device-token", "sign-in-methods",
+	"pushed", // signed with a secret
 }
 
 // sharedOperations answer everybody who has signed in, though their paths name

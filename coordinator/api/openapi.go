@@ -20,7 +20,7 @@ const ndjson = "application/x-ndjson"
 // follows /api/v1 in its path; others are named by that itself.
 var tagOf = map[string]string{
 	"buildinfo": "deployment", "login": "sign-in", "logout": "sign-in", "provisioner-keys": "provisioners", "quota": "quotas",
-	"shared-workspaces": "workspaces",
+	"shared-workspaces": "workspaces", "template-webhooks": "templates",
 }
 
 // describeAll completes the document with what follows from rules, so that an

@@ -283,7 +283,7 @@ func TestWebhooksGoNowhereButTheInternet(t *testing.T) {
 		"100.64.0.1": false, "0.0.0.0": false, "0.1.2.3": false, "255.255.255.255": false, "224.0.0.1": false, "fe80::1": false,
 		"fdad:17:ad17::1": false, "::": false, "::ffff:127.0.0.1": false, "64:ff9b::7f00:1": false, "2002:7f00:1::": false, "ff02::1": false,
 	} {
-		if got := public(netip.MustParseAddr(text)); got != want {
+		if got := Public(netip.MustParseAddr(text)); got != want {
 			t.Errorf("%s: public is %v", text, got)
 		}
 	}

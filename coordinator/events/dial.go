@@ -24,8 +24,8 @@ var inner = []netip.Prefix{
 	netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
 }
 
-// public reports whether an address is the internet's.
-func public(a netip.Addr) bool {
+// Public reports whether an address is the internet's.
+func Public(a netip.Addr) bool {
 	a = a.Unmap()
 	if !a.IsGlobalUnicast() || a.IsPrivate() {
 		return false
@@ -50,7 +50,7 @@ func CheckURL(text string, allowPrivate bool) error {
 	case u.User != nil, u.Fragment != "":
 		return fmt.Errorf("%w: it must have neither a user nor a fragment", ErrURL)
 	}
-	if a, err := netip.ParseAddr(u.Hostname()); err == nil && !allowPrivate && !public(a) {
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil && !allowPrivate && !Public(a) {
 		return fmt.Errorf("%w: %s is no address of the internet; the server's --webhook-private allows it", ErrURL, a)
 	}
 	return nil
@@ -66,7 +66,7 @@ func newClient(allowPrivate bool) *http.Client {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrURL, err)
 		}
-		if !allowPrivate && !public(a.Addr()) {
+		if !allowPrivate && !Public(a.Addr()) {
 			return fmt.Errorf("%w: %s is no address of the internet", ErrURL, a.Addr())
 		}
 		return nil

@@ -41,6 +41,7 @@ type TemplateVersion struct {
 	// succeeded.
 	Found     []byte
 	LockFile  []byte
+	Tests     bool // whether its import runs Terraform's own tests, too
 	CreatedAt time.Time
 	Import    Job
 }
@@ -55,8 +56,9 @@ type NewVersion struct {
 	CreatorID       uuid.UUID
 	// OrganizationID is where the template belongs; zero is the default one.
 	OrganizationID uuid.UUID
-	// Activate makes it the active version when its import succeeds.
-	Activate bool
+	// Activate makes it the active version when its import succeeds, and Tests has that
+	// run Terraform's own tests, too.
+	Activate, Tests bool
 }
 
 // CreateVersion adds a version with its import queued, and returns its id.
@@ -78,7 +80,7 @@ func (s *Store) CreateVersion(ctx context.Context, n NewVersion) (uuid.UUID, err
 		}
 		v, err := q.InsertTemplateVersion(ctx, db.InsertTemplateVersionParams{
 			TemplateID: t.ID, Message: n.Message, Archive: n.Archive, Digest: n.Digest,
-			Tags: jsonMap(n.Tags), Variables: jsonMap(n.Variables), Activate: n.Activate, CreatedBy: n.CreatorID,
+			Tags: jsonMap(n.Tags), Variables: jsonMap(n.Variables), Activate: n.Activate, Tests: n.Tests, CreatedBy: n.CreatorID,
 		})
 		if err != nil {
 			return err
@@ -179,7 +181,7 @@ func versionFrom(r db.TemplateVersionRow) TemplateVersion {
 	return TemplateVersion{
 		ID: r.ID, TemplateID: r.TemplateID, TemplateName: r.TemplateName, Number: int(r.Number), Message: r.Message,
 		Creator: r.Creator, Digest: r.Digest, Tags: mapFrom(r.Tags), Variables: mapFrom(r.Variables),
-		Found: r.Found, LockFile: r.LockFile, CreatedAt: r.CreatedAt, Import: jobFrom(r.Job),
+		Found: r.Found, LockFile: r.LockFile, Tests: r.Tests, CreatedAt: r.CreatedAt, Import: jobFrom(r.Job),
 	}
 }
 
@@ -237,6 +239,9 @@ func (s *Store) DeleteTemplate(ctx context.Context, id uuid.UUID) error {
 		}
 		if n > 0 {
 			return &TemplateInUse{Workspaces: int(n)}
+		}
+		if _, err := q.DeleteTemplateWebhook(ctx, id); err != nil {
+			return err
 		}
 		return q.DeleteTemplate(ctx, id)
 	})

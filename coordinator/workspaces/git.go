@@ -24,7 +24,13 @@ func (s *Service) GitCredential(ctx context.Context, agentID uuid.UUID, origin s
 	if err != nil {
 		return "", "", err
 	}
-	c, err := s.store.UseGitCredential(ctx, a.OwnerID, origin)
+	return s.gitCredential(ctx, a.OwnerID, origin)
+}
+
+// gitCredential returns what a user has for an origin; store.ErrNotFound if they have
+// nothing.
+func (s *Service) gitCredential(ctx context.Context, userID uuid.UUID, origin string) (username, password string, err error) {
+	c, err := s.store.UseGitCredential(ctx, userID, origin)
 	if err != nil {
 		return "", "", err
 	}

@@ -30,7 +30,7 @@ func (s *Service) jobMessage(ctx context.Context, j store.Job) (*provisionerv1.J
 			return nil, err
 		}
 		m.ArchiveDigest, m.Variables, m.LockFile = v.Digest, v.Variables, v.LockFile
-		m.Work = &provisionerv1.Job_Import{Import: &provisionerv1.Import{TemplateName: v.TemplateName}}
+		m.Work = &provisionerv1.Job_Import{Import: &provisionerv1.Import{TemplateName: v.TemplateName, Tests: v.Tests}}
 		return m, nil
 	}
 	w, err := s.store.BuildWork(ctx, j.BuildID)

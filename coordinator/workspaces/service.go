@@ -65,6 +65,9 @@ type Config struct {
 	// ScheduleClock says what time it is for schedules, given the database's; nil is
 	// that.
 	ScheduleClock func(now time.Time) time.Time
+	// PrivateRepositories lets templates follow repositories at addresses that are not the
+	// internet's.
+	PrivateRepositories bool
 	// Version is the coordinator's own, which those of provisioners must be near;
 	// empty is near all.
 	Version string
@@ -81,6 +84,7 @@ type Service struct {
 	changes *changes
 	queue   queue
 	pools   chan struct{} // has a value when pools may need something
+	pushes  chan struct{} // has a value when there may be something to fetch
 
 	mu       sync.Mutex // guards what follows; never held over I/O
 	sessions map[uuid.UUID]*session
@@ -109,7 +113,7 @@ func New(cfg Config) *Service {
 	if cfg.JobOver == nil {
 		cfg.JobOver = func(Over) {}
 	}
-	return &Service{cfg: cfg, store: cfg.Store, log: cfg.Logger, changes: newChanges(), pools: make(chan struct{}, 1), sessions: make(map[uuid.UUID]*session)}
+	return &Service{cfg: cfg, store: cfg.Store, log: cfg.Logger, changes: newChanges(), pools: make(chan struct{}, 1), pushes: make(chan struct{}, 1), sessions: make(map[uuid.UUID]*session)}
 }
 
 // Run does what is due, until ctx is done.
@@ -117,6 +121,7 @@ func (s *Service) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.keep(ctx) })
 	wg.Go(func() { s.prepareAll(ctx) })
+	wg.Go(func() { s.follow(ctx) })
 	defer wg.Wait()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

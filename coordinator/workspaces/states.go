@@ -129,13 +129,16 @@ func (s *Service) saveState(ctx context.Context, job store.Job, workspaceID uuid
 }
 
 // Reseal seals every state that is sealed with an older key with the first one,
-// what host keys derive from, and git credentials, and returns how many states there
-// were. After it the older keys can be forgotten.
+// what host keys derive from, git credentials, and what forges sign with, and returns how
+// many states there were. After it the older keys can be forgotten.
 func (s *Service) Reseal(ctx context.Context) (int, error) {
 	if err := s.resealHostKeys(ctx); err != nil {
 		return 0, err
 	}
 	if err := s.resealGit(ctx); err != nil {
+		return 0, err
+	}
+	if err := s.resealFollowed(ctx); err != nil {
 		return 0, err
 	}
 	return s.store.Reseal(ctx, s.cfg.Keys.Current(), func(old store.SealedState) ([]byte, error) {

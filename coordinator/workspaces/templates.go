@@ -30,8 +30,9 @@ type Push struct {
 	CreatorID       uuid.UUID
 	// OrganizationID is where the template belongs; zero is the default one.
 	OrganizationID uuid.UUID
-	// Activate makes it the active version when its import succeeds.
-	Activate bool
+	// Activate makes it the active version when its import succeeds, and Tests has that
+	// run Terraform's own tests, too.
+	Activate, Tests bool
 }
 
 // PushTemplate keeps a new version and queues its import. FollowLog follows
@@ -47,7 +48,7 @@ func (s *Service) PushTemplate(ctx context.Context, p Push) (store.TemplateVersi
 	digest := sha256.Sum256(p.Archive)
 	id, err := s.store.CreateVersion(ctx, store.NewVersion{
 		TemplateName: p.Template, Message: p.Message, Archive: p.Archive, Digest: digest[:],
-		Tags: p.Tags, Variables: p.Variables, CreatorID: p.CreatorID, OrganizationID: p.OrganizationID, Activate: p.Activate,
+		Tags: p.Tags, Variables: p.Variables, CreatorID: p.CreatorID, OrganizationID: p.OrganizationID, Activate: p.Activate, Tests: p.Tests,
 	})
 	if err != nil {
 		return store.TemplateVersion{}, err

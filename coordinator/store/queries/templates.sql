@@ -4,8 +4,8 @@ on conflict (organization_id, lower(name)) where deleted_at is null do update se
 returning *;
 
 -- name: InsertTemplateVersion :one
-insert into template_versions (template_id, number, message, archive, digest, tags, variables, activate, created_by)
-select @template_id, coalesce(max(number), 0) + 1, @message, @archive, @digest, @tags, @variables, @activate::boolean, @created_by
+insert into template_versions (template_id, number, message, archive, digest, tags, variables, activate, tests, created_by)
+select @template_id, coalesce(max(number), 0) + 1, @message, @archive, @digest, @tags, @variables, @activate::boolean, @tests::boolean, @created_by
 from template_versions where template_id = @template_id
 returning id, number, created_at;
 
@@ -40,7 +40,7 @@ where t.deleted_at is null and lower(t.name) = lower(@name)
 order by lower(o.name);
 
 -- name: TemplateVersions :many
-select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
+select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.tests, v.created_by, v.created_at,
     u.username as creator, t.name as template_name, sqlc.embed(j)
 from template_versions v
 join templates t on t.id = v.template_id
@@ -51,7 +51,7 @@ and (@status::text = '' or j.status = @status)
 order by v.number desc limit @max;
 
 -- name: TemplateVersionByNumber :one
-select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
+select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.tests, v.created_by, v.created_at,
     u.username as creator, t.name as template_name, sqlc.embed(j)
 from template_versions v
 join templates t on t.id = v.template_id
@@ -60,7 +60,7 @@ join jobs j on j.template_version_id = v.id
 where v.template_id = $1 and v.number = $2;
 
 -- name: TemplateVersion :one
-select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
+select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.tests, v.created_by, v.created_at,
     u.username as creator, t.name as template_name, sqlc.embed(j)
 from template_versions v
 join templates t on t.id = v.template_id

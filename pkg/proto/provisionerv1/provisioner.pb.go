@@ -1034,8 +1034,10 @@ func (*Job_Build) isJob_Work() {}
 
 // Import checks a template version and finds out what it asks for.
 type Import struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	TemplateName  string                 `protobuf:"bytes,1,opt,name=template_name,json=templateName,proto3" json:"template_name,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	TemplateName string                 `protobuf:"bytes,1,opt,name=template_name,json=templateName,proto3" json:"template_name,omitempty"`
+	// Terraform's own tests are run, too; those that fail fail the import.
+	Tests         bool `protobuf:"varint,2,opt,name=tests,proto3" json:"tests,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1075,6 +1077,13 @@ func (x *Import) GetTemplateName() string {
 		return x.TemplateName
 	}
 	return ""
+}
+
+func (x *Import) GetTests() bool {
+	if x != nil {
+		return x.Tests
+	}
+	return false
 }
 
 // Build moves a workspace.
@@ -3024,9 +3033,10 @@ const file_provisionerv1_provisioner_proto_rawDesc = "" +
 	"\x0eVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x06\n" +
-	"\x04work\"-\n" +
+	"\x04work\"C\n" +
 	"\x06Import\x12#\n" +
-	"\rtemplate_name\x18\x01 \x01(\tR\ftemplateName\"\x92\x04\n" +
+	"\rtemplate_name\x18\x01 \x01(\tR\ftemplateName\x12\x14\n" +
+	"\x05tests\x18\x02 \x01(\bR\x05tests\"\x92\x04\n" +
 	"\x05Build\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12?\n" +

@@ -421,6 +421,28 @@ type TemplateVersion struct {
 	Activate   bool
 	CreatedBy  uuid.UUID
 	CreatedAt  time.Time
+	Tests      bool
+}
+
+type TemplateWebhook struct {
+	ID          uuid.UUID
+	TemplateID  uuid.UUID
+	Name        string
+	Url         string
+	Branch      string
+	Directory   string
+	Promote     bool
+	KeyID       string
+	Secret      []byte
+	CreatedBy   uuid.UUID
+	CreatedAt   time.Time
+	PushedAt    *time.Time
+	DueAt       *time.Time
+	LeasedUntil time.Time
+	Tries       int32
+	Problem     string
+	FetchedAt   *time.Time
+	Commit      string
 }
 
 type UsedIdentity struct {

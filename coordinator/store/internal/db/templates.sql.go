@@ -95,8 +95,8 @@ func (q *Queries) InsertTemplate(ctx context.Context, arg InsertTemplateParams) 
 }
 
 const insertTemplateVersion = `-- name: InsertTemplateVersion :one
-insert into template_versions (template_id, number, message, archive, digest, tags, variables, activate, created_by)
-select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7::boolean, $8
+insert into template_versions (template_id, number, message, archive, digest, tags, variables, activate, tests, created_by)
+select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7::boolean, $8::boolean, $9
 from template_versions where template_id = $1
 returning id, number, created_at
 `
@@ -109,6 +109,7 @@ type InsertTemplateVersionParams struct {
 	Tags       []byte
 	Variables  []byte
 	Activate   bool
+	Tests      bool
 	CreatedBy  uuid.UUID
 }
 
@@ -127,6 +128,7 @@ func (q *Queries) InsertTemplateVersion(ctx context.Context, arg InsertTemplateV
 		arg.Tags,
 		arg.Variables,
 		arg.Activate,
+		arg.Tests,
 		arg.CreatedBy,
 	)
 	var i InsertTemplateVersionRow
@@ -215,7 +217,7 @@ func (q *Queries) SetVersionFound(ctx context.Context, arg SetVersionFoundParams
 }
 
 const templateVersion = `-- name: TemplateVersion :one
-select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
+select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.tests, v.created_by, v.created_at,
     u.username as creator, t.name as template_name, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, j.log_attempt, j.log_taken
 from template_versions v
 join templates t on t.id = v.template_id
@@ -234,6 +236,7 @@ type TemplateVersionRow struct {
 	Variables    []byte
 	Found        []byte
 	LockFile     []byte
+	Tests        bool
 	CreatedBy    uuid.UUID
 	CreatedAt    time.Time
 	Creator      string
@@ -254,6 +257,7 @@ func (q *Queries) TemplateVersion(ctx context.Context, id uuid.UUID) (TemplateVe
 		&i.Variables,
 		&i.Found,
 		&i.LockFile,
+		&i.Tests,
 		&i.CreatedBy,
 		&i.CreatedAt,
 		&i.Creator,
@@ -283,7 +287,7 @@ func (q *Queries) TemplateVersion(ctx context.Context, id uuid.UUID) (TemplateVe
 }
 
 const templateVersionByNumber = `-- name: TemplateVersionByNumber :one
-select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
+select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.tests, v.created_by, v.created_at,
     u.username as creator, t.name as template_name, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, j.log_attempt, j.log_taken
 from template_versions v
 join templates t on t.id = v.template_id
@@ -307,6 +311,7 @@ type TemplateVersionByNumberRow struct {
 	Variables    []byte
 	Found        []byte
 	LockFile     []byte
+	Tests        bool
 	CreatedBy    uuid.UUID
 	CreatedAt    time.Time
 	Creator      string
@@ -327,6 +332,7 @@ func (q *Queries) TemplateVersionByNumber(ctx context.Context, arg TemplateVersi
 		&i.Variables,
 		&i.Found,
 		&i.LockFile,
+		&i.Tests,
 		&i.CreatedBy,
 		&i.CreatedAt,
 		&i.Creator,
@@ -356,7 +362,7 @@ func (q *Queries) TemplateVersionByNumber(ctx context.Context, arg TemplateVersi
 }
 
 const templateVersions = `-- name: TemplateVersions :many
-select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.created_by, v.created_at,
+select v.id, v.template_id, v.number, v.message, v.digest, v.tags, v.variables, v.found, v.lock_file, v.tests, v.created_by, v.created_at,
     u.username as creator, t.name as template_name, j.id, j.template_version_id, j.build_id, j.tags, j.status, j.attempt, j.provisioner_id, j.heartbeat_at, j.began_at, j.cancel_requested_at, j.cancel_forced_at, j.error, j.problems, j.log_bytes, j.log_seq, j.created_at, j.started_at, j.finished_at, j.log_attempt, j.log_taken
 from template_versions v
 join templates t on t.id = v.template_id
@@ -384,6 +390,7 @@ type TemplateVersionsRow struct {
 	Variables    []byte
 	Found        []byte
 	LockFile     []byte
+	Tests        bool
 	CreatedBy    uuid.UUID
 	CreatedAt    time.Time
 	Creator      string
@@ -415,6 +422,7 @@ func (q *Queries) TemplateVersions(ctx context.Context, arg TemplateVersionsPara
 			&i.Variables,
 			&i.Found,
 			&i.LockFile,
+			&i.Tests,
 			&i.CreatedBy,
 			&i.CreatedAt,
 			&i.Creator,
