@@ -267,7 +267,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		mux.Handle(pattern, pages)
 	}
 	s.handler = s.appsOr(mux, address(http.HandlerFunc(s.proxy.ServeApp)))
-	s.metrics.Watch(metrics.Sources{Store: st, Mesh: s.hub.Counts, Breakers: s.breakers, Provisioners: s.workspaces.Connected})
+	s.metrics.Watch(metrics.Sources{Store: st, Mesh: s.hub.Counts, Breakers: s.breakers, Provisioners: s.workspaces.Connected, Pools: s.workspaces.PoolCounts})
 	return s, nil
 }
 

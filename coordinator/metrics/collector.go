@@ -26,6 +26,10 @@ var described = []struct {
 	{"adit_provisioners", "Provisioners connected to this coordinator.", nil},
 	{"adit_jobs", "Jobs that are not over, by status.", []string{"status"}},
 	{"adit_jobs_oldest_seconds", "Age of the oldest job of a status.", []string{"status"}},
+	{"adit_prepared_workspaces", "Prepared workspaces that there are to be now (wanted), that can be claimed (ready), and that are about to be (building).", []string{"state"}},
+	{"adit_pools", "Templates that keep workspaces ready, by whether the last attempt to make one went well or they are failing.", []string{"state"}},
+	{"adit_pool_failures", "How often in a row the pool that fails most could not make a workspace.", nil},
+	{"adit_pool_back_off_seconds", "How long that pool waits between two attempts.", nil},
 	{"adit_database_up", "One if the database answered this scrape.", nil},
 	{"adit_database_connections", "Connections of the pool by state.", []string{"state"}},
 	{"adit_database_connections_max", "Connections that the pool may have.", nil},
@@ -74,6 +78,15 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		gauge("adit_mesh_links", float64(n), path)
 	}
 	gauge("adit_provisioners", float64(c.Provisioners()))
+
+	pools := c.Pools()
+	gauge("adit_prepared_workspaces", float64(pools.Wanted), "wanted")
+	gauge("adit_prepared_workspaces", float64(pools.Ready), "ready")
+	gauge("adit_prepared_workspaces", float64(pools.Building), "building")
+	gauge("adit_pools", float64(pools.Well), "well")
+	gauge("adit_pools", float64(pools.Failing), "failing")
+	gauge("adit_pool_failures", float64(pools.Failures))
+	gauge("adit_pool_back_off_seconds", pools.BackOff.Seconds())
 
 	p := c.Store.PoolStats()
 	gauge("adit_database_connections", float64(p.Busy), "busy")

@@ -57,6 +57,8 @@ type Sources struct {
 	Breakers *breaker.Registry
 	// Provisioners is how many have a session here.
 	Provisioners func() int
+	// Pools are those of prepared workspaces.
+	Pools func() workspaces.PoolCounts
 }
 
 // Metrics are a coordinator's.

@@ -216,6 +216,10 @@ func TestAPoolThatFailsSaysWhy(t *testing.T) {
 	if err != nil || st.Failures != 1 || st.Problem != "its build failed: no room in the cloud" || st.RetryAt.IsZero() {
 		t.Errorf("the pool is %+v, %v", st, err)
 	}
+	l.eventually("the metrics have it", func() bool { return l.PoolCounts().Failing == 1 })
+	if c := l.PoolCounts(); c.Wanted != 1 || c.Ready != 0 || c.Well != 0 || c.Failures != 1 || c.BackOff != failPauseMin {
+		t.Errorf("the metrics have %+v", c)
+	}
 	failing, err := l.st.FailingPools(t.Context())
 	if err != nil || len(failing) != 1 || failing[0].Template != "process" || failing[0].Organization != "default" {
 		t.Errorf("failing are %+v, %v", failing, err)
@@ -224,6 +228,10 @@ func TestAPoolThatFailsSaysWhy(t *testing.T) {
 	// Whoever sets it anew has mended it.
 	must(t, l.SetPool(t.Context(), store.Pool{TemplateID: tmpl, Size: 1}, nil))
 	l.build(p, p.job())
+	l.eventually("the metrics have it", func() bool {
+		poke(l.pools)
+		return l.PoolCounts() == PoolCounts{Wanted: 1, Ready: 1, Well: 1}
+	})
 }
 
 // The coordinator is killed at each transition of a prepared workspace, and started
@@ -243,7 +251,7 @@ func TestCoordinatorIsKilledBetweenAnyTwoStepsOfAPool(t *testing.T) {
 		pools, _, err := l.st.Pools(t.Context())
 		must(t, err)
 		for _, one := range pools {
-			must(t, l.prepareOne(context.WithoutCancel(t.Context()), one))
+			must(t, l.prepareOne(context.WithoutCancel(t.Context()), one, new(PoolCounts)))
 		}
 	}
 	members := func(want int) []store.Prepared {

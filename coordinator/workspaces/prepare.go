@@ -216,16 +216,58 @@ func (s *Service) prepareAll(ctx context.Context) {
 			s.log.DebugContext(ctx, "pools are not looked after for now", "err", err)
 			continue
 		}
+		var all PoolCounts
 		for _, p := range list {
-			if err := s.prepareOne(ctx, p); err != nil && ctx.Err() == nil {
+			if err := s.prepareOne(ctx, p, &all); err != nil && ctx.Err() == nil {
 				s.log.WarnContext(ctx, "a pool could not be looked after; it will be tried again", "template", p.Template, "err", err)
 			}
 		}
+		s.poolCounts.Store(&all)
 	}
 }
 
-// prepareOne does what a pool needs.
-func (s *Service) prepareOne(ctx context.Context, p store.Pool) error {
+// PoolCounts are all pools as they were last looked at.
+type PoolCounts struct {
+	// Wanted is how many prepared workspaces there are to be now, Ready how many can be
+	// claimed, and Building how many are about to be ready.
+	Wanted, Ready, Building int
+	// Well and Failing are how many pools can be filled, and how many could not when that
+	// was last tried.
+	Well, Failing int
+	// Failures is how often in a row the worst of them could not, and BackOff how long it
+	// waits before it tries again.
+	Failures int
+	BackOff  time.Duration
+}
+
+// add adds a pool that is to have so many workspaces.
+func (c *PoolCounts) add(p store.Pool, members []store.Prepared, wanted int) {
+	if p.Size == 0 {
+		return // what there was of it goes
+	}
+	ready, coming := tally(p, members)
+	c.Wanted, c.Ready, c.Building = c.Wanted+wanted, c.Ready+ready, c.Building+coming
+	if p.Failures == 0 {
+		c.Well++
+		return
+	}
+	c.Failing++
+	if p.Failures > c.Failures {
+		c.Failures, c.BackOff = p.Failures, pause(p.Failures)
+	}
+}
+
+// PoolCounts returns how all pools were when this coordinator last looked at them, which
+// is some seconds ago.
+func (s *Service) PoolCounts() PoolCounts {
+	if c := s.poolCounts.Load(); c != nil {
+		return *c
+	}
+	return PoolCounts{}
+}
+
+// prepareOne does what a pool needs, and counts it among all.
+func (s *Service) prepareOne(ctx context.Context, p store.Pool, all *PoolCounts) error {
 	values, problem, err := s.preparedValues(ctx, p)
 	if err != nil {
 		return err
@@ -235,7 +277,9 @@ func (s *Service) prepareOne(ctx context.Context, p store.Pool) error {
 		if p.VersionID != version {
 			return store.PoolStep{} // it has changed since: the next look
 		}
-		step := prepare(p, members, values, s.cfg.ScheduleClock(now))
+		at := s.cfg.ScheduleClock(now)
+		all.add(p, members, wanted(p, at))
+		step := prepare(p, members, values, at)
 		out := store.PoolStep{Make: make(map[string]store.NewBuild), Delete: make(map[uuid.UUID]store.NewBuild), Problem: step.problem, Well: step.well}
 		if step.make > 0 && problem != "" {
 			step.make, out.Problem = 0, problem
@@ -325,6 +369,20 @@ func claimBuild(m store.Prepared, secret []byte, found *provisionerv1.Template, 
 	return b, true
 }
 
+// tally counts the workspaces of a pool that can be claimed, and those that will be.
+func tally(p store.Pool, members []store.Prepared) (ready, coming int) {
+	for _, m := range members {
+		switch {
+		case m.VersionID != p.VersionID || m.Transition != store.Start:
+		case isReady(m):
+			ready++
+		case m.Phase != store.PhaseFailed:
+			coming++
+		}
+	}
+	return ready, coming
+}
+
 // PoolState is a template's pool, and how it is.
 type PoolState struct {
 	store.Pool
@@ -341,15 +399,7 @@ func (s *Service) PoolOf(ctx context.Context, templateID uuid.UUID) (PoolState, 
 		return PoolState{}, nil
 	}
 	st := PoolState{Pool: p}
-	for _, m := range members {
-		switch {
-		case m.VersionID != p.VersionID || m.Transition != store.Start:
-		case isReady(m):
-			st.Ready++
-		case m.Phase != store.PhaseFailed:
-			st.Coming++
-		}
-	}
+	st.Ready, st.Coming = tally(p, members)
 	if p.FailedAt != nil {
 		st.RetryAt = p.FailedAt.Add(pause(p.Failures))
 	}

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,6 +86,8 @@ type Service struct {
 	queue   queue
 	pools   chan struct{} // has a value when pools may need something
 	pushes  chan struct{} // has a value when there may be something to fetch
+
+	poolCounts atomic.Pointer[PoolCounts] // of the latest look; nil before the first
 
 	mu       sync.Mutex // guards what follows; never held over I/O
 	sessions map[uuid.UUID]*session
