@@ -61,7 +61,7 @@ func TestTemplateLife(t *testing.T) {
 	}
 
 	diff := d.must("templates", "diff", "process")
-	for _, want := range []string{"--- a/added.tf\n+++ b/added.tf\n@@ -1,1 +1,1 @@\n-# the first version\n+# the second version\n", "--- /dev/null\n+++ b/agent.tftest.hcl\n"} {
+	for _, want := range []string{"--- a/added.tf\n+++ b/added.tf\n@@ -1 +1 @@\n-# the first version\n+# the second version\n", "--- /dev/null\n+++ b/agent.tftest.hcl\n"} {
 		if !strings.Contains(diff, want) {
 			t.Errorf("the difference is\n%s, want in it\n%s", diff, want)
 		}

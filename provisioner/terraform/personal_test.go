@@ -23,6 +23,13 @@ func TestWhatATemplateMakesMayDependOnItsOwner(t *testing.T) {
 		{"its owner", "main.tf", "data \"adit_owner\" \"me\" {}", false},
 		{"in a module", ".terraform/modules/a/b.tf", `email = data.adit_owner.me.email`, false},
 		{"in JSON", "x.tf.json", `{"name": "${data.adit_workspace.me.name}"}`, false},
+		{"in a block of a block", "main.tf", "resource \"x\" \"y\" {\n  dynamic \"z\" {\n    for_each = [data.adit_workspace.me.name]\n    content {}\n  }\n}", false},
+		{"in a function", "main.tf", `name = join("-", [for n in [1] : lower(data.adit_workspace.me.owner)])`, false},
+		{"the id of one of several", "main.tf", `id = data.adit_workspace.me[0].id`, true},
+		{"another's name", "main.tf", `name = data.adit_workspaces.me.name`, true},
+		{"its owner in JSON", "x.tf.json", `{"data": {"adit_owner": {"me": {}}}}`, false},
+		{"deep in JSON", "x.tf.json", `{"resource": {"x": {"y": {"z": [{"name": "a ${data.adit_workspace.me.name}"}]}}}}`, false},
+		{"in a comment", "main.tf", "# data.adit_workspace.me.name\n", true},
 		{"in what is no code", "README.md", "see data.adit_workspace.me.name", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -38,5 +45,16 @@ func TestWhatATemplateMakesMayDependOnItsOwner(t *testing.T) {
 				t.Errorf("impersonal: %t", got)
 			}
 		})
+	}
+}
+
+// Modules from elsewhere are not among the template's files.
+func TestAModuleFromElsewhereMayDependOnTheOwner(t *testing.T) {
+	own, fetched := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(fetched, "main.tf"), []byte(`email = data.adit_owner.me.email`+"\n"+`data "adit_owner" "me" {}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !impersonal(own, filepath.Join(own, "none")) || impersonal(own, fetched) {
+		t.Error("the module makes no difference")
 	}
 }

@@ -3,6 +3,7 @@ package terraform
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ func (r *Run) Template(plan *Plan) (*provisionerv1.Template, error) {
 	t := &provisionerv1.Template{
 		Parameters: parameters(plan), Resources: resources, Agents: agents,
 		RequiredVersion: strings.Join(module.RequiredCore, ", "), LockFile: lock,
-		RequiredProviders: make(map[string]string), Impersonal: impersonal(r.cfg.Dir),
+		RequiredProviders: make(map[string]string), Impersonal: impersonal(r.cfg.Dir, filepath.Join(r.data, "modules")),
 	}
 	for name, p := range module.RequiredProviders {
 		source := p.Source
