@@ -32,6 +32,7 @@ type provisionerFlags struct {
 	tokenFile, name, dataDir, terraform string
 	tags, mirrors                       []string
 	slots                               int
+	install                             bool
 }
 
 func newProvisionerCmd(a *app) *cobra.Command {
@@ -42,7 +43,8 @@ func newProvisionerCmd(a *app) *cobra.Command {
 
 Templates run as the user who runs this command, and can read what that user can:
 give it a user, or a host, of its own. It needs a 'terraform' or 'tofu' of 1.9 or
-newer; of several it takes the one that a template's required_version asks for.
+newer; of several it takes the one that a template's required_version asks for, and
+with --install-terraform it installs the one that is missing.
 
 Told to end, by SIGTERM or Ctrl-C, it takes no more jobs and ends when those that
 run are over. Told once more, it interrupts them; their states are saved.`,
@@ -111,6 +113,7 @@ func untilSecondSignal(ctx context.Context) (context.Context, context.CancelFunc
 // terraformFlags are those that 'adit server' has too.
 func terraformFlags(cmd *cobra.Command, f *provisionerFlags) {
 	cmd.Flags().StringVar(&f.terraform, "terraform", "", "the terraform or tofu to run, or a directory with several (default: those on PATH)")
+	cmd.Flags().BoolVar(&f.install, "install-terraform", os.Getenv("ADIT_INSTALL_TERRAFORM") == "1", "install a Terraform that a template requires and that is not there, from releases.hashicorp.com")
 	cmd.Flags().StringArrayVar(&f.mirrors, "provider-mirror", nil, "directory with provider plugins, as 'terraform providers mirror' makes it")
 }
 
@@ -131,9 +134,13 @@ func (f provisionerFlags) config(log *slog.Logger) (provisioner.Config, error) {
 	if err != nil {
 		return provisioner.Config{}, fmt.Errorf("find the adit binary: %w", err)
 	}
+	var releases *terraform.Releases
+	if f.install {
+		releases = new(terraform.Releases)
+	}
 	return provisioner.Config{
 		Name: f.name, Tags: tags, Slots: f.slots, Dir: f.dataDir, Version: version, Logger: log,
-		Terraform: terraform.Config{Exec: f.terraform, Adit: self, Version: version, Mirrors: mirrorsOr(f.mirrors), Environ: os.Environ()},
+		Terraform: terraform.Config{Exec: f.terraform, Releases: releases, Adit: self, Version: version, Mirrors: mirrorsOr(f.mirrors), Environ: os.Environ()},
 	}, nil
 }
 

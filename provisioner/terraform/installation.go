@@ -44,6 +44,9 @@ type Config struct {
 	// Exec is the terraform binary, or a directory with several; empty means those
 	// on PATH.
 	Exec string
+	// Releases are where a Terraform is had that a template requires and that is not
+	// there; nil is that none is installed.
+	Releases *Releases
 	// Adit is the adit binary, which serves the provider adit/adit; empty means
 	// that there is no such provider.
 	Adit string
@@ -70,6 +73,8 @@ type Installation struct {
 
 	prepared preparations
 
+	installing chan struct{} // has a value while a Terraform is installed
+
 	mu    sync.Mutex        // guards the following
 	known map[string]binary // programs that were asked for their version, by path
 }
@@ -85,7 +90,7 @@ func Install(cfg Config) (*Installation, error) {
 		return nil, fmt.Errorf("terraform: directory %s: %w", cfg.Dir, err)
 	}
 	cfg.Dir = dir
-	in := &Installation{cfg: cfg, env: environment(cfg.Environ), known: make(map[string]binary)}
+	in := &Installation{cfg: cfg, env: environment(cfg.Environ), known: make(map[string]binary), installing: make(chan struct{}, 1)}
 	if err := os.MkdirAll(in.cacheDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("terraform: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,6 +85,15 @@ func (in *Installation) programs() (paths []string, first bool, err error) {
 			return nil, false, fmt.Errorf("%w (%w)", ErrMissing, err)
 		}
 		paths, first = []string{path}, true
+	}
+	if in.installs() {
+		inner, err := os.ReadDir(in.installedDir())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, false, fmt.Errorf("terraform: %w", err)
+		}
+		for _, e := range inner {
+			paths = append(paths, programsIn(filepath.Join(in.installedDir(), e.Name()))...)
+		}
 	}
 	var known []string
 	for _, path := range paths {
@@ -190,6 +200,9 @@ const maxVersions = 128
 // Versions returns the versions that jobs can run, for people.
 func (in *Installation) Versions(ctx context.Context) (string, error) {
 	paths, _, err := in.programs()
+	if errors.Is(err, ErrMissing) && in.installs() {
+		return "", nil // not yet
+	}
 	if err != nil {
 		return "", err
 	}

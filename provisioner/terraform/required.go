@@ -21,11 +21,12 @@ func (r *Run) choose(ctx context.Context) error {
 		wanted = nil
 	}
 	var found string
-	if r.exec, found, err = r.in.choose(ctx, wanted); err != nil {
-		return err
+	r.exec, found, err = r.in.choose(ctx, wanted)
+	if (err == nil && r.exec.path == "" || errors.Is(err, ErrMissing)) && r.in.installs() {
+		r.exec, err = r.in.install(ctx, wanted, r.cfg.Log)
 	}
-	if r.exec.path != "" {
-		return nil
+	if err != nil || r.exec.path != "" {
+		return err
 	}
 	if wanted == nil {
 		return errors.New("terraform: there is only " + found)
