@@ -428,7 +428,12 @@ func TestNoOperationTakesATextOf10MB(t *testing.T) {
 				t.Fatal(err)
 			}
 			n.raw = bytes.Replace(body, []byte("@huge@"), huge, 1)
-			if w := in.answer(t, n, with); w.Code != http.StatusRequestEntityTooLarge && w.Code != http.StatusUnprocessableEntity {
+			w := in.answer(t, n, with)
+			refused := w.Code == http.StatusRequestEntityTooLarge || w.Code == http.StatusUnprocessableEntity
+			if c.op.OperationID == "pushed" { // for a webhook that there is not, nothing is read
+				refused = w.Code == http.StatusNotFound
+			}
+			if !refused {
 				t.Errorf("%s: %s of 10 MB: %d %.200s, want 413 or 422", c.op.OperationID, field, w.Code, w.Body)
 			} else if w.Body.Len() > 10<<10 {
 				t.Errorf("%s: %s of 10 MB is answered with %d bytes", c.op.OperationID, field, w.Body.Len())
