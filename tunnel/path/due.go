@@ -48,7 +48,7 @@ func (m *machine) nextQuiet(now time.Time) time.Time {
 	if len(c.waiting) > 0 {
 		at = earlier(at, c.waiting[0].at.Add(c.patience()))
 	} else {
-		at = earlier(at, c.answered.Add(m.pause()))
+		at = earlier(at, m.nextBeat(c))
 		if !m.seen.unanswered.IsZero() {
 			at = earlier(at, m.seen.unanswered.Add(m.route().guard))
 		}

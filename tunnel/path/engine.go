@@ -26,6 +26,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 	fresh := p == nil
 	if fresh {
 		p = &Peer{bind: b, key: pub, disco: dk, shared: b.disco.Shared(dk), machine: newMachine(now, newTxID), heard: make(chan struct{})}
+		p.machine.beats = b.epoch
 		p.route.Store(&liveRoute{})
 		b.byKey[pub] = p
 		b.agenda.enter(p)

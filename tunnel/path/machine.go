@@ -68,6 +68,7 @@ type machine struct {
 	rounds      int       // how many there were since the direct path was lost
 	tryingSince time.Time // when the first of them began
 	secondAt    time.Time // when the other ways were last pinged
+	beats       time.Time // from which the moments of pings are counted; zero does not
 	asleep      bool
 	quiet       bool // no packet went or came since the last tick but one
 
@@ -392,7 +393,7 @@ func (m *machine) tickDirect(now time.Time, acts *actions) {
 		if silent {
 			m.alarmed, m.alarmAt = true, now
 		}
-		if silent || now.Sub(c.answered) >= m.pause() {
+		if silent || !now.Before(m.nextBeat(c)) {
 			m.ping(now, c, acts)
 		}
 	}
@@ -423,6 +424,18 @@ func (m *machine) pause() time.Duration {
 		return restBeat
 	}
 	return heartbeat
+}
+
+// nextBeat says when the best direct path is pinged again. All peers of a node are pinged at
+// the same moments, if their time has come or nearly: of ten that rest, each would wake the
+// node by itself, which costs more than the ping.
+func (m *machine) nextBeat(c *candidate) time.Time {
+	pause := m.pause()
+	at := c.answered.Add(pause)
+	if m.beats.IsZero() || pause < heartbeat {
+		return at
+	}
+	return at.Add(-(at.Sub(m.beats) % pause))
 }
 
 // doubt starts sending over both paths and asks every way that ever answered.

@@ -121,3 +121,24 @@ func TestMachineInvariants(t *testing.T) {
 		})
 	})
 }
+
+// Peers that answered at different times are pinged together next, and none later than it
+// would be alone.
+func TestPeersArePingedTogether(t *testing.T) {
+	beats := time.Unix(1_000_000, 0)
+	for _, tt := range []struct{ silent, pause time.Duration }{{0, heartbeat}, {restAfter, restBeat}} {
+		next := make(map[time.Time]bool)
+		for _, after := range []time.Duration{100 * time.Millisecond, 333 * time.Millisecond, 999 * time.Millisecond} {
+			answered := beats.Add(10*tt.pause + after)
+			m := &machine{beats: beats, created: answered, now: answered.Add(tt.silent)}
+			at := m.nextBeat(&candidate{answered: answered})
+			if !at.After(answered) || at.Sub(answered) > tt.pause {
+				t.Errorf("answered at %v, pinged again after %v of %v", after, at.Sub(answered), tt.pause)
+			}
+			next[at] = true
+		}
+		if len(next) != 1 {
+			t.Errorf("every %v: pinged at %v", tt.pause, next)
+		}
+	}
+}
