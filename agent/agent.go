@@ -197,7 +197,11 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 		return fmt.Errorf("agent: %w", err)
 	}
 	fromPages := newOwnListener()
-	pages, offers, err := listenBrowsers(cfg, node, fromPages)
+	var filesOfPages *ownListener
+	if also.files {
+		filesOfPages = newOwnListener()
+	}
+	pages, offers, err := listenBrowsers(cfg, node, fromPages, filesOfPages)
 	if err != nil {
 		return errors.Join(fmt.Errorf("agent: %w", err), tests.Close())
 	}
@@ -211,7 +215,8 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 			return errors.Join(fmt.Errorf("agent: %w", err), tests.Close())
 		}
 		shelf := files.NewServer(files.Config{Home: also.home, Tally: tally, Suffixes: cfg.Suffixes, Logger: cfg.Logger})
-		serving, closing = append(serving, func() error { return shelf.Serve(l) }), append(closing, shelf)
+		serving = append(serving, func() error { return shelf.Serve(l) }, func() error { return shelf.Serve(filesOfPages) })
+		closing = append(closing, shelf)
 	}
 	if also.ports {
 		forwards, err := listenForwards(node, tally, cfg.Logger)

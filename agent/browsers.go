@@ -25,13 +25,17 @@ const (
 )
 
 // listenBrowsers listens for what pages offer. Their terminals are sessions of the SSH
-// server, which accepts from inside.
-func listenBrowsers(cfg Config, node *tunnel.Node, in *ownListener) (*browser.Server, net.Listener, error) {
+// server, which accepts from inside, and so does the server of files, if there is one.
+func listenBrowsers(cfg Config, node *tunnel.Node, in, files *ownListener) (*browser.Server, net.Listener, error) {
 	l, err := node.ListenTCP(browser.Port)
 	if err != nil {
 		return nil, nil, err
 	}
-	return browser.NewServer(browser.Config{Open: in.open, Host: cfg.URL.Hostname(), Logger: cfg.Logger}), l, nil
+	of := browser.Config{Open: in.open, Host: cfg.URL.Hostname(), Logger: cfg.Logger}
+	if files != nil {
+		of.Files = files.dial
+	}
+	return browser.NewServer(of), l, nil
 }
 
 // ownListener is a listener that only this process reaches.
@@ -75,8 +79,8 @@ type from struct {
 
 func (f from) RemoteAddr() net.Addr { return f.remote }
 
-// open looks at a session for a page.
-func (l *ownListener) open(ctx context.Context, remote net.Addr, at terminal.At) (browser.Session, error) {
+// dial connects to who accepts, for a page.
+func (l *ownListener) dial(ctx context.Context, remote net.Addr) (net.Conn, error) {
 	pair := bufconn.Listen(insideBuffer)
 	defer pair.Close()
 	type accepted struct {
@@ -102,6 +106,15 @@ func (l *ownListener) open(ctx context.Context, remote net.Addr, at terminal.At)
 		return nil, errors.Join(net.ErrClosed, near.Close(), far.Close())
 	case <-ctx.Done():
 		return nil, errors.Join(context.Cause(ctx), near.Close(), far.Close())
+	}
+	return near, nil
+}
+
+// open looks at a session for a page.
+func (l *ownListener) open(ctx context.Context, remote net.Addr, at terminal.At) (browser.Session, error) {
+	near, err := l.dial(ctx, remote)
+	if err != nil {
+		return nil, err
 	}
 	// A handshake has no context; what it waits for ends with the connection.
 	limit := time.AfterFunc(insideTimeout, func() { near.Close() })

@@ -258,6 +258,9 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.proxy = s.newProxy()
 	mux.Handle(proxy.TerminalPattern, address(http.HandlerFunc(s.proxy.ServeTerminal)))
 	mux.Handle(proxy.PeerPattern, address(http.HandlerFunc(s.proxy.ServePeer)))
+	for _, method := range []string{"GET ", "PUT "} {
+		mux.Handle(method+proxy.FilesPattern, address(http.HandlerFunc(s.proxy.ServeFiles)))
+	}
 	if cfg.Apps != nil {
 		mux.Handle("GET "+proxy.OpenPath, address(http.HandlerFunc(s.proxy.ServeOpen)))
 		mux.HandleFunc("GET "+proxy.StylePath, proxy.ServeStyle)

@@ -43,10 +43,13 @@ type Session interface {
 	io.Closer
 }
 
-// Config configures a Server. All of it is needed.
+// Config configures a Server. All of it is needed but for what says otherwise.
 type Config struct {
 	// Open looks at a session by name, for the coordinator's node at an address.
 	Open func(ctx context.Context, from net.Addr, at terminal.At) (Session, error)
+	// Files connects to the server of files, for the coordinator's node at an address. It
+	// is nil where nobody may have them.
+	Files func(ctx context.Context, from net.Addr) (net.Conn, error)
 	// Host is where this agent finds the coordinator, and with it STUN servers that are
 	// named without a host.
 	Host   string
@@ -135,6 +138,7 @@ type page struct {
 	ctx    context.Context
 	wg     sync.WaitGroup // channels
 	places chan struct{}  // holds a value for each channel
+	files  bool           // the coordinator lets the page have them
 
 	mu        sync.Mutex // guards what follows, and is held while a message is written
 	out       *json.Encoder
@@ -155,7 +159,7 @@ func (s *Server) converse(conn net.Conn) error {
 		return fmt.Errorf("browser: peer connection: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &page{Server: s, conn: conn, ctx: ctx, out: json.NewEncoder(conn), places: make(chan struct{}, maxChannels)}
+	p := &page{Server: s, conn: conn, ctx: ctx, files: first.Files, out: json.NewEncoder(conn), places: make(chan struct{}, maxChannels)}
 	defer p.wg.Wait()
 	defer cancel()
 	defer func() {
@@ -301,6 +305,10 @@ func (p *page) accept(dc *webrtc.DataChannel) {
 		p.wg.Go(func() {
 			defer func() { <-p.places }()
 			defer dc.Close()
+			if dc.Label() == filesLabel {
+				p.carry(c)
+				return
+			}
 			id := dc.Protocol()
 			if p.left.opened(id, c) {
 				defer func() { p.left.ended(id, c.rx.Load()) }()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -82,7 +83,14 @@ func (v *visitor) listen() {
 // visit begins a conversation with a server whose sessions are of.
 func visit(t *testing.T, open func(terminal.At) (Session, error)) *visitor {
 	t.Helper()
-	s := NewServer(Config{Host: "127.0.0.1", Logger: slog.New(slog.DiscardHandler), Open: func(_ context.Context, _ net.Addr, at terminal.At) (Session, error) { return open(at) }})
+	return visitServer(t, Config{Open: func(_ context.Context, _ net.Addr, at terminal.At) (Session, error) { return open(at) }}, terminal.Signal{Kind: terminal.SignalServers})
+}
+
+// visitServer begins a conversation, of which the coordinator says something first.
+func visitServer(t *testing.T, cfg Config, first terminal.Signal) *visitor {
+	t.Helper()
+	cfg.Host, cfg.Logger = "127.0.0.1", slog.New(slog.DiscardHandler)
+	s := NewServer(cfg)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +118,7 @@ func visit(t *testing.T, open func(terminal.At) (Session, error)) *visitor {
 			v.say(terminal.Signal{Kind: terminal.SignalCandidate, Candidate: &at.Candidate, Mid: at.SDPMid, Line: at.SDPMLineIndex})
 		}
 	})
-	v.say(terminal.Signal{Kind: terminal.SignalServers})
+	v.say(first)
 	return v
 }
 
@@ -307,6 +315,66 @@ func ufrag(sdp string) string {
 	_, rest, _ := strings.Cut(sdp, "a=ice-ufrag:")
 	of, _, _ := strings.Cut(rest, "\r\n")
 	return of
+}
+
+// Files are for whom both let have them: the template, by the agent, and the policy, by
+// the coordinator.
+func TestFilesAreForWhomBothLetHaveThem(t *testing.T) {
+	dial := func(context.Context, net.Addr) (net.Conn, error) {
+		near, far := net.Pipe()
+		go func() { // ends with near
+			defer far.Close()
+			r, err := http.ReadRequest(bufio.NewReader(far))
+			if err == nil {
+				_, _ = io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nSet-Cookie: a=b\r\n\r\n"+r.URL.Query().Get("path"))
+			}
+		}()
+		return near, nil
+	}
+	for _, c := range []struct {
+		name  string
+		files func(context.Context, net.Addr) (net.Conn, error)
+		let   bool
+		want  string
+	}{
+		{"both", dial, true, "answer hello end"},
+		{"template", nil, true, "failed"},
+		{"policy", dial, false, "failed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := visitServer(t, Config{Files: c.files}, terminal.Signal{Kind: terminal.SignalServers, Files: c.let})
+			dc, err := v.pc.CreateDataChannel(filesLabel, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := make(chan string, 16)
+			dc.OnMessage(func(m webrtc.DataChannelMessage) {
+				if !m.IsString {
+					said <- string(m.Data)
+					return
+				}
+				var what about
+				if err := json.Unmarshal(m.Data, &what); err != nil || len(what.Headers) > 0 {
+					t.Errorf("%s, %v", m.Data, err)
+				}
+				said <- what.Kind
+			})
+			dc.OnOpen(func() {
+				if err := dc.SendText(`{"kind":"request","method":"GET","path":"/v1/file?path=hello"}`); err != nil {
+					t.Error(err)
+				}
+			})
+			v.offer()
+			var all []string
+			for range strings.Fields(c.want) {
+				all = append(all, wait(t, "an answer", said))
+			}
+			if got := strings.Join(all, " "); got != c.want {
+				t.Errorf("said %q, want %q", got, c.want)
+			}
+			dc.Close()
+		})
+	}
 }
 
 func TestAChannelThatNamesNoSessionIsTurnedAway(t *testing.T) {

@@ -10,12 +10,17 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/aditmesh/adit/pkg/terminal"
 )
 
 const (
 	// maxUnread is how many messages of a page may wait: what it sends is taken as it
 	// comes, and waits in the terminal's own queue.
 	maxUnread = 1024
+
+	// maxUnreadBytes bounds what they hold: a page keeps to the window of what it sends.
+	maxUnreadBytes = 2 * terminal.Window
 
 	// flushTimeout is how long what was said last may take to go.
 	flushTimeout = 2 * time.Second
@@ -35,11 +40,16 @@ type channel struct {
 	over   chan struct{}
 	why    atomic.Pointer[error]
 	rx, tx atomic.Int64
+	unread atomic.Int64 // bytes in in
 }
 
 func newChannel(dc *webrtc.DataChannel) *channel {
 	c := &channel{dc: dc, id: uuid.NewString(), in: make(chan webrtc.DataChannelMessage, maxUnread), over: make(chan struct{})}
 	dc.OnMessage(func(m webrtc.DataChannelMessage) {
+		if c.unread.Add(int64(len(m.Data))) > maxUnreadBytes {
+			c.end(errTooMuch)
+			return
+		}
 		select {
 		case c.in <- m:
 		default:
@@ -75,6 +85,7 @@ func (c *channel) Read(ctx context.Context) (text bool, p []byte, err error) {
 }
 
 func (c *channel) took(m webrtc.DataChannelMessage) (text bool, p []byte, err error) {
+	c.unread.Add(-int64(len(m.Data)))
 	if !m.IsString {
 		c.rx.Add(int64(len(m.Data)))
 	}

@@ -75,7 +75,12 @@ func (p *Proxy) introduce(ctx context.Context, ws *websocket.Conn, who auth.Iden
 	if err != nil {
 		return err
 	}
-	ctx, done, err := p.begin(ctx, who, w, agent.ID)
+	var ports []uint16
+	files := p.mayFiles(ctx, who, agent) == nil
+	if files {
+		ports = append(ports, filesPort)
+	}
+	ctx, done, err := p.begin(ctx, who, w, agent.ID, ports...)
 	if err != nil {
 		return err
 	}
@@ -88,7 +93,7 @@ func (p *Proxy) introduce(ctx context.Context, ws *websocket.Conn, who auth.Iden
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	to := json.NewEncoder(conn)
-	if err := to.Encode(terminal.Signal{Kind: terminal.SignalServers, ICE: p.cfg.STUN()}); err != nil {
+	if err := to.Encode(terminal.Signal{Kind: terminal.SignalServers, ICE: p.cfg.STUN(), Files: files}); err != nil {
 		return fmt.Errorf("proxy: a page's offer to agent %s: %w", agent.ID, err)
 	}
 	ended := make(chan error, 2)

@@ -114,14 +114,15 @@ type visit struct {
 	who       auth.Identity
 	workspace store.Workspace
 	agent     uuid.UUID
+	ports     []uint16 // of the agent that it reaches, beside SSH
 	end       context.CancelCauseFunc
 }
 
 // begin notes that somebody is in a workspace, which they may be. What they do there
 // ends with the context that it returns; done is to be called then.
-func (p *Proxy) begin(ctx context.Context, who auth.Identity, w store.Workspace, agent uuid.UUID) (bounded context.Context, done func(), err error) {
+func (p *Proxy) begin(ctx context.Context, who auth.Identity, w store.Workspace, agent uuid.UUID, ports ...uint16) (bounded context.Context, done func(), err error) {
 	bounded, end := context.WithCancelCause(ctx)
-	v := &visit{who, w, agent, end}
+	v := &visit{who, w, agent, ports, end}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -168,7 +169,12 @@ func (p *Proxy) still(ctx context.Context, v *visit) (bool, error) {
 	if may, err := p.may(ctx, auth.OfToken(t), auth.Connect, w); err != nil || !may {
 		return false, err
 	}
-	return p.cfg.Admits(ctx, auth.OfToken(t), v.agent, sshPort)
+	for _, port := range append([]uint16{sshPort}, v.ports...) {
+		if admitted, err := p.cfg.Admits(ctx, auth.OfToken(t), v.agent, port); err != nil || !admitted {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // may reports whether somebody may do something with a workspace.

@@ -28,6 +28,9 @@ type Signal struct {
 	// ICE are URLs of STUN servers; one without a host is the coordinator's, as whoever
 	// reads it knows that.
 	ICE []string `json:"ice,omitempty"`
+	// Files says to the agent that the page may have the workspace's files, as far as the
+	// agent lets anybody.
+	Files bool `json:"files,omitempty"`
 	// A candidate as browsers write it.
 	Candidate *string `json:"candidate,omitempty"`
 	Mid       *string `json:"mid,omitempty"`

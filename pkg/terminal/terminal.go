@@ -110,7 +110,7 @@ type talk struct {
 	conn    Conn
 	session Session
 	about   func() (path string, rtt time.Duration)
-	shown   flow
+	shown   *Flow
 	typed   queue
 }
 
@@ -119,8 +119,8 @@ type talk struct {
 // caller closes both, which ends what still reads or writes. About is how packets
 // travel to the session; nil if they do not travel.
 func Serve(ctx context.Context, c Conn, s Session, about func() (path string, rtt time.Duration)) error {
-	t := &talk{conn: c, session: s, about: about}
-	t.shown.changed, t.typed.changed = make(chan struct{}), make(chan struct{})
+	t := &talk{conn: c, session: s, about: about, shown: NewFlow()}
+	t.typed.changed = make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 3)
@@ -144,7 +144,7 @@ func (t *talk) show(ctx context.Context) error {
 	for {
 		n, err := t.session.Read(buf)
 		if n > 0 {
-			if err := t.shown.enter(ctx, n); err != nil {
+			if err := t.shown.Enter(ctx, n); err != nil {
 				return err
 			}
 			if err := t.conn.Write(ctx, false, buf[:n]); err != nil {
@@ -223,7 +223,7 @@ func (t *talk) heard(ctx context.Context, p []byte) error {
 		}
 		_ = t.session.Resize(m.Columns, m.Rows) // one that has ended shows as its end
 	case KindTook:
-		t.shown.leave(m.Bytes)
+		t.shown.Leave(m.Bytes)
 	case KindPing:
 		pong := Message{Kind: KindPong}
 		if t.about != nil {
@@ -237,15 +237,19 @@ func (t *talk) heard(ctx context.Context, p []byte) error {
 	return nil // or of a later version
 }
 
-// flow is what is under way to the page.
-type flow struct {
+// Flow is what is under way to the page: no more than [Window] bytes. Its methods may be
+// called concurrently.
+type Flow struct {
 	mu      sync.Mutex // guards what follows
 	under   int
 	changed chan struct{} // closed and replaced when there is less
 }
 
-// enter waits until n bytes more may be under way.
-func (f *flow) enter(ctx context.Context, n int) error {
+// NewFlow returns one with nothing under way.
+func NewFlow() *Flow { return &Flow{changed: make(chan struct{})} }
+
+// Enter waits until n bytes more may be under way, or ctx is done.
+func (f *Flow) Enter(ctx context.Context, n int) error {
 	for {
 		f.mu.Lock()
 		if f.under == 0 || f.under+n <= Window {
@@ -263,8 +267,8 @@ func (f *flow) enter(ctx context.Context, n int) error {
 	}
 }
 
-// leave notes that the page has taken n bytes.
-func (f *flow) leave(n int) {
+// Leave notes that the page has taken n bytes.
+func (f *Flow) Leave(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.under = max(0, f.under-max(0, n))

@@ -1,6 +1,7 @@
 // Everything that a person does in the dashboard, against the built binary. The
 // deployment is empty at the start; the subtests follow each other.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { adit, loaded, look, open, start, still, url } from "./browser.mjs";
 
@@ -113,6 +114,21 @@ test("the dashboard", async (t) => {
     await page.getByRole("link", { name: "Settings" }).click();
     await page.getByRole("heading", { name: "Parameters" }).waitFor();
     await look(page, "workspace-settings");
+  });
+
+  await step("its files: looked at, sent there and brought here", async () => {
+    await page.getByRole("link", { name: "Overview" }).click();
+    await page.getByRole("link", { name: "Files", exact: true }).click();
+    await page.getByRole("heading", { level: 1, name: "alice/dev files" }).waitFor();
+    await page.getByRole("cell", { name: "greeting", exact: true }).waitFor();
+    await page.getByLabel("Files to send").setInputFiles({ name: "sent.txt", mimeType: "text/plain", buffer: Buffer.from("sent\n") });
+    await page.getByText("through the coordinator").waitFor();
+    assert.equal(await adit("ssh", "dev", "--", "cat sent.txt"), "sent\n");
+    const [brought] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Bring sent.txt" }).click()]);
+    assert.equal(readFileSync(await brought.path(), "utf8"), "sent\n");
+    await look(page, "files");
+    await page.goBack();
+    await heading("alice/dev");
   });
 
   await step("a terminal: typed into, loaded again, split, cut off", async () => {

@@ -1,5 +1,7 @@
 // A page with a terminal, on a machine of a test's network: it does what it is told on
 // standard input, a line each, and says when that is done.
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
@@ -42,6 +44,14 @@ await page.addInitScript(() => {
 });
 const terminal = page.getByRole("region", { name: "Terminal web", exact: true });
 
+/** ended waits until a file was moved, and returns what is said of it. */
+async function ended(name) {
+  const item = page.locator(".transfers li").filter({ has: page.getByText(name, { exact: true }) });
+  const said = await item.getByRole("status").innerText();
+  await item.getByRole("button").click();
+  return said;
+}
+
 const can = {
   async open(url) {
     await page.goto(url);
@@ -60,6 +70,30 @@ const can = {
   async slowly(text) {
     await page.keyboard.type(text + "\n", { delay: 50 });
   },
+  async files(url) {
+    await page.goto(url);
+    const [name, list] = [page.getByLabel("User name"), page.getByRole("region", { name: "Files" })];
+    await name.or(list).waitFor();
+    if (await name.isVisible()) {
+      await name.fill("alice");
+      await page.getByLabel("Password").fill("correct horse");
+      await page.getByRole("button", { name: "Sign in" }).click();
+    }
+    await list.waitFor();
+  },
+  /** brings a file here, and returns its digest and what the page says of that. */
+  async brings(name) {
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Bring " + name, exact: true }).click()]);
+    const digest = createHash("sha256");
+    for await (const p of createReadStream(await download.path())) digest.update(p);
+    return digest.digest("hex") + " " + (await ended(name));
+  },
+  /** sends a file there, and returns what the page says of that. */
+  async sends(path) {
+    await page.getByLabel("Files to send").setInputFiles(path);
+    return ended(path.split("/").pop());
+  },
+  refused: (text) => page.getByText(text).first().waitFor(),
   /** connections is how many peer connections the page has made. */
   connections: async () => String(await page.evaluate(() => window.connections)),
   /** echoes types so many keys, one by one, each beside a ping of the channel, and returns what percentiles were measured, in ms. */

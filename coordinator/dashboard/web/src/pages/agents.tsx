@@ -37,6 +37,9 @@ export function Agents({ of: w }: { of: Workspace }) {
             <p>
               <Link className="button" href={`/workspaces/${w.owner}/${w.name}/terminal?agent=${a.name}`}>
                 Terminal
+              </Link>{" "}
+              <Link className="button" href={`/workspaces/${w.owner}/${w.name}/files?agent=${a.name}`}>
+                Files
               </Link>
             </p>
           )}
