@@ -117,9 +117,7 @@ func (p *page) request(ctx context.Context, c *channel) error {
 		defer close(heard)
 		err := listen(ctx, c, sends, shown)
 		sends.CloseWithError(err)
-		if err != nil {
-			cancel(err) // the page left
-		}
+		cancel(err) // the page left, if the request is not over
 	}()
 	defer func() { <-heard }()
 	defer body.Close()
@@ -198,9 +196,6 @@ func listen(ctx context.Context, c *channel, body *io.PipeWriter, shown *termina
 	for {
 		text, b, err := c.Read(ctx)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
 			return err
 		}
 		if !text {
