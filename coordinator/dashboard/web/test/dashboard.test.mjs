@@ -124,7 +124,7 @@ test("the dashboard", async (t) => {
     await page.getByLabel("Files to send").setInputFiles({ name: "sent.txt", mimeType: "text/plain", buffer: Buffer.from("sent\n") });
     await page.getByText("through the coordinator").waitFor();
     assert.equal(await adit("ssh", "dev", "--", "cat sent.txt"), "sent\n");
-    const [brought] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Bring sent.txt" }).click()]);
+    const [brought] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Get sent.txt", exact: true }).click()]);
     assert.equal(readFileSync(await brought.path(), "utf8"), "sent\n");
     await look(page, "files");
     await page.goBack();

@@ -83,7 +83,7 @@ const can = {
   },
   /** brings a file here, and returns its digest and what the page says of that. */
   async brings(name) {
-    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Bring " + name, exact: true }).click()]);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Get " + name, exact: true }).click()]);
     const digest = createHash("sha256");
     for await (const p of createReadStream(await download.path())) digest.update(p);
     return digest.digest("hex") + " " + (await ended(name));

@@ -285,8 +285,8 @@ function Files({ of: w, agent }: { of: Workspace; agent: string }) {
                         </td>
                         <td className="last">
                           {e.kind !== "directory" && e.kind !== "other" && (
-                            <Button className="quiet" aria-label={"Bring " + e.name} onClick={() => void bring(e)}>
-                              Bring here
+                            <Button className="quiet" aria-label={"Get " + e.name} onClick={() => void bring(e)}>
+                              Get
                             </Button>
                           )}
                         </td>
