@@ -93,3 +93,26 @@ func earlier(a, b time.Time) time.Time {
 	}
 	return b
 }
+
+// pause is how long after an answer the path in use is pinged again.
+func (m *machine) pause() time.Duration {
+	if m.delivery.inQuestion() {
+		return silenceFor
+	}
+	if last := later(m.created, later(m.seen.sent, m.seen.received)); m.now.Sub(last) >= restAfter {
+		return restBeat
+	}
+	return heartbeat
+}
+
+// nextBeat says when the best direct path is pinged again. All peers of a node are pinged at
+// the same moments, if their time has come or nearly: of ten that rest, each would wake the
+// node by itself, which costs more than the ping.
+func (m *machine) nextBeat(c *candidate) time.Time {
+	pause := m.pause()
+	at := c.answered.Add(pause)
+	if m.beats.IsZero() || pause < heartbeat {
+		return at
+	}
+	return at.Add(-(at.Sub(m.beats) % pause))
+}
