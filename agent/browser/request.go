@@ -108,6 +108,10 @@ func (p *page) request(ctx context.Context, c *channel) error {
 	if err != nil {
 		return err
 	}
+	p.say(terminal.Signal{Kind: terminal.SignalOpened, ID: c.id, File: true})
+	defer func() {
+		p.say(terminal.Signal{Kind: terminal.SignalClosed, ID: c.id, Rx: c.rx.Load(), Tx: c.tx.Load()})
+	}()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	body, sends := io.Pipe()

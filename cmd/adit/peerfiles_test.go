@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aditmesh/adit/pkg/netlab"
+	"github.com/aditmesh/adit/pkg/sdk"
 )
 
 // Files come to a page and go to the workspace peer to peer, and by the coordinator where
@@ -30,6 +32,7 @@ func TestFilesPeerToPeer(t *testing.T) {
 	own := random(t, filepath.Join(here, "own.bin"), 20<<20)
 
 	p.does("files " + d.url() + "/workspaces/alice/dev/files?path=" + there)
+	p.does("way Peer to peer, direct") // until there is one, bytes go over the relay
 	atServer := d.server.Capture()
 	digest, said, _ := strings.Cut(p.does("brings large.bin"), " ")
 	t.Log(said)
@@ -64,6 +67,21 @@ func TestFilesPeerToPeer(t *testing.T) {
 	if got := digestOf(t, filepath.Join(there, "own.bin")); got != own || !strings.Contains(said, "through the coordinator") {
 		t.Errorf("sent %s, want %s: %s", got, own, said)
 	}
+
+	d.eventually("the history of what was moved", func() bool {
+		var list []sdk.SSHSession
+		d.json(&list, "sessions", "dev", "--history", "-o", "json")
+		moved := func(path string, from, to int64) bool {
+			return slices.ContainsFunc(list, func(s sdk.SSHSession) bool {
+				return s.Kind == "files" && s.User == "alice" && s.Path == path && s.EndedAt != nil && s.RxBytes >= from && s.TxBytes >= to
+			})
+		}
+		return moved("webrtc", 0, 20<<20) && moved("webrtc", 20<<20, 0) && moved("direct", 0, 20<<20) && moved("direct", 20<<20, 0)
+	})
+
+	d.policy("rules:\n- {from: [alice], to: [me/*], ports: ['tcp:22']}\n")
+	p.does("goes " + d.url() + "/workspaces/alice/dev/files?path=" + there)
+	p.does("refused The deployment's policy does not let you reach the files of this workspace")
 }
 
 // random makes a file of so many bytes, and returns its digest.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"sync/atomic"
 
 	"github.com/aditmesh/adit/coordinator/api"
 	"github.com/aditmesh/adit/coordinator/auth"
@@ -62,8 +63,18 @@ func (p *Proxy) ServeFiles(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer done()
+	conn, err := p.node.dial(ctx, agent.ID, filesPort)
+	if err != nil {
+		p.noFiles(w, r, err)
+		return
+	}
+	defer conn.Close()
+	t := &tallied{Conn: conn}
+	if r.PathValue("what") == "file" {
+		defer p.record(ctx, who, agent.ID, p.cfg.RemoteAddr(r), kindFiles, &t.rx, &t.tx)()
+	}
 	once := &http.Transport{
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return p.node.dial(ctx, agent.ID, filesPort) },
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return t, nil },
 		DisableKeepAlives: true, DisableCompression: true,
 	}
 	carry := httputil.ReverseProxy{
@@ -85,6 +96,25 @@ func (p *Proxy) ServeFiles(w http.ResponseWriter, r *http.Request) {
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { p.noFiles(w, r, err) },
 	}
 	carry.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// tallied is a connection to an agent whose bytes are counted as those from the page, and
+// to it.
+type tallied struct {
+	net.Conn
+	rx, tx atomic.Int64
+}
+
+func (t *tallied) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	t.tx.Add(int64(n))
+	return n, err
+}
+
+func (t *tallied) Write(p []byte) (int, error) {
+	n, err := t.Conn.Write(p)
+	t.rx.Add(int64(n))
+	return n, err
 }
 
 func chosen(of http.Header, names []string) http.Header {

@@ -29,8 +29,8 @@ const (
 	// maxSignal bounds a message: an offer with its candidates.
 	maxSignal = 64 << 10
 
-	// maxPeerTerminals bounds the terminals of a page that are known of at once.
-	maxPeerTerminals = 64
+	// maxPeerSessions bounds the terminals and requests of a page that are known of at once.
+	maxPeerSessions = 64
 )
 
 // ServePeer carries what a page and an agent say to find each other, over a WebSocket
@@ -136,10 +136,10 @@ type peerOf struct {
 	open  map[string]store.SSHSession
 }
 
-// fromAgent passes on what an agent says, and notes the terminals that it tells of.
+// fromAgent passes on what an agent says, and notes the terminals and requests that it tells of.
 func (p *Proxy) fromAgent(ctx context.Context, conn net.Conn, ws *websocket.Conn, of peerOf) error {
 	defer func() {
-		for _, s := range of.open { // how much was typed and shown there nobody knows
+		for _, s := range of.open { // how much came and went there nobody knows
 			s.EndedAt = time.Now()
 			p.note(ctx, s)
 		}
@@ -157,10 +157,13 @@ func (p *Proxy) fromAgent(ctx context.Context, conn net.Conn, ws *websocket.Conn
 				return err
 			}
 		case terminal.SignalOpened:
-			if _, known := of.open[m.ID]; known || len(of.open) >= maxPeerTerminals {
-				return errors.New("proxy: an agent tells of more terminals than there can be")
+			if _, known := of.open[m.ID]; known || len(of.open) >= maxPeerSessions {
+				return errors.New("proxy: an agent tells of more sessions than there can be")
 			}
-			s := store.SSHSession{ID: uuid.New(), AgentID: of.agent, UserID: of.who.UserID, From: of.from, Path: "webrtc", Kind: "terminal", StartedAt: time.Now()}
+			s := store.SSHSession{ID: uuid.New(), AgentID: of.agent, UserID: of.who.UserID, From: of.from, Path: "webrtc", Kind: kindTerminal, StartedAt: time.Now()}
+			if m.File {
+				s.Kind = kindFiles
+			}
 			of.open[m.ID] = s
 			p.note(ctx, s)
 		case terminal.SignalClosed:

@@ -118,7 +118,7 @@ func (p *Proxy) terminal(ctx context.Context, conn *messages, who auth.Identity,
 	// What waits for one of the two ends when the visit does.
 	stop := context.AfterFunc(ctx, func() { s.Close() })
 	defer stop()
-	recorded := p.record(ctx, who, agent.ID, p.cfg.RemoteAddr(r), conn)
+	recorded := p.record(ctx, who, agent.ID, p.cfg.RemoteAddr(r), kindTerminal, &conn.rx, &conn.tx)
 	defer recorded()
 	err = terminal.Serve(ctx, conn, s, func() (string, time.Duration) { return p.node.path(agent.ID) })
 	if cause := context.Cause(ctx); cause != nil && errors.Is(cause, errWithdrawn) {
@@ -167,14 +167,20 @@ func (p *Proxy) find(ctx context.Context, who auth.Identity, owner, name, agentN
 	return w, store.Agent{}, store.ErrNotFound
 }
 
+// What people do in a workspace, as its history of sessions has it.
+const (
+	kindTerminal = "terminal"
+	kindFiles    = "files"
+)
+
 // record notes in the history of the workspace's sessions that there is one, and, when
-// the function that it returns is called, that it is over.
-func (p *Proxy) record(ctx context.Context, who auth.Identity, agent uuid.UUID, from string, conn *messages) (over func()) {
-	kind, _ := p.node.path(agent)
-	s := store.SSHSession{ID: uuid.New(), AgentID: agent, UserID: who.UserID, From: from, Path: kind, Kind: "terminal", StartedAt: time.Now()}
+// the function that it returns is called, that it is over, and what came and went.
+func (p *Proxy) record(ctx context.Context, who auth.Identity, agent uuid.UUID, from, kind string, rx, tx *atomic.Int64) (over func()) {
+	path, _ := p.node.path(agent)
+	s := store.SSHSession{ID: uuid.New(), AgentID: agent, UserID: who.UserID, From: from, Path: path, Kind: kind, StartedAt: time.Now()}
 	p.note(ctx, s)
 	return func() {
-		s.EndedAt, s.Rx, s.Tx = time.Now(), conn.rx.Load(), conn.tx.Load()
+		s.EndedAt, s.Rx, s.Tx = time.Now(), rx.Load(), tx.Load()
 		p.note(ctx, s)
 	}
 }
@@ -184,7 +190,7 @@ func (p *Proxy) note(ctx context.Context, s store.SSHSession) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if err := p.cfg.Store.RecordSSHSessions(ctx, []store.SSHSession{s}); err != nil {
-		p.cfg.Logger.WarnContext(ctx, "a terminal is missing in the history of sessions", "err", err)
+		p.cfg.Logger.WarnContext(ctx, "a session is missing in the history of sessions", "err", err)
 	}
 }
 

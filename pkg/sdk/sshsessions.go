@@ -13,7 +13,7 @@ type SSHSession struct {
 	Agent     string     `json:"agent" doc:"Name of the agent"`
 	User      string     `json:"user" doc:"User name of who it was; empty if that is not known"`
 	From      string     `json:"from" doc:"Where the client was: an address, or a relay's URL"`
-	Path      string     `json:"path" doc:"direct, udp-relay, derp, derp-ws or none, when it began"`
+	Path      string     `json:"path" doc:"direct, udp-relay, derp, derp-ws, webrtc or none, when it began"`
 	Kind      string     `json:"kind" doc:"shell, command, terminal, sftp, scp, forwards or files"`
 	StartedAt time.Time  `json:"started_at"`
 	EndedAt   *time.Time `json:"ended_at" doc:"Null while it is open, and if its end was never told"`

@@ -15,8 +15,8 @@ const (
 	SignalCandidate = "candidate" // from both: an address at which it may be found
 	SignalLeave     = "leave"     // from the page: it goes on elsewhere, and nothing more is to be taken from a channel
 	SignalLeft      = "left"      // from the agent: so it is, and how much was taken
-	SignalOpened    = "opened"    // from the agent, to the coordinator: a terminal
-	SignalClosed    = "closed"    // and its end, with what was typed and shown
+	SignalOpened    = "opened"    // from the agent, to the coordinator: a terminal, or a request for files
+	SignalClosed    = "closed"    // and its end, with what came and went
 	SignalFailed    = "failed"    // from the coordinator: there will be none
 )
 
@@ -31,11 +31,13 @@ type Signal struct {
 	// Files says to the agent that the page may have the workspace's files, as far as the
 	// agent lets anybody.
 	Files bool `json:"files,omitempty"`
+	// File says of what was opened that it is a request for files.
+	File bool `json:"file,omitempty"`
 	// A candidate as browsers write it.
 	Candidate *string `json:"candidate,omitempty"`
 	Mid       *string `json:"mid,omitempty"`
 	Line      *uint16 `json:"line,omitempty"`
-	// ID is a terminal's: the agent's own, or the page's, which it gives a channel as its
+	// ID is a channel's: the agent's own, or the page's, which it gives a channel as its
 	// protocol. Rx and Tx are bytes; Rx is -1 of a channel that nobody knows.
 	ID    string `json:"id,omitempty"`
 	Rx    int64  `json:"rx,omitempty"`

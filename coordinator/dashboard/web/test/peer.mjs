@@ -81,6 +81,8 @@ const can = {
     }
     await list.waitFor();
   },
+  /** way waits until the page says that its bytes go so. */
+  way: (text) => page.locator(".way").getByText(text).waitFor(),
   /** brings a file here, and returns its digest and what the page says of that. */
   async brings(name) {
     const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Get " + name, exact: true }).click()]);
@@ -93,6 +95,7 @@ const can = {
     await page.getByLabel("Files to send").setInputFiles(path);
     return ended(path.split("/").pop());
   },
+  goes: (url) => page.goto(url),
   refused: (text) => page.getByText(text).first().waitFor(),
   /** connections is how many peer connections the page has made. */
   connections: async () => String(await page.evaluate(() => window.connections)),

@@ -2,12 +2,12 @@
 // that is possible.
 import { useEffect, useRef, useState } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { api, ask, message } from "../api";
+import { message } from "../api";
 import { askFiles, Refused, type Ask } from "../request";
-import { Link as PageLink, useQueryText } from "../router";
-import { Peer } from "../terminal/peer";
-import { Button, Empty, Failed, Loaded, Page, When } from "../ui";
-import { Moves } from "./moves";
+import { useQueryText } from "../router";
+import { Peer, told, type How } from "../terminal/peer";
+import { Button, Empty, Failed, Loaded, When } from "../ui";
+import { AgentPage } from "./agent";
 import type { Workspace } from "../schema";
 
 interface Entry {
@@ -25,59 +25,21 @@ interface Listing {
 
 // As many entries of a directory are shown at first.
 const pageOf = 500;
+// How often the page looks which way its bytes take: as soon, people see it change.
+const lookEvery = 1000;
 // What is brought here is put together in pieces that the browser may keep on its disk.
 const blobOf = 4 << 20;
 
 export default function FilesPage(of: { owner: string; name: string }) {
-  const workspace = useQuery({
-    queryKey: ["workspace", of.owner, of.name],
-    queryFn: () => ask(api.GET("/api/v1/workspaces/{owner}/{name}", { params: { path: of } })),
-    refetchInterval: (q) => (q.state.data?.phase === "running" ? false : 2000),
-  });
-  const w = workspace.data;
   return (
-    <Page
-      title={`${of.owner}/${of.name}: files`}
-      heading={
+    <AgentPage of={of} what="files" without="Its files are there while it runs.">
+      {(w, agent, chooser) => (
         <>
-          <PageLink href={`/workspaces/${of.owner}/${of.name}`}>
-            {of.owner}/{of.name}
-          </PageLink>{" "}
-          files
+          {chooser && <p>{chooser}</p>}
+          <Files key={agent.id} of={w} agent={agent.name} />
         </>
-      }
-      actions={w && w.phase !== "running" ? <Moves of={w} /> : undefined}
-    >
-      <Loaded of={workspace} what="the workspace" rows={5}>
-        {(now) =>
-          now.phase === "running" && now.agents?.length ? (
-            <Agents of={now} />
-          ) : (
-            <Empty title={`The workspace is ${now.phase}`}>Its files are there while it runs.</Empty>
-          )
-        }
-      </Loaded>
-    </Page>
-  );
-}
-
-function Agents({ of: w }: { of: Workspace }) {
-  const [wanted, setWanted] = useQueryText("agent");
-  const agents = w.agents!;
-  const agent = agents.find((a) => a.name === wanted) ?? agents.find((a) => a.state === "connected") ?? agents[0]!;
-  return (
-    <>
-      {agents.length > 1 && (
-        <p>
-          <select aria-label="Agent" value={agent.name} onChange={(e) => setWanted(e.target.value)}>
-            {agents.map((a) => (
-              <option key={a.id}>{a.name}</option>
-            ))}
-          </select>
-        </p>
       )}
-      <Files key={agent.id} of={w} agent={agent.name} />
-    </>
+    </AgentPage>
   );
 }
 
@@ -109,6 +71,7 @@ function Files({ of: w, agent }: { of: Workspace; agent: string }) {
     return () => p.close();
   }, [peerAt]);
 
+  const how = useHow(peer);
   const listing = useQuery({
     queryKey: ["files", w.id, agent, path, most],
     retry: false,
@@ -304,8 +267,33 @@ function Files({ of: w, agent }: { of: Workspace; agent: string }) {
           )
         }
       </Loaded>
+      <p className="way soft">
+        {how ? told(how) : "Through the coordinator"}
+      </p>
     </>
   );
+}
+
+/** useHow is the way between the page and the workspace, as it is now; undefined while there is none. */
+function useHow(peer: Peer | undefined): How | undefined {
+  const [how, setHow] = useState<How>();
+  useEffect(() => {
+    if (!peer) return;
+    let ended = false;
+    let alive = false;
+    const look = async () => {
+      const now = alive ? await peer.how() : undefined;
+      if (!ended) setHow(alive ? now : undefined);
+    };
+    const unfollow = peer.follow((is) => ((alive = is), void look()));
+    const looks = setInterval(() => alive && void look(), lookEvery);
+    return () => {
+      ended = true;
+      unfollow();
+      clearInterval(looks);
+    };
+  }, [peer]);
+  return how;
 }
 
 /** size is how much it is, for people. */

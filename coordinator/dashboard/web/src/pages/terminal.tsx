@@ -1,63 +1,22 @@
 // Terminals in a workspace: tabs, each with one or more beside and below each other.
 import { useEffect, useRef, useState, type ReactNode } from "react";
-import { useQuery } from "@tanstack/react-query";
-import { api, ask } from "../api";
-import { Link as PageLink, useQueryText } from "../router";
-import { Button, Empty, Loaded, Page } from "../ui";
+import { Button } from "../ui";
 import { Link, type State, type Where } from "../terminal/link";
 import { addTab, showTab, split, useLayout, without } from "../terminal/layout";
-import { Peer } from "../terminal/peer";
+import { ms, Peer, told as toldWay } from "../terminal/peer";
 import { show, type Shown } from "../terminal/screen";
-import { Moves } from "./moves";
+import { AgentPage } from "./agent";
 import type { Workspace } from "../schema";
 
 export default function TerminalPage(of: { owner: string; name: string }) {
-  const workspace = useQuery({
-    queryKey: ["workspace", of.owner, of.name],
-    queryFn: () => ask(api.GET("/api/v1/workspaces/{owner}/{name}", { params: { path: of } })),
-    refetchInterval: (q) => (q.state.data?.phase === "running" ? false : 2000),
-  });
-  const w = workspace.data;
   return (
-    <Page
-      title={`${of.owner}/${of.name}: terminal`}
-      heading={
-        <>
-          <PageLink href={`/workspaces/${of.owner}/${of.name}`}>
-            {of.owner}/{of.name}
-          </PageLink>{" "}
-          terminal
-        </>
-      }
-      actions={w && w.phase !== "running" ? <Moves of={w} /> : undefined}
-    >
-      <Loaded of={workspace} what="the workspace">
-        {(now) =>
-          now.phase === "running" && now.agents?.length ? (
-            <Agents of={now} />
-          ) : (
-            <Empty title={`The workspace is ${now.phase}`}>Terminals are there while it runs.</Empty>
-          )
-        }
-      </Loaded>
-    </Page>
-  );
-}
-
-function Agents({ of: w }: { of: Workspace }) {
-  const [wanted, setWanted] = useQueryText("agent");
-  const agents = w.agents!;
-  const agent = agents.find((a) => a.name === wanted) ?? agents.find((a) => a.state === "connected") ?? agents[0]!;
-  return (
-    <Terminals key={agent.id} of={w} agent={agent.name}>
-      {agents.length > 1 && (
-        <select aria-label="Agent" value={agent.name} onChange={(e) => setWanted(e.target.value)}>
-          {agents.map((a) => (
-            <option key={a.id}>{a.name}</option>
-          ))}
-        </select>
+    <AgentPage of={of} what="terminal" without="Terminals are there while it runs.">
+      {(w, agent, chooser) => (
+        <Terminals key={agent.id} of={w} agent={agent.name}>
+          {chooser}
+        </Terminals>
       )}
-    </Terminals>
+    </AgentPage>
   );
 }
 
@@ -183,9 +142,8 @@ function addressOf(w: Workspace, agent: string, what: string, query: Record<stri
 function told(s: State | undefined): string {
   if (!s || s.is === "connecting") return s?.why ? `${s.why} Trying again…` : "Connecting…";
   if (s.is === "ended") return s.why ?? "The session has ended.";
-  const ms = (n: number | undefined) => (n ? ` ${n < 10 ? n.toFixed(1) : Math.round(n)} ms` : "");
-  if (s.direct) return `Peer to peer, ${s.direct.relayed ? "over a relay" : "direct"}${ms(s.direct.rtt ?? s.ping)}`;
-  return ["Through the coordinator" + ms(s.ping), s.path && `${s.path} from there${ms(s.rtt)}`].filter(Boolean).join(", ");
+  if (s.direct) return toldWay(s.direct, s.ping);
+  return [`Through the coordinator${ms(s.ping)}`, s.path && `${s.path} from there${ms(s.rtt)}`].filter(Boolean).join(", ");
 }
 
 function Pane(p: {

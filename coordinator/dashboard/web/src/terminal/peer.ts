@@ -39,6 +39,16 @@ export interface How {
   rtt?: number;
 }
 
+/** told is a way, for people; ping is the round trip where only the user of a channel knows it. */
+export function told(how: How, ping?: number): string {
+  return `Peer to peer, ${how.relayed ? "over a relay" : "direct"}${ms(how.rtt ?? ping)}`;
+}
+
+/** ms is a round trip, for people, behind what it is of. */
+export function ms(n: number | undefined): string {
+  return n ? ` ${n < 10 ? n.toFixed(1) : Math.round(n)} ms` : "";
+}
+
 /** Way is a channel, and by which name it is left. */
 export interface Way {
   channel: RTCDataChannel;
