@@ -201,7 +201,7 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 	if also.files {
 		filesOfPages = newOwnListener()
 	}
-	pages, offers, err := listenBrowsers(cfg, node, fromPages, filesOfPages)
+	pages, offers, err := listenBrowsers(cfg, node, fromPages, filesOfPages, also.ports)
 	if err != nil {
 		return errors.Join(fmt.Errorf("agent: %w", err), tests.Close())
 	}

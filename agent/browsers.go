@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/aditmesh/adit/agent/browser"
+	"github.com/aditmesh/adit/agent/port"
 	"github.com/aditmesh/adit/pkg/terminal"
 	"github.com/aditmesh/adit/tunnel"
 )
@@ -26,7 +27,7 @@ const (
 
 // listenBrowsers listens for what pages offer. Their terminals are sessions of the SSH
 // server, which accepts from inside, and so does the server of files, if there is one.
-func listenBrowsers(cfg Config, node *tunnel.Node, in, files *ownListener) (*browser.Server, net.Listener, error) {
+func listenBrowsers(cfg Config, node *tunnel.Node, in, files *ownListener, ports bool) (*browser.Server, net.Listener, error) {
 	l, err := node.ListenTCP(browser.Port)
 	if err != nil {
 		return nil, nil, err
@@ -34,6 +35,9 @@ func listenBrowsers(cfg Config, node *tunnel.Node, in, files *ownListener) (*bro
 	of := browser.Config{Open: in.open, Host: cfg.URL.Hostname(), Logger: cfg.Logger}
 	if files != nil {
 		of.Files = files.dial
+	}
+	if ports {
+		of.Port = port.Dial
 	}
 	return browser.NewServer(of), l, nil
 }

@@ -261,6 +261,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	for _, method := range []string{"GET ", "PUT "} {
 		mux.Handle(method+proxy.FilesPattern, address(http.HandlerFunc(s.proxy.ServeFiles)))
 	}
+	mux.Handle(proxy.PreviewPattern, address(http.HandlerFunc(s.proxy.ServePreview)))
 	if cfg.Apps != nil {
 		mux.Handle("GET "+proxy.OpenPath, address(http.HandlerFunc(s.proxy.ServeOpen)))
 		mux.HandleFunc("GET "+proxy.StylePath, proxy.ServeStyle)

@@ -50,6 +50,8 @@ type Config struct {
 	// Files connects to the server of files, for the coordinator's node at an address. It
 	// is nil where nobody may have them.
 	Files func(ctx context.Context, from net.Addr) (net.Conn, error)
+	// Port connects to a port of the workspace. It is nil where nobody may have them.
+	Port func(ctx context.Context, port uint16) (net.Conn, error)
 	// Host is where this agent finds the coordinator, and with it STUN servers that are
 	// named without a host.
 	Host   string
@@ -139,6 +141,7 @@ type page struct {
 	wg     sync.WaitGroup // channels
 	places chan struct{}  // holds a value for each channel
 	files  bool           // the coordinator lets the page have them
+	port   uint16         // which it lets the page ask, unless zero
 
 	mu        sync.Mutex // guards what follows, and is held while a message is written
 	out       *json.Encoder
@@ -159,7 +162,7 @@ func (s *Server) converse(conn net.Conn) error {
 		return fmt.Errorf("browser: peer connection: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &page{Server: s, conn: conn, ctx: ctx, files: first.Files, out: json.NewEncoder(conn), places: make(chan struct{}, maxChannels)}
+	p := &page{Server: s, conn: conn, ctx: ctx, files: first.Files, port: first.Port, out: json.NewEncoder(conn), places: make(chan struct{}, maxChannels)}
 	defer p.wg.Wait()
 	defer cancel()
 	defer func() {
@@ -305,8 +308,8 @@ func (p *page) accept(dc *webrtc.DataChannel) {
 		p.wg.Go(func() {
 			defer func() { <-p.places }()
 			defer dc.Close()
-			if dc.Label() == filesLabel {
-				p.carry(c)
+			if strings.HasPrefix(dc.Label(), requestLabel) {
+				p.carry(c, dc.Label())
 				return
 			}
 			id := dc.Protocol()

@@ -317,10 +317,10 @@ func ufrag(sdp string) string {
 	return of
 }
 
-// Files are for whom both let have them: the template, by the agent, and the policy, by
-// the coordinator.
-func TestFilesAreForWhomBothLetHaveThem(t *testing.T) {
-	dial := func(context.Context, net.Addr) (net.Conn, error) {
+// Files and ports are for whom both let have them: the template, by the agent, and the
+// policy, by the coordinator.
+func TestRequestsAreForWhomBothLetAsk(t *testing.T) {
+	connect := func() (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() { // ends with near
 			defer far.Close()
@@ -331,19 +331,34 @@ func TestFilesAreForWhomBothLetHaveThem(t *testing.T) {
 		}()
 		return near, nil
 	}
+	files := Config{Files: func(context.Context, net.Addr) (net.Conn, error) { return connect() }}
+	ports := Config{Port: func(_ context.Context, port uint16) (net.Conn, error) {
+		if port != 8080 {
+			t.Errorf("port %d is asked", port)
+		}
+		return connect()
+	}}
+	const told = "answer hello end"
 	for _, c := range []struct {
-		name  string
-		files func(context.Context, net.Addr) (net.Conn, error)
-		let   bool
-		want  string
+		name, label string
+		template    Config
+		policy      terminal.Signal
+		want        string
 	}{
-		{"both", dial, true, "answer hello end"},
-		{"template", nil, true, "failed"},
-		{"policy", dial, false, "failed"},
+		{"files", filesLabel, files, terminal.Signal{Files: true}, told},
+		{"files that the template forbids", filesLabel, Config{}, terminal.Signal{Files: true}, "failed"},
+		{"files that the policy forbids", filesLabel, files, terminal.Signal{Port: 8080}, "failed"},
+		{"a port", "http/8080", ports, terminal.Signal{Port: 8080}, told},
+		{"a port, as the template forbids", "http/8080", Config{}, terminal.Signal{Port: 8080}, "failed"},
+		{"a port that the policy forbids", "http/8080", ports, terminal.Signal{Files: true}, "failed"},
+		{"another port", "http/8081", ports, terminal.Signal{Port: 8080}, "failed"},
+		{"no port", "http/0", ports, terminal.Signal{}, "failed"},
+		{"what is no port", "http/x", ports, terminal.Signal{Port: 8080}, "failed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := visitServer(t, Config{Files: c.files}, terminal.Signal{Kind: terminal.SignalServers, Files: c.let})
-			dc, err := v.pc.CreateDataChannel(filesLabel, nil)
+			c.policy.Kind = terminal.SignalServers
+			v := visitServer(t, c.template, c.policy)
+			dc, err := v.pc.CreateDataChannel(c.label, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

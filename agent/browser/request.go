@@ -8,19 +8,23 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aditmesh/adit/pkg/terminal"
 )
 
-// filesLabel is the label of a channel that carries one request of HTTP to the files of
-// the workspace: see agent/files.
+// requestLabel begins the label of a channel that carries one request of HTTP: to the
+// files of the workspace, see agent/files, or to a port of its, http/8080.
 //
 // The page says a [request], and then what it sends, in binary messages, and [kindEnd];
 // the agent says an [answer], and then what it sends, and [kindEnd]. Of either direction
 // no more than [terminal.Window] bytes are under way: who took some says so.
-const filesLabel = "http/files"
+const (
+	requestLabel = "http/"
+	filesLabel   = requestLabel + "files"
+)
 
 const (
 	kindRequest = "request"
@@ -53,14 +57,14 @@ type about struct {
 // here.
 var (
 	passed = []string{"Accept", "Content-Type", "If-Match", "If-None-Match", "Range"}
-	told   = []string{"Content-Type", "Content-Range", "Etag", "Last-Modified"}
+	told   = []string{"Content-Type", "Content-Range", "Etag", "Last-Modified", "Location"}
 )
 
 // carry carries a page's request to what it is for, and the answer back.
-func (p *page) carry(c *channel) {
+func (p *page) carry(c *channel, label string) {
 	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
-	if err := p.request(ctx, c); err != nil && !errors.Is(err, errLeft) && ctx.Err() == nil {
+	if err := p.request(ctx, c, label); err != nil && !errors.Is(err, errLeft) && ctx.Err() == nil {
 		p.cfg.Logger.Debug("a page's request failed", "err", err)
 		_ = say(ctx, c, about{Kind: terminal.KindFailed, Text: reason(err)}) // the page may have left
 	}
@@ -97,21 +101,21 @@ func say(ctx context.Context, c *channel, m about) error {
 }
 
 // request does a request and returns once the answer was sent.
-func (p *page) request(ctx context.Context, c *channel) error {
-	switch {
-	case p.cfg.Files == nil:
-		return forbiddenError("The template of the workspace forbids to transfer files.")
-	case !p.files:
-		return forbiddenError("The deployment's policy does not let you reach the files of this workspace; ask who keeps it.")
-	}
+func (p *page) request(ctx context.Context, c *channel, label string) error {
 	wanted, err := asked(ctx, c)
 	if err != nil {
 		return err
 	}
-	p.say(terminal.Signal{Kind: terminal.SignalOpened, ID: c.id, File: true})
-	defer func() {
-		p.say(terminal.Signal{Kind: terminal.SignalClosed, ID: c.id, Rx: c.rx.Load(), Tx: c.tx.Load()})
-	}()
+	host, dial, err := p.reach(label)
+	if err != nil {
+		return err
+	}
+	if label == filesLabel {
+		p.say(terminal.Signal{Kind: terminal.SignalOpened, ID: c.id, File: true})
+		defer func() {
+			p.say(terminal.Signal{Kind: terminal.SignalClosed, ID: c.id, Rx: c.rx.Load(), Tx: c.tx.Load()})
+		}()
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	body, sends := io.Pipe()
@@ -126,7 +130,7 @@ func (p *page) request(ctx context.Context, c *channel) error {
 	defer func() { <-heard }()
 	defer body.Close()
 	defer cancel(nil)
-	r, err := http.NewRequestWithContext(ctx, wanted.Method, "http://127.0.0.1"+wanted.Path, body)
+	r, err := http.NewRequestWithContext(ctx, wanted.Method, "http://"+host+wanted.Path, body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", terminal.ErrProtocol, err)
 	}
@@ -141,9 +145,7 @@ func (p *page) request(ctx context.Context, c *channel) error {
 	}
 	r.Header.Set("User-Agent", "adit-browser")
 	once := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return p.cfg.Files(ctx, p.conn.RemoteAddr())
-		},
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true, DisableCompression: true,
 	}
 	resp, err := once.RoundTrip(r)
@@ -178,6 +180,29 @@ func (p *page) request(ctx context.Context, c *channel) error {
 			return fmt.Errorf("browser: the answer broke: %w", err)
 		}
 	}
+}
+
+// reach returns how what a label names is reached, and what it is called there.
+func (p *page) reach(label string) (host string, dial func(context.Context) (net.Conn, error), err error) {
+	if label == filesLabel {
+		switch {
+		case p.cfg.Files == nil:
+			return "", nil, forbiddenError("The template of the workspace forbids to transfer files.")
+		case !p.files:
+			return "", nil, forbiddenError("The deployment's policy does not let you reach the files of this workspace; ask who keeps it.")
+		}
+		return "127.0.0.1", func(ctx context.Context) (net.Conn, error) { return p.cfg.Files(ctx, p.conn.RemoteAddr()) }, nil
+	}
+	port, err := strconv.ParseUint(strings.TrimPrefix(label, requestLabel), 10, 16)
+	switch {
+	case err != nil || port == 0:
+		return "", nil, fmt.Errorf("%w: a channel called %.80q", terminal.ErrProtocol, label)
+	case p.cfg.Port == nil:
+		return "", nil, forbiddenError("The template of the workspace forbids to reach its ports.")
+	case uint16(port) != p.port:
+		return "", nil, forbiddenError("The deployment's policy does not let you reach this port of the workspace; ask who keeps it.")
+	}
+	return fmt.Sprintf("localhost:%d", port), func(ctx context.Context) (net.Conn, error) { return p.cfg.Port(ctx, uint16(port)) }, nil
 }
 
 // asked reads what a page wants.

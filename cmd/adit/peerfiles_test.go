@@ -15,8 +15,8 @@ import (
 )
 
 // Files come to a page and go to the workspace peer to peer, and by the coordinator where
-// UDP is blocked; every byte of them.
-func TestFilesPeerToPeer(t *testing.T) {
+// UDP is blocked; every byte of them. So does what a port shows.
+func TestFilesAndPreviewsPeerToPeer(t *testing.T) {
 	if _, err := os.Stat(web + "/node_modules"); err != nil {
 		t.Skip("the dashboard is not built; make dashboard does it")
 	}
@@ -52,7 +52,19 @@ func TestFilesPeerToPeer(t *testing.T) {
 		t.Errorf("%d bytes of 40 MB passed the server", passed)
 	}
 
+	d.shows(d.devbox, "8080")
+	port := d.url() + "/workspaces/alice/dev/preview?port=8080"
+	p.previews(port, "peer to peer")
+	if second := p.does("follows On"); !strings.Contains(second, "Second page") {
+		t.Errorf("the link leads to %s", second)
+	}
+	if list := p.does("complaints"); list != "[]" {
+		t.Errorf("the console has %s", list)
+	}
+	d.eventually("that the port was opened in the audit log", func() bool { return d.opened("8080") })
+
 	d.home.Fault(netlab.BlockUDP())
+	p.previews(port, "through the coordinator")
 	p.does("files " + d.url() + "/workspaces/alice/dev/files?path=" + there)
 	if err := os.Remove(filepath.Join(there, "own.bin")); err != nil {
 		t.Fatal(err)
@@ -82,6 +94,8 @@ func TestFilesPeerToPeer(t *testing.T) {
 	d.policy("rules:\n- {from: [alice], to: [me/*], ports: ['tcp:22']}\n")
 	p.does("goes " + d.url() + "/workspaces/alice/dev/files?path=" + there)
 	p.does("refused The deployment's policy does not let you reach the files of this workspace")
+	p.does("goes " + port)
+	p.does("refused The deployment's policy does not let you reach this port of the workspace")
 }
 
 // random makes a file of so many bytes, and returns its digest.

@@ -139,7 +139,8 @@ func (p *Proxy) ServeApp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if who.Kind != auth.User {
-		p.noteOpened(r, who, label, d.level)
+		at, _ := parseLabel(label) // through has read it
+		p.noteOpened(r, who, at, d.level)
 	}
 	d.inside.Add(1)
 	defer d.inside.Add(-1)
@@ -294,14 +295,15 @@ func (p *Proxy) preflight(w http.ResponseWriter, r *http.Request, label string) 
 
 // noted is who was noted to have opened an app.
 type noted struct {
-	label, remote string
-	user          uuid.UUID
+	at     Address
+	remote string
+	user   uuid.UUID
 }
 
 // noteOpened notes in the audit log that somebody opens an app, the first time in a
 // while.
-func (p *Proxy) noteOpened(r *http.Request, who auth.Identity, label, level string) {
-	key := noted{label, p.cfg.RemoteAddr(r), who.UserID}
+func (p *Proxy) noteOpened(r *http.Request, who auth.Identity, at Address, level string) {
+	key := noted{at, p.cfg.RemoteAddr(r), who.UserID}
 	now := time.Now()
 	p.mu.Lock()
 	last, known := p.opened[key]
@@ -317,18 +319,17 @@ func (p *Proxy) noteOpened(r *http.Request, who auth.Identity, label, level stri
 	}
 	p.opened[key] = now
 	p.mu.Unlock()
-	a, _ := parseLabel(label)
-	details := map[string]string{"what": a.What, "agent": a.Agent}
+	details := map[string]string{"what": at.What, "agent": at.Agent}
 	if level != "" {
 		details["level"] = level
 	}
 	ctx, cancel := context.WithTimeout(store.WithActor(context.WithoutCancel(r.Context()), p.actor(r, who)), recordTimeout)
 	defer cancel()
 	var id uuid.UUID
-	if w, err := p.cfg.Store.WorkspaceByName(ctx, a.Owner, a.Workspace); err == nil {
+	if w, err := p.cfg.Store.WorkspaceByName(ctx, at.Owner, at.Workspace); err == nil {
 		id = w.ID
 	}
-	if err := p.cfg.Store.WriteAudit(ctx, "workspace.open-app", store.AuditDone, id, a.Workspace, details); err != nil {
+	if err := p.cfg.Store.WriteAudit(ctx, "workspace.open-app", store.AuditDone, id, at.Workspace, details); err != nil {
 		p.cfg.Logger.WarnContext(ctx, "that somebody opened an app is missing in the audit log", "err", err)
 	}
 }

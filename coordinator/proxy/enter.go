@@ -158,7 +158,8 @@ func (p *Proxy) ServeOpen(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, label, store.ErrNotFound)
 		return
 	}
-	p.noteOpened(r, who, label, level)
+	at, _ := parseLabel(label) // lookUp has read it
+	p.noteOpened(r, who, at, level)
 	ticket := p.tickets.give(pass{who: who, label: label, nonce: [sha256.Size]byte(nonce), path: local(q.Get("path"))}, ticketFor)
 	p.lead(w, r, p.cfg.Domain.root(label)+enterPath+"?"+url.Values{"ticket": {ticket}}.Encode())
 }

@@ -73,19 +73,28 @@ func (p *Proxy) ServeFiles(w http.ResponseWriter, r *http.Request) {
 	if r.PathValue("what") == "file" {
 		defer p.record(ctx, who, agent.ID, p.cfg.RemoteAddr(r), kindFiles, &t.rx, &t.tx)()
 	}
-	once := &http.Transport{
-		DialContext:       func(context.Context, string, string) (net.Conn, error) { return t, nil },
-		DisableKeepAlives: true, DisableCompression: true,
-	}
-	carry := httputil.ReverseProxy{
-		Transport: once,
+	carry := carrier(t, func(in, out *http.Request) {
+		out.URL = &url.URL{Scheme: "http", Host: "127.0.0.1", Path: "/v1/" + r.PathValue("what"), RawQuery: r.URL.RawQuery}
+		out.Header = chosen(in.Header, filesAsked)
+	}, func(told http.Header) http.Header { return chosen(told, filesTold) })
+	carry.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) { p.noFiles(w, r, err) }
+	carry.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// carrier carries one request to an agent by a connection. What comes back is no page of
+// ours, whatever it says: it is shown nowhere.
+func carrier(conn net.Conn, ask func(in, out *http.Request), told func(http.Header) http.Header) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport: &http.Transport{
+			DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+			DisableKeepAlives: true, DisableCompression: true,
+		},
 		Rewrite: func(pr *httputil.ProxyRequest) {
-			pr.Out.URL = &url.URL{Scheme: "http", Host: "127.0.0.1", Path: "/v1/" + r.PathValue("what"), RawQuery: r.URL.RawQuery}
 			pr.Out.Host = ""
-			pr.Out.Header = chosen(pr.In.Header, filesAsked)
+			ask(pr.In, pr.Out)
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			resp.Header = chosen(resp.Header, filesTold)
+			resp.Header = told(resp.Header)
 			resp.Header.Set("Content-Type", "application/octet-stream")
 			resp.Header.Set("Content-Disposition", "attachment")
 			resp.Header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
@@ -93,9 +102,7 @@ func (p *Proxy) ServeFiles(w http.ResponseWriter, r *http.Request) {
 			resp.Header.Set("Cache-Control", "no-store")
 			return nil
 		},
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { p.noFiles(w, r, err) },
 	}
-	carry.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // tallied is a connection to an agent whose bytes are counted as those from the page, and

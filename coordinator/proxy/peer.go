@@ -80,6 +80,16 @@ func (p *Proxy) introduce(ctx context.Context, ws *websocket.Conn, who auth.Iden
 	if files {
 		ports = append(ports, filesPort)
 	}
+	var port uint16
+	if text := r.URL.Query().Get("port"); text != "" {
+		switch n, err := parsePort(text); {
+		case err != nil:
+			return fmt.Errorf("%w: %w", terminal.ErrProtocol, err)
+		case p.mayPort(ctx, who, agent, n) == nil:
+			port, ports = n, append(ports, n)
+			p.notePreviewed(r, who, w, agent, n)
+		}
+	}
 	ctx, done, err := p.begin(ctx, who, w, agent.ID, ports...)
 	if err != nil {
 		return err
@@ -93,7 +103,7 @@ func (p *Proxy) introduce(ctx context.Context, ws *websocket.Conn, who auth.Iden
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	to := json.NewEncoder(conn)
-	if err := to.Encode(terminal.Signal{Kind: terminal.SignalServers, ICE: p.cfg.STUN(), Files: files}); err != nil {
+	if err := to.Encode(terminal.Signal{Kind: terminal.SignalServers, ICE: p.cfg.STUN(), Files: files, Port: port}); err != nil {
 		return fmt.Errorf("proxy: a page's offer to agent %s: %w", agent.ID, err)
 	}
 	ended := make(chan error, 2)

@@ -31,6 +31,9 @@ type Signal struct {
 	// Files says to the agent that the page may have the workspace's files, as far as the
 	// agent lets anybody.
 	Files bool `json:"files,omitempty"`
+	// Port says to the agent which port of the workspace the page may ask for what it
+	// shows; zero is none.
+	Port uint16 `json:"port,omitempty"`
 	// File says of what was opened that it is a request for files.
 	File bool `json:"file,omitempty"`
 	// A candidate as browsers write it.

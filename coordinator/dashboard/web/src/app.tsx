@@ -13,6 +13,7 @@ const Create = lazy(() => import("./pages/create"));
 const WorkspacePage = lazy(() => import("./pages/workspace"));
 const TerminalPage = lazy(() => import("./pages/terminal"));
 const FilesPage = lazy(() => import("./pages/browse"));
+const PreviewPage = lazy(() => import("./pages/preview"));
 const Templates = lazy(() => import("./pages/templates"));
 const TemplatePage = lazy(() => import("./pages/template"));
 const Mesh = lazy(() => import("./pages/mesh"));
@@ -26,6 +27,7 @@ const routes: [string, (p: Record<string, string>) => ReactNode][] = [
   ["/workspaces/:owner/:name", (p) => <WorkspacePage owner={p.owner!} name={p.name!} key={p.owner + "/" + p.name} />],
   ["/workspaces/:owner/:name/terminal", (p) => <TerminalPage owner={p.owner!} name={p.name!} key={p.owner + "/" + p.name} />],
   ["/workspaces/:owner/:name/files", (p) => <FilesPage owner={p.owner!} name={p.name!} key={p.owner + "/" + p.name} />],
+  ["/workspaces/:owner/:name/preview", (p) => <PreviewPage owner={p.owner!} name={p.name!} key={p.owner + "/" + p.name} />],
   ["/templates", () => <Templates />],
   ["/templates/:organization/:name", (p) => <TemplatePage organization={p.organization!} name={p.name!} key={p.organization + "/" + p.name} />],
   ["/mesh", () => <Mesh />],

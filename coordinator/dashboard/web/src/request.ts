@@ -1,6 +1,6 @@
-// What a page asks of a workspace itself, its files: over a channel of the
-// peer connection, one for each request, or else by the coordinator. How the two ends
-// speak says agent/browser.
+// What a page asks of a workspace itself, its files and what its ports show: over a channel
+// of the peer connection, one for each request, or else by the coordinator. How the two
+// ends speak says agent/browser.
 import type { Peer } from "./terminal/peer";
 
 // As much may be under way in a direction, as the other end has it: so neither the page
@@ -9,7 +9,7 @@ const roomFor = 512 << 10;
 const tellEvery = roomFor / 8;
 // What is sent goes in pieces that both ends take.
 const piece = 32 << 10;
-// How long a page that was just opened may take to find its way.
+// How long a page may take, from when it was opened, to find its way.
 const wayIn = 2000;
 
 interface About {
@@ -51,10 +51,11 @@ class Broke extends Error {}
 /** way waits a moment for the way between the two. */
 async function way(peer: Peer | undefined, label: string): Promise<RTCDataChannel | undefined> {
   const made = peer?.open(label)?.channel;
-  if (made || !peer) return made;
+  const left = peer ? peer.since + wayIn - performance.now() : 0;
+  if (made || !peer || left <= 0) return made;
   await new Promise<void>((done) => {
     const unfollow = peer.follow((alive) => alive && end());
-    const timeout = setTimeout(() => end(), wayIn);
+    const timeout = setTimeout(() => end(), left);
     const end = () => (unfollow(), clearTimeout(timeout), done());
   });
   return peer.open(label)?.channel;
@@ -62,16 +63,34 @@ async function way(peer: Peer | undefined, label: string): Promise<RTCDataChanne
 
 /** askFiles asks for something of a workspace's files, which are at a path of the coordinator's, too. */
 export async function askFiles(peer: Peer | undefined, at: string, of: Ask): Promise<Answer> {
-  const channel = await way(peer, "http/files");
-  if (channel) {
-    try {
-      return await overChannel(channel, { ...of, path: "/v1/" + of.path });
-    } catch (err) {
-      if (!(err instanceof Broke)) throw err;
-      of.again();
-    }
+  return (await byPeer(peer, "http/files", { ...of, path: "/v1/" + of.path })) ?? (of.body ? await sendFrom(at, of) : await readFrom(at, of));
+}
+
+/** askPort asks for what a port shows, which is at a path of the coordinator's, too. */
+export async function askPort(peer: Peer | undefined, at: string, port: number, of: Ask): Promise<Answer> {
+  const answer = await byPeer(peer, `http/${port}`, of);
+  if (answer) return answer;
+  const { status, headers } = await readFrom(`${at}?path=`, { ...of, method: "POST", path: encodeURIComponent(of.path) });
+  const told: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (name === "adit-content-type") told["Content-Type"] = value;
+    if (name === "adit-location") told["Location"] = value;
+    if (name === "adit-failed") told["Failed"] = value;
   }
-  return of.body ? await sendFrom(at, of) : await readFrom(at, of);
+  return { status, headers: told, direct: false };
+}
+
+/** byPeer asks over a channel; there is no answer where there is no way, nor one that breaks. */
+async function byPeer(peer: Peer | undefined, label: string, of: Ask): Promise<Answer | undefined> {
+  const channel = await way(peer, label);
+  if (!channel) return undefined;
+  try {
+    return await overChannel(channel, of);
+  } catch (err) {
+    if (!(err instanceof Broke)) throw err;
+    of.again();
+    return undefined;
+  }
 }
 
 function overChannel(channel: RTCDataChannel, of: Ask): Promise<Answer> {

@@ -210,3 +210,11 @@ export function duration(from: string | null | undefined, to: string | null | un
   if (s < 90) return Math.round(s) + " s";
   return Math.round(s / 60) + " min";
 }
+
+/** size is how much it is, for people. */
+export function size(n: number): string {
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  let i = 0;
+  for (; n >= 1000 && i < units.length - 1; i++) n /= 1000;
+  return `${i > 0 && n < 10 ? n.toFixed(1) : Math.round(n)} ${units[i]}`;
+}

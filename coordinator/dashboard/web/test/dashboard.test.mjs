@@ -131,6 +131,18 @@ test("the dashboard", async (t) => {
     await heading("alice/dev");
   });
 
+  await step("what a port shows", async () => {
+    const app = `require("http").createServer((_, answer) => answer.setHeader("Content-Type", "text/html").end("<style>h1 { color: #124 }</style><h1 style=margin:0>An app</h1>"))
+      .listen(0, "127.0.0.1", function () { require("fs").writeFileSync("port", String(this.address().port)) })`;
+    const port = await adit("ssh", "dev", "--", `nohup node -e '${app}' >/dev/null 2>&1 & until [ -s port ]; do sleep .1; done; cat port`);
+    await page.getByRole("link", { name: `Preview port ${port}` }).click();
+    await page.getByRole("heading", { level: 1, name: "alice/dev preview" }).waitFor();
+    await page.frameLocator("iframe").getByRole("heading", { name: "An app" }).waitFor();
+    await look(page, "preview");
+    await page.goBack();
+    await heading("alice/dev");
+  });
+
   await step("a terminal: typed into, loaded again, split, cut off", async () => {
     await page.getByRole("link", { name: "Overview" }).click();
     await page.getByRole("link", { name: "Terminal" }).click();

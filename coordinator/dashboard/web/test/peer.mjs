@@ -52,6 +52,36 @@ async function ended(name) {
   return said;
 }
 
+/** visits opens a page, signs in if need be, and waits for what it shows. */
+async function visits(url, what) {
+  await page.goto(url);
+  const name = page.getByLabel("User name");
+  await name.or(what).waitFor();
+  if (await name.isVisible()) {
+    await name.fill("alice");
+    await page.getByLabel("Password").fill("correct horse");
+    await page.getByRole("button", { name: "Sign in" }).click();
+  }
+  await what.waitFor();
+}
+
+/** pictured is what is to be seen of a preview, and how it is said to have come. */
+async function pictured() {
+  const frame = page.frameLocator("iframe.preview");
+  const h1 = frame.locator("h1");
+  await h1.waitFor();
+  const of = (e) => [getComputedStyle(e).color, getComputedStyle(e).letterSpacing, getComputedStyle(e.ownerDocument.body).backgroundImage.slice(0, 20)];
+  const [color, spacing, background] = await h1.evaluate(of);
+  const images = await frame.locator("img").evaluateAll((all) => all.map((i) => i.naturalWidth));
+  const said = await page.getByText(/ms; it has scripts|ms$/).first().innerText();
+  return JSON.stringify({ text: await frame.locator("body").innerText(), color, spacing, background, images, said });
+}
+
+const complaints = [];
+// What this program runs in all frames does not run where nothing may.
+page.on("console", (m) => m.type() === "error" && !m.text().startsWith("Blocked script execution in 'about:srcdoc'") && complaints.push(m.text()));
+page.on("pageerror", (err) => complaints.push(String(err)));
+
 const can = {
   async open(url) {
     await page.goto(url);
@@ -70,17 +100,21 @@ const can = {
   async slowly(text) {
     await page.keyboard.type(text + "\n", { delay: 50 });
   },
-  async files(url) {
-    await page.goto(url);
-    const [name, list] = [page.getByLabel("User name"), page.getByRole("region", { name: "Files" })];
-    await name.or(list).waitFor();
-    if (await name.isVisible()) {
-      await name.fill("alice");
-      await page.getByLabel("Password").fill("correct horse");
-      await page.getByRole("button", { name: "Sign in" }).click();
-    }
-    await list.waitFor();
+  files: (url) => visits(url, page.getByRole("region", { name: "Files" })),
+  /** previews what a port shows, and returns what of it is to be seen. */
+  async previews(url) {
+    await visits(url, page.locator("iframe.preview"));
+    return pictured();
   },
+  /** follows a link of a preview. */
+  async follows(name) {
+    const frame = page.frameLocator("iframe.preview");
+    await frame.getByRole("link", { name }).click();
+    await frame.getByRole("link", { name }).waitFor({ state: "detached" });
+    return pictured();
+  },
+  /** complaints are what the page wrote to its console. */
+  complaints: () => JSON.stringify(complaints),
   /** way waits until the page says that its bytes go so. */
   way: (text) => page.locator(".way").getByText(text).waitFor(),
   /** brings a file here, and returns its digest and what the page says of that. */

@@ -145,6 +145,11 @@ function Ports({ of: w, list }: { of: Workspace; list: Port[] }) {
                 </code>
               )}{" "}
               {p.label || p.process || p.protocol} {!p.listening && <span className="soft">nothing listens</span>}
+              {p.listening && p.protocol === "http" && (
+                <Link href={`/workspaces/${w.owner}/${w.name}/preview?${new URLSearchParams({ agent: p.agent, port: String(p.port) })}`} aria-label={`Preview port ${p.port}`}>
+                  Preview
+                </Link>
+              )}{" "}
               {p.link && (
                 <select
                   aria-label={`Who may open port ${p.port}`}

@@ -1,13 +1,14 @@
 // The files of a workspace: looked at, brought here and sent there, peer to peer where
 // that is possible.
-import { useEffect, useRef, useState } from "react";
+import { useRef, useState } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { message } from "../api";
 import { askFiles, Refused, type Ask } from "../request";
 import { useQueryText } from "../router";
-import { Peer, told, type How } from "../terminal/peer";
-import { Button, Empty, Failed, Loaded, When } from "../ui";
+import { usePeer, WayNow } from "./way";
+import { Button, Empty, Failed, Loaded, size, When } from "../ui";
 import { AgentPage } from "./agent";
+import type { Peer } from "../terminal/peer";
 import type { Workspace } from "../schema";
 
 interface Entry {
@@ -25,8 +26,6 @@ interface Listing {
 
 // As many entries of a directory are shown at first.
 const pageOf = 500;
-// How often the page looks which way its bytes take: as soon, people see it change.
-const lookEvery = 1000;
 // What is brought here is put together in pieces that the browser may keep on its disk.
 const blobOf = 4 << 20;
 
@@ -58,20 +57,10 @@ function Files({ of: w, agent }: { of: Workspace; agent: string }) {
   const [path, setPath] = useQueryText("path");
   const [transfers, setTransfers] = useState<Transfer[]>([]);
   const [most, setMost] = useState(pageOf);
-  const [peer, setPeer] = useState<Peer>();
   const cache = useQueryClient();
   const input = useRef<HTMLInputElement>(null);
   const at = `/api/v1/workspaces/${w.owner}/${w.name}/agents/${agent}/files/`;
-  const peerAt = new URL(at.replace(/files\/$/, "peer"), location.href).href.replace(/^http/, "ws");
-
-  useEffect(() => {
-    if (!("RTCPeerConnection" in window)) return;
-    const p = new Peer(peerAt);
-    setPeer(p);
-    return () => p.close();
-  }, [peerAt]);
-
-  const how = useHow(peer);
+  const peer = usePeer(w, agent);
   const listing = useQuery({
     queryKey: ["files", w.id, agent, path, most],
     retry: false,
@@ -267,41 +256,9 @@ function Files({ of: w, agent }: { of: Workspace; agent: string }) {
           )
         }
       </Loaded>
-      <p className="way soft">
-        {how ? told(how) : "Through the coordinator"}
-      </p>
+      <WayNow of={peer} />
     </>
   );
-}
-
-/** useHow is the way between the page and the workspace, as it is now; undefined while there is none. */
-function useHow(peer: Peer | undefined): How | undefined {
-  const [how, setHow] = useState<How>();
-  useEffect(() => {
-    if (!peer) return;
-    let ended = false;
-    let alive = false;
-    const look = async () => {
-      const now = alive ? await peer.how() : undefined;
-      if (!ended) setHow(alive ? now : undefined);
-    };
-    const unfollow = peer.follow((is) => ((alive = is), void look()));
-    const looks = setInterval(() => alive && void look(), lookEvery);
-    return () => {
-      ended = true;
-      unfollow();
-      clearInterval(looks);
-    };
-  }, [peer]);
-  return how;
-}
-
-/** size is how much it is, for people. */
-function size(n: number): string {
-  const units = ["B", "KB", "MB", "GB", "TB"];
-  let i = 0;
-  for (; n >= 1000 && i < units.length - 1; i++) n /= 1000;
-  return `${i > 0 && n < 10 ? n.toFixed(1) : Math.round(n)} ${units[i]}`;
 }
 
 function join(dir: string, name: string): string {

@@ -3,9 +3,10 @@ import { useEffect, useRef, useState, type ReactNode } from "react";
 import { Button } from "../ui";
 import { Link, type State, type Where } from "../terminal/link";
 import { addTab, showTab, split, useLayout, without } from "../terminal/layout";
-import { ms, Peer, told as toldWay } from "../terminal/peer";
+import { ms, told as toldWay } from "../terminal/peer";
 import { show, type Shown } from "../terminal/screen";
 import { AgentPage } from "./agent";
+import { usePeer } from "./way";
 import type { Workspace } from "../schema";
 
 export default function TerminalPage(of: { owner: string; name: string }) {
@@ -31,15 +32,7 @@ function Terminals({ of: w, agent, children }: { of: Workspace; agent: string; c
   const panes = useRef(new Map<string, Shown & { link: Link }>());
   const bar = useRef<HTMLDivElement>(null);
   const state = states[layout.session];
-  const [peer, setPeer] = useState<Peer>();
-  const peerAt = addressOf(w, agent, "peer");
-
-  useEffect(() => {
-    if (!("RTCPeerConnection" in window)) return;
-    const p = new Peer(peerAt);
-    setPeer(p);
-    return () => p.close();
-  }, [peerAt]);
+  const peer = usePeer(w, agent);
 
   useEffect(() => {
     if (!finding) panes.current.get(layout.session)?.term.focus();

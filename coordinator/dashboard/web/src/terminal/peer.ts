@@ -56,6 +56,8 @@ export interface Way {
 }
 
 export class Peer {
+  /** since is when the way was first looked for, by performance.now. */
+  readonly since = performance.now();
   private ws?: WebSocket;
   private pc?: RTCPeerConnection;
   private hold?: RTCDataChannel;
