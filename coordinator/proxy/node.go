@@ -44,6 +44,7 @@ type node struct {
 	log *slog.Logger
 	// starting holds a value while the node is being started.
 	starting chan struct{}
+	going    sync.WaitGroup // what ends the ways to agents that are gone
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -102,11 +103,14 @@ func (n *node) dial(ctx context.Context, agent uuid.UUID, port uint16) (net.Conn
 		leave()
 	})
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.ways[agent] != w { // it went while we connected
-		go u.Close()
+	there := n.ways[agent] == w
+	if there {
+		w.conns[u] = true
 	}
-	w.conns[u] = true
+	n.mu.Unlock()
+	if !there { // it went while we connected
+		return nil, errors.Join(fmt.Errorf("proxy: reach port %d of agent %s: it has gone", port, agent), u.Close())
+	}
 	return u, nil
 }
 
@@ -234,7 +238,7 @@ func (n *node) start(ctx context.Context) (*tunnel.Node, error) {
 		URL: &url.URL{Scheme: "http", Host: l.Addr().String()}, Token: n.cfg.Token, Version: n.cfg.Version, Logger: n.log,
 		PeerGone: func(id string) {
 			if agent, err := uuid.Parse(id); err == nil {
-				go n.gone(agent) // which asks the node, and ends at once
+				n.going.Go(func() { n.gone(agent) }) // which asks the node that calls
 			}
 		},
 	})
@@ -273,6 +277,7 @@ func (n *node) close() {
 	}
 	n.mu.Unlock()
 	n.stop()
+	n.going.Wait()
 }
 
 // path is how packets to an agent travel, and for how long; empty while that is not
