@@ -28,10 +28,11 @@ const (
 func ServeFiles(in io.Reader, out io.WriteCloser) error {
 	ballast := make([]byte, collectEvery) // counts as held, and takes no memory until it is written to
 	defer runtime.KeepAlive(&ballast)
+	answers := &sftpAnswers{WriteCloser: out}
 	srv, err := sftp.NewServer(struct {
 		io.Reader
 		io.WriteCloser
-	}{bufio.NewReaderSize(in, readAhead), out}, sftp.WithAllocator())
+	}{&sftpRequests{from: bufio.NewReaderSize(in, readAhead), answers: answers}, answers}, sftp.WithAllocator(), sftp.WithMaxTxPacket(mostFile))
 	if err == nil {
 		err = srv.Serve()
 	}
