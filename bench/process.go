@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // ticksPerSecond is the unit of /proc's times, the same on every Linux.
@@ -72,4 +74,43 @@ func residentOf(t testing.TB, pid int, field string) float64 {
 		t.Fatal(err)
 	}
 	return float64(kib) * 1024 / 1e6
+}
+
+// keepTo has a process run on some of the machine's cores: its threads, and those that
+// they start.
+func keepTo(t testing.TB, pid int, cores ...int) {
+	t.Helper()
+	var set unix.CPUSet
+	for _, core := range cores {
+		set.Set(core)
+	}
+	kept := make(map[string]bool)
+	for again := true; again; { // until none was started by one that was not kept yet
+		again = false
+		threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, thread := range threads {
+			if kept[thread.Name()] {
+				continue
+			}
+			id, err := strconv.Atoi(thread.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.SchedSetaffinity(id, &set); err != nil && err != unix.ESRCH {
+				t.Fatal(err)
+			}
+			kept[thread.Name()], again = true, true
+		}
+	}
+}
+
+// cores are some of the machine's: from one, and up to another.
+func cores(from, to int) (all []int) {
+	for c := from; c < to; c++ {
+		all = append(all, c)
+	}
+	return all
 }

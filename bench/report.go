@@ -152,7 +152,8 @@ one machine, which the clients share with them: figures say little elsewhere; ra
 	b.WriteString("\nA ratio is ours to theirs, the median of all rounds'.\n")
 	r.writeTables(&b)
 	fmt.Fprintf(&b, `A flood is as much as the senders' connections take, over DERP, and as their kernel does, over UDP; they write what is
-due at once, up to %d KiB. A relay is saturated by the first rate, each %v times the last, of which less than %v arrives. A round
+due at once, up to %d KiB. A relay is saturated by the first rate, each %v times the last, of which less than %v arrives;
+while that is looked for, and tripled, it has half of the cores, and its clients the other half. A round
 trip goes by the relay to the other end and back, %d of them, one each %v. The memory is the share of one of the
 first %d clients.
 `, floodBatch, saturationStep, delivers, idlePings, idleInterval, idleClients)

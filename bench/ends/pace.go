@@ -33,12 +33,13 @@ func paced(rate float64, most int, stop <-chan struct{}, send func(n int) error)
 		}
 		due := time.Since(begin).Seconds() * rate
 		gone = max(gone, due-pauses*pace.Seconds()*rate-1)
-		if n := min(most, int(due-gone)); n > 0 {
+		// What becomes due meanwhile has its own turn: a sender that never rests would
+		// write packets one by one.
+		for n := min(most, int(due-gone)); n > 0; n = min(most, int(due-gone)) {
 			if err := send(n); err != nil {
 				return err
 			}
 			gone += float64(n)
-			continue
 		}
 		select {
 		case <-stop:

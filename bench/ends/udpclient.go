@@ -181,12 +181,21 @@ func segmentEach(size int) []byte {
 }
 
 // count counts the datagrams that come, which the kernel may have joined, until the
-// socket is closed.
+// socket is closed. They are not copied: who counts is to cost little.
 func (u *udpClient) count(arrived *atomic.Int64) {
-	buf, oob := make([]byte, 1<<16), make([]byte, 128)
+	raw, err := u.conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	head, oob := make([]byte, 1), make([]byte, 128)
 	for {
-		n, m, _, _, err := u.conn.ReadMsgUDPAddrPort(buf, oob)
-		if err != nil {
+		var n, m int
+		var failed error
+		err := raw.Read(func(fd uintptr) bool {
+			n, m, _, _, failed = unix.Recvmsg(int(fd), head, oob, unix.MSG_TRUNC) // n is how much there was
+			return !errors.Is(failed, unix.EAGAIN)
+		})
+		if err != nil || failed != nil {
 			return
 		}
 		size := joined(oob[:m], n)
