@@ -12,7 +12,8 @@ import (
 type Network struct {
 	// UDP says by which families of addresses a relay answered over UDP.
 	UDP UDPReach `json:"udp"`
-	// NAT is "unknown", "easy", "hard" or "udp-blocked".
+	// NAT is "unknown", "easy", "hard" or "udp-blocked": unknown, too, where there is no
+	// relay that could tell.
 	NAT string `json:"nat"`
 	// MappingVaries says that each destination sees another address of this
 	// node; nil while that is not known.
@@ -93,6 +94,9 @@ func (n *Node) network() Network {
 	}
 	if at := n.bind.RelayConnection(s.HomeRelay); !at.Connected {
 		net.NoRelay = noRelay(net.Relays)
+		if s.NAT == path.NATBlocked {
+			net.NAT = path.NATUnknown.String()
+		}
 	}
 	net.HomeWhy = whyHome(net.HomeRelay, net.Relays, n.bind.Pinned(net.HomeRelay))
 	if s.NAT == path.NATEasy || s.NAT == path.NATHard {

@@ -71,6 +71,8 @@ func TestVerdicts(t *testing.T) {
 	}
 	direct := settled
 	direct.Direct = netip.MustParseAddrPort("192.0.2.1:1")
+	relayed := settled
+	relayed.UDPRelay = netip.MustParseAddrPort("192.0.2.9:3480")
 	for name, tt := range map[string]struct {
 		f    facts
 		want string
@@ -96,6 +98,10 @@ func TestVerdicts(t *testing.T) {
 		"just begun":      {facts{at: path.Path{Since: now}, online: true}, CodeConnecting},
 		"offline":         {facts{at: settled}, CodePeerOffline},
 		"no relay":        {facts{at: settled, online: true, relayErr: ErrClosed}, CodeNoRelay},
+		"no relay, by TCP or UDP": {
+			facts{self: path.Self{NAT: path.NATBlocked}, at: with(settled, path.NATBlocked), online: true, relayErr: ErrClosed}, CodeNoRelay,
+		},
+		"UDP relay, whose TCP ended": {facts{at: relayed, online: true, relayErr: ErrClosed}, CodePeerFirewall},
 		"IPv4 and IPv6": {facts{
 			self: path.Self{Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1")}}, at: path.Path{IPv6: true}, online: true,
 		}, CodeIPVersions},

@@ -72,6 +72,8 @@ func judge(f *facts) *Verdict {
 			CodeVPNInTheWay, fmt.Sprintf("packets to the peer's addresses leave by the tunnel %s, and none is answered", f.vpn),
 			"exclude UDP to the peer's network from that VPN, or turn it off",
 		}
+	case f.relayErr != nil && !f.at.UDPRelay.IsValid():
+		return &Verdict{CodeNoRelay, f.noRelay(), "let TCP out of this network to a relay's HTTPS port, or give the deployment a relay that it reaches; 'adit netcheck' tells of each"}
 	case f.self.NAT == path.NATBlocked:
 		return &Verdict{CodeUDPBlocked, fmt.Sprintf("none of %d STUN servers answered this node over UDP", f.self.STUNServers), openUDP}
 	case f.at.NAT == path.NATBlocked:
@@ -79,8 +81,6 @@ func judge(f *facts) *Verdict {
 			CodeUDPBlocked, "the peer's node gets no answer over UDP from any STUN server",
 			"let UDP out of the peer's network, and answers to it back in",
 		}
-	case f.relayErr != nil:
-		return &Verdict{CodeNoRelay, f.relayErr.Error(), "give the deployment a relay whose HTTPS port this network reaches"}
 	case !f.online:
 		return &Verdict{CodePeerOffline, "the peer has no control session", "start the agent, or look at its log"}
 	case f.apart():
@@ -118,6 +118,15 @@ func judge(f *facts) *Verdict {
 			"allow UDP between the two networks, in both directions",
 		}
 	}
+}
+
+// noRelay says why there is no relay. UDP may be open where none answers over that,
+// either: there is nobody to tell.
+func (f *facts) noRelay() string {
+	if f.self.NAT == path.NATBlocked {
+		return f.relayErr.Error() + "; nor does any relay answer over UDP"
+	}
+	return f.relayErr.Error()
 }
 
 // settled reports whether a direct path has had the time to be found.

@@ -159,7 +159,7 @@ func describeHome(r tunnel.Network) string {
 // describeNAT writes what the network does to UDP addresses.
 func describeNAT(r tunnel.Network) string {
 	switch {
-	case r.NAT == "udp-blocked" && r.NoRelay != "":
+	case r.NAT == "unknown" && r.NoRelay != "":
 		return "unknown; no relay answers over UDP either"
 	case r.NAT == "udp-blocked":
 		return "UDP is blocked; all goes over relays"
