@@ -32,6 +32,27 @@ func (r *Relay) Metrics() prometheus.Collector {
 	} {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: n.name, Help: n.help}, func() float64 { return float64(n.value.Load()) }))
 	}
+	if r.passes != nil {
+		all = append(all, udpMetrics()...)
+	}
+	return all
+}
+
+// udpMetrics is those of the UDP relay.
+func udpMetrics() several {
+	all := several{prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "adit_relay_udp_sessions", Help: "Pairs of nodes that are relayed over UDP.",
+	}, func() float64 { return float64(countUDP().open) })}
+	for _, n := range []struct {
+		name, help string
+		value      func(udpCounts) int64
+	}{
+		{"adit_relay_udp_packets_total", "Packets that were relayed over UDP.", func(c udpCounts) int64 { return c.packets }},
+		{"adit_relay_udp_bytes_total", "Bytes of packets that were relayed over UDP.", func(c udpCounts) int64 { return c.bytes }},
+		{"adit_relay_udp_dropped_packets_total", "Packets over UDP that came faster than the relay took them.", func(c udpCounts) int64 { return c.dropped }},
+	} {
+		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: n.name, Help: n.help}, func() float64 { return float64(n.value(countUDP())) }))
+	}
 	return all
 }
 

@@ -43,6 +43,8 @@ type Target struct {
 	CertName string
 	// STUNPorts answer STUN on the URL's host.
 	STUNPorts []uint16
+	// UDP is by what its UDP relay is spoken to; a port of zero is that it has none.
+	UDP UDPRelayInfo
 }
 
 // Probed is what a relay did.
@@ -51,6 +53,8 @@ type Probed struct {
 	Carried time.Duration
 	// Silent are the ports that did not answer STUN.
 	Silent []uint16
+	// UDP is why its UDP relay carried nothing; nil when it did, or there is none.
+	UDP error
 	// CertificateEnds is when its certificate does, if it has one.
 	CertificateEnds time.Time
 }
@@ -108,6 +112,9 @@ func (p *Prober) carry(ctx context.Context, t Target, probed *Probed) error {
 		}
 		if got, ok := m.(derp.ReceivedPacket); ok && got.Source == p.key.Public() && slices.Equal(got.Data, packet) {
 			probed.Carried = time.Since(began)
+			if t.UDP.Port != 0 {
+				probed.UDP = overUDP(ctx, c, t)
+			}
 			return nil
 		}
 	}

@@ -63,6 +63,41 @@ func TestAProbeSaysWhatARelayDoes(t *testing.T) {
 	}
 }
 
+// A UDP relay carries a datagram between two ends, and counts it. One that UDP does not
+// reach is found out while the rest is well.
+func TestAProbeSaysWhetherTheUDPRelayCarries(t *testing.T) {
+	p := NewProber()
+	r, at := start(t, Config{Admit: admitAll, UDPRelay: "127.0.0.1:0"})
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deaf, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+
+	target := Target{URL: u, UDP: r.UDPRelay()}
+	before := countUDP()
+	if got, err := p.Probe(ctx, target); err != nil || got.UDP != nil || got.Carried <= 0 {
+		t.Errorf("probed %+v: %v", got, err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) { // it counts when it has sent
+		if now := countUDP(); now.packets == before.packets+1 && now.bytes > before.bytes && now.open == before.open+1 {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("it counts %+v, and %+v before", now, before)
+		}
+	}
+	target.UDP.Port = deaf.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	if got, err := p.Probe(ctx, target); err != nil || !errors.Is(got.UDP, errSilentUDP) {
+		t.Errorf("where UDP does not arrive: %+v: %v", got, err)
+	}
+}
+
 // A relay may let clients in and carry nothing: it hangs, or its clients do.
 func TestAProbeNoticesARelayThatCarriesNothing(t *testing.T) {
 	p := NewProber()

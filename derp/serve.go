@@ -250,7 +250,13 @@ func (r *Relay) hello(cfg ServeConfig, address, pin string) *relayv1.Hello {
 // load is how much the relay has to do.
 func (r *Relay) load() *relayv1.Load {
 	c := r.board.counts
-	return &relayv1.Load{Clients: uint32(r.clients()), Bytes: uint64(c.receivedBytes.Load()), DroppedPackets: uint64(max(0, c.receivedPackets.Load()-c.sentPackets.Load()))}
+	load := &relayv1.Load{Clients: uint32(r.clients()), Bytes: uint64(c.receivedBytes.Load()), DroppedPackets: uint64(max(0, c.receivedPackets.Load()-c.sentPackets.Load()))}
+	if r.passes != nil {
+		udp := countUDP()
+		load.Bytes += uint64(udp.bytes)
+		load.DroppedPackets += uint64(udp.dropped)
+	}
+	return load
 }
 
 // clients is how many clients DERP has, but for the relay itself.

@@ -429,8 +429,11 @@ func probeRelay(p *derp.Prober) func(context.Context, *url.URL, *meshv1.Relay) h
 		for _, port := range r.GetStunPorts() {
 			t.STUNPorts = append(t.STUNPorts, uint16(port))
 		}
+		if udp := r.GetUdp(); len(udp.GetKey()) == 32 && len(udp.GetDiscoKey()) == 32 {
+			t.UDP = derp.UDPRelayInfo{Port: uint16(udp.GetPort()), Key: [32]byte(udp.GetKey()), DiscoKey: [32]byte(udp.GetDiscoKey())}
+		}
 		probed, err := p.Probe(ctx, t)
-		out := health.RelayProbe{Err: err, Silent: probed.Silent}
+		out := health.RelayProbe{Err: err, Silent: probed.Silent, UDP: probed.UDP}
 		if t.CertName == "" { // who pins a certificate does not ask when it ends
 			out.CertificateEnds = probed.CertificateEnds
 		}

@@ -166,6 +166,7 @@ const (
 	RelayGone            = "relay-gone"
 	RelayCarriesNothing  = "relay-carries-nothing"
 	RelaySTUNSilent      = "relay-stun-silent"
+	RelayUDPSilent       = "relay-udp-silent"
 	CertificateExpired   = "certificate-expired"
 	CertificateExpiring  = "certificate-expiring"
 	CertificateMismatch  = "certificate-mismatch"

@@ -136,9 +136,10 @@ func TestFindingsOfProbedRelays(t *testing.T) {
 		"all well":            {RelayProbe{CertificateEnds: days(60)}, nil},
 		"no certificate":      {RelayProbe{}, nil},
 		"carries nothing":     {RelayProbe{Err: errors.New("nothing came")}, []string{"error " + RelayCarriesNothing}},
+		"no UDP relay":        {RelayProbe{UDP: errors.New("no answer")}, []string{"warning " + RelayUDPSilent}},
 		"a firewall":          {RelayProbe{Silent: []uint16{3478, 3479}}, []string{"warning " + RelaySTUNSilent}},
 		"not renewed":         {RelayProbe{CertificateEnds: days(3)}, []string{"warning " + CertificateExpiring}},
-		"all of it, at worst": {RelayProbe{errors.New("x"), []uint16{1}, days(1)}, []string{"error " + RelayCarriesNothing, "warning " + CertificateExpiring, "warning " + RelaySTUNSilent}},
+		"all of it, at worst": {RelayProbe{errors.New("x"), []uint16{1}, errors.New("y"), days(1)}, []string{"error " + RelayCarriesNothing, "warning " + CertificateExpiring, "warning " + RelaySTUNSilent, "warning " + RelayUDPSilent}},
 	} {
 		h := New(Config{
 			Store: &database{}, Breakers: breaker.NewRegistry(nil), Relays: relayMap(web.URL, false),

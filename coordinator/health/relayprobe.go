@@ -16,6 +16,8 @@ type RelayProbe struct {
 	Err error
 	// Silent are the UDP ports that did not answer STUN.
 	Silent []uint16
+	// UDP is why its UDP relay carried nothing; nil when it did, or there is none.
+	UDP error
 	// CertificateEnds is when a certificate that nodes check by its authority does;
 	// zero is never.
 	CertificateEnds time.Time
@@ -37,6 +39,10 @@ func (c *Checker) probeRelay(ctx context.Context, name string, u *url.URL, r *me
 	if len(probe.Silent) > 0 {
 		list = append(list, warning(RelaySTUNSilent, "open these UDP ports in the firewall in front of it, and forward them where there is one",
 			"relay %s does not answer STUN on UDP %s: nodes that ask it do not learn their public address, and go over relays", name, ports(probe.Silent)))
+	}
+	if probe.UDP != nil {
+		list = append(list, warning(RelayUDPSilent, "open this UDP port in the firewall in front of it, and forward it where there is one; or run it with --udp-relay-port -1",
+			"relay %s carries nothing over UDP %d: %v; nodes that have no direct path relay over TCP, which is slower", name, r.GetUdp().GetPort(), probe.UDP))
 	}
 	if left := time.Until(probe.CertificateEnds); !probe.CertificateEnds.IsZero() && left < expiresSoon {
 		list = append(list, warning(CertificateExpiring, "renew the relay's certificate (--tls-cert) and restart it, or have it renew its own (--acme-host)",
