@@ -36,7 +36,7 @@ func Open(name string) (*Interface, error) {
 	if _, err := net.InterfaceByName(name); err == nil && !picksName(name) {
 		return nil, fmt.Errorf("hostnet: make interface %s: %w", name, ErrTaken)
 	}
-	dev, err := tun.CreateTUN(name, MTU)
+	dev, err := create(name)
 	if err != nil {
 		return nil, fmt.Errorf("hostnet: make interface %s: %w", name, kindOf(err))
 	}

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"golang.zx2c4.com/wireguard/tun"
 )
 
 // commandTimeout bounds each of the system's own commands.
@@ -22,6 +24,8 @@ func kindOf(err error) error {
 	}
 	return err
 }
+
+func create(name string) (tun.Device, error) { return tun.CreateTUN(name, MTU) }
 
 // setUp has nothing to do: an interface is up once it has an address.
 func (i *Interface) setUp() error { return nil }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
 )
 
 // DefaultName is the interface's name unless somebody wants another.
@@ -37,15 +38,32 @@ func kindOf(err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return fmt.Errorf("%w: %w", ErrNoTUN, err)
 	}
-	// wireguard-go says in words alone that the file is missing.
-	if _, gone := os.Stat("/dev/net/tun"); errors.Is(gone, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", ErrNoTUN, err)
-	}
 	return err
 }
 
-// setUp brings the interface up, and IPv6 on it where the machine has it off by
-// default: the mesh has no other.
+// create makes a device that packets come from and go to, and nothing else. That of
+// wireguard-go's CreateTUN asks each second whether the interface is up, to close the
+// node's sockets when somebody takes it down; that wakes an idle machine for nothing.
+func create(name string) (tun.Device, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
+	}
+	req, err := unix.NewIfreq(name)
+	if err == nil {
+		req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	dev, _, err := tun.CreateUnmonitoredTUNFromFD(fd) // which owns it from here on
+	return dev, err
+}
+
+// setUp gives the interface its MTU and brings it up, and IPv6 on it where the machine
+// has it off by default: the mesh has no other.
 func (i *Interface) setUp() error {
 	conf := filepath.Join("/proc/sys/net/ipv6/conf", i.name)
 	for name, value := range map[string]string{
@@ -60,6 +78,9 @@ func (i *Interface) setUp() error {
 	}
 	link, err := netlink.LinkByName(i.name)
 	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetMTU(link, MTU); err != nil {
 		return err
 	}
 	return netlink.LinkSetUp(link)
