@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/aditmesh/adit/pkg/archive"
@@ -41,6 +40,12 @@ const (
 	maxSubject = 150
 )
 
+// limits are what a fetch may take.
+type limits struct {
+	time       time.Duration
+	repository int64 // bytes on the disk
+}
+
 // Fetched are the files of a template.
 type Fetched struct {
 	Archive []byte // see package archive
@@ -52,18 +57,18 @@ type Fetched struct {
 // machine. That has nothing of whoever runs it: no configuration, no credentials, no
 // proxies, no other protocol, and it follows no redirect.
 func Fetch(ctx context.Context, s Source) (Fetched, error) {
-	f, err := fetch(ctx, s)
+	f, err := fetch(ctx, s, limits{fetchTimeout, maxRepository})
 	if err != nil {
 		return Fetched{}, fmt.Errorf("fetch branch %s of %s: %w", s.Branch, s.URL, err)
 	}
 	return f, nil
 }
 
-func fetch(ctx context.Context, s Source) (Fetched, error) {
+func fetch(ctx context.Context, s Source, may limits) (Fetched, error) {
 	if err := s.Check(); err != nil {
 		return Fetched{}, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout, fmt.Errorf("it took longer than %v", fetchTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, may.time, fmt.Errorf("it took longer than the %v that a fetch may take", may.time))
 	defer cancel()
 	at, err := s.resolve(ctx)
 	if err != nil {
@@ -76,7 +81,7 @@ func fetch(ctx context.Context, s Source) (Fetched, error) {
 	defer os.RemoveAll(temp)
 	ctx, tooLarge := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
-	go func() { defer close(watched); watch(ctx, temp, tooLarge) }()
+	go func() { defer close(watched); watch(ctx, temp, may.repository, tooLarge) }()
 	defer func() { tooLarge(nil); <-watched }()
 
 	g := git{dir: filepath.Join(temp, "repository"), env: s.environment(temp, at)}
@@ -123,7 +128,7 @@ func fetch(ctx context.Context, s Source) (Fetched, error) {
 }
 
 // watch ends a fetch that puts more on the disk than it may.
-func watch(ctx context.Context, dir string, end context.CancelCauseFunc) {
+func watch(ctx context.Context, dir string, most int64, end context.CancelCauseFunc) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
@@ -142,8 +147,8 @@ func watch(ctx context.Context, dir string, end context.CancelCauseFunc) {
 			}
 			return nil
 		})
-		if size > maxRepository {
-			end(fmt.Errorf("its files are more than %d MiB", maxRepository>>20))
+		if size > most {
+			end(fmt.Errorf("its files are more than the %d MiB that a repository may have; put the templates into one of their own", most>>20))
 			return
 		}
 	}
@@ -200,8 +205,7 @@ func (g git) runTo(ctx context.Context, out io.Writer, argv ...string) error {
 	cmd := exec.CommandContext(ctx, "git", argv...)
 	var complaint bytes.Buffer
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = g.dir, g.env, out, &atMost{w: &complaint, left: maxComplaint, drop: true}
-	// Told to end, git ends those that it has started, which do the work.
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	together(cmd)
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
 	switch {
