@@ -261,7 +261,13 @@ func (c *coordinator) Finish(_ context.Context, r *provisionerv1.Result) (*provi
 // order hands out a job with a template of one file.
 func (c *coordinator) order(id, main string, change func(*provisionerv1.Job)) {
 	c.t.Helper()
-	archive := pack(c.t, map[string]string{"main.tf": main})
+	c.orderFiles(id, map[string]string{"main.tf": main}, change)
+}
+
+// orderFiles hands out a job with a template of several.
+func (c *coordinator) orderFiles(id string, files map[string]string, change func(*provisionerv1.Job)) {
+	c.t.Helper()
+	archive := pack(c.t, files)
 	digest := sha256.Sum256(archive)
 	job := &provisionerv1.Job{
 		Ref: &provisionerv1.JobRef{Id: id, Attempt: 1}, ArchiveDigest: digest[:], TimeoutSeconds: 120,

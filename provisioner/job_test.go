@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	provisionerv1 "github.com/aditmesh/adit/pkg/proto/provisionerv1"
+	"github.com/aditmesh/adit/provisioner/standin"
 )
 
 const two = `
@@ -179,4 +180,32 @@ func TestMissingTerraformFailsTheJobOnly(t *testing.T) {
 	}
 	c.order("b2", two, nil)
 	c.succeed("b2")
+}
+
+// What a version of a template no longer has is in the states of workspaces of the one
+// before. An init for another workspace has not brought the providers of that.
+func TestAStateBringsTheProvidersThatItsTemplateNoLongerHas(t *testing.T) {
+	c := newCoordinator(t)
+	cfg := c.config(t.TempDir())
+	cfg.Terraform.Adit = standin.Path(t)
+	start(t, cfg)
+	c.order("before", `
+terraform {
+  required_providers {
+    adit = { source = "registry.opentofu.org/adit/adit" }
+  }
+}
+resource "adit_agent" "main" { name = "main" }
+`, nil)
+	c.succeed("before")
+	c.order("import", two, anImport)
+	lock := c.succeed("import").GetTemplate().GetLockFile()
+	c.order("other", two, func(j *provisionerv1.Job) { j.LockFile = lock })
+	c.succeed("other")
+	c.note(func() { c.states["after"] = c.states["before"] })
+	c.order("after", two, func(j *provisionerv1.Job) { j.LockFile = lock })
+	c.succeed("after")
+	if got := resourcesIn(t, c.state("after")); got != 2 {
+		t.Errorf("state has %d resources, want those of the new version", got)
+	}
 }

@@ -85,33 +85,9 @@ func TestOwnTemplatesArePlanned(t *testing.T) {
 	}
 }
 
-// awsMirror returns a directory that has the AWS provider, as mirrors are laid out.
-func awsMirror(t *testing.T) string {
-	t.Helper()
-	const within = "registry.terraform.io/hashicorp/aws"
-	for _, dir := range append([]string{os.Getenv("ADIT_TEST_PROVIDER_MIRROR")}, globs("/usr/share/terraform/plugins", "/usr/local/share/terraform/plugins", "/opt/*")...) {
-		if _, err := os.Stat(filepath.Join(dir, within)); dir != "" && err == nil {
-			return dir
-		}
-	}
-	t.Skip("no mirror with the AWS provider; ADIT_TEST_PROVIDER_MIRROR says where one is")
-	return ""
-}
-
-func globs(patterns ...string) []string {
-	var all []string
-	for _, p := range patterns {
-		found, err := filepath.Glob(p)
-		if err == nil {
-			all = append(all, found...)
-		}
-	}
-	return all
-}
-
 // The template's own test says what is planned and made, with AWS mocked.
 func TestAWSLinuxHoldsBeforeItsOwnTest(t *testing.T) {
-	e := write(t, "aws-linux", awsMirror(t))
+	e := write(t, "aws-linux", standin.Mirror(t, "registry.terraform.io/hashicorp/aws"))
 	e.terraform("init", "-no-color")
 	e.terraform("validate", "-no-color")
 	if out := e.terraform("test", "-no-color"); !strings.Contains(out, "Success! 2 passed") {

@@ -100,7 +100,7 @@ func (r *Run) Problems() []*provisionerv1.Problem { return r.problems }
 
 // Init chooses the Terraform that the template requires, and prepares the
 // directory. With locked, the lock file is what an import left
-// and has all providers; else there may be more.
+// and has all providers of the template; else there may be more.
 func (r *Run) Init(ctx context.Context, lock []byte, locked bool, values map[string]string) error {
 	if err := r.choose(ctx); err != nil {
 		return err
@@ -115,6 +115,14 @@ func (r *Run) Init(ctx context.Context, lock []byte, locked bool, values map[str
 	}
 	if err := r.write(valuesFile, vars); err != nil {
 		return err
+	}
+	if locked {
+		// A state may be of a version that had others.
+		beyond, err := r.needsBeyond(lock)
+		if err != nil {
+			return err
+		}
+		locked = !beyond
 	}
 	if locked {
 		if done, err := r.takeOver(lock, vars); done || err != nil {
