@@ -178,6 +178,9 @@ func (f relayFlags) config(ctx context.Context, a *app) (derp.ServeConfig, error
 		if err != nil {
 			return none, fmt.Errorf("--tls-cert, --tls-key: %w", err)
 		}
+		if ended := cert.Leaf.NotAfter; time.Now().After(ended) {
+			return none, fmt.Errorf("--tls-cert %s: it ended on %s, and no node trusts it; renew it, or leave it out and the relay makes one", f.tlsCert, ended.Format(time.DateOnly))
+		}
 		conf.Certificate = &cert
 	}
 	if f.address != "" {
