@@ -142,18 +142,27 @@ func RestoreResolver(string) error {
 func resolvectl(cfg ResolverConfig) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	domain := []string{"domain", cfg.Interface}
-	for _, zone := range cfg.zones() {
-		domain = append(domain, "~"+zone)
-	}
-	for _, args := range [][]string{
-		{"dns", cfg.Interface, cfg.Server.Addr().String()}, domain, {"default-route", cfg.Interface, "false"},
-	} {
+	for _, args := range resolvectlArgs(cfg) {
 		if out, err := exec.CommandContext(ctx, "resolvectl", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("resolvectl %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
 		}
 	}
 	return nil
+}
+
+// resolvectlArgs are what resolvectl is called with. Our responder speaks no TLS, nobody
+// has signed the mesh's names, and there is no multicast: what the machine asks of other
+// servers must not be asked of it.
+func resolvectlArgs(cfg ResolverConfig) [][]string {
+	domain := []string{"domain", cfg.Interface}
+	for _, zone := range cfg.zones() {
+		domain = append(domain, "~"+zone)
+	}
+	args := [][]string{{"dns", cfg.Interface, cfg.Server.Addr().String()}, domain}
+	for _, what := range []string{"default-route", "dnsovertls", "dnssec", "llmnr", "mdns"} {
+		args = append(args, []string{what, cfg.Interface, "no"})
+	}
+	return args
 }
 
 // confFile is a resolver's configuration in a file.

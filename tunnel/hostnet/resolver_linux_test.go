@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -73,6 +74,16 @@ func describeFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return st.Mode().Type().String() + " " + to + " " + whole.Mode().String() + " " + string(text)
+}
+
+// A machine that wants TLS or signatures of every server is told that ours has none.
+func TestNothingIsAskedOfTheResponderThatItCannotDo(t *testing.T) {
+	args := resolvectlArgs(ResolverConfig{Interface: "adit0", Suffix: "adit", Server: netip.MustParseAddrPort("127.0.17.53:53")})
+	for _, what := range []string{"default-route", "dnsovertls", "dnssec", "llmnr", "mdns"} {
+		if !slices.ContainsFunc(args, func(a []string) bool { return slices.Equal(a, []string{what, "adit0", "no"}) }) {
+			t.Errorf("%s stays as the machine has it: %q", what, args)
+		}
+	}
 }
 
 // Lines of the kernel's table of sockets, of a machine of this byte order.
