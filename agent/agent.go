@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -118,7 +119,7 @@ func Run(ctx context.Context, cfg Config) error {
 	watching.Go(func() { app.Run(watch, home.apps(m, out.apps, cfg.Logger)) })
 	watching.Go(func() { metadata.Run(watch, home.metadata(m, out.measured)) })
 	watching.Go(func() {
-		stats.Run(watch, stats.Config{Tally: &tally, Dir: account.Home, RoundTrips: func() []time.Duration { return roundTrips(node) }, Report: out.counted, Every: cfg.StatsEvery})
+		stats.Run(watch, stats.Config{Tally: &tally, Dir: account.Home, RoundTrips: func() []time.Duration { return roundTrips(node) }, Report: out.counted, Rests: func() { rest(cfg.Logger) }, Every: cfg.StatsEvery})
 	})
 	err = serve(ctx, cfg, node, l, &tally, ssh.New(ssh.Config{
 		HostKey: hostKey, Account: account, Env: home.env, EnvNow: func() []string { return whereEnv(m, node.Name()) }, EnvFile: loginEnvironment, Dir: home.dir, Start: cfg.Start, Terminals: terminals, Tally: &tally, Logger: cfg.Logger,
@@ -230,9 +231,7 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 	for _, serve := range serving {
 		go func() { served <- serve() }()
 	}
-	if err := shed(); err != nil {
-		cfg.Logger.Debug("more memory is held than need be", "err", err)
-	}
+	rest(cfg.Logger)
 	cfg.Logger.Info("agent ready", "name", node.Name(), "address", node.Address())
 
 	running := cap(served)
@@ -253,6 +252,15 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 		<-served
 	}
 	return errors.Join(err, closeErr)
+}
+
+// rest gives back the memory that nobody needs now: after the start, and when the last
+// session has gone.
+func rest(log *slog.Logger) {
+	debug.FreeOSMemory()
+	if err := shed(); err != nil {
+		log.Debug("more memory is held than need be", "err", err)
+	}
 }
 
 // openPort carries a connection to a port of the workspace, and counts it.

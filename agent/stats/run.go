@@ -20,6 +20,8 @@ type Config struct {
 	RoundTrips func() []time.Duration
 	// Report takes each report.
 	Report func(*meshv1.Stats)
+	// Rests, unless it is nil, is called after a report when the last session has gone.
+	Rests func()
 	// Every is how often; zero means each minute.
 	Every time.Duration
 }
@@ -40,7 +42,11 @@ func Run(ctx context.Context, cfg Config) {
 		case <-tick.C:
 		}
 		now := Measure("/", cfg.Dir)
-		cfg.Report(report(cfg, before, now, time.Since(began)))
+		r := report(cfg, before, now, time.Since(began))
+		cfg.Report(r)
+		if cfg.Rests != nil && r.GetSsh()+r.GetSftp()+r.GetForwards() > 0 && cfg.Tally.Open() == 0 {
+			cfg.Rests()
+		}
 		before, began = now, time.Now()
 	}
 }

@@ -111,3 +111,22 @@ func TestAReportEachMinuteAndOneAtTheEnd(t *testing.T) {
 		}
 	})
 }
+
+func TestAnAgentRestsOnceTheLastSessionHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tally Tally
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Second)
+		defer cancel()
+		one, two := tally.Begin(SSH), tally.Begin(Forward)
+		at := map[time.Duration]func(){90 * time.Second: one.End, 150 * time.Second: two.End}
+		for after, end := range at {
+			time.AfterFunc(after, end)
+		}
+		began := time.Now()
+		var rested []time.Duration
+		Run(ctx, Config{Tally: &tally, Dir: t.TempDir(), Report: func(*meshv1.Stats) {}, Rests: func() { rested = append(rested, time.Since(began)) }})
+		if len(rested) != 1 || rested[0] != 3*time.Minute {
+			t.Errorf("rested after %v, want once, after 3 min", rested)
+		}
+	})
+}
