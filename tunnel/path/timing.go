@@ -13,9 +13,8 @@ const (
 
 	// restAfter is how long after the last packet the best direct path is pinged
 	// every restBeat alone. That keeps NAT mappings open, too, and should the path
-	// die meanwhile, the next packet finds out by itself, as guardFor says. Ten
-	// peers that are watched for longer are most of what an idle laptop computes.
-	restAfter = 3 * time.Second
+	// die meanwhile, the next packet finds out by itself, as guardFor says.
+	restAfter = 10 * time.Second
 	restBeat  = 5 * time.Second
 
 	// guardFor is how long packets may go unanswered, beyond two round trips,
