@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -18,16 +19,15 @@ var version = "dev"
 
 func main() {
 	ctx, stop := untilSignal()
-	// The first signal asks for an end in order; a second one does not wait for it.
-	context.AfterFunc(ctx, stop)
 	code := run(ctx, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}, arguments(os.Args))
 	stop()
 	os.Exit(code)
 }
 
 // untilSignal returns a context that ends with the first signal that asks for an end. A
-// hang-up does, but under nohup.
-func untilSignal() (context.Context, context.CancelFunc) {
+// hang-up does, but under nohup. By then nobody waits for signals any more: a second one
+// ends the process at once. stop is to be called when it is not needed any more.
+func untilSignal() (ctx context.Context, stop func()) {
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if signal.Ignored(syscall.SIGHUP) {
 		// Programs that are started here would ignore it, too, such as those of an
@@ -37,5 +37,22 @@ func untilSignal() (context.Context, context.CancelFunc) {
 	} else {
 		ends = append(ends, syscall.SIGHUP)
 	}
-	return signal.NotifyContext(context.Background(), ends...)
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, ends...)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case s := <-came:
+			signal.Stop(came)
+			cancel(fmt.Errorf("%w: %v signal received", context.Canceled, s))
+		case <-ctx.Done():
+			signal.Stop(came)
+		}
+	}()
+	return ctx, func() {
+		cancel(nil)
+		<-done
+	}
 }

@@ -113,8 +113,6 @@ type recvRun struct {
 	// addrs is which state of Bind.byAddr and byLeg said that from is peer's.
 	addrs uint64
 	came  counters
-	// carried says that one of them was more than a keepalive.
-	carried bool
 	// total is how many packets of a read were taken.
 	total int
 }
@@ -129,7 +127,6 @@ func (r *recvRun) take(n int, from way) bool {
 		return false
 	}
 	r.came.packets++
-	r.carried = r.carried || n > keepaliveLen
 	r.total++
 	if n > largePacket {
 		r.came.large++
@@ -161,11 +158,11 @@ func (r *recvRun) flush() {
 		return
 	}
 	r.peer.received.add(r.came)
-	r.peer.noteRecv(r.bind.now(), r.from, r.carried)
+	r.peer.noteRecv(r.bind.now(), r.from)
 	if r.came.large > 0 {
 		r.bind.noteLarge(r.peer)
 	}
-	r.came, r.carried = counters{}, false
+	r.came = counters{}
 }
 
 // peerBy returns whose packets come by w.
@@ -224,7 +221,7 @@ func (b *Bind) onRelayed(region uint32, from key.NodePublic, data []byte) {
 	}
 	switch classify(data) {
 	case kindWireGuard:
-		p.noteRecv(b.now(), way{}, len(data) > keepaliveLen)
+		p.noteRecv(b.now(), way{})
 		b.deliver(p, data)
 	case kindDisco:
 		b.onDisco(data, discoFrom{region: region, relayed: p})

@@ -115,32 +115,3 @@ func TestTheFirstPacketAfterAPauseIsGuarded(t *testing.T) {
 		t.Error("no ping although the packet went unanswered for longer than its guard")
 	}
 }
-
-// WireGuard's keepalive tells the peer that its packets came. It is no reason to watch the
-// path for as long as after a packet that somebody waits for.
-func TestAKeepaliveKeepsNobodyActive(t *testing.T) {
-	a, b := newEnd(t, "", 0), newEnd(t, "", 0)
-	introduce(a, b, a.loopback(), b.loopback())
-	for _, e := range []*end{a, b} {
-		waitPath(t, e.peer, "direct", func(p Path) bool { return p.Direct.IsValid() })
-	}
-	keepalive := wireGuard(wgTransport, wgTransportMinLen)
-	if err := a.Send([][]byte{keepalive}, a.peer); err != nil {
-		t.Fatal(err)
-	}
-	b.expect(t, keepalive)
-	for name, p := range map[string]*Peer{"sender": a.peer, "receiver": b.peer} {
-		if at := p.LastActive(); !at.IsZero() {
-			t.Errorf("%s: active at %v", name, at)
-		}
-	}
-	if err := a.Send([][]byte{data(1)}, a.peer); err != nil {
-		t.Fatal(err)
-	}
-	b.expect(t, data(1))
-	for name, p := range map[string]*Peer{"sender": a.peer, "receiver": b.peer} {
-		if p.LastActive().IsZero() {
-			t.Errorf("%s: not active after a packet", name)
-		}
-	}
-}
