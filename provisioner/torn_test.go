@@ -14,7 +14,7 @@ import (
 
 // many makes resources as fast as Terraform does.
 const many = `
-resource "terraform_data" "x" { count = 400 }
+resource "terraform_data" "x" { count = 800 }
 `
 
 var creationComplete = regexp.MustCompile(`^(terraform_data\.x\[\d+\]): Creation complete`)
