@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,13 +18,7 @@ const dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwA
 // shows serves pages on a port of a host's localhost.
 func (d *deployment) shows(h *netlab.Host, port string) {
 	d.t.Helper()
-	var l net.Listener
-	if err := h.Do(func() (err error) {
-		l, err = net.Listen("tcp", "127.0.0.1:"+port)
-		return err
-	}); err != nil {
-		d.t.Fatal(err)
-	}
+	l := d.listens(h, port)
 	pages := map[string][2]string{
 		"/app/": {"text/html", `<!doctype html><title>App</title><link rel=stylesheet href=look.css>
 			<h1 style="letter-spacing: 3px">First page</h1><img src="/dot.png"><img src="http://elsewhere.test/dot.png">

@@ -28,10 +28,9 @@ func (d *deployment) policy(text string) {
 	}
 }
 
-// echoes answers with what it hears, on a port of a host's localhost.
-func (d *deployment) echoes(h *netlab.Host, port string) {
+// listens listens on a port of a host's localhost, until the test ends.
+func (d *deployment) listens(h *netlab.Host, port string) (l net.Listener) {
 	d.t.Helper()
-	var l net.Listener
 	if err := h.Do(func() (err error) {
 		l, err = net.Listen("tcp", "127.0.0.1:"+port)
 		return err
@@ -39,6 +38,13 @@ func (d *deployment) echoes(h *netlab.Host, port string) {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// echoes answers with what it hears, on a port of a host's localhost.
+func (d *deployment) echoes(h *netlab.Host, port string) {
+	d.t.Helper()
+	l := d.listens(h, port)
 	go func() {
 		for {
 			conn, err := l.Accept()

@@ -79,11 +79,11 @@ func (p *Proxy) dialApp(ctx context.Context, _, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %q is no agent: %w", host, err)
 	}
-	port, err := strconv.ParseUint(portText, 10, 16)
+	port, err := parsePort(portText)
 	if err != nil {
-		return nil, fmt.Errorf("proxy: %q is no port: %w", portText, err)
+		return nil, err
 	}
-	return p.node.dial(ctx, agent, uint16(port))
+	return p.node.dial(ctx, agent, port)
 }
 
 // ServesApps reports whether a request is for an app: by its host.
