@@ -319,7 +319,10 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	}
 	b.cfg.OnSent(len(bufs))
 	r := p.route.Load()
-	silent := p.noteSend(b.now(), r)
+	silent := false
+	if len(bufs) > 1 || len(bufs[0]) > keepaliveLen {
+		silent = p.noteSend(b.now(), r)
+	}
 	relay := r.relay
 	switch {
 	case isHandshake(bufs[0]):

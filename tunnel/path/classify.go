@@ -31,6 +31,11 @@ const (
 	wgTransportMinLen = 32
 )
 
+// keepaliveLen is the size of a transport message that carries nothing. WireGuard sends
+// one 10 s after data that it had nothing to say to: nobody waits for it, and the
+// path that it takes need not be watched for it.
+const keepaliveLen = wgTransportMinLen
+
 // discoOverhead is what precedes and follows a disco message on the wire: the
 // magic, the sender's key, the nonce and the box's 16-byte tag.
 const discoOverhead = len(disco.Magic) + 32 + disco.NonceLen + 16

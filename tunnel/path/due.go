@@ -53,6 +53,9 @@ func (m *machine) nextQuiet(now time.Time) time.Time {
 			at = earlier(at, m.seen.unanswered.Add(m.route().guard))
 		}
 	}
+	if m.alarms > 1 { // guards that are longer than usual
+		at = earlier(at, m.calmAt())
+	}
 	if c.rtt > goodEnough {
 		at = earlier(at, m.roundAt.Add(reprobeDirect))
 	}

@@ -75,8 +75,8 @@ type machine struct {
 	birthday birthday
 	delivery delivery
 
-	// alarms counts unanswered packets that turned out to want no answer, as the
-	// answer to a ping shows while alarmed. The last alarm was at alarmAt.
+	// alarms counts unanswered packets in a row that turned out to want no answer,
+	// as the answer to a ping shows while alarmed. The last alarm was at alarmAt.
 	alarms  int
 	alarmed bool
 	alarmAt time.Time
@@ -385,7 +385,7 @@ func (m *machine) tickDirect(now time.Time, acts *actions) {
 		m.retire(now, acts)
 		return
 	}
-	if m.seen.received.After(m.alarmAt) {
+	if m.seen.received.After(m.alarmAt) || !now.Before(m.calmAt()) {
 		m.alarms = 0
 	}
 	if len(c.waiting) == 0 {
@@ -414,6 +414,10 @@ func (m *machine) tickDirect(now time.Time, acts *actions) {
 		}
 	}
 }
+
+// calmAt is when the alarms so far were the last of their row. What goes unanswered then
+// begins another, and must not wait for what others did not want.
+func (m *machine) calmAt() time.Time { return m.alarmAt.Add(2 * m.route().guard) }
 
 // doubt starts sending over both paths and asks every way that ever answered.
 func (m *machine) doubt(now time.Time, acts *actions) {

@@ -181,11 +181,14 @@ func (p *Peer) noteSend(now int64, r *liveRoute) (silent bool) {
 }
 
 // noteRecv records that packets of the tunnel came by a way over UDP; by none over
-// DERP. Only what comes by the way in use shows that it works. The peer's packets
-// that come by another, though that way was the peer's, too, when there last was any,
-// show that the peer has doubts: small packets then take every way at once.
-func (p *Peer) noteRecv(now int64, from way) {
-	p.lastRecv.Store(now)
+// DERP. Unless one of them carried something, that keeps no peer active. Only what comes
+// by the way in use shows that it works. The peer's packets that come by another, though
+// that way was the peer's, too, when there last was any, show that the peer has doubts:
+// small packets then take every way at once.
+func (p *Peer) noteRecv(now int64, from way, carried bool) {
+	if carried {
+		p.lastRecv.Store(now)
+	}
 	r := p.route.Load()
 	if from.valid() && from.addr == r.direct.addr && from.vni == r.direct.vni {
 		p.lastRecvDirect.Store(now)

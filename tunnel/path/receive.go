@@ -113,6 +113,8 @@ type recvRun struct {
 	// addrs is which state of Bind.byAddr and byLeg said that from is peer's.
 	addrs uint64
 	came  counters
+	// carried says that one of them was more than a keepalive.
+	carried bool
 	// total is how many packets of a read were taken.
 	total int
 }
@@ -127,6 +129,7 @@ func (r *recvRun) take(n int, from way) bool {
 		return false
 	}
 	r.came.packets++
+	r.carried = r.carried || n > keepaliveLen
 	r.total++
 	if n > largePacket {
 		r.came.large++
@@ -158,11 +161,11 @@ func (r *recvRun) flush() {
 		return
 	}
 	r.peer.received.add(r.came)
-	r.peer.noteRecv(r.bind.now(), r.from)
+	r.peer.noteRecv(r.bind.now(), r.from, r.carried)
 	if r.came.large > 0 {
 		r.bind.noteLarge(r.peer)
 	}
-	r.came = counters{}
+	r.came, r.carried = counters{}, false
 }
 
 // peerBy returns whose packets come by w.
@@ -221,7 +224,7 @@ func (b *Bind) onRelayed(region uint32, from key.NodePublic, data []byte) {
 	}
 	switch classify(data) {
 	case kindWireGuard:
-		p.noteRecv(b.now(), way{})
+		p.noteRecv(b.now(), way{}, len(data) > keepaliveLen)
 		b.deliver(p, data)
 	case kindDisco:
 		b.onDisco(data, discoFrom{region: region, relayed: p})

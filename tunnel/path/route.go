@@ -46,7 +46,7 @@ func (m *machine) route() route {
 	c := m.candidates[m.best]
 	r.limit = c.mtu.limit()
 	r.also = m.second()
-	r.guard = guardFor<<m.alarms + 2*c.rtt
+	r.guard = guardFor<<max(0, m.alarms-1) + 2*c.rtt
 	r.rtt = c.rtt
 	return r
 }

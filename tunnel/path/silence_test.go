@@ -87,12 +87,15 @@ func TestAQuietPathSleepsAndIsWatched(t *testing.T) {
 	const quiet = 30 * time.Second
 	began := w.ends[0].ticks
 	w.run(quiet)
-	// A heartbeat and its answer, soon a slow one, and the other ways now and then.
-	if ticks, most := w.ends[0].ticks-began, int(restAfter/heartbeat+quiet/restBeat)*5/2; ticks > most {
+	// A slow heartbeat and its answer, the other end's, which comes with it, and the other
+	// ways now and then.
+	if ticks, most := w.ends[0].ticks-began, 5*int(quiet/restBeat); ticks > most {
 		t.Errorf("%d ticks in %v without a packet, want at most %d", ticks, quiet, most)
 	}
 	w.carries = nothing
-	w.run(restBeat + silenceFor + tickEvery)
+	for end := w.now.Add(restBeat + silenceFor + tickEvery); w.ends[0].m.mode == modeDirect && w.now.Before(end); {
+		w.run(time.Millisecond)
+	}
 	if m := w.ends[0].m.mode; m != modeDoubt {
 		t.Errorf("%v after a heartbeat went unanswered, want doubt", m)
 	}
@@ -113,5 +116,90 @@ func TestTheFirstPacketAfterAPauseIsGuarded(t *testing.T) {
 	w.run(guardFor + 2*w.latency + w.latency + tickEvery + leastQuiet)
 	if w.sends == began {
 		t.Error("no ping although the packet went unanswered for longer than its guard")
+	}
+}
+
+// Whoever types on after a pause finds out at once that the path has died meanwhile. The last
+// packet before it wanted no answer, as an acknowledgement does, and after 10 s the other
+// end's WireGuard says that it came.
+func TestAPathThatDiedInAPauseIsFoundByTheFirstPacket(t *testing.T) {
+	const keystroke = 20 * time.Millisecond
+	for _, pause := range []time.Duration{300 * time.Millisecond, 2 * time.Second, 5 * time.Second, 15 * time.Second, 40 * time.Second, 110 * time.Second, 10 * time.Minute} {
+		w := newWorld(t)
+		w.meet()
+		w.untilDirect(time.Second)
+		w.run(5 * time.Second)
+		for range 50 {
+			w.sendData(0)
+			w.run(w.latency + time.Millisecond)
+			w.sendData(1)
+			w.run(keystroke)
+		}
+		w.sendData(0)
+		w.run(min(pause, keepaliveAfter))
+		if pause > keepaliveAfter {
+			w.sendKeepalive(1)
+			w.run(pause - keepaliveAfter)
+		}
+
+		w.carries = nothing
+		began, before := w.now, w.ends[1].relayed
+		for w.ends[1].relayed == before && w.now.Sub(began) < time.Second {
+			w.sendData(0)
+			w.run(keystroke)
+		}
+		took, most := w.now.Sub(began), guardFor+4*w.latency+w.latency+2*keystroke
+		if took > most {
+			t.Errorf("after a pause of %v the relay carried a packet after %v, want %v at most", pause, took, most)
+		}
+	}
+}
+
+// A stream that nobody answers raises an alarm now and then alone.
+func TestAStreamWithoutAnswersIsPingedSeldom(t *testing.T) {
+	w := newWorld(t)
+	w.meet()
+	w.untilDirect(time.Second)
+	w.run(5 * time.Second)
+	w.ends[0].talking = true
+	w.run(5 * time.Second)
+	before, relayed := w.sends, w.ends[1].relayed
+	const while = 20 * time.Second
+	w.run(while)
+	// One an alarm, and the heartbeats of the end that has nothing to say.
+	if pings, most := w.sends-before, int(while/(guardFor<<(maxAlarms-1))+while/heartbeat); pings > most {
+		t.Errorf("%d pings in %v, want %d at most", pings, while, most)
+	}
+	if copies := w.ends[1].relayed - relayed; copies > 100 {
+		t.Errorf("the relay carried %d of 1000 packets, want a tenth at most", copies)
+	}
+}
+
+// WireGuard's keepalive tells the peer that its packets came. It is no reason to watch the
+// path for as long as after a packet that somebody waits for.
+func TestAKeepaliveKeepsNobodyActive(t *testing.T) {
+	a, b := newEnd(t, "", 0), newEnd(t, "", 0)
+	introduce(a, b, a.loopback(), b.loopback())
+	for _, e := range []*end{a, b} {
+		waitPath(t, e.peer, "direct", func(p Path) bool { return p.Direct.IsValid() })
+	}
+	keepalive := wireGuard(wgTransport, wgTransportMinLen)
+	if err := a.Send([][]byte{keepalive}, a.peer); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(t, keepalive)
+	for name, p := range map[string]*Peer{"sender": a.peer, "receiver": b.peer} {
+		if at := p.LastActive(); !at.IsZero() {
+			t.Errorf("%s: active at %v", name, at)
+		}
+	}
+	if err := a.Send([][]byte{data(1)}, a.peer); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(t, data(1))
+	for name, p := range map[string]*Peer{"sender": a.peer, "receiver": b.peer} {
+		if p.LastActive().IsZero() {
+			t.Errorf("%s: not active after a packet", name)
+		}
 	}
 }

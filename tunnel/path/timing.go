@@ -13,22 +13,26 @@ const (
 
 	// restAfter is how long after the last packet the best direct path is pinged
 	// every restBeat alone. That keeps NAT mappings open, too, and should the path
-	// die meanwhile, the next packet finds out by itself, as guardFor says.
-	restAfter = 10 * time.Second
+	// die meanwhile, the next packet finds out by itself, as guardFor says. Ten
+	// peers that are watched for longer are most of what an idle laptop computes.
+	restAfter = 3 * time.Second
 	restBeat  = 5 * time.Second
 
 	// guardFor is how long packets may go unanswered, beyond two round trips,
 	// before small ones take every way: five keystrokes of a fast typist's
-	// held key, and half of what the eye forgives an echo.
+	// held key, and half of what the eye forgives an echo. TCP repeats a packet
+	// after 200 ms, and the next time after 400 more: a guard that is still up
+	// when it does first costs a typist those.
 	guardFor = 100 * time.Millisecond
 
 	// copyWithin is by how much the copy of a packet may come later, by another
 	// way, than the packet itself.
 	copyWithin = 50 * time.Millisecond
 
-	// maxAlarms bounds how often guardFor doubles while packets that want no
-	// answer raise it for nothing.
-	maxAlarms = 3
+	// maxAlarms bounds how many alarms for nothing in a row count. Each but the
+	// first doubles guardFor: the last packet of any exchange raises one, as it
+	// wants no answer, and a stream of such packets one after the other.
+	maxAlarms = 4
 
 	// silenceFor is how long an unanswered ping may last before the path is in
 	// doubt: three round trips, but no less than this, so that one scheduling

@@ -177,6 +177,17 @@ func (w *world) sendData(i int) {
 	}
 }
 
+// keepaliveAfter is how long after a packet that it had nothing to say to an end's WireGuard
+// says that it came.
+const keepaliveAfter = 10 * time.Second
+
+// sendKeepalive sends a packet of WireGuard's own that carries nothing.
+func (w *world) sendKeepalive(i int) {
+	e := w.ends[i]
+	e.sent.packets++
+	w.send(i, simPacket{kind: "keepalive", overUDP: true, destAddr: e.m.route().direct.addr, size: keepaliveLen})
+}
+
 func (w *world) receive(p simPacket) {
 	e := w.ends[p.to]
 	switch p.kind {
@@ -196,6 +207,10 @@ func (w *world) receive(p simPacket) {
 		w.do(p.to, acts)
 	case "cmm":
 		w.do(p.to, e.m.callMeMaybe(w.now, []netip.AddrPort{p.from}))
+	case "keepalive":
+		e.traffic.unanswered = time.Time{}
+		e.received.packets++
+		return
 	case "data":
 		e.traffic.received = w.now
 		if !e.heardAt.IsZero() {
