@@ -27,15 +27,18 @@ func (r dropReason) String() string {
 type endReason int
 
 const (
-	endedGreeting endReason = iota // it did not say in time who it is
-	endedRefused                   // it may not come in
-	endedFrame                     // it broke the protocol
-	endedWrite                     // it took nothing
+	endedGreeting  endReason = iota // it did not say in time who it is
+	endedRefused                    // it may not come in
+	endedFrame                      // it broke the protocol
+	endedWrite                      // it took nothing
+	endedSlow                       // it did not say in time what it wants
+	endedNoTLS                      // it speaks no TLS
+	endedMalformed                  // what it said is neither a handshake nor a request
 	endReasons
 )
 
 func (r endReason) String() string {
-	return [endReasons]string{"greeting", "refused", "protocol", "not_reading"}[r]
+	return [endReasons]string{"greeting", "refused", "protocol", "not_reading", "slow", "no_tls", "malformed"}[r]
 }
 
 // counts is what a switchboard counts.
@@ -61,7 +64,7 @@ func newCounts() *counts {
 			Name: "adit_relay_dropped_packets_total", Help: "Packets over DERP that were not delivered, by reason.",
 		}, []string{"reason"}),
 		byEnd: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "adit_relay_ended_connections_total", Help: "Connections over DERP that the relay ended, by reason.",
+			Name: "adit_relay_ended_connections_total", Help: "Connections that the relay ended, by reason.",
 		}, []string{"reason"}),
 		queued: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "adit_relay_queue_seconds", Help: "How long the first packet of a batch waited before the batch was written.", Buckets: queueBuckets(),

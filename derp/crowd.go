@@ -28,15 +28,17 @@ type crowd struct {
 	net.Listener
 	most    int
 	refused prometheus.Counter
-	log     *slog.Logger
+	// note is told of those that are ended because they ask for nothing.
+	note func(why endReason, from string, err error)
+	log  *slog.Logger
 
 	mu   sync.Mutex // guards what follows
 	held map[netip.Addr]int
 	said time.Time
 }
 
-func newCrowd(l net.Listener, most int, refused prometheus.Counter, log *slog.Logger) *crowd {
-	return &crowd{Listener: l, most: most, refused: refused, log: log, held: make(map[netip.Addr]int)}
+func newCrowd(l net.Listener, most int, refused prometheus.Counter, note func(endReason, string, error), log *slog.Logger) *crowd {
+	return &crowd{Listener: l, most: most, refused: refused, note: note, log: log, held: make(map[netip.Addr]int)}
 }
 
 // Accept returns the next connection of somebody who may have one more.
@@ -48,7 +50,14 @@ func (c *crowd) Accept() (net.Conn, error) {
 		}
 		from := sourceOf(conn)
 		if c.enter(from, time.Now()) {
-			return &counted{Conn: conn, leave: sync.OnceFunc(func() { c.leave(from) })}, nil
+			v := &visitor{Conn: conn}
+			v.leave = sync.OnceFunc(func() {
+				c.leave(from)
+				if why, err := v.ended(); err != nil {
+					c.note(why, conn.RemoteAddr().String(), err)
+				}
+			})
+			return v, nil
 		}
 		conn.Close()
 	}
@@ -90,16 +99,4 @@ func sourceOf(conn net.Conn) netip.Addr {
 		}
 	}
 	return ip
-}
-
-// counted is a connection that leaves the crowd when it is closed.
-type counted struct {
-	net.Conn
-	leave func()
-}
-
-// Close closes the connection.
-func (c *counted) Close() error {
-	defer c.leave()
-	return c.Conn.Close()
 }

@@ -21,7 +21,7 @@ func TestAnAddressHasSoManyConnections(t *testing.T) {
 	var log strings.Builder
 	refused := prometheus.NewCounter(prometheus.CounterOpts{Name: "refused"})
 	const most, tries = 20, 500
-	c := newCrowd(l, most, refused, slog.New(slog.NewTextHandler(&log, nil)))
+	c := newCrowd(l, most, refused, func(endReason, string, error) {}, slog.New(slog.NewTextHandler(&log, nil)))
 	taken := make(chan net.Conn, tries)
 	done := make(chan struct{})
 	go func() {

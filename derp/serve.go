@@ -111,16 +111,13 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	if !cfg.PlainHTTP { // else all come from the proxy
-		l = newCrowd(l, connectionsEach, relay.refused, cfg.Logger)
+		l = newCrowd(l, connectionsEach, relay.refused, relay.board.note, cfg.Logger)
 	}
 	if secure != nil {
 		l = tls.NewListener(l, secure)
 	}
 	var here atomic.Bool
-	web := &http.Server{
-		Handler: relay.front(&here), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
-	}
+	web := newWeb(relay.front(&here), cfg.Logger)
 	served := make(chan error, 2)
 	go func() { served <- web.Serve(l) }()
 	if cfg.ACME != nil { // nodes are told of the relay when it has what they trust
