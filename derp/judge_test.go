@@ -76,12 +76,17 @@ func TestTailscalesProberFindsNoFault(t *testing.T) {
 // certificateFor makes a certificate for a name, which is its own root.
 func certificateFor(t *testing.T, name string) (cert tls.Certificate, root []byte) {
 	t.Helper()
+	return certificateUntil(t, name, time.Now().Add(60*24*time.Hour))
+}
+
+func certificateUntil(t *testing.T, name string, ends time.Time) (cert tls.Certificate, root []byte) {
+	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(60 * 24 * time.Hour),
+		SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotBefore: time.Unix(0, 0), NotAfter: ends,
 		IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)

@@ -55,8 +55,10 @@ type Probed struct {
 	Silent []uint16
 	// UDP is why its UDP relay carried nothing; nil when it did, or there is none.
 	UDP error
-	// CertificateEnds is when its certificate does, if it has one.
+	// CertificateEnds is when its certificate does, if it has one, and Untrusted why
+	// nodes do not trust that; nil when they do.
 	CertificateEnds time.Time
+	Untrusted       error
 }
 
 // ErrNotCarried is that a relay let the prober in, and nothing out.
@@ -139,7 +141,7 @@ func (t Target) client(priv key.NodePrivate, probed *Probed) (*derphttp.Client, 
 }
 
 // dialer connects with TLS, if the URL wants it, and notes in probed when the relay's
-// certificate ends.
+// certificate ends, and whether it is trusted.
 func (t Target) dialer(probed *Probed) (func(ctx context.Context, network, addr string) (net.Conn, error), error) {
 	if t.URL.Scheme != "https" {
 		return new(net.Dialer).DialContext, nil
@@ -148,7 +150,14 @@ func (t Target) dialer(probed *Probed) (func(ctx context.Context, network, addr 
 	if err != nil {
 		return nil, err
 	}
-	return (&tls.Dialer{Config: secure}).DialContext, nil
+	dial := (&tls.Dialer{Config: secure}).DialContext
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+			probed.Untrusted, probed.CertificateEnds = bad.Err, bad.UnverifiedCertificates[0].NotAfter
+		}
+		return conn, err
+	}, nil
 }
 
 // open connects to a relay and has it speak DERP. What came right behind its answer is in

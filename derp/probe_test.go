@@ -3,14 +3,17 @@ package derp
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -127,5 +130,33 @@ func TestAProbeNoticesARelayThatCarriesNothing(t *testing.T) {
 	}
 	if took := time.Since(began); took > 6*time.Second {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// Of a certificate that nodes do not trust it is told why, and when it ends or ended.
+func TestAProbeSaysThatACertificateIsNotTrusted(t *testing.T) {
+	for name, c := range map[string]struct {
+		ends time.Time
+		want string
+	}{
+		"ended":     {time.Now().Add(-time.Hour), "expired"},
+		"by nobody": {time.Now().Add(time.Hour), "unknown authority"},
+	} {
+		r, err := Start(Config{Admit: admitAll})
+		if err != nil {
+			t.Fatal(err)
+		}
+		web := httptest.NewUnstartedServer(r.Handler())
+		web.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug) // that it is not trusted
+		pair, _ := certificateUntil(t, "localhost", c.ends)
+		web.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+		web.StartTLS()
+		u := &url.URL{Scheme: "https", Host: net.JoinHostPort("localhost", strconv.Itoa(web.Listener.Addr().(*net.TCPAddr).Port))}
+		got, err := NewProber().Probe(t.Context(), Target{URL: u})
+		if err == nil || got.Untrusted == nil || !strings.Contains(got.Untrusted.Error(), c.want) || got.CertificateEnds.Sub(c.ends).Abs() > time.Second {
+			t.Errorf("%s: probed %+v: %v", name, got, err)
+		}
+		r.Close()
+		web.Close()
 	}
 }

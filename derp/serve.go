@@ -62,11 +62,11 @@ type ServeConfig struct {
 	// reaches the coordinator.
 	TURN        bool
 	TURNAddress netip.Addr
-	// Certificate is what HTTPS is served with: one that nodes trust. Nil is a
+	// Certificate returns what HTTPS is served with: one that nodes trust. Nil is a
 	// self-signed one, which they are told to trust. PlainHTTP is neither, for a
 	// relay behind a proxy that ends TLS; Address must be set then. ACME, if it is not
 	// nil, gets and renews one that nodes trust.
-	Certificate *tls.Certificate
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	ACME        *ACME
 	PlainHTTP   bool
 	// DataDir is where the relay's keys are kept.
@@ -200,16 +200,17 @@ func (cfg ServeConfig) tls() (*tls.Config, string, error) {
 	if cfg.ACME != nil {
 		return cfg.ACME.tls(cfg.DataDir, cfg.HTTPClient), "", nil
 	}
-	cert, pin := cfg.Certificate, ""
-	if cert == nil {
-		own, p, err := selfSigned(cfg.DataDir)
-		if err != nil {
-			return nil, "", err
-		}
-		cert, pin = &own, p
-	}
 	// The upgrade to DERP is one of HTTP/1.1.
-	return &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, pin, nil
+	conf := &tls.Config{GetCertificate: cfg.Certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	if cfg.Certificate != nil {
+		return conf, "", nil
+	}
+	own, pin, err := selfSigned(cfg.DataDir)
+	if err != nil {
+		return nil, "", err
+	}
+	conf.Certificates = []tls.Certificate{own}
+	return conf, pin, nil
 }
 
 // address is where nodes reach the relay.

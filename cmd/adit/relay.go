@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aditmesh/adit/derp"
+	"github.com/aditmesh/adit/pkg/certfile"
 )
 
 // relayDrain is how long nodes have to move once a relay leaves the map: they are
@@ -57,11 +57,10 @@ trust, so that a host without a name will do.`,
 				return err
 			}
 			log := a.logger(slog.LevelInfo)
-			conf, err := f.config(cmd.Context(), a)
+			conf, err := f.config(cmd.Context(), a, log)
 			if err != nil {
 				return err
 			}
-			conf.Logger = log
 			conf.Joined = func(name, region string) { fmt.Fprintf(a.out, "adit relay %s ready in region %s\n", name, region) }
 			if err := prepareDataDir(f.dataDir); err != nil {
 				return err
@@ -126,8 +125,8 @@ func (f *relayFlags) settle(cmd *cobra.Command) error {
 	})
 }
 
-// config reads the flags, but for where the log goes.
-func (f relayFlags) config(ctx context.Context, a *app) (derp.ServeConfig, error) {
+// config reads the flags.
+func (f relayFlags) config(ctx context.Context, a *app, log *slog.Logger) (derp.ServeConfig, error) {
 	none := derp.ServeConfig{}
 	if a.url == "" {
 		return none, usagef("name the coordinator with --url or ADIT_URL")
@@ -141,7 +140,7 @@ func (f relayFlags) config(ctx context.Context, a *app) (derp.ServeConfig, error
 		return none, err
 	}
 	conf := derp.ServeConfig{
-		URL: u, Token: token, Listen: f.listen, PlainHTTP: f.plainHTTP, DataDir: f.dataDir, DrainFor: f.drain, MetricsListen: f.metricsListen, TURN: f.turn, ClientRate: uint64(f.clientRate) * 1e6 / 8, Version: version,
+		URL: u, Token: token, Listen: f.listen, PlainHTTP: f.plainHTTP, DataDir: f.dataDir, DrainFor: f.drain, MetricsListen: f.metricsListen, TURN: f.turn, ClientRate: uint64(f.clientRate) * 1e6 / 8, Version: version, Logger: log,
 	}
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {
@@ -173,16 +172,6 @@ func (f relayFlags) config(ctx context.Context, a *app) (derp.ServeConfig, error
 			f.address = f.acmeHost
 		}
 	}
-	if f.tlsCert != "" {
-		cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
-		if err != nil {
-			return none, fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		if ended := cert.Leaf.NotAfter; time.Now().After(ended) {
-			return none, fmt.Errorf("--tls-cert %s: it ended on %s, and no node trusts it; renew it, or leave it out and the relay makes one", f.tlsCert, ended.Format(time.DateOnly))
-		}
-		conf.Certificate = &cert
-	}
 	if f.address != "" {
 		text := f.address
 		if !strings.Contains(text, "://") {
@@ -197,6 +186,13 @@ func (f relayFlags) config(ctx context.Context, a *app) (derp.ServeConfig, error
 	at := ""
 	if conf.Address != nil {
 		at = conf.Address.Hostname()
+	}
+	if f.tlsCert != "" {
+		pair, err := certfile.Open(f.tlsCert, f.tlsKey, at, log)
+		if err != nil {
+			return none, fmt.Errorf("--tls-cert, --tls-key: %w; give it a pair that is good, or leave both out and the relay makes one", err)
+		}
+		conf.Certificate = pair.GetCertificate
 	}
 	conf.TURNAddress, err = turnAddress(ctx, f.turnAddress, at)
 	return conf, err

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ func TestARelayWithAnEndedCertificateDoesNotStart(t *testing.T) {
 		want string
 	}{
 		{time.Now().Add(time.Hour), ""},
-		{time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC), "it ended on 2024-02-01, and no node trusts it"},
+		{time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC), "it ended on 2024-02-01, and nobody trusts it; give it"},
 	} {
 		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: c.ends}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -42,7 +43,7 @@ func TestARelayWithAnEndedCertificateDoesNotStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := relayFlags{listen: "127.0.0.1:0", udpRelayPort: -1, tlsCert: file, tlsKey: file}
-		_, err = f.config(t.Context(), &app{url: "http://127.0.0.1:1", token: "any"})
+		_, err = f.config(t.Context(), &app{url: "http://127.0.0.1:1", token: "any"}, slog.New(slog.DiscardHandler))
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("ends %v: %v, want %q", c.ends, err, c.want)
 		}

@@ -435,7 +435,7 @@ func probeRelay(p *derp.Prober) func(context.Context, *url.URL, *meshv1.Relay) h
 		probed, err := p.Probe(ctx, t)
 		out := health.RelayProbe{Err: err, Silent: probed.Silent, UDP: probed.UDP}
 		if t.CertName == "" { // who pins a certificate does not ask when it ends
-			out.CertificateEnds = probed.CertificateEnds
+			out.CertificateEnds, out.Untrusted = probed.CertificateEnds, probed.Untrusted
 		}
 		return out
 	}

@@ -139,7 +139,9 @@ func TestFindingsOfProbedRelays(t *testing.T) {
 		"no UDP relay":        {RelayProbe{UDP: errors.New("no answer")}, []string{"warning " + RelayUDPSilent}},
 		"a firewall":          {RelayProbe{Silent: []uint16{3478, 3479}}, []string{"warning " + RelaySTUNSilent}},
 		"not renewed":         {RelayProbe{CertificateEnds: days(3)}, []string{"warning " + CertificateExpiring}},
-		"all of it, at worst": {RelayProbe{errors.New("x"), []uint16{1}, errors.New("y"), days(1)}, []string{"error " + RelayCarriesNothing, "warning " + CertificateExpiring, "warning " + RelaySTUNSilent, "warning " + RelayUDPSilent}},
+		"ended":               {RelayProbe{Err: errors.New("x"), Untrusted: errors.New("expired"), CertificateEnds: days(-2)}, []string{"error " + CertificateExpired}},
+		"another's":           {RelayProbe{Err: errors.New("x"), Untrusted: errors.New("another name"), CertificateEnds: days(60)}, []string{"error " + CertificateMismatch}},
+		"all of it, at worst": {RelayProbe{errors.New("x"), []uint16{1}, errors.New("y"), days(1), nil}, []string{"error " + RelayCarriesNothing, "warning " + CertificateExpiring, "warning " + RelaySTUNSilent, "warning " + RelayUDPSilent}},
 	} {
 		h := New(Config{
 			Store: &database{}, Breakers: breaker.NewRegistry(nil), Relays: relayMap(web.URL, false),
