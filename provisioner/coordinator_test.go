@@ -63,6 +63,7 @@ type coordinator struct {
 	planned  map[string]*provisionerv1.PlanReport
 	results  map[string]*provisionerv1.Result
 	hellos   []*provisionerv1.Hello
+	sessions int // that have not ended
 	bye      bool
 	refused  []*provisionerv1.JobRef
 }
@@ -152,7 +153,8 @@ func (c *coordinator) Connect(stream provisionerv1.Provisioner_ConnectServer) er
 	if err != nil {
 		return err
 	}
-	c.note(func() { c.hellos = append(c.hellos, first.GetHello()) })
+	c.note(func() { c.hellos, c.sessions = append(c.hellos, first.GetHello()), c.sessions+1 })
+	defer c.note(func() { c.sessions-- })
 	welcome := &provisionerv1.Welcome{ProvisionerId: "p1", LeaseSeconds: c.lease}
 	if err := stream.Send(&provisionerv1.Down{Msg: &provisionerv1.Down_Welcome{Welcome: welcome}}); err != nil {
 		return err
@@ -183,6 +185,13 @@ func (c *coordinator) Connect(stream provisionerv1.Provisioner_ConnectServer) er
 			}
 		})
 	}
+}
+
+// awaitLeft waits until no provisioner is there any more: what is ordered then goes to
+// the next, and not to one that does not hear it.
+func (c *coordinator) awaitLeft() {
+	c.t.Helper()
+	c.await("the end of all sessions", func() bool { return c.sessions == 0 })
 }
 
 func (c *coordinator) chunks(stream grpc.ServerStreamingServer[provisionerv1.Chunk], from map[string][]byte, id string) error {

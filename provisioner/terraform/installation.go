@@ -67,13 +67,10 @@ type Installation struct {
 	cfg Config
 	env map[string]string
 
-	// cache is held for writing by an init that may put plugins into the cache,
-	// which Terraform does without a lock.
-	cache sync.RWMutex
-
 	prepared preparations
 
 	installing chan struct{} // has a value while a Terraform is installed
+	fetching   chan struct{} // has a value while an init may fetch plugins
 
 	mu    sync.Mutex        // guards the following
 	known map[string]binary // programs that were asked for their version, by path
@@ -90,7 +87,8 @@ func Install(cfg Config) (*Installation, error) {
 		return nil, fmt.Errorf("terraform: directory %s: %w", cfg.Dir, err)
 	}
 	cfg.Dir = dir
-	in := &Installation{cfg: cfg, env: environment(cfg.Environ), known: make(map[string]binary), installing: make(chan struct{}, 1)}
+	in := &Installation{cfg: cfg, env: environment(cfg.Environ), known: make(map[string]binary), installing: make(chan struct{}, 1), fetching: make(chan struct{}, 1)}
+	_ = os.RemoveAll(in.stagingDir()) // or what an earlier process left is still at work
 	if err := os.MkdirAll(in.cacheDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("terraform: %w", err)
 	}
@@ -98,7 +96,7 @@ func Install(cfg Config) (*Installation, error) {
 		return nil, fmt.Errorf("terraform: lay out the provider mirror: %w", err)
 	}
 	in.env["TF_CLI_CONFIG_FILE"] = in.configFile()
-	in.env["TF_PLUGIN_CACHE_DIR"] = in.cacheDir()
+	delete(in.env, "TF_PLUGIN_CACHE_DIR") // each init has one
 	// Lock files come from other platforms too; what the cache holds was checked
 	// when it got there.
 	in.env["TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE"] = "1"
@@ -116,6 +114,7 @@ func Install(cfg Config) (*Installation, error) {
 func (in *Installation) Grace() time.Duration { return in.cfg.Grace }
 
 func (in *Installation) cacheDir() string   { return filepath.Join(in.cfg.Dir, "cache") }
+func (in *Installation) stagingDir() string { return filepath.Join(in.cfg.Dir, "staging") }
 func (in *Installation) mirrorDir() string  { return filepath.Join(in.cfg.Dir, "mirror") }
 func (in *Installation) configFile() string { return filepath.Join(in.cfg.Dir, "terraform.tfrc") }
 

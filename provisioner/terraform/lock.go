@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -37,6 +38,6 @@ func (in *Installation) cached(lock []byte, source string) bool {
 			return false
 		}
 	}
-	own, err := filepath.Glob(filepath.Join(in.cacheDir(), filepath.FromSlash(source), "*", "*"))
+	own, err := fs.Glob(os.DirFS(in.cacheDir()), source+"/*/*")
 	return err == nil && (len(own) > 0 || in.cfg.Adit == "")
 }

@@ -132,22 +132,10 @@ func (r *Run) Init(ctx context.Context, lock []byte, locked bool, values map[str
 	if err := r.write(lockFile, lock); err != nil {
 		return err
 	}
-	if err := r.init(ctx, locked && r.in.cached(lock, r.exec.source())); err != nil {
+	if err := r.init(ctx, func() bool { return locked && r.in.cached(lock, r.exec.source()) }); err != nil {
 		return err
 	}
 	return r.handOn(lock, locked, vars)
-}
-
-// init runs Terraform's init.
-func (r *Run) init(ctx context.Context, cached bool) error {
-	if cached {
-		r.in.cache.RLock()
-		defer r.in.cache.RUnlock()
-	} else {
-		r.in.cache.Lock()
-		defer r.in.cache.Unlock()
-	}
-	return r.say(ctx, "init", "init", "-json", "-no-color", "-input=false")
 }
 
 // write puts a file of ours among the template's; nothing means no file.
