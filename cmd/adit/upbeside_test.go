@@ -155,7 +155,7 @@ func wireguardOn(t *testing.T, h *netlab.Host, name, config string) *device.Devi
 		if err != nil {
 			return err
 		}
-		dev = device.NewDevice(ifc, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
+		dev = device.NewDevice(steady{ifc}, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
 		if err := dev.IpcSet(config); err != nil {
 			return err
 		}
@@ -165,4 +165,18 @@ func wireguardOn(t *testing.T, h *netlab.Host, name, config string) *device.Devi
 	}
 	t.Cleanup(dev.Close) // a second time does nothing
 	return dev
+}
+
+// steady is an interface that its device takes to be up from the start: one that saw it go
+// down and come up would open its socket anew on a thread of another network namespace.
+type steady struct{ tun.Device }
+
+func (s steady) Events() <-chan tun.Event {
+	go func() {
+		for range s.Device.Events() { // until it is closed
+		}
+	}()
+	none := make(chan tun.Event)
+	close(none)
+	return none
 }
