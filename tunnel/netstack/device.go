@@ -66,8 +66,7 @@ func (s *Stack) nextOut() bool {
 			return false
 		}
 	}
-	s.split.begin(s.out[s.outAt])
-	s.outAt++
+	s.outAt += s.split.begin(s.out[s.outAt:])
 	return true
 }
 

@@ -79,7 +79,7 @@ func TestLargeSegmentsLeaveAsPackets(t *testing.T) {
 	for _, size := range []int{0, 1, testMSS - 1, testMSS, testMSS + 1, 2 * testMSS, 10*testMSS + 5, 65000} {
 		payload := randomBytes(size)
 		var s splitter
-		s.begin(superSegment(payload, 1<<32-3000, flagACK|flagPSH|flagFIN|flagCWR, testMSS))
+		s.begin([]*stack.PacketBuffer{superSegment(payload, 1<<32-3000, flagACK|flagPSH|flagFIN|flagCWR, testMSS)})
 		var want [][]byte
 		for seq, rest := uint32(1<<32-3000), payload; ; {
 			n := min(testMSS, len(rest))
@@ -108,6 +108,62 @@ func TestLargeSegmentsLeaveAsPackets(t *testing.T) {
 		}
 		if s.pkt != nil {
 			t.Errorf("%d bytes: more than %d packets", size, len(want))
+		}
+	}
+}
+
+// Segments that wait together leave as if TCP had made one of them.
+func TestSegmentsThatContinueEachOtherLeaveAsOne(t *testing.T) {
+	const first = 1<<32 - 3000
+	sizes := []int{2 * testMSS, 5, testMSS + 7, 3 * testMSS}
+	payload := randomBytes(6*testMSS + 12)
+	segments := func() (pkts []*stack.PacketBuffer) {
+		seq, rest := uint32(first), payload
+		for i, n := range sizes {
+			pkt := superSegment(rest[:n], seq, flagACK|flagPSH, testMSS)
+			binary.BigEndian.PutUint32(pkt.TransportHeader().Slice()[ackAt:], uint32(70+i))
+			pkts, seq, rest = append(pkts, pkt), seq+uint32(n), rest[n:]
+		}
+		return pkts
+	}
+	var s splitter
+	if n := s.begin(segments()); n != len(sizes) {
+		t.Fatalf("took over %d of %d", n, len(sizes))
+	}
+	for at := 0; at < len(payload); at += testMSS {
+		flags, end := byte(flagACK), at+testMSS
+		if end > len(payload) {
+			flags, end = flagACK|flagPSH, len(payload)
+		}
+		want := segment(payload[at:end], uint32(first+at), flags)
+		binary.BigEndian.PutUint32(want[ipv6Len+ackAt:], 73) // the newest
+		copy(want[ipv6Len+checksumAt:], []byte{0, 0})
+		binary.BigEndian.PutUint16(want[ipv6Len+checksumAt:], ^sumOf(want))
+		buf := make([]byte, 2048)
+		if s.pkt == nil {
+			t.Fatalf("nothing is left at %d of %d bytes", at, len(payload))
+		}
+		if got := buf[:s.next(buf)]; !bytes.Equal(got, want) {
+			t.Fatalf("at %d:\n% x\nwant\n% x", at, got[:min(len(got), 80)], want[:min(len(want), 80)])
+		}
+	}
+	if s.pkt != nil {
+		t.Error("something is left")
+	}
+
+	for name, spoil := range map[string]func(pkt *stack.PacketBuffer){
+		"a gap":            func(pkt *stack.PacketBuffer) { pkt.TransportHeader().Slice()[seqAt+3]++ },
+		"another port":     func(pkt *stack.PacketBuffer) { pkt.TransportHeader().Slice()[3]++ },
+		"another peer":     func(pkt *stack.PacketBuffer) { pkt.NetworkHeader().Slice()[ipDstAt+15]++ },
+		"the last segment": func(pkt *stack.PacketBuffer) { pkt.TransportHeader().Slice()[flagsAt] |= flagFIN },
+		"another size":     func(pkt *stack.PacketBuffer) { pkt.GSOOptions.MSS-- },
+		"no segment":       func(pkt *stack.PacketBuffer) { pkt.GSOOptions = stack.GSO{} },
+	} {
+		pkts := segments()
+		spoil(pkts[2])
+		var s splitter
+		if n := s.begin(pkts); n != 2 {
+			t.Errorf("%s: %d segments leave as one, want 2", name, n)
 		}
 	}
 }
@@ -273,7 +329,7 @@ func BenchmarkSplit(b *testing.B) {
 			b.SetBytes(int64(packets * testMSS))
 			b.ReportAllocs()
 			for b.Loop() {
-				for s.begin(pkt.IncRef()); s.pkt != nil; {
+				for s.begin([]*stack.PacketBuffer{pkt.IncRef()}); s.pkt != nil; {
 					s.next(buf)
 				}
 			}

@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -21,16 +22,22 @@ const (
 	flagFIN, flagSYN, flagRST, flagPSH, flagACK, flagCWR = 0x01, 0x02, 0x04, 0x08, 0x10, 0x80
 )
 
-// splitter takes one packet of the stack apart into those that leave. TCP's
+// splitter takes what the stack sends apart into the packets that leave. TCP's
 // segments of up to superSize bytes become packets of the connection's size,
 // each with the header it would have had if TCP had sent it alone.
+//
+// Segments that wait and continue each other leave as one. The stack makes one of
+// every write and of what each acknowledgement lets through, pushed each: often two
+// packets, or one that is not full. A receiver that joins packets stops at either,
+// acknowledges every such segment by itself, and so keeps them small.
 type splitter struct {
-	pkt  *stack.PacketBuffer // nil when there is nothing left of it
-	view *buffer.View        // where in pkt the next byte is
-	at   int                 // and where in view
+	pkt  *stack.PacketBuffer   // nil when there is nothing left of it
+	more []*stack.PacketBuffer // that continue it
+	view *buffer.View          // where in pkt the next byte is
+	at   int                   // and where in view
 
-	// Of a TCP segment: the headers before its payload, how much payload a
-	// packet takes, and where in the stream it is.
+	// Of TCP segments: the headers before their payload, those of the last one, how
+	// much payload a packet takes, and where in the stream it is.
 	headers  [ipv6Len + header.TCPHeaderMaximumSize]byte
 	hdrLen   int
 	mss      int
@@ -40,14 +47,15 @@ type splitter struct {
 	isStream bool
 }
 
-// begin takes pkt over.
-func (s *splitter) begin(pkt *stack.PacketBuffer) {
+// begin takes over the first of pkts and those that continue it. It returns how many.
+func (s *splitter) begin(pkts []*stack.PacketBuffer) int {
+	pkt, n := pkts[0], 1
 	views, offset := pkt.AsViewList()
 	s.pkt, s.view, s.at = pkt, views.Front(), offset
 	s.skipEmpty()
-	s.isStream = pkt.GSOOptions.Type == stack.GSOTCPv6 && pkt.GSOOptions.NeedsCsum
+	s.isStream = isStream(pkt)
 	if !s.isStream {
-		return
+		return n
 	}
 	s.hdrLen = pkt.HeaderSize()
 	s.mss, s.left = int(pkt.GSOOptions.MSS), pkt.Size()-s.hdrLen
@@ -57,6 +65,39 @@ func (s *splitter) begin(pkt *stack.PacketBuffer) {
 	s.copyOut(s.headers[:s.hdrLen])
 	s.seq = binary.BigEndian.Uint32(s.headers[ipv6Len+seqAt:])
 	s.pseudo = checksum.Checksum(s.headers[ipSrcAt:ipv6Len], uint16(header.TCPProtocolNumber))
+	for n < len(pkts) && follows(pkts[n-1], pkts[n]) {
+		s.left += pkts[n].Size() - s.hdrLen
+		n++
+	}
+	if s.more = pkts[1:n]; n > 1 {
+		last := pkts[n-1] // what it acknowledges is the newest
+		copy(s.headers[ipv6Len:], last.TransportHeader().Slice())
+	}
+	return n
+}
+
+// isStream reports whether a packet is a segment of TCP that is to be split.
+func isStream(pkt *stack.PacketBuffer) bool {
+	return pkt.GSOOptions.Type == stack.GSOTCPv6 && pkt.GSOOptions.NeedsCsum
+}
+
+// follows reports whether a segment of TCP continues the one before it, so that both can
+// leave with the headers of the second.
+func follows(before, pkt *stack.PacketBuffer) bool {
+	if !isStream(pkt) || pkt.GSOOptions.MSS != before.GSOOptions.MSS || pkt.HeaderSize() != before.HeaderSize() {
+		return false
+	}
+	ip1, ip := before.NetworkHeader().Slice(), pkt.NetworkHeader().Slice()
+	tcp1, tcp := before.TransportHeader().Slice(), pkt.TransportHeader().Slice()
+	if len(ip1) != ipv6Len || len(ip) != ipv6Len || len(tcp1) < tcpMinLen || len(tcp) < tcpMinLen {
+		return false
+	}
+	size1, size := before.Size()-before.HeaderSize(), pkt.Size()-pkt.HeaderSize()
+	return size1 > 0 && size > 0 &&
+		bytes.Equal(ip1[:ipLengthAt], ip[:ipLengthAt]) && bytes.Equal(ip1[ipNextAt:], ip[ipNextAt:]) &&
+		bytes.Equal(tcp1[:seqAt], tcp[:seqAt]) && // ports
+		binary.BigEndian.Uint32(tcp1[seqAt:])+uint32(size1) == binary.BigEndian.Uint32(tcp[seqAt:]) &&
+		tcp1[flagsAt]&^flagPSH == flagACK && tcp[flagsAt]&^flagPSH == flagACK
 }
 
 // next writes the next packet to buf and returns its size. The packet that was
@@ -105,11 +146,16 @@ func (s *splitter) copyOut(b []byte) int {
 func (s *splitter) skipEmpty() {
 	for s.view != nil && s.at >= s.view.Size() {
 		s.at -= s.view.Size()
-		s.view = s.view.Next()
+		if s.view = s.view.Next(); s.view == nil && len(s.more) > 0 {
+			s.pkt.DecRef()
+			s.pkt, s.more = s.more[0], s.more[1:]
+			views, offset := s.pkt.AsViewList()
+			s.view, s.at = views.Front(), offset+s.hdrLen
+		}
 	}
 }
 
 func (s *splitter) end() {
 	s.pkt.DecRef()
-	s.pkt, s.view = nil, nil
+	s.pkt, s.more, s.view = nil, nil, nil
 }
