@@ -33,25 +33,25 @@ func (r *Relay) Metrics() prometheus.Collector {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: n.name, Help: n.help}, func() float64 { return float64(n.value.Load()) }))
 	}
 	if r.passes != nil {
-		all = append(all, udpMetrics()...)
+		all = append(all, r.passes.metrics()...)
 	}
 	return all
 }
 
-// udpMetrics is those of the UDP relay.
-func udpMetrics() several {
-	all := several{prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+// metrics is those of the UDP relay.
+func (u *udpRelay) metrics() several {
+	all := several{u.counts.byRefusal, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "adit_relay_udp_sessions", Help: "Pairs of nodes that are relayed over UDP.",
-	}, func() float64 { return float64(countUDP().open) })}
+	}, func() float64 { return float64(u.open()) })}
 	for _, n := range []struct {
 		name, help string
-		value      func(udpCounts) int64
+		value      *atomic.Int64
 	}{
-		{"adit_relay_udp_packets_total", "Packets that were relayed over UDP.", func(c udpCounts) int64 { return c.packets }},
-		{"adit_relay_udp_bytes_total", "Bytes of packets that were relayed over UDP.", func(c udpCounts) int64 { return c.bytes }},
-		{"adit_relay_udp_dropped_packets_total", "Packets over UDP that came faster than the relay took them.", func(c udpCounts) int64 { return c.dropped }},
+		{"adit_relay_udp_packets_total", "Packets that were relayed over UDP.", &u.counts.packets},
+		{"adit_relay_udp_bytes_total", "Bytes of packets that were relayed over UDP.", &u.counts.bytes},
+		{"adit_relay_udp_dropped_packets_total", "Packets over UDP that came faster than the relay took them.", &u.counts.dropped},
 	} {
-		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: n.name, Help: n.help}, func() float64 { return float64(n.value(countUDP())) }))
+		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: n.name, Help: n.help}, func() float64 { return float64(n.value.Load()) }))
 	}
 	return all
 }

@@ -250,9 +250,8 @@ func (r *Relay) load() *relayv1.Load {
 	c := r.board.counts
 	load := &relayv1.Load{Clients: uint32(r.clients()), Bytes: uint64(c.receivedBytes.Load()), DroppedPackets: uint64(max(0, c.receivedPackets.Load()-c.sentPackets.Load()))}
 	if r.passes != nil {
-		udp := countUDP()
-		load.Bytes += uint64(udp.bytes)
-		load.DroppedPackets += uint64(udp.dropped)
+		load.Bytes += uint64(r.passes.counts.bytes.Load())
+		load.DroppedPackets += uint64(r.passes.counts.dropped.Load())
 	}
 	return load
 }

@@ -1,30 +1,54 @@
 package derp
 
 import (
-	"strings"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
 
-	"tailscale.com/util/clientmetric"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// udpCounts is what the UDP relay has carried. The library counts for all that a process
-// runs, which is one.
-type udpCounts struct {
-	open                    int64 // sessions whose two ends have come
-	packets, bytes, dropped int64
+// refusal is why a datagram to the UDP relay was not passed on.
+type refusal int
+
+const (
+	refusedForeign  refusal = iota // it is nothing that a UDP relay is sent
+	refusedUnknown                 // its session has ended, or never was
+	refusedUnbound                 // not both ends of its session have said where they are
+	refusedStranger                // it is from neither end
+	refusals
+	refusedNot = refusals
+)
+
+func (r refusal) String() string {
+	return [refusals]string{"foreign", "unknown_session", "unbound", "stranger"}[r]
 }
 
-func countUDP() (c udpCounts) {
-	for _, m := range clientmetric.Metrics() {
-		switch name := m.Name(); {
-		case name == "udprelay_endpoints_open":
-			c.open += m.Value()
-		case name == "udprelay_rxq_overflows":
-			c.dropped += m.Value()
-		case strings.HasPrefix(name, "udprelay_forwarded_packets_"):
-			c.packets += m.Value()
-		case strings.HasPrefix(name, "udprelay_forwarded_bytes_"):
-			c.bytes += m.Value()
-		}
+// udpCounts is what the UDP relay counts.
+type udpCounts struct {
+	packets, bytes, dropped atomic.Int64
+	refused                 [refusals]prometheus.Counter
+	byRefusal               *prometheus.CounterVec
+	said                    *seldom
+	log                     *slog.Logger
+}
+
+func newUDPCounts(log *slog.Logger) *udpCounts {
+	c := &udpCounts{log: log, said: newSeldom(crowdSaidEvery), byRefusal: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "adit_relay_udp_refused_packets_total", Help: "Packets to the UDP relay that it did not pass on, by reason.",
+	}, []string{"reason"})}
+	for r := range refusals {
+		c.refused[r] = c.byRefusal.WithLabelValues(r.String())
 	}
 	return c
+}
+
+// refuse counts datagrams that are not passed on, and says so now and then.
+func (c *udpCounts) refuse(why refusal, from netip.AddrPort, n int) {
+	c.refused[why].Add(float64(n))
+	// The others happen to ends, too: when a session begins or ends, and when they move.
+	if why == refusedForeign && c.said.may(time.Now()) {
+		c.log.Warn("the UDP relay drops packets; others like them are only counted for a while", "reason", why.String(), "from", from)
+	}
 }

@@ -2,28 +2,29 @@ package derp
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
 	"go4.org/mem"
 	"tailscale.com/derp"
 	"tailscale.com/disco"
-	"tailscale.com/net/udprelay"
-	"tailscale.com/net/udprelay/endpoint"
 	"tailscale.com/types/key"
 	"tailscale.com/types/logger"
-	"tailscale.com/types/views"
-	"tailscale.com/util/usermetric"
 )
 
 // requestsEach is how many sessions a node may ask for in a second: a node of
 // hundreds of peers that wakes up. A session that nobody takes up lives for 30 s.
 const requestsEach = 100
+
+// socketsMost bounds the sockets of a UDP relay, of which each has a goroutine.
+const socketsMost = 16
 
 // UDPRelayInfo is what nodes have to know to be relayed over UDP.
 type UDPRelayInfo struct {
@@ -37,14 +38,17 @@ type UDPRelayInfo struct {
 // DERP, which lets in only whom the coordinator vouches for, and knows by which key;
 // there it is a client like any other.
 type udpRelay struct {
-	server *udprelay.Server
-	port   uint16
-	key    key.NodePrivate
-	disco  key.DiscoPrivate
-	log    *slog.Logger
-	asked  *often[key.NodePublic]
-	conn   net.Conn // to DERP; nil before it is joined
-	wg     sync.WaitGroup
+	sockets  []*udpSocket
+	passages *passages
+	counts   *udpCounts
+	port     uint16
+	key      key.NodePrivate
+	disco    key.DiscoPrivate
+	log      *slog.Logger
+	asked    *often[key.NodePublic]
+	conn     net.Conn // to DERP; nil before it is joined
+	end      func()   // ends what forgets sessions
+	wg       sync.WaitGroup
 
 	mu       sync.Mutex
 	sessions *sessions // guarded by mu
@@ -53,23 +57,70 @@ type udpRelay struct {
 // newUDPRelay listens on a UDP address, on all of the host's if it names none. The
 // relay's own DERP has to let its key in before it is joined.
 func newUDPRelay(addr string, log *slog.Logger) (*udpRelay, error) {
-	u := &udpRelay{key: key.NewNode(), disco: key.NewDisco(), log: log, asked: newOften[key.NodePublic](requestsEach, maxSources)}
+	u := &udpRelay{
+		key: key.NewNode(), disco: key.NewDisco(), log: log, counts: newUDPCounts(log),
+		asked: newOften[key.NodePublic](requestsEach, maxSources),
+	}
+	u.passages = newPassages(u.disco)
+	u.sessions = newSessions(func() map[uint32]bool {
+		numbers, _ := u.passages.live(time.Now())
+		return numbers
+	})
 	var err error
 	if u.port, err = freePort(addr); err != nil {
 		return nil, err
 	}
-	logf := func(format string, args ...any) { log.Debug("udp relay: " + fmt.Sprintf(format, args...)) }
-	if u.server, err = udprelay.NewServer(logf, u.port, true, new(usermetric.Registry), nil); err != nil {
+	if u.sockets, err = listenUDPRelay(u.port, min(runtime.GOMAXPROCS(0), socketsMost)); err != nil {
 		return nil, err
 	}
-	u.sessions = newSessions(u.live)
-	// Nodes take the address from the map; the library serves nobody without one.
-	u.server.SetStaticAddrPorts(views.SliceOf([]netip.AddrPort{netip.AddrPortFrom(netip.IPv4Unspecified(), u.port)}))
+	for _, s := range u.sockets {
+		u.wg.Go(func() { u.carry(s) })
+	}
+	ctx, end := context.WithCancel(context.Background())
+	u.end = end
+	u.wg.Go(func() { u.forget(ctx) })
 	return u, nil
 }
 
-// freePort makes sure that a UDP port is nobody's, which the library does not: it
-// would share it.
+// carry passes on what comes by a socket until that is closed.
+func (u *udpRelay) carry(s *udpSocket) {
+	var out []bundle
+	for {
+		in, lost, err := s.read()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				u.log.Error("a socket of the UDP relay is broken", "err", err)
+			}
+			return
+		}
+		u.counts.dropped.Add(int64(lost))
+		now := time.Now()
+		out = out[:0]
+		for _, b := range in {
+			out = u.passages.pass(b, now, out, u.counts)
+		}
+		if s.write(out) != nil {
+			return
+		}
+	}
+}
+
+// forget drops sessions that have ended, until ctx is done.
+func (u *udpRelay) forget(ctx context.Context) {
+	tick := time.NewTicker(bindWithin)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			u.passages.forget(now)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// freePort makes sure that a UDP port is nobody's: sockets that share theirs would share
+// it with another relay, too.
 func freePort(addr string) (uint16, error) {
 	conn, err := net.ListenPacket("udp", addr)
 	if err != nil {
@@ -118,15 +169,6 @@ func (u *udpRelay) serve(client *derp.Client) {
 	}
 }
 
-// live returns the numbers of the sessions that have not ended.
-func (u *udpRelay) live() map[uint32]bool {
-	numbers := make(map[uint32]bool)
-	for _, s := range u.server.GetSessions() {
-		numbers[s.VNI] = true
-	}
-	return numbers
-}
-
 // answer returns the answer to a node's request for a session, nil to anything else.
 func (u *udpRelay) answer(from key.NodePublic, frame []byte) []byte {
 	raw, ok := disco.Source(frame)
@@ -150,8 +192,10 @@ func (u *udpRelay) answer(from key.NodePublic, frame []byte) []byte {
 		return nil
 	}
 	offer := &disco.AllocateUDPRelayEndpointResponse{Generation: ask.Generation, UDPRelayEndpoint: disco.UDPRelayEndpoint{
-		ServerDisco: got.ServerDisco, ClientDisco: got.ClientDisco, LamportID: got.LamportID, VNI: got.VNI,
-		BindLifetime: got.BindLifetime.Duration, SteadyStateLifetime: got.SteadyStateLifetime.Duration, AddrPorts: got.AddrPorts,
+		ServerDisco: u.disco.Public(), ClientDisco: got.ends, LamportID: got.order, VNI: got.number,
+		BindLifetime: bindWithin, SteadyStateLifetime: silentFor,
+		// Nodes take the address from the map; others want one.
+		AddrPorts: []netip.AddrPort{netip.AddrPortFrom(netip.IPv4Unspecified(), u.port)},
 	}}
 	out := u.disco.Public().AppendTo([]byte(disco.Magic))
 	return append(out, shared.Seal(offer.AppendMarshal(nil))...)
@@ -161,23 +205,33 @@ func (u *udpRelay) answer(from key.NodePublic, frame []byte) []byte {
 var errTooMany = errors.New("too many are held")
 
 // allocate returns the session of a pair, a new one if there is room.
-func (u *udpRelay) allocate(by key.NodePublic, of [2]key.DiscoPublic) (endpoint.ServerEndpoint, error) {
+func (u *udpRelay) allocate(by key.NodePublic, of [2]key.DiscoPublic) (*passage, error) {
 	pair := key.NewSortedPairOfDiscoPublic(of[0], of[1])
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if !u.sessions.room(time.Now(), pair, by) {
-		return endpoint.ServerEndpoint{}, errTooMany
+		return nil, errTooMany
 	}
-	got, err := u.server.AllocateEndpoint(of[0], of[1])
+	got, err := u.passages.open(of[0], of[1], time.Now())
 	if err == nil {
-		u.sessions.note(pair, by, got.VNI)
+		u.sessions.note(pair, by, got.number)
 	}
 	return got, err
 }
 
+// open is how many sessions have both their ends.
+func (u *udpRelay) open() int {
+	_, bound := u.passages.live(time.Now())
+	return bound
+}
+
 // close ends all sessions.
 func (u *udpRelay) close() error {
-	err := u.server.Close()
+	u.end()
+	var err error
+	for _, s := range u.sockets {
+		err = errors.Join(err, s.conn.Close())
+	}
 	if u.conn != nil {
 		err = errors.Join(err, u.conn.Close())
 	}
