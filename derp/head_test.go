@@ -86,6 +86,17 @@ func TestWhoAsksForNothingIsCounted(t *testing.T) {
 		{"a head that is none", endedMalformed, within("hello\r\n\r\n")},
 		{"who asks", endReasons, within("GET /derp HTTP/1.1\r\nHost: relay.adit\r\nConnection: close\r\n\r\n")},
 		{"who leaves", endReasons, func(conn net.Conn) error { return conn.Close() }},
+		{"who says goodbye", endReasons, func(conn net.Conn) error {
+			c, err := secured(conn)
+			if err != nil {
+				return err
+			}
+			return c.Close()
+		}},
+		{"who does not trust it", endedMalformed, func(conn net.Conn) error {
+			_ = tls.Client(conn, &tls.Config{ServerName: "relay.adit"}).Handshake() // as it should
+			return conn.Close()
+		}},
 		{"who leaves behind half a head", endReasons, func(conn net.Conn) error {
 			defer conn.Close()
 			return within("GET /")(conn)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // tlsHandshake is the first byte of a TLS connection (RFC 8446, 5.1).
@@ -24,6 +25,9 @@ var (
 	errMalformed = errors.New("its handshake or its request is none, or it does not trust the relay's certificate")
 )
 
+// byeWithin is how long a client that has ended TLS may take to end its connection.
+const byeWithin = 50 * time.Millisecond
+
 // visitor is a connection of a [crowd]: it leaves that when it is closed. Until its
 // client has asked for something, it looks at what that does.
 type visitor struct {
@@ -33,15 +37,24 @@ type visitor struct {
 	asked atomic.Bool  // for something
 	first atomic.Int32 // byte that came, and one; zero before
 	late  atomic.Bool  // nothing more came in time
-	gone  atomic.Bool  // by itself
+	tls   atomic.Pointer[tls.Conn]
+
+	reading, closing atomic.Bool
+	gone             atomic.Bool // by itself
 }
 
 // Read reads what the client says.
 func (v *visitor) Read(p []byte) (int, error) {
-	n, err := v.Conn.Read(p)
-	if !v.asked.Load() {
-		v.look(p[:n], err)
+	if v.asked.Load() {
+		return v.Conn.Read(p)
 	}
+	v.reading.Store(true)
+	defer v.reading.Store(false)
+	if v.closing.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err := v.Conn.Read(p)
+	v.look(p[:n], err)
 	return n, err
 }
 
@@ -69,6 +82,19 @@ func (v *visitor) look(said []byte, err error) {
 // Close closes the connection.
 func (v *visitor) Close() error {
 	defer v.leave()
+	v.closing.Store(true)
+	switch secure := v.tls.Load(); {
+	case v.asked.Load() || v.late.Load() || secure == nil:
+	case v.reading.Load(): // the relay ends
+		v.gone.Store(true)
+	// Nobody reads any more, so that a handshake does not last, which this waits for.
+	case secure.ConnectionState().HandshakeComplete:
+		// Certificates are watched by those who shake hands and say goodbye.
+		_ = v.SetReadDeadline(time.Now().Add(byeWithin)) // fails on a closed one
+		if _, err := v.Conn.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
+			v.gone.Store(true)
+		}
+	}
 	return v.Conn.Close()
 }
 
@@ -101,6 +127,9 @@ func newWeb(h http.Handler, log *slog.Logger) *http.Server {
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			if secure, ok := conn.(*tls.Conn); ok {
 				conn = secure.NetConn()
+				if v, ok := conn.(*visitor); ok {
+					v.tls.Store(secure)
+				}
 			}
 			return context.WithValue(ctx, visitorOf{}, conn)
 		},
