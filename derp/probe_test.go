@@ -80,6 +80,11 @@ func TestAProbeSaysWhetherTheUDPRelayCarries(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer deaf.Close()
+	for deadline := time.Now().Add(10 * time.Second); r.board.counts.clients.Load() == 0; <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the UDP relay does not join DERP")
+		}
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 
