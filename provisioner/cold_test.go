@@ -119,7 +119,7 @@ func TestEightBuildsAtOnceFillAColdCache(t *testing.T) {
 		took := eight(func(i int) {
 			id, of := fmt.Sprintf("b%d.%d", round, i), i%len(templates)
 			c.order(id, templates[of], func(j *provisionerv1.Job) {
-				if i < 4 {
+				if i < 6 {
 					j.LockFile = locks[of]
 				}
 			})

@@ -40,7 +40,10 @@ func lockDir(dir string) (unlock func(), err error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("provisioner: another provisioner uses %s: %w", dir, err)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("provisioner: another provisioner uses %s; end that one, or give this one a --data-dir of its own", dir)
+		}
+		return nil, fmt.Errorf("provisioner: lock %s: %w", dir, err)
 	}
 	return func() { f.Close() }, nil
 }

@@ -128,15 +128,15 @@ func TestWhatIsWrongWithAContainerIsSaid(t *testing.T) {
 	f := setUp(t)
 	good := f.spec
 	f.spec.Image = "localhost/none:1"
-	f.fails("fetch image localhost/none:1")
+	f.fails("image localhost/none:1 cannot be fetched; look whether its name and tag are right")
 	f.spec.Pull = "never"
-	f.fails("localhost/none:1 is not on this host")
+	f.fails("localhost/none:1 is not on this host", "build or pull it there")
 	f.spec = good
 	f.spec.Image = f.lab.Image("empty:1")
-	f.fails("localhost/empty:1 has no /bin/sh")
+	f.fails("localhost/empty:1 has no /bin/sh", "take one that has a shell")
 	f.spec = good
 	f.spec.Binary = f.program("#!/bin/sh\necho it cannot be; exit 3\n")
-	f.fails("ended at once", "it cannot be")
+	f.fails("ended at once: exit code 3; look at", "it cannot be")
 	f.spec.Binary = f.program("#!/bin/none\n")
 	f.fails("no such file")
 	f.spec = good
@@ -203,15 +203,14 @@ func TestAnEngineThatDoesNotAnswer(t *testing.T) {
 	dead.SetUnlinkOnClose(false)
 	dead.Close()
 	for address, want := range map[string]string{
-		"unix://" + path:          "connection refused",
-		"unix://" + path + ".not": "no such file",
+		"unix://" + path:          "nobody listens at that socket",
+		"unix://" + path + ".not": "there is no such socket; start one",
 		"tcp://127.0.0.1:2375":    "want unix://",
 	} {
 		if _, err := Open(t.Context(), address); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), address) {
 			t.Errorf("%s: %v, want %s", address, err, want)
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
 	os.Remove(path)
 	mute, err := net.Listen("unix", path)
 	if err != nil {
@@ -220,13 +219,15 @@ func TestAnEngineThatDoesNotAnswer(t *testing.T) {
 	defer mute.Close()
 	go func() {
 		if conn, err := mute.Accept(); err == nil {
-			cancel() // stands for the time that runs out
 			defer conn.Close()
 			<-t.Context().Done()
 		}
 	}()
-	if _, err := Open(ctx, "unix://"+path); err == nil {
-		t.Error("one that says nothing counts as there")
+	// Stands for the time that runs out.
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Open(ctx, "unix://"+path); err == nil || !strings.Contains(err.Error(), "takes connections and says nothing for 10s; restart it") {
+		t.Errorf("of one that says nothing it is said: %v", err)
 	}
 }
 

@@ -20,11 +20,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -91,12 +93,28 @@ func Open(ctx context.Context, address string) (*Engine, error) {
 	defer cancel()
 	if err := e.call(ctx, http.MethodGet, "/version", nil, nil, &version); err != nil {
 		e.Close()
-		return nil, fmt.Errorf("container: no engine answers at %s; is Docker or Podman running, and may this user reach its socket? %w", address, err)
+		return nil, fmt.Errorf("container: no engine answers at %s: %s: %w", address, revive(err), err)
 	}
 	for _, c := range version.Components {
 		e.podman = e.podman || strings.Contains(c.Name, "Podman")
 	}
 	return e, nil
+}
+
+// revive says what to try with an engine that does not answer.
+func revive(err error) string {
+	const start = "'systemctl start podman.socket', or docker"
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("it takes connections and says nothing for %v; restart it, such as with 'systemctl restart podman', or docker", openTimeout)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens at that socket, which one that is gone has left; start it, such as with " + start
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no such socket; start one, such as with " + start + ", or name another"
+	case errors.Is(err, fs.ErrPermission):
+		return "the provisioner's user may not use that socket; add it to the socket's group, such as with 'usermod -aG docker USER', and start the provisioner anew"
+	}
+	return "what is there does not speak as Docker or Podman do; look whose socket it is"
 }
 
 // Close lets go of the engine's connections.

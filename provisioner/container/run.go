@@ -61,7 +61,7 @@ func (e *Engine) Run(ctx context.Context, s Spec) (id string, err error) {
 func (e *Engine) start(ctx context.Context, id, image string) error {
 	if err := e.call(ctx, http.MethodHead, "/containers/"+id+"/archive", url.Values{"path": {shell}}, nil, nil); err != nil {
 		if errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("container: image %s has no %s, which sessions and scripts need", image, shell)
+			return fmt.Errorf("container: image %s has no %s, which sessions and scripts need; take one that has a shell, or add busybox to it", image, shell)
 		}
 		return fmt.Errorf("container: look for %s in image %s: %w", shell, image, err)
 	}
@@ -80,11 +80,15 @@ func (e *Engine) settle(ctx context.Context, id, image string) error {
 			return fmt.Errorf("container: look after one of image %s: %w", image, err)
 		}
 		if !state.State.Running || state.RestartCount > 0 {
-			why := fmt.Sprintf("exit code %d", state.State.ExitCode)
+			why, try := fmt.Sprintf("exit code %d", state.State.ExitCode), "look at the resource's user, mounts, limits and runtime, and whether the image is for this host's processor"
 			if state.State.OOMKilled {
-				why = "out of memory"
+				why, try = "out of memory", "give it more memory"
 			}
-			return fmt.Errorf("container: one of image %s ended at once: %s; it said: %q", image, why, e.lastWords(ctx, id))
+			said := "nothing"
+			if last := e.lastWords(ctx, id); last != "" {
+				said = strconv.Quote(last)
+			}
+			return fmt.Errorf("container: one of image %s ended at once: %s; %s; it said: %s", image, why, try, said)
 		}
 		select {
 		case <-ctx.Done():
@@ -107,7 +111,7 @@ func (e *Engine) fetch(ctx context.Context, s Spec) error {
 			return fmt.Errorf("container: look for image %s: %w", s.Image, err)
 		}
 		if s.Pull == "never" {
-			return fmt.Errorf("container: image %s is not on this host, and is not to be fetched: %w", s.Image, err)
+			return fmt.Errorf("container: image %s is not on this host, and is not to be fetched; build or pull it there, or leave 'pull' out: %w", s.Image, err)
 		}
 	}
 	header := http.Header{}
@@ -122,7 +126,7 @@ func (e *Engine) fetch(ctx context.Context, s Spec) error {
 	}
 	resp, err := e.send(ctx, http.MethodPost, "/images/create", url.Values{"fromImage": {s.Image}}, nil, header)
 	if err != nil {
-		return fmt.Errorf("container: fetch image %s: %w", s.Image, err)
+		return unfetched(s.Image, err)
 	}
 	defer resp.Body.Close()
 	// It answers that all is well, and then tells how it goes.
@@ -132,12 +136,18 @@ func (e *Engine) fetch(ctx context.Context, s Spec) error {
 		if err := dec.Decode(&progress); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("container: fetch image %s: %w", s.Image, err)
+			return unfetched(s.Image, err)
 		}
 		if progress.Error != "" {
-			return fmt.Errorf("container: fetch image %s: %s", s.Image, progress.Error)
+			return unfetched(s.Image, errors.New(progress.Error))
 		}
 	}
+}
+
+// unfetched is the error of an image that cannot be had. An engine says at length how
+// it looked for it, so that what to try comes first.
+func unfetched(image string, err error) error {
+	return fmt.Errorf("container: image %s cannot be fetched; look whether its name and tag are right, and whether it needs a 'registry' with an account, or build it on the provisioner's host: %w", image, err)
 }
 
 // details is what an engine knows of a container.
