@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +25,11 @@ const (
 	// commandTimeout bounds each call of resolvectl.
 	commandTimeout = 5 * time.Second
 
-	// lookEvery is how often the file is looked at: DHCP clients and NetworkManager
-	// write it anew when the network changes.
+	// stubConf is written by systemd-resolved when it starts.
+	stubConf = "/run/systemd/resolve/stub-resolv.conf"
+
+	// lookEvery is how often the files are looked at: DHCP clients and NetworkManager
+	// write the first anew when the network changes.
 	lookEvery = 2 * time.Second
 )
 
@@ -34,31 +38,41 @@ var stubServers = []netip.Addr{netip.MustParseAddr("127.0.0.53"), netip.MustPars
 
 // Resolver is the machine's resolver, set up for the mesh's names until Close.
 type Resolver struct {
-	cfg    ResolverConfig
-	how    string
-	file   *confFile // nil with systemd-resolved
+	conf   confFile
+	stub   string // stubConf, but in tests
 	cancel context.CancelFunc
 	done   chan struct{}
+
+	// setting is held while the resolver is set up. It comes before mu.
+	setting sync.Mutex
+	cfg     ResolverConfig // guarded by setting
+
+	mu     sync.Mutex // guards what follows
+	byFile bool       // by a line in conf, and not by systemd-resolved
 }
 
 // OpenResolver has the machine ask for the mesh's names at cfg.Server: by
 // systemd-resolved for those alone where it is in use, else by a line in
-// /etc/resolv.conf, whatever program writes that otherwise.
+// /etc/resolv.conf, whatever program writes that otherwise. Should systemd-resolved come
+// into use later, the line goes.
 func OpenResolver(cfg ResolverConfig) (*Resolver, error) {
+	return openResolver(cfg, resolvConf, stubConf)
+}
+
+func openResolver(cfg ResolverConfig, conf, stub string) (*Resolver, error) {
 	if cfg.Changed == nil {
 		cfg.Changed = func() {}
 	}
-	r := &Resolver{cfg: cfg, cancel: func() {}, done: make(chan struct{})}
-	conf, err := os.ReadFile(resolvConf)
-	if err == nil && slices.ContainsFunc(nameservers(conf), func(a netip.Addr) bool { return slices.Contains(stubServers, a) }) {
-		if err = resolvectl(cfg); err == nil {
-			r.how = "systemd-resolved"
-			close(r.done)
-			return r, nil
-		}
+	r := &Resolver{
+		cfg: cfg, conf: confFile{path: conf, server: cfg.Server.Addr()}, stub: stub,
+		cancel: func() {}, done: make(chan struct{}),
 	}
-	r.file, r.how = &confFile{path: resolvConf, server: cfg.Server.Addr()}, resolvConf
-	if err := r.file.add(); err != nil {
+	if r.conf.namesStub() && resolvectl(cfg) == nil {
+		close(r.done)
+		return r, nil
+	}
+	r.byFile = true
+	if err := r.conf.add(); err != nil {
 		return nil, fmt.Errorf("hostnet: resolver: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -70,22 +84,35 @@ func OpenResolver(cfg ResolverConfig) (*Resolver, error) {
 // SetReverse has the machine ask for the names of other ranges of addresses from now on. It
 // must not be called at the same time as Close.
 func (r *Resolver) SetReverse(ranges []netip.Prefix) error {
+	r.setting.Lock()
+	defer r.setting.Unlock()
 	r.cfg.Reverse = ranges
-	if r.file != nil { // all names are asked for at our server
+	if r.usesFile() { // all names are asked for at our server
 		return nil
 	}
 	return resolvectl(r.cfg)
 }
 
-// How says by what the resolver was set up, for people.
-func (r *Resolver) How() string { return r.how }
+func (r *Resolver) usesFile() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byFile
+}
+
+// How says by what the resolver is set up, for people.
+func (r *Resolver) How() string {
+	if r.usesFile() {
+		return r.conf.path
+	}
+	return "systemd-resolved"
+}
 
 // Others returns the servers for all other names, if they are ours to ask.
 func (r *Resolver) Others() []netip.Addr {
-	if r.file == nil {
+	if !r.usesFile() {
 		return nil
 	}
-	conf, err := os.ReadFile(resolvConf)
+	conf, err := os.ReadFile(r.conf.path)
 	if err != nil {
 		return nil
 	}
@@ -97,45 +124,82 @@ func (r *Resolver) Others() []netip.Addr {
 func (r *Resolver) Close() error {
 	r.cancel()
 	<-r.done
-	if r.file == nil { // settings of a link go with it, but the link may stay for a while
+	if !r.usesFile() { // settings of a link go with it, but the link may stay for a while
 		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 		defer cancel()
 		_ = exec.CommandContext(ctx, "resolvectl", "revert", r.cfg.Interface).Run()
 		return nil
 	}
-	return RestoreResolver(r.cfg.Suffix)
+	return r.conf.restore()
 }
 
-// watch adds our line again whenever somebody has written the file without it.
+// watch adds our line again whenever somebody has written the file without it, until
+// systemd-resolved is there to be told instead.
 func (r *Resolver) watch(ctx context.Context) {
 	defer close(r.done)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	var before os.FileInfo
+	conf, stub := seenFile{path: r.conf.path}, seenFile{path: r.stub}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		now, err := os.Stat(resolvConf)
-		if err == nil && before != nil && os.SameFile(now, before) && now.ModTime().Equal(before.ModTime()) {
+		written, started := conf.changed(), stub.changed()
+		if !written && !started && conf.last != nil {
 			continue
 		}
-		before = now
-		if err := r.file.add(); err == nil {
+		if r.move() {
+			r.cfg.Changed()
+			return
+		}
+		if err := r.conf.add(); err == nil {
 			r.cfg.Changed()
 		}
 	}
 }
 
+// move has systemd-resolved ask in the place of all programs, if it is in use by now. It
+// reports whether it does.
+func (r *Resolver) move() bool {
+	if !r.conf.namesStub() {
+		return false
+	}
+	r.setting.Lock()
+	defer r.setting.Unlock()
+	if resolvectl(r.cfg) != nil || r.conf.remove() != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.byFile = false
+	return true
+}
+
+// seenFile is a file as it was last seen.
+type seenFile struct {
+	path string
+	last os.FileInfo // nil if there was none
+}
+
+// changed looks at the file, and reports whether it is another one, or written to, since
+// the last look. One that is not there any more has not changed.
+func (f *seenFile) changed() bool {
+	now, err := os.Stat(f.path)
+	if err != nil {
+		f.last = nil
+		return false
+	}
+	last := f.last
+	f.last = now
+	return last == nil || !os.SameFile(now, last) || !now.ModTime().Equal(last.ModTime())
+}
+
 // RestoreResolver takes out of the resolver's settings what a daemon has left there,
 // whose end was none of its own making.
 func RestoreResolver(string) error {
-	if err := (&confFile{path: resolvConf}).remove(); err != nil {
-		return fmt.Errorf("hostnet: restore the resolver: %w", err)
-	}
-	return nil
+	return (&confFile{path: resolvConf}).restore()
 }
 
 // resolvectl has systemd-resolved ask at the interface for the mesh's names alone.
@@ -169,6 +233,20 @@ func resolvectlArgs(cfg ResolverConfig) [][]string {
 type confFile struct {
 	path   string
 	server netip.Addr
+}
+
+// namesStub reports whether programs that go by the file ask systemd-resolved.
+func (f *confFile) namesStub() bool {
+	conf, err := os.ReadFile(f.path)
+	return err == nil && slices.ContainsFunc(nameservers(conf), func(a netip.Addr) bool { return slices.Contains(stubServers, a) })
+}
+
+// restore is remove for those whose end it is.
+func (f *confFile) restore() error {
+	if err := f.remove(); err != nil {
+		return fmt.Errorf("hostnet: restore the resolver: %w", err)
+	}
+	return nil
 }
 
 // add puts our block in front, unless it is there.

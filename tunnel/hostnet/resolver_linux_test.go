@@ -1,11 +1,15 @@
 package hostnet
 
 import (
+	"bytes"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestTheResolversFileIsRestored(t *testing.T) {
@@ -101,4 +105,52 @@ func TestRemoteEndsAreReadFromTheKernelsTable(t *testing.T) {
 			t.Errorf("%q: %v, %v; want %q", line, got, ok, want)
 		}
 	}
+}
+
+// A machine may start systemd-resolved after the daemon, which then asks it.
+func TestTheResolverMovesToSystemdResolved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		conf, stub, called := filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "stub-resolv.conf"), filepath.Join(dir, "called")
+		write := func(path, text string, mode os.FileMode) {
+			t.Helper()
+			if err := os.WriteFile(path, []byte(text), mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// It runs once its stub is there.
+		write(filepath.Join(dir, "resolvectl"), "#!/bin/sh\n[ -e "+stub+" ] && echo \"$@\" >> "+called+"\n", 0o755)
+		t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+		const names = "nameserver 127.0.0.53\noptions edns0\n"
+		write(conf, names, 0o644)
+		changes := 0
+		r, err := openResolver(ResolverConfig{Interface: "adit9", Suffix: "adit", Server: netip.MustParseAddrPort("127.0.17.53:53"), Changed: func() { changes++ }}, conf, stub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.How() != conf {
+			t.Errorf("by %s while it does not run", r.How())
+		}
+		time.Sleep(2 * lookEvery)
+		synctest.Wait()
+		if text, _ := os.ReadFile(conf); !bytes.HasPrefix(text, []byte(blockBegin)) {
+			t.Errorf("our line is gone: %s", text)
+		}
+
+		write(stub, names, 0o644)
+		time.Sleep(lookEvery)
+		<-r.done
+		if text, _ := os.ReadFile(conf); r.How() != "systemd-resolved" || string(text) != names || r.Others() != nil || changes == 0 {
+			t.Errorf("by %s, others %v, %d changes, with %s", r.How(), r.Others(), changes, text)
+		}
+		if err := r.SetReverse([]netip.Prefix{netip.MustParsePrefix("100.64.0.0/16")}); err != nil {
+			t.Error(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if text, _ := os.ReadFile(called); !strings.Contains(string(text), "domain adit9 ~adit\n") || !strings.Contains(string(text), "64.100.in-addr.arpa") || !strings.HasSuffix(string(text), "revert adit9\n") {
+			t.Errorf("called with %s", text)
+		}
+	})
 }
