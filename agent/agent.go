@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -34,6 +33,7 @@ import (
 	"github.com/aditmesh/adit/agent/speed"
 	"github.com/aditmesh/adit/agent/ssh"
 	"github.com/aditmesh/adit/agent/stats"
+	"github.com/aditmesh/adit/pkg/memory"
 	"github.com/aditmesh/adit/pkg/sdk"
 	"github.com/aditmesh/adit/tunnel"
 	"github.com/aditmesh/adit/tunnel/path"
@@ -257,8 +257,7 @@ func serve(ctx context.Context, cfg Config, node *tunnel.Node, l net.Listener, t
 // rest gives back the memory that nobody needs now: after the start, and when the last
 // session has gone.
 func rest(log *slog.Logger) {
-	debug.FreeOSMemory()
-	if err := shed(); err != nil {
+	if err := memory.Rest(); err != nil {
 		log.Debug("more memory is held than need be", "err", err)
 	}
 }

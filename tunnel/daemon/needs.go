@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/aditmesh/adit/pkg/memory"
 	"github.com/aditmesh/adit/tunnel"
 )
 
@@ -18,6 +19,10 @@ const (
 	// maxOpen bounds the tunnels at a time. The coordinator takes a client for broken
 	// that wants more than 1,024.
 	maxOpen = 900
+
+	// settledAfter is how long a daemon keeps the memory that its start took: what is
+	// done at once by those who waited for it is faster with it.
+	settledAfter = 10 * time.Second
 )
 
 // errTooMany is a tunnel beyond maxOpen.
@@ -84,16 +89,22 @@ func (d *daemon) drop(addr netip.Addr, id string) {
 
 // dropIdle drops tunnels that nothing has been sent through for long, until ctx is
 // done. A connection that is open and silent keeps its tunnel: the workspace may have
-// something to say. Connections tells which peers have such, if that can be told.
+// something to say. Connections tells which peers have such, if that can be told. After the
+// start, and when nothing is sent any more, the memory that this took is given back.
 func (d *daemon) dropIdle(ctx context.Context, connections func() (map[netip.Addr]bool, bool)) {
 	const looks = 10 // in idleAfter
 	tick := time.NewTicker(idleAfter / looks)
 	defer tick.Stop()
 	idle := make(map[netip.Addr]time.Duration)
+	busy := false
+	settled := time.After(settledAfter)
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-settled:
+			d.rest()
+			continue
 		case <-tick.C:
 		}
 		connected, known := connections()
@@ -102,7 +113,10 @@ func (d *daemon) dropIdle(ctx context.Context, connections func() (map[netip.Add
 			limit = idleUnknown
 		}
 		now := make(map[netip.Addr]time.Duration)
-		for _, addr := range d.gate.Unused() {
+		was := busy
+		var unused []netip.Addr
+		unused, busy = d.gate.Unused()
+		for _, addr := range unused {
 			now[addr] = idle[addr] + idleAfter/looks
 			if connected[addr] || connected[d.ipv4Of(addr)] || now[addr] < limit {
 				continue
@@ -118,5 +132,16 @@ func (d *daemon) dropIdle(ctx context.Context, connections func() (map[netip.Add
 			d.events.publish(Event{Kind: EventIdle, Peer: h.Name()})
 		}
 		idle = now
+		if was && !busy {
+			d.rest()
+		}
+	}
+}
+
+// rest gives back the memory that nobody needs now: what reading a thousand workspaces took,
+// or a large file that went through a tunnel.
+func (d *daemon) rest() {
+	if err := memory.Rest(); err != nil {
+		d.log.Debug("more memory is held than need be", "err", err)
 	}
 }

@@ -134,17 +134,21 @@ func (g *Gate) Shut(addr netip.Addr) {
 	}
 }
 
-// Unused returns the open peers that nothing was sent to since it was last called.
-func (g *Gate) Unused() []netip.Addr {
+// Unused returns the open peers that nothing was sent to since it was last called, and
+// whether something was to others.
+func (g *Gate) Unused() (unused []netip.Addr, others bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var list []netip.Addr
 	for a, d := range g.doors {
-		if d.open.Load() && !d.used.Swap(false) {
-			list = append(list, a)
+		switch {
+		case !d.open.Load():
+		case d.used.Swap(false):
+			others = true
+		default:
+			unused = append(unused, a)
 		}
 	}
-	return list
+	return unused, others
 }
 
 // Send has Read return a packet to a peer that is open, as if this machine had sent it.

@@ -1,4 +1,4 @@
-package agent
+package memory
 
 import (
 	"bytes"
@@ -11,15 +11,15 @@ import (
 
 // shed gives back the pages of the program that were needed to start and are not any
 // more: those of its file, which the system reads again when they are. Of a program
-// with every role in it these are most of what an idle agent would hold.
+// with every role in it these are most of what an idle process of ours would hold.
 func shed() error {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return fmt.Errorf("agent: give memory back: %w", err)
+		return fmt.Errorf("memory: give back: %w", err)
 	}
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
-		return fmt.Errorf("agent: give memory back: %w", err)
+		return fmt.Errorf("memory: give back: %w", err)
 	}
 	for line := range bytes.Lines(maps) {
 		// FROM-TO PERMISSIONS OFFSET DEVICE INODE NAME; what can be written to has
@@ -32,10 +32,10 @@ func shed() error {
 		first, err1 := strconv.ParseUint(string(from), 16, 64)
 		last, err2 := strconv.ParseUint(string(to), 16, 64)
 		if err1 != nil || err2 != nil || last <= first {
-			return fmt.Errorf("agent: give memory back: a line %q in /proc/self/maps", line)
+			return fmt.Errorf("memory: give back: a line %q in /proc/self/maps", line)
 		}
 		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, uintptr(first), uintptr(last-first), unix.MADV_DONTNEED); errno != 0 {
-			return fmt.Errorf("agent: give memory back: %w", errno)
+			return fmt.Errorf("memory: give back: %w", errno)
 		}
 	}
 	return nil
