@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -66,8 +67,21 @@ func TestTemplateLife(t *testing.T) {
 			t.Errorf("the difference is\n%s, want in it\n%s", diff, want)
 		}
 	}
-	if out := d.must("templates", "diff", "process", "2", "-d", dir); out != "" {
-		t.Errorf("the same differs:\n%s", out)
+	for want, argv := range map[string][]string{
+		"The files of " + dir + " are those of version 2.":          {"2", "-d", dir},
+		"both are version 2. Try 'adit templates diff process 1 2'": {"2"},
+		"version 1 is the first":                                    {"1", "1"},
+	} {
+		cmd := d.command(d.laptop, append([]string{"templates", "diff", "process"}, argv...)...)
+		var out, said bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &said
+		err := d.laptop.Start(cmd)
+		if err == nil {
+			err = cmd.Wait()
+		}
+		if err != nil || out.Len() > 0 || !strings.Contains(said.String(), want) {
+			t.Errorf("diff %v is %q, %v, and it says %q", argv, out.String(), err, said.String())
+		}
 	}
 
 	passed := func(argv ...string) []testStep {

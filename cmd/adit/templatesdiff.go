@@ -48,9 +48,12 @@ unless given, and TO, the newest unless given, or the files of a directory.`,
 			if err != nil {
 				return err
 			}
-			changes, err := changesOf(cmd.Context(), c, argv[0], numbers[0], numbers[1], dir)
+			changes, same, err := changesOf(cmd.Context(), c, argv[0], numbers[0], numbers[1], dir)
 			if err != nil {
 				return noTemplate(err, argv[0])
+			}
+			if len(changes) == 0 {
+				fmt.Fprintln(a.err, same) // what patch(1) reads stays empty
 			}
 			return a.print(changes, func(w io.Writer) error {
 				for _, f := range changes {
@@ -66,46 +69,59 @@ unless given, and TO, the newest unless given, or the files of a directory.`,
 	return cmd
 }
 
-// changesOf compares two versions of a template, or one with a directory.
-func changesOf(ctx context.Context, c *sdk.Client, name string, from, to int, dir string) ([]fileChange, error) {
+// changesOf compares two versions of a template, or one with a directory. If there are
+// no changes, same says what is the same.
+func changesOf(ctx context.Context, c *sdk.Client, name string, from, to int, dir string) (changes []fileChange, same string, err error) {
 	if from == 0 {
 		t, err := c.Template(ctx, name)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if from = t.ActiveNumber; from == 0 {
-			return nil, fmt.Errorf("template %s has no active version; name two, from 'adit templates versions %s'", name, name)
+			return nil, "", fmt.Errorf("template %s has no active version; name two, from 'adit templates versions %s'", name, name)
 		}
 	}
 	was, err := filesOf(ctx, c, name, from)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var is map[string]string
 	if dir != "" {
+		same = fmt.Sprintf("The files of %s are those of version %d.", dir, from)
 		packed, err := archive.Pack(dir)
 		if err != nil {
-			return nil, explainPack(err, dir)
+			return nil, "", explainPack(err, dir)
 		}
 		is, err = archive.Files(packed)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	} else {
 		if to == 0 {
 			for v, err := range c.EachTemplateVersion(ctx, name, sdk.ListOptions{PageSize: 1}) {
 				if err != nil {
-					return nil, err
+					return nil, "", err
 				}
 				to = v.Number
 				break
 			}
 		}
+		switch {
+		case from != to:
+			same = fmt.Sprintf("Versions %d and %d have the same files.", from, to)
+		case to == 1:
+			same = "There is nothing to compare: version 1 is the first. Compare it with files by -d DIR."
+		default:
+			same = fmt.Sprintf("There is nothing to compare: both are version %d. Try 'adit templates diff %s %d %d', or -d DIR for files.", to, name, to-1, to)
+		}
+		if from == to {
+			return []fileChange{}, same, nil
+		}
 		if is, err = filesOf(ctx, c, name, to); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	changes := []fileChange{}
+	changes = []fileChange{}
 	names := slices.Concat(slices.Collect(maps.Keys(was)), slices.Collect(maps.Keys(is)))
 	slices.Sort(names)
 	for _, n := range slices.Compact(names) {
@@ -113,7 +129,7 @@ func changesOf(ctx context.Context, c *sdk.Client, name string, from, to int, di
 			changes = append(changes, fileChange{File: n, Was: strings.ToValidUTF8(was[n], "\uFFFD"), Is: strings.ToValidUTF8(is[n], "\uFFFD")})
 		}
 	}
-	return changes, nil
+	return changes, same, nil
 }
 
 func filesOf(ctx context.Context, c *sdk.Client, name string, number int) (map[string]string, error) {
