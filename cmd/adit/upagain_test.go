@@ -34,7 +34,7 @@ func TestConnectionsOutliveTheDaemon(t *testing.T) {
 	six.echo("before")
 	four.echo("before")
 	silent := v.open("silent.log", "nc", "-4", "dev.adit", "9001")
-	end := <-speaks
+	end := silent.hears(speaks)
 	goOn := func(when string) {
 		t.Helper()
 		if now := v.status().Self.Address; now != was {
@@ -72,7 +72,8 @@ func TestConnectionsOutliveTheDaemon(t *testing.T) {
 	}
 }
 
-// speaker listens on a port of the devbox's localhost and gives out what it accepts.
+// speaker listens on a port of the devbox's localhost, tells all that it accepts which of
+// them they are, and gives them out. The agent is one of them: it asks what is spoken there.
 func (v *vpn) speaker(port string) <-chan net.Conn {
 	v.t.Helper()
 	var l net.Listener
@@ -83,12 +84,34 @@ func (v *vpn) speaker(port string) <-chan net.Conn {
 		v.t.Fatal(err)
 	}
 	v.t.Cleanup(func() { l.Close() })
-	conns := make(chan net.Conn, 1)
+	conns := make(chan net.Conn, 16)
 	go func() {
-		conn, err := l.Accept()
-		if err == nil {
+		defer close(conns)
+		for i := range cap(conns) {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = fmt.Fprintf(conn, "connection %d\n", i) // it may be gone
 			conns <- conn
 		}
 	}()
 	return conns
+}
+
+// hears returns the other end of a program's connection to a speaker.
+func (p *program) hears(conns <-chan net.Conn) net.Conn {
+	p.t.Helper()
+	which := -1
+	p.waitLine("which connection it is", func(line string) bool {
+		_, err := fmt.Sscanf(line, "connection %d", &which)
+		return err == nil
+	})
+	for i := 0; ; i++ {
+		conn := <-conns
+		if i == which {
+			return conn
+		}
+		conn.Close()
+	}
 }
