@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"io"
 	"math"
@@ -66,7 +67,7 @@ func (r *sftpRequests) next() error {
 	}
 	r.left = lengthLen + int(asked)
 	request, err := r.from.Peek(r.left)
-	if err != nil || request[lengthLen] != sftpExtended || string(request[lengthLen+1+4+lengthLen:]) != limits {
+	if err != nil || request[lengthLen] != sftpExtended || !bytes.Equal(request[lengthLen+1+4:], appendString(nil, limits)) {
 		return nil
 	}
 	answer := sftpLimits(binary.BigEndian.Uint32(request[lengthLen+1:]))
