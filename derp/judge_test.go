@@ -60,7 +60,7 @@ func TestTailscalesProberFindsNoFault(t *testing.T) {
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), probe, "-once", "-spread=false", "-derp-map", "file://"+filepath.Join(dir, "map.json"),
-		"-bw-interval", "15s", "-mesh-psk-file", filepath.Join(dir, "mesh.key"))
+		"-bw-interval", "1s", "-mesh-psk-file", filepath.Join(dir, "mesh.key"))
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+filepath.Join(dir, "roots.pem"), "HOME="+dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil || strings.Contains(string(out), "bad: ") {
