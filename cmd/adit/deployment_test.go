@@ -153,12 +153,12 @@ func (d *deployment) startAgent() {
 	d.agentIs("connected")
 }
 
-// env is the environment of every program: a home of its own, and root's shell
-// without root's start-up files.
+// env is the environment of every program: a home of its own, for an agent's logins,
+// too, which would begin with what root's start-up files do on this machine.
 func (d *deployment) env() []string {
 	return []string{
 		"PATH=" + filepath.Dir(d.bin) + ":" + os.Getenv("PATH"), "HOME=" + d.dir, "USER=root", "TMPDIR=" + d.dir,
-		"ADIT_CONFIG_DIR=" + filepath.Join(d.dir, "config"),
+		"ADIT_CONFIG_DIR=" + filepath.Join(d.dir, "config"), "ADIT_AGENT_HOME=" + d.dir,
 	}
 }
 
