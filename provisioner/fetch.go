@@ -44,7 +44,7 @@ func (j *job) fetch() ([]byte, error) {
 		return nil, fmt.Errorf("template arrived damaged: its digest is %x, not %x", digest, want)
 	}
 	if err := archive.Unpack(packed, j.dir.files()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("unpack the template: %w", err)
 	}
 	if j.work.GetBuild() == nil {
 		return digest[:], nil

@@ -49,14 +49,12 @@ func newTemplatesPushCmd(a *app) *cobra.Command {
 				return err
 			}
 			if repository != "" {
-				cloned, err := clone(cmd.Context(), repository, ref, dir)
+				t, err := takeFromGit(cmd.Context(), repository, ref, dir)
 				if err != nil {
 					return err
 				}
-				defer cloned.remove()
-				dir, req.Message = cloned.dir, cmp.Or(message, cloned.message)
-			}
-			if req.Archive, err = archive.Pack(dir); err != nil {
+				req.Archive, req.Message = t.archive, cmp.Or(message, t.message)
+			} else if req.Archive, err = archive.Pack(dir); err != nil {
 				return explainPack(err, dir)
 			}
 			c, err := a.client()
@@ -95,7 +93,7 @@ func explainPack(err error, dir string) error {
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("no directory %s; name the template's with -d, or write an example out with 'adit templates init process'", dir)
 	case errors.Is(err, archive.ErrInvalid):
-		return fmt.Errorf("%w; a template is a directory with *.tf files and what they read, at most %d MiB", err, archive.MaxUnpacked>>20)
+		return fmt.Errorf("%s: %w; a template is a directory with *.tf files and what they read, at most %d MiB", dir, err, archive.MaxUnpacked>>20)
 	}
 	return err
 }
@@ -250,10 +248,10 @@ func newTemplatesPullCmd(a *app) *cobra.Command {
 			}
 			err = archive.Unpack(files, dir)
 			if errors.Is(err, os.ErrExist) {
-				return fmt.Errorf("%w; name another directory: adit templates pull %s DIR", err, name)
+				return fmt.Errorf("write the files into %s: %w; name another directory: adit templates pull %s DIR", dir, err, name)
 			}
 			if err != nil {
-				return err
+				return fmt.Errorf("write the files into %s: %w", dir, err)
 			}
 			done := struct {
 				Directory string `json:"directory"`

@@ -32,28 +32,29 @@ unless given, and TO, the newest unless given, or the files of a directory.`,
 		Example: `  adit templates diff process            # what the newest changes of the active one
   adit templates diff process 3 5
   adit templates diff process -d .       # what a push would change`,
-		RunE: func(cmd *cobra.Command, argv []string) error {
+		RunE: func(command *cobra.Command, argv []string) error {
 			if dir != "" && len(argv) == 3 {
 				return usagef("-d and TO are two things to compare with; name one")
 			}
-			numbers := []int{0, 0}
+			diff := comparison{name: argv[0], dir: dir}
+			numbers := []*int{&diff.from, &diff.to}
 			for i, text := range argv[1:] {
 				n, err := strconv.Atoi(text)
 				if err != nil || n < 1 {
 					return usagef("version %q: want a number, as 'adit templates versions %s' lists them", text, argv[0])
 				}
-				numbers[i] = n
+				*numbers[i] = n
 			}
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			changes, same, err := changesOf(cmd.Context(), c, argv[0], numbers[0], numbers[1], dir)
+			changes, err := diff.changes(command.Context(), c)
 			if err != nil {
 				return noTemplate(err, argv[0])
 			}
 			if len(changes) == 0 {
-				fmt.Fprintln(a.err, same) // what patch(1) reads stays empty
+				fmt.Fprintln(a.err, diff.same()) // what patch(1) reads stays empty
 			}
 			return a.print(changes, func(w io.Writer) error {
 				for _, f := range changes {
@@ -69,59 +70,38 @@ unless given, and TO, the newest unless given, or the files of a directory.`,
 	return cmd
 }
 
-// changesOf compares two versions of a template, or one with a directory. If there are
-// no changes, same says what is the same.
-func changesOf(ctx context.Context, c *sdk.Client, name string, from, to int, dir string) (changes []fileChange, same string, err error) {
-	if from == 0 {
-		t, err := c.Template(ctx, name)
-		if err != nil {
-			return nil, "", err
-		}
-		if from = t.ActiveNumber; from == 0 {
-			return nil, "", fmt.Errorf("template %s has no active version; name two, from 'adit templates versions %s'", name, name)
-		}
+// comparison is of two versions of a template, or of one with a directory.
+type comparison struct {
+	name     string
+	from, to int    // numbers of versions; 0 is the active one, and the newest
+	dir      string // in the place of to
+}
+
+// changes returns what differs. From then on from and to are what was compared.
+func (diff *comparison) changes(ctx context.Context, c *sdk.Client) ([]fileChange, error) {
+	if err := diff.settle(ctx, c); err != nil {
+		return nil, err
 	}
-	was, err := filesOf(ctx, c, name, from)
+	was, err := filesOf(ctx, c, diff.name, diff.from)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	var is map[string]string
-	if dir != "" {
-		same = fmt.Sprintf("The files of %s are those of version %d.", dir, from)
-		packed, err := archive.Pack(dir)
+	is := was
+	switch {
+	case diff.dir != "":
+		packed, err := archive.Pack(diff.dir)
 		if err != nil {
-			return nil, "", explainPack(err, dir)
+			return nil, explainPack(err, diff.dir)
 		}
-		is, err = archive.Files(packed)
-		if err != nil {
-			return nil, "", err
+		if is, err = archive.Files(packed); err != nil {
+			return nil, err
 		}
-	} else {
-		if to == 0 {
-			for v, err := range c.EachTemplateVersion(ctx, name, sdk.ListOptions{PageSize: 1}) {
-				if err != nil {
-					return nil, "", err
-				}
-				to = v.Number
-				break
-			}
-		}
-		switch {
-		case from != to:
-			same = fmt.Sprintf("Versions %d and %d have the same files.", from, to)
-		case to == 1:
-			same = "There is nothing to compare: version 1 is the first. Compare it with files by -d DIR."
-		default:
-			same = fmt.Sprintf("There is nothing to compare: both are version %d. Try 'adit templates diff %s %d %d', or -d DIR for files.", to, name, to-1, to)
-		}
-		if from == to {
-			return []fileChange{}, same, nil
-		}
-		if is, err = filesOf(ctx, c, name, to); err != nil {
-			return nil, "", err
+	case diff.to != diff.from:
+		if is, err = filesOf(ctx, c, diff.name, diff.to); err != nil {
+			return nil, err
 		}
 	}
-	changes = []fileChange{}
+	changes := []fileChange{}
 	names := slices.Concat(slices.Collect(maps.Keys(was)), slices.Collect(maps.Keys(is)))
 	slices.Sort(names)
 	for _, n := range slices.Compact(names) {
@@ -129,7 +109,44 @@ func changesOf(ctx context.Context, c *sdk.Client, name string, from, to int, di
 			changes = append(changes, fileChange{File: n, Was: strings.ToValidUTF8(was[n], "\uFFFD"), Is: strings.ToValidUTF8(is[n], "\uFFFD")})
 		}
 	}
-	return changes, same, nil
+	return changes, nil
+}
+
+// settle finds the numbers of the versions that are meant.
+func (diff *comparison) settle(ctx context.Context, c *sdk.Client) error {
+	if diff.from == 0 {
+		t, err := c.Template(ctx, diff.name)
+		if err != nil {
+			return err
+		}
+		if diff.from = t.ActiveNumber; diff.from == 0 {
+			return fmt.Errorf("template %s has no active version; name two, from 'adit templates versions %s'", diff.name, diff.name)
+		}
+	}
+	if diff.to != 0 || diff.dir != "" {
+		return nil
+	}
+	for v, err := range c.EachTemplateVersion(ctx, diff.name, sdk.ListOptions{PageSize: 1}) {
+		if err != nil {
+			return err
+		}
+		diff.to = v.Number
+		break
+	}
+	return nil
+}
+
+// same says what there is no change between.
+func (diff *comparison) same() string {
+	switch {
+	case diff.dir != "":
+		return fmt.Sprintf("The files of %s are those of version %d.", diff.dir, diff.from)
+	case diff.from != diff.to:
+		return fmt.Sprintf("Versions %d and %d have the same files.", diff.from, diff.to)
+	case diff.to == 1:
+		return "There is nothing to compare: version 1 is the first. Compare it with files by -d DIR."
+	}
+	return fmt.Sprintf("There is nothing to compare: both are version %d. Try 'adit templates diff %s %d %d', or -d DIR for files.", diff.to, diff.name, diff.to-1, diff.to)
 }
 
 func filesOf(ctx context.Context, c *sdk.Client, name string, number int) (map[string]string, error) {

@@ -8,50 +8,85 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+
+	"github.com/aditmesh/adit/pkg/archive"
 )
 
 // maxSubject is how much of a commit's subject a version's message has room for.
 const maxSubject = 150
 
-// checkout is what a push takes from a git repository.
-type checkout struct {
-	dir     string // where the template's files are
+// taken is a template's files as a git repository has them.
+type taken struct {
+	archive []byte
 	message string // the commit, for those who read the list of versions
-	remove  func()
 }
 
-// clone fetches a branch, or tag, of a repository, with the credentials that git has.
-// ref is empty for the repository's own branch; below is the template's directory
-// within it.
-func clone(ctx context.Context, url, ref, below string) (checkout, error) {
+// takeFromGit fetches a branch, or tag, of a repository, with the credentials that git
+// has, and packs a directory of it. ref is empty for the repository's own branch.
+func takeFromGit(ctx context.Context, url, ref, below string) (taken, error) {
 	if !filepath.IsLocal(below) {
-		return checkout{}, usagef("-d %s: with --git it is a directory of the repository", below)
+		return taken{}, usagef("-d %s: with --git it is a directory of the repository", below)
 	}
 	temp, err := os.MkdirTemp("", "adit-template-")
 	if err != nil {
-		return checkout{}, fmt.Errorf("clone %s: %w", url, err)
+		return taken{}, fmt.Errorf("clone %s: %w", url, err)
 	}
-	c := checkout{dir: filepath.Join(temp, "repository", below), remove: func() { _ = os.RemoveAll(temp) }}
+	defer os.RemoveAll(temp)
+	root := filepath.Join(temp, "repository")
 	argv := []string{"clone", "--quiet", "--depth", "1"}
 	if ref != "" {
 		argv = append(argv, "--branch", ref)
 	}
-	root := filepath.Join(temp, "repository")
-	if _, err = git(ctx, temp, append(argv, "--", url, root)...); err == nil {
-		c.message, err = git(ctx, root, "log", "-1", "--format=%h %s")
+	if _, err := git(ctx, temp, append(argv, "--", url, root)...); err != nil {
+		return taken{}, err
 	}
+	message, err := git(ctx, root, "log", "-1", "--format=%h %s")
 	if err != nil {
-		c.remove()
-		return checkout{}, err
+		return taken{}, err
 	}
-	if r := []rune(oneLine(c.message)); len(r) > maxSubject {
-		c.message = string(r[:maxSubject]) + "…"
-	} else {
-		c.message = string(r)
+	t := taken{message: oneLine(message)}
+	if r := []rune(t.message); len(r) > maxSubject {
+		t.message = string(r[:maxSubject]) + "…"
 	}
-	return c, nil
+	where := withoutUser(url)
+	if ref != "" {
+		where = ref + " of " + where
+	}
+	t.archive, err = packBelow(root, below, where)
+	return t, err
 }
+
+// packBelow packs a directory of a repository, which people know as where.
+func packBelow(repository, below, where string) ([]byte, error) {
+	root, err := os.OpenRoot(repository)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	info, err := root.Stat(below) // a link that leads out is none to it
+	if err != nil {
+		return nil, fmt.Errorf("there is no directory %s in %s; -d names one of the repository", filepath.ToSlash(below), where)
+	}
+	if below != "." {
+		where = filepath.ToSlash(below) + " in " + where
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is no directory; -d names one of the repository", where)
+	}
+	packed, err := archive.Pack(filepath.Join(repository, below))
+	if err != nil {
+		return nil, explainPack(err, where)
+	}
+	return packed, nil
+}
+
+// withUser is a URL with a name, and often a password, or a token in place of both.
+var withUser = regexp.MustCompile(`^(?i)(https?://)[^/]*@`)
+
+// withoutUser leaves out of a URL what may be a secret, as git does.
+func withoutUser(url string) string { return withUser.ReplaceAllString(url, "$1") }
 
 // git runs git, which asks nobody for a password.
 func git(ctx context.Context, dir string, argv ...string) (string, error) {

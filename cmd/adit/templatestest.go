@@ -232,7 +232,7 @@ func (f testFlags) terraformTest(ctx context.Context, a *app, variables map[stri
 		return "", err
 	}
 	if err := archive.Unpack(packed, files); err != nil {
-		return "", err
+		return "", fmt.Errorf("write the files out: %w", err)
 	}
 	return "", runTerraformTests(ctx, a, f, temp, files, variables)
 }

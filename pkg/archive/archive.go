@@ -4,7 +4,8 @@
 // [Pack] makes one of a directory, the same bytes for the same files. [Check]
 // says whether bytes from elsewhere are one, and [Unpack] writes one out below a
 // directory, of which it never leaves. All three keep to the same bounds, and
-// errors match ErrInvalid where the archive is to blame.
+// errors match ErrInvalid where the archive is to blame. What is wrong in a directory
+// is named as it is in there; callers say which directory it is.
 package archive
 
 import (

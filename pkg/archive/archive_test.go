@@ -170,8 +170,44 @@ func TestPackNamesWhatItCannotTake(t *testing.T) {
 	if _, err := Pack(t.TempDir()); !errors.Is(err, ErrInvalid) {
 		t.Errorf("an empty directory: %v", err)
 	}
+	if _, err := Pack(filepath.Join(dir, "main.tf")); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a file: %v", err)
+	}
 	if _, err := Pack(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
+	}
+}
+
+// Who packs and unpacks in a place of its own names to people what they know.
+func TestErrorsNameWhatIsInADirectoryAndNotTheDirectory(t *testing.T) {
+	dir := write(t, map[string]string{"main.tf": "x", "modules/a/main.tf": "x"})
+	if err := os.Symlink("main.tf", filepath.Join(dir, "modules/a/users")); err != nil {
+		t.Fatal(err)
+	}
+	out := write(t, map[string]string{"modules/a/main.tf": "x"})
+	_, packErr := Pack(dir)
+	_, emptyErr := Pack(t.TempDir())
+	unpackErr := Unpack(tarball(t, file("main.tf"), file("modules/a/main.tf")), out)
+	for in, err := range map[string]error{"modules/a/users": packErr, "*.tf": emptyErr, "modules/a/main.tf": unpackErr} {
+		if err == nil || !strings.Contains(err.Error(), in) || strings.Contains(err.Error(), os.TempDir()) {
+			t.Errorf("of %s: %v", in, err)
+		}
+	}
+}
+
+// A directory may be a link. What it has in it may not lead out of it, at no time.
+func TestALinkToADirectoryIsPacked(t *testing.T) {
+	dir := write(t, map[string]string{"main.tf": "x"})
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	direct, err := Pack(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if packed, err := Pack(link); err != nil || !bytes.Equal(packed, direct) {
+		t.Errorf("by the link it is another: %v", err)
 	}
 }
 

@@ -5,12 +5,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -27,22 +25,29 @@ func leftOut(name string) bool {
 }
 
 // Pack makes an archive of a directory, without states and what else Terraform
-// leaves behind.
+// leaves behind. What is in the directory is read, and nothing that a link in it
+// leads to.
 func Pack(dir string) ([]byte, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, invalid("it is no directory")
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
 	var packed bytes.Buffer
 	zip := gzip.NewWriter(&packed)
 	w := tar.NewWriter(zip)
 	total := 0
-	err := filepath.WalkDir(dir, func(at string, d fs.DirEntry, err error) error {
-		if err != nil || at == dir {
-			return err
-		}
-		rel, err := filepath.Rel(dir, at)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(rel)
+	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
+		case err != nil || name == ".":
+			return err
 		case leftOut(name) && d.IsDir():
 			return fs.SkipDir
 		case leftOut(name):
@@ -50,25 +55,25 @@ func Pack(dir string) ([]byte, error) {
 		case d.IsDir():
 			return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: time.Unix(0, 0)})
 		case !d.Type().IsRegular():
-			return invalid("%s is neither a file nor a directory; put a copy in its place", at)
+			return invalid("%s is neither a file nor a directory; put a copy in its place", name)
 		}
-		n, err := packFile(w, at, name)
+		n, err := packFile(w, root, name)
 		if total += n; err == nil && total > MaxUnpacked {
-			err = invalid("more than %d bytes in %s", MaxUnpacked, dir)
+			err = invalid("more than %d bytes", MaxUnpacked)
 		}
 		return err
 	})
 	if err = errors.Join(err, w.Close(), zip.Close()); err != nil {
-		return nil, fmt.Errorf("archive: pack %s: %w", dir, err)
+		return nil, err
 	}
 	if err := Check(packed.Bytes()); err != nil {
-		return nil, fmt.Errorf("archive: pack %s: %w", dir, err)
+		return nil, err
 	}
 	return packed.Bytes(), nil
 }
 
-func packFile(w *tar.Writer, at, name string) (int, error) {
-	f, err := os.Open(at)
+func packFile(w *tar.Writer, root *os.Root, name string) (int, error) {
+	f, err := root.Open(name)
 	if err != nil {
 		return 0, err
 	}
@@ -97,14 +102,14 @@ func packFile(w *tar.Writer, at, name string) (int, error) {
 // that is there already is replaced.
 func Unpack(packed []byte, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("archive: unpack: %w", err)
+		return err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fmt.Errorf("archive: unpack: %w", err)
+		return err
 	}
 	defer root.Close()
-	err = walk(packed, func(h *tar.Header, r io.Reader) error {
+	return walk(packed, func(h *tar.Header, r io.Reader) error {
 		if h.Typeflag == tar.TypeDir {
 			return root.MkdirAll(h.Name, 0o755)
 		}
@@ -118,8 +123,4 @@ func Unpack(packed []byte, dir string) error {
 		_, err = io.Copy(f, r)
 		return errors.Join(err, f.Close())
 	})
-	if err != nil {
-		return fmt.Errorf("archive: unpack into %s: %w", dir, err)
-	}
-	return nil
 }
