@@ -196,6 +196,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		Options:         cfg.Path,
 		OnReceived:      n.filter.in.enter,
 		OnSent:          n.filter.out.leave,
+		Yields:          cfg.Report != nil, // an agent, whose clients use several
 		Exclude: func(a netip.Addr) bool {
 			return meshaddr.Prefix.Contains(a) || cfg.Leads != nil && cfg.Leads(a)
 		},

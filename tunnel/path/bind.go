@@ -61,6 +61,9 @@ type Config struct {
 	// before more are, and may make that wait. OnSent is called with how many
 	// were sent. Nil means nobody counts.
 	OnReceived, OnSent func(n int)
+	// Yields leaves it to peers to keep a path that nothing goes by, as long as they do:
+	// one end is enough, and if that has many peers, it has them together.
+	Yields bool
 	// Exclude says which addresses are never candidates, such as the mesh's
 	// own. Nil excludes none.
 	Exclude func(netip.Addr) bool

@@ -76,6 +76,7 @@ type candidate struct {
 	told bool
 
 	answered time.Time     // last pong; zero if never
+	heard    time.Time     // last ping of the peer's that came by it; zero if none
 	proved   time.Time     // when the last small ping that was answered was sent
 	rtt      time.Duration // of the last pong to a small ping
 

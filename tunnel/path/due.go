@@ -44,9 +44,11 @@ func (m *machine) nextSeek() time.Time {
 func (m *machine) nextQuiet(now time.Time) time.Time {
 	c := m.candidates[m.best]
 	at := later(m.created, later(m.seen.sent, m.seen.received)).Add(idleAfter)
-	at = earlier(at, m.secondAt.Add(secondEvery))
+	if m.standIns() {
+		at = earlier(at, m.secondAt.Add(secondEvery))
+	}
 	if len(c.waiting) > 0 {
-		at = earlier(at, c.waiting[0].at.Add(c.patience()))
+		at = earlier(at, m.beatOf(c.waiting[0].at.Add(c.patience()+together), together))
 	} else {
 		at = earlier(at, m.nextBeat(c))
 		if !m.seen.unanswered.IsZero() {
@@ -58,9 +60,6 @@ func (m *machine) nextQuiet(now time.Time) time.Time {
 	}
 	if c.rtt > goodEnough {
 		at = earlier(at, m.roundAt.Add(reprobeDirect))
-	}
-	if m.hint.valid() {
-		at = earlier(at, m.hintAt.Add(hintFor))
 	}
 	if verify := c.mtu.nextVerify(c.patience(), m.seen.out.large, c.proved); !verify.IsZero() {
 		at = earlier(at, verify)
@@ -81,6 +80,13 @@ func (m *machine) nextQuiet(now time.Time) time.Time {
 		}
 	}
 	return later(at, now.Add(leastQuiet))
+}
+
+// dropOldHint forgets a hint that is too old for packets to go by.
+func (m *machine) dropOldHint(now time.Time) {
+	if now.Sub(m.hintAt) >= hintFor {
+		m.hint = way{}
+	}
 }
 
 func later(a, b time.Time) time.Time {
@@ -108,14 +114,44 @@ func (m *machine) pause() time.Duration {
 	return heartbeat
 }
 
+// rests reports whether an answer that came by w is no news: the path in use rests, and it will
+// be looked at when the answer is due.
+func (m *machine) rests(w way) bool {
+	return m.quiet && m.direct() && w == m.best && m.pause() == restBeat
+}
+
 // nextBeat says when the best direct path is pinged again. All peers of a node are pinged at
 // the same moments, if their time has come or nearly: of ten that rest, each would wake the
-// node by itself, which costs more than the ping.
+// node by itself, which costs more than the ping. While nothing goes or comes, the pings of one
+// end show both that the path works, and an end that yields leaves them to the other.
 func (m *machine) nextBeat(c *candidate) time.Time {
 	pause := m.pause()
 	at := c.answered.Add(pause)
-	if m.beats.IsZero() || pause < heartbeat {
+	if pause < heartbeat {
+		return at
+	}
+	at = m.beatOf(at, pause)
+	if m.yields && pause == restBeat && !c.heard.IsZero() {
+		at = later(at, c.heard.Add(yieldFor))
+	}
+	return at
+}
+
+// beatOf returns the last of the moments before at, a pause apart, at which all peers are
+// looked at.
+func (m *machine) beatOf(at time.Time, pause time.Duration) time.Time {
+	if m.beats.IsZero() {
 		return at
 	}
 	return at.Add(-(at.Sub(m.beats) % pause))
+}
+
+// standIns reports whether another way than that in use once answered.
+func (m *machine) standIns() bool {
+	for w, c := range m.candidates {
+		if w != m.best && !c.answered.IsZero() {
+			return true
+		}
+	}
+	return false
 }

@@ -26,7 +26,7 @@ func (b *Bind) SetPeer(info PeerInfo) *Peer {
 	fresh := p == nil
 	if fresh {
 		p = &Peer{bind: b, key: pub, disco: dk, shared: b.disco.Shared(dk), machine: newMachine(now, newTxID), heard: make(chan struct{})}
-		p.machine.beats = b.epoch
+		p.machine.beats, p.machine.yields = b.epoch, b.cfg.Yields
 		p.route.Store(&liveRoute{})
 		b.byKey[pub] = p
 		b.agenda.enter(p)
@@ -347,6 +347,7 @@ func (b *Bind) onPong(p *Peer, m *disco.Pong, behind []byte, from way) {
 	if ok {
 		acts, ok = p.machine.ponged(time.Now(), from, answer)
 	}
+	rests := p.machine.rests(from)
 	p.mu.Unlock()
 	if !ok {
 		return
@@ -358,7 +359,9 @@ func (b *Bind) onPong(p *Peer, m *disco.Pong, behind []byte, from way) {
 		}
 	}
 	b.perform(p, acts)
-	b.wakePeer(p)
+	if !rests || len(acts.pings) > 0 {
+		b.wakePeer(p)
+	}
 }
 
 func (b *Bind) onCallMeMaybe(p *Peer, m *disco.CallMeMaybe) {

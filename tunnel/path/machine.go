@@ -69,6 +69,7 @@ type machine struct {
 	tryingSince time.Time // when the first of them began
 	secondAt    time.Time // when the other ways were last pinged
 	beats       time.Time // from which the moments of pings are counted; zero does not
+	yields      bool      // the other end pings while nothing goes or comes
 	asleep      bool
 	quiet       bool // no packet went or came since the last tick but one
 
@@ -200,13 +201,21 @@ func (m *machine) pinged(now time.Time, w way) actions {
 			return acts
 		}
 	}
-	if now.Sub(c.answered) < 2*heartbeat {
+	since := now.Sub(c.heard)
+	c.heard = now
+	if now.Sub(c.answered) < 2*heartbeat || m.isBeat(w, since) {
 		return acts
 	}
 	if c.prompt(now) {
 		m.ping(now, c, &acts)
 	}
 	return acts
+}
+
+// isBeat reports whether a ping that came by w, since the one before, is of those by which the
+// peer keeps a path that rests: it has no doubts, or would ask again and again.
+func (m *machine) isBeat(w way, since time.Duration) bool {
+	return m.mode == modeDirect && w == m.best && m.pause() == restBeat && heartbeat <= since && since < 2*restBeat
 }
 
 // pong is an answer to a ping: to which, the peer's report if it sent one, and
@@ -315,9 +324,7 @@ func (m *machine) tick(now time.Time, t traffic) (actions, time.Time) {
 	if m.asleep {
 		m.wake(now, &acts)
 	}
-	if now.Sub(m.hintAt) >= hintFor {
-		m.hint = way{}
-	}
+	m.dropOldHint(now)
 
 	switch m.mode {
 	case modeDirect:
@@ -398,7 +405,7 @@ func (m *machine) tickDirect(now time.Time, acts *actions) {
 		}
 	}
 	if now.Sub(m.secondAt) >= secondEvery {
-		m.secondAt = now
+		m.secondAt = m.beatOf(now, secondEvery)
 		for _, other := range m.candidates {
 			if other != c && !other.answered.IsZero() {
 				m.ping(now, other, acts)
@@ -452,6 +459,7 @@ func (m *machine) retire(now time.Time, acts *actions) {
 		return
 	}
 	m.mode = modeRelay
+	m.dropOldHint(now)
 	m.best, m.delivery = way{}, delivery{}
 	m.rounds, m.tryingSince = 0, now
 	m.startRound(now, acts)

@@ -1,6 +1,7 @@
 package path
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -200,6 +201,71 @@ func TestAKeepaliveKeepsNobodyActive(t *testing.T) {
 	for name, p := range map[string]*Peer{"sender": a.peer, "receiver": b.peer} {
 		if p.LastActive().IsZero() {
 			t.Errorf("%s: not active after a packet", name)
+		}
+	}
+}
+
+// While nothing goes or comes one end's pings are enough, if the other yields: it sends none
+// for as long as they come, and does soon after they end. Both still find out from a packet
+// that the path has died.
+func TestAnEndThatYieldsLeavesThePingsToTheOther(t *testing.T) {
+	w := newWorld(t)
+	w.ends[1].m.yields = true
+	w.meet()
+	w.untilDirect(time.Second)
+	w.run(restAfter + 2*restBeat)
+	for _, e := range w.ends {
+		e.pings = 0
+	}
+	const quiet = time.Minute
+	w.run(quiet)
+	if mine, yielding := w.ends[0].pings, w.ends[1].pings; mine < int(quiet/restBeat)-1 || mine > int(quiet/restBeat)+1 || yielding != 0 {
+		t.Errorf("%d pings of one end and %d of the one that yields in %v, want one every %v and none", mine, yielding, quiet, restBeat)
+	}
+	for i, e := range w.ends {
+		if m := e.m.mode; m != modeDirect {
+			t.Errorf("end %d: %v after %v, want direct", i, m, quiet)
+		}
+	}
+
+	// What the yielding end sends finds a dead path as fast as that of the other.
+	w.carries = nothing
+	began, before := w.now, w.ends[0].relayed
+	for w.ends[0].relayed == before && w.now.Sub(began) < time.Second {
+		w.sendData(1)
+		w.run(20 * time.Millisecond)
+	}
+	if took, most := w.now.Sub(began), guardFor+5*w.latency+40*time.Millisecond; took > most {
+		t.Errorf("the relay carried a packet of the yielding end's after %v, want %v at most", took, most)
+	}
+}
+
+// An end that yields pings by itself when the other does no more, and answers one that has
+// doubts with pings of its own.
+func TestAnEndThatYieldsDoesNotWaitForEver(t *testing.T) {
+	w := newWorld(t)
+	w.ends[1].m.yields = true
+	w.meet()
+	w.untilDirect(time.Second)
+	w.run(restAfter + 3*restBeat)
+	w.ends[1].pings = 0
+	w.carries = nothing
+	for began := w.now; w.ends[1].pings == 0; w.run(time.Millisecond) {
+		if w.now.Sub(began) > yieldFor+time.Second {
+			t.Fatalf("no ping %v after the other end's last", w.now.Sub(began))
+		}
+	}
+
+	w = newWorld(t)
+	w.ends[1].m.yields = true
+	w.meet()
+	w.untilDirect(time.Second)
+	w.run(restAfter + 3*restBeat)
+	w.ends[1].pings = 0
+	w.carries = func(_ *world, from, _ netip.AddrPort) bool { return from == addrA } // nothing comes back
+	for began := w.now; w.ends[1].m.mode == modeDirect; w.run(time.Millisecond) {
+		if w.now.Sub(began) > restBeat+2*silenceFor+2*doubtPing+tickEvery {
+			t.Fatalf("still direct %v after its packets arrive no more", w.now.Sub(began))
 		}
 	}
 }

@@ -12,11 +12,22 @@ const (
 	heartbeat = time.Second
 
 	// restAfter is how long after the last packet the best direct path is pinged
-	// every restBeat alone. That keeps NAT mappings open, too, and should the path
-	// die meanwhile, the next packet finds out by itself, as guardFor says. Ten
-	// peers that are watched for longer are most of what an idle laptop computes.
+	// every restBeat alone, by one end if the other yields. That keeps NAT mappings
+	// open, too, and should the path die meanwhile, the next packet finds out by
+	// itself, as guardFor says. Ten peers that are watched more closely are most of
+	// what an idle laptop computes.
 	restAfter = 3 * time.Second
-	restBeat  = 5 * time.Second
+	restBeat  = 10 * time.Second
+
+	// yieldFor is how long after the other end's last ping one that yields pings
+	// itself: longer than the next takes to come, and still well within what NATs
+	// keep.
+	yieldFor = restBeat + restBeat/2
+
+	// together is by how much it is noticed later that the ping of a path that rests is
+	// answered, or not: those of all peers, which were sent one after the other, are
+	// looked at at once.
+	together = 20 * time.Millisecond
 
 	// guardFor is how long packets may go unanswered, beyond two round trips,
 	// before small ones take every way: five keystrokes of a fast typist's

@@ -36,6 +36,7 @@ type simEnd struct {
 	next    time.Time
 	traffic traffic
 	ticks   int
+	pings   int  // put on the network
 	talking bool // sends a packet every 20 ms
 	direct  int  // data packets that came over UDP
 	relayed int
@@ -91,6 +92,7 @@ func (w *world) do(i int, acts actions) {
 	}
 	for _, p := range acts.pings {
 		w.sends++
+		w.ends[i].pings++
 		w.send(i, simPacket{kind: "ping", tx: p.tx, overUDP: true, destAddr: p.addr, size: max(p.size, pingLen)})
 	}
 	if acts.callMeMaybe {
