@@ -17,6 +17,7 @@ import (
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"github.com/aditmesh/adit/pkg/beat"
 	"github.com/aditmesh/adit/pkg/meshaddr"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 	"github.com/aditmesh/adit/tunnel/netstack"
@@ -444,7 +445,7 @@ const housekeepEvery = 2 * time.Second
 // housekeep drops peers lost for good, takes idle ones out of the device, and
 // has changed verdicts reported.
 func (n *Node) housekeep(ctx context.Context) {
-	tick := time.NewTicker(housekeepEvery)
+	tick := beat.NewTimer(housekeepEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -453,6 +454,7 @@ func (n *Node) housekeep(ctx context.Context) {
 		case <-n.done:
 			return
 		case now := <-tick.C:
+			tick.Again()
 			n.dropLost(now)
 			n.retireIdle(now)
 			n.mu.Lock()

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aditmesh/adit/pkg/beat"
 )
 
 const (
@@ -137,7 +139,7 @@ func (r *Resolver) Close() error {
 // systemd-resolved is there to be told instead.
 func (r *Resolver) watch(ctx context.Context) {
 	defer close(r.done)
-	tick := time.NewTicker(lookEvery)
+	tick := beat.NewTimer(lookEvery)
 	defer tick.Stop()
 	conf, stub := seenFile{path: r.conf.path}, seenFile{path: r.stub}
 	for {
@@ -145,6 +147,7 @@ func (r *Resolver) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			tick.Again()
 		}
 		written, started := conf.changed(), stub.changed()
 		if !written && !started && conf.last != nil {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/aditmesh/adit/pkg/beat"
 )
 
 const (
@@ -48,7 +50,7 @@ func watchNetwork(ctx context.Context, events *networkEvents, exclude func(netip
 		}()
 	}
 
-	clock := time.NewTicker(clockEvery)
+	clock := beat.NewTimer(clockEvery)
 	defer clock.Stop()
 	limit := rate.NewLimiter(rate.Every(changesEvery), changesAtOnce)
 	looked := time.Now()
@@ -59,6 +61,7 @@ func watchNetwork(ctx context.Context, events *networkEvents, exclude func(netip
 		case <-ctx.Done():
 			return
 		case <-clock.C:
+			clock.Again()
 			// The wall clock goes on while the machine is suspended.
 			now := time.Now()
 			slept := now.Round(0).Sub(looked.Round(0)) - clockEvery
