@@ -74,7 +74,8 @@ func openResolver(cfg ResolverConfig, conf, stub string) (*Resolver, error) {
 		return r, nil
 	}
 	r.byFile = true
-	if err := r.conf.add(); err != nil {
+	// A link to nowhere is to what a resolver has yet to make, and is looked at until then.
+	if err := r.conf.add(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("hostnet: resolver: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -297,7 +298,9 @@ func (f *confFile) write(data []byte) error {
 	if err != nil { // new, or a link to nowhere
 		path = f.path
 		if to, linkErr := os.Readlink(f.path); linkErr == nil {
-			path = to
+			if path = to; !filepath.IsAbs(to) {
+				path = filepath.Join(filepath.Dir(f.path), to)
+			}
 		}
 	}
 	mode, uid, gid := fs.FileMode(0o644), -1, -1

@@ -107,6 +107,57 @@ func TestRemoteEndsAreReadFromTheKernelsTable(t *testing.T) {
 	}
 }
 
+// On a machine that starts, the file may be a link to what its resolver has yet to write, in a
+// directory that it has yet to make: it is the resolver's to make, which may refuse one that is
+// there. Names are found as soon as it has.
+func TestALinkToWhatIsNotThereYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		conf, made := filepath.Join(dir, "etc", "resolv.conf"), filepath.Join(dir, "run", "manager")
+		for _, d := range []string{filepath.Dir(conf), filepath.Dir(made)} {
+			if err := os.Mkdir(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink("../run/manager/resolv.conf", conf); err != nil {
+			t.Fatal(err)
+		}
+		server := netip.MustParseAddrPort("127.0.17.53:53")
+		r, err := openResolver(ResolverConfig{Interface: "adit9", Suffix: "adit", Server: server}, conf, filepath.Join(dir, "stub"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * lookEvery)
+		synctest.Wait()
+		if _, err := os.Stat(made); err == nil {
+			t.Error("made a directory that is not ours")
+		}
+
+		const names = "nameserver 192.0.2.1\n"
+		if err := os.Mkdir(made, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(made, "resolv.conf"), []byte(names), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * lookEvery)
+		synctest.Wait()
+		text, err := os.ReadFile(conf)
+		if got := nameservers(text); err != nil || len(got) != 2 || got[0] != server.Addr() {
+			t.Errorf("%q, %v", text, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if text, _ := os.ReadFile(conf); string(text) != names {
+			t.Errorf("restored to %q", text)
+		}
+		if to, _ := os.Readlink(conf); to != "../run/manager/resolv.conf" {
+			t.Errorf("a link to %q", to)
+		}
+	})
+}
+
 // A machine may start systemd-resolved after the daemon, which then asks it.
 func TestTheResolverMovesToSystemdResolved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
