@@ -240,6 +240,32 @@ func TestAnEndThatYieldsLeavesThePingsToTheOther(t *testing.T) {
 	}
 }
 
+// Two ends that both yield, as two agents, agree on who pings, whatever moments they ping at.
+func TestTwoEndsThatYieldAgree(t *testing.T) {
+	for _, apart := range []time.Duration{0, 10 * time.Millisecond, 2 * time.Second, 5 * time.Second, 9 * time.Second} {
+		w := newWorld(t)
+		for i, e := range w.ends {
+			e.m.yields, e.m.beats = true, w.now.Add(time.Duration(i)*apart-time.Hour)
+		}
+		w.meet()
+		w.untilDirect(time.Second)
+		w.run(restAfter + 3*restBeat)
+		w.sends = 0
+		const quiet = 100 * time.Second // less than idleAfter together with what was before
+		w.run(quiet - 4*restBeat)
+		if most := int((quiet-4*restBeat)/restBeat) + 1; w.sends > 2*most || w.sends == 0 {
+			t.Errorf("%v apart: %d pings", apart, w.sends)
+		} else if w.sends > most && apart > w.latency {
+			t.Errorf("%v apart: both ping, %d times in %v", apart, w.sends, quiet-4*restBeat)
+		}
+		for i, e := range w.ends {
+			if m := e.m.mode; m != modeDirect {
+				t.Errorf("%v apart: end %d is %v", apart, i, m)
+			}
+		}
+	}
+}
+
 // An end that yields pings by itself when the other does no more, and answers one that has
 // doubts with pings of its own.
 func TestAnEndThatYieldsDoesNotWaitForEver(t *testing.T) {
