@@ -112,7 +112,10 @@ func (b bar) row(ours, best, ratio float64, who string) []string {
 		sign, met = "≤ ", got <= want
 	}
 	verdict := "missed"
-	if met {
+	switch {
+	case math.IsNaN(ours):
+		verdict = "not measured"
+	case met:
 		verdict = "met"
 	}
 	theirs, ratioText := "–", "–"

@@ -3,9 +3,7 @@ package bench
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -17,13 +15,13 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Skip("run by make bench")
 	}
-	only := strings.FieldsFunc(os.Getenv("BENCH_ONLY"), func(r rune) bool { return r == ',' || r == ' ' })
+	only := list(os.Getenv("BENCH_ONLY"))
 	l := newLab(t)
 	l.startTailnet(t)
 	got := results{}
 	for round := range rounds {
 		for _, s := range subjects() {
-			if len(only) > 0 && !slices.Contains(only, s.name) {
+			if !only(s.name) {
 				continue
 			}
 			t.Run(fmt.Sprintf("round %d/%s", round+1, s.name), func(t *testing.T) {
@@ -39,7 +37,7 @@ func TestCompare(t *testing.T) {
 		}
 		fmt.Printf("\nround %d of %d\n%s\n", round+1, rounds, got.summary())
 		// After each, so that a run that is cut short has its say.
-		if file := os.Getenv("BENCH_REPORT"); file != "" && len(only) == 0 {
+		if file := os.Getenv("BENCH_REPORT"); file != "" && os.Getenv("BENCH_ONLY") == "" {
 			if err := os.WriteFile(file, []byte(got.report(round+1)), 0o644); err != nil {
 				t.Fatal(err)
 			}

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -23,28 +22,14 @@ const (
 	floodFull4  metric = "1,280 B, four pairs, flooded, kpps delivered"
 	floodCPU    metric = "the relay's CPU per packet of 1,280 B, one pair, flooded, µs"
 	fourToOne   metric = "1,280 B, flooded, four pairs to one"
-	peakFull1   metric = "1,280 B, one pair, peak, kpps delivered"
-	peakFull4   metric = "1,280 B, four pairs, peak, kpps delivered"
-	loadFull1   metric = "1,280 B, one pair, load that saturates, kpps"
-	loadFull4   metric = "1,280 B, four pairs, load that saturates, kpps"
-	overload1   metric = "1,280 B, one pair, at 3 × that load, to its peak"
-	overload4   metric = "1,280 B, four pairs, at 3 × that load, to its peak"
 	relayP50    metric = "round trip by an idle relay, p50, µs"
 	relayP99    metric = "round trip by an idle relay, p99, µs"
 	relayIdle   metric = "RSS of an idle client, KB"
 )
 
 const (
-	// floodLasts is how long a flood counts, and rateTried how long each rate of the
-	// search for the one that saturates.
+	// floodLasts is how long a flood counts.
 	floodLasts = time.Second
-	rateTried  = 500 * time.Millisecond
-
-	// The search begins where nobody is saturated.
-	saturationFrom, saturationStep, saturationMost = 12_500, 2, 3_000_000
-
-	// delivers is which share of what is due arrives while a relay is not saturated.
-	delivers = 0.9
 
 	// idleClients is how many connect to measure what one costs, and settles how long
 	// what their coming needed takes to be returned.
@@ -65,6 +50,9 @@ type relayed struct {
 	pid  int
 	bare *child
 	over bool // over UDP
+	// cores is which part of a core it has to itself when it is to be saturated, by the
+	// number of pairs; what is missing is one.
+	cores map[int]float64
 }
 
 // startRelays starts stock derper and ours on hosts of a lab, and clients for each on
@@ -89,9 +77,9 @@ func startRelays(t testing.TB) []*relayed {
 	udp.UDPPort, udp.UDPKey, udp.UDPDisco = relayUDPPort, [32]byte(keys[:32]), [32]byte(keys[32:])
 
 	all := []*relayed{
-		{name: "derper", what: "stock, version 1.102.5", pid: derperPID},
-		{name: "adit-derp", what: "adit relay, over DERP", pid: aditPID},
-		{name: "adit-udp", what: "adit relay, over UDP", pid: aditPID, over: true},
+		{name: "derper", what: "stock, version 1.102.5", pid: derperPID, cores: map[int]float64{}},
+		{name: "adit-derp", what: "adit relay, over DERP", pid: aditPID, cores: map[int]float64{}},
+		{name: "adit-udp", what: "adit relay, over UDP", pid: aditPID, over: true, cores: map[int]float64{}},
 	}
 	for i, conf := range []role.Config{{Relay: derper}, adit, udp} {
 		all[i].bare = startChild(t, clients, ends, "bare", conf)
@@ -118,22 +106,27 @@ func startAditRelay(t testing.TB, h, coordinator *netlab.Host, ends string) (pid
 	return pid, keys
 }
 
-// measure takes all measurements of a relay, the gentle ones first. What a client costs
-// shows in a process alone that had none before.
-func (r *relayed) measure(t testing.TB, fresh bool) sample {
+// measure takes all measurements of a relay, or those of which want knows the name, the
+// gentle ones first. What a client costs shows in a process alone that had none before.
+func (r *relayed) measure(t testing.TB, fresh bool, want func(name string) bool) sample {
 	s := sample{}
-	idle := seconds(r.bare.ask(role.Request{Do: "ping", Count: idlePings, Interval: idleInterval}).RTTs)
-	s[relayP50], s[relayP99] = quantile(idle, 0.5)*1e6, quantile(idle, 0.99)*1e6
-	if fresh && !r.over {
+	if want("roundtrip") {
+		idle := seconds(r.bare.ask(role.Request{Do: "ping", Count: idlePings, Interval: idleInterval}).RTTs)
+		s[relayP50], s[relayP99] = quantile(idle, 0.5)*1e6, quantile(idle, 0.99)*1e6
+	}
+	if want("idle") && fresh && !r.over {
 		s[relayIdle] = r.perClient(t)
 	}
-	s[floodSmall1], _ = r.flood(t, 64, 1)
-	s[floodSmall4], _ = r.flood(t, 64, 4)
-	s[floodFull1], s[floodCPU] = r.flood(t, 1280, 1)
-	s[floodFull4], _ = r.flood(t, 1280, 4)
-	s[fourToOne] = s[floodFull4] / s[floodFull1]
-	s[loadFull1], s[peakFull1], s[overload1] = r.saturate(t, 1280, 1)
-	s[loadFull4], s[peakFull4], s[overload4] = r.saturate(t, 1280, 4)
+	if want("flood") {
+		s[floodSmall1], _ = r.flood(t, 64, 1)
+		s[floodSmall4], _ = r.flood(t, 64, 4)
+		s[floodFull1], s[floodCPU] = r.flood(t, 1280, 1)
+		s[floodFull4], _ = r.flood(t, 1280, 4)
+		s[fourToOne] = s[floodFull4] / s[floodFull1]
+	}
+	if want("saturate") {
+		r.saturated(t, s)
+	}
 	return s
 }
 
@@ -161,34 +154,6 @@ const (
 	floodWarm  = 300 * time.Millisecond
 	floodBatch = 60
 )
-
-// saturate raises the rate at which pairs send until a tenth of it does not arrive. It
-// returns that load and the most that ever arrived, in thousands a second, and which
-// part of it arrives at three times the load, the median of three times. Meanwhile the
-// relay has half of the cores to itself: its clients, of whom more is wanted each time,
-// would have taken its time, too.
-func (r *relayed) saturate(t testing.TB, size, pairs int) (load, peak, over float64) {
-	n := runtime.NumCPU()
-	keepTo(t, r.bare.pid, cores(0, max(1, n/2))...)
-	keepTo(t, r.pid, cores(n/2, n)...)
-	defer keepTo(t, r.bare.pid, cores(0, n)...)
-	defer keepTo(t, r.pid, cores(0, n)...)
-	at := func(rate float64) float64 {
-		got := r.bare.ask(role.Request{Do: "flood", Size: size, Streams: pairs, Rate: int(rate), Lasts: rateTried})
-		return float64(got.Packets) / got.Seconds
-	}
-	for rate := float64(saturationFrom); rate < saturationMost; rate *= saturationStep {
-		arrived := at(rate)
-		if arrived < delivers*rate { // or something else had the machine
-			arrived = max(arrived, at(rate))
-		}
-		load, peak = rate, max(peak, arrived)
-		if arrived < delivers*rate {
-			break
-		}
-	}
-	return load / 1e3, peak / 1e3, median([]float64{at(3 * load), at(3 * load), at(3 * load)}) / peak
-}
 
 // perClient is how much memory a client costs that is connected and silent, in KB.
 func (r *relayed) perClient(t testing.TB) float64 {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/aditmesh/adit/pkg/netlab"
@@ -12,20 +14,22 @@ import (
 
 // TestRelays measures derper and the two ways of our relay once a round, by clients
 // that have no tunnel. BENCH_ROUNDS says how many rounds, BENCH_ONLY which of them
-// alone, and BENCH_REPORT where the report is written.
+// alone, BENCH_MEASURE what of them (roundtrip, idle, flood, saturate; by commas), and
+// BENCH_REPORT where the report is written.
 func TestRelays(t *testing.T) {
 	rounds, err := strconv.Atoi(os.Getenv("BENCH_ROUNDS"))
 	if err != nil {
 		t.Skip("run by make bench-relays")
 	}
+	only, measured := list(os.Getenv("BENCH_ONLY")), list(os.Getenv("BENCH_MEASURE"))
 	all := startRelays(t)
 	got := results{}
 	for round := range rounds {
 		for _, r := range all {
-			if only := os.Getenv("BENCH_ONLY"); only != "" && only != r.name {
+			if !only(r.name) {
 				continue
 			}
-			t.Run(fmt.Sprintf("round %d/%s", round+1, r.name), func(t *testing.T) { got.add(r.name, r.measure(t, round == 0)) })
+			t.Run(fmt.Sprintf("round %d/%s", round+1, r.name), func(t *testing.T) { got.add(r.name, r.measure(t, round == 0, measured)) })
 		}
 		fmt.Printf("\nround %d of %d\n%s\n", round+1, rounds, got.summary())
 		if file := os.Getenv("BENCH_REPORT"); file != "" {
@@ -34,6 +38,12 @@ func TestRelays(t *testing.T) {
 			}
 		}
 	}
+}
+
+// list reports whether a list has a name; that of none has all.
+func list(names string) func(name string) bool {
+	all := strings.FieldsFunc(names, func(r rune) bool { return r == ',' || r == ' ' })
+	return func(name string) bool { return len(all) == 0 || slices.Contains(all, name) }
 }
 
 // Stock tailscaled takes our relay for its own: two of them that have no other way

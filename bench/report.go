@@ -41,7 +41,9 @@ func tables() []table {
 		{"Over a relay", []string{"tailscaled-derp", "adit-derp", "adit-udp-relay"}, carried},
 		{"Until nodes meet", []string{"tailscaled", "adit-netstack"}, []metric{firstByte, directOpen, directEasy, directHard}},
 		{"Relays as such", []string{"derper", "adit-derp", "adit-udp"}, []metric{
-			floodSmall1, floodSmall4, floodFull1, floodFull4, fourToOne, floodCPU, loadFull1, peakFull1, overload1, loadFull4, peakFull4, overload4, relayP50, relayP99, relayIdle,
+			floodSmall1, floodSmall4, floodFull1, floodFull4, fourToOne, floodCPU,
+			cores1, loadFull1, peakFull1, overload1, offered1, missed1, made1,
+			cores4, loadFull4, peakFull4, overload4, offered4, missed4, made4, relayP50, relayP99, relayIdle,
 		}},
 	}
 }
@@ -153,9 +155,11 @@ one machine, which the clients share with them: figures say little elsewhere; ra
 	r.writeTables(&b)
 	fmt.Fprintf(&b, `A flood is as much as the senders' connections take, over DERP, and as their kernel does, over UDP; they write what is
 due at once, up to %d KiB. A relay is saturated by the first rate, each %v times the last, of which less than %v arrives;
-while that is looked for, and tripled, it has half of the cores, and its clients the other half. A round
-trip goes by the relay to the other end and back, %d of them, one each %v. The memory is the share of one of the
-first %d clients.
+its peak is the most that arrived at any. While that is looked for, and tripled, it has half of the cores, and its clients
+the other half. One over UDP that takes more than a third of all that those can make is not saturated by them, and has
+only a half, a quarter or an eighth of one core. Over DERP, TCP holds senders back, so that less is sent than is due; UDP
+does not, and what receivers have no room for is lost behind the relay. A round trip goes by the relay to the other end
+and back, %d of them, one each %v. The memory is the share of one of the first %d clients.
 `, floodBatch, saturationStep, delivers, idlePings, idleInterval, idleClients)
 	return b.String()
 }
@@ -172,6 +176,8 @@ func writeMarkdown(b *strings.Builder, rows [][]string) {
 // format writes a number with three digits that count.
 func format(v float64) string {
 	switch {
+	case math.IsNaN(v):
+		return "–"
 	case math.IsInf(v, 1):
 		return "never"
 	case v >= 100:

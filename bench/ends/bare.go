@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,9 @@ func bare(ctx context.Context, conf role.Config, v *role.Voice) error {
 		return err
 	}
 	b := &bareClients{conf: conf}
+	if conf.UDPPort != 0 {
+		runtime.GOMAXPROCS(processors)
+	}
 	defer b.endIdle()
 	for {
 		r, err := v.Listen()
@@ -98,7 +102,7 @@ func (b *bareClients) lane(ctx context.Context, size int) (lane, error) {
 				_, _, err := ends[0].conn.WriteMsgUDPAddrPort(all[:n*wire], oob, ends[0].relay)
 				return err
 			},
-			close: func() { ends[0].conn.Close(); ends[1].conn.Close() },
+			close: func() { ends[0].close(); ends[1].close() },
 		}, nil
 	}
 	var ends [2]*derpClient

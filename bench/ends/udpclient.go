@@ -26,6 +26,14 @@ type udpClient struct {
 	disco key.DiscoPrivate
 	relay netip.AddrPort
 	vni   uint32
+	// closed ends counting.
+	closed atomic.Bool
+}
+
+// close ends the client, and who counts what it gets.
+func (u *udpClient) close() {
+	u.closed.Store(true)
+	u.conn.Close()
 }
 
 const (
@@ -178,41 +186,4 @@ func segmentEach(size int) []byte {
 	h.SetLen(unix.CmsgLen(2))
 	binary.NativeEndian.PutUint16(oob[header:], uint16(size))
 	return oob
-}
-
-// count counts the datagrams that come, which the kernel may have joined, until the
-// socket is closed. They are not copied: who counts is to cost little.
-func (u *udpClient) count(arrived *atomic.Int64) {
-	raw, err := u.conn.SyscallConn()
-	if err != nil {
-		return
-	}
-	head, oob := make([]byte, 1), make([]byte, 128)
-	for {
-		var n, m int
-		var failed error
-		err := raw.Read(func(fd uintptr) bool {
-			n, m, _, _, failed = unix.Recvmsg(int(fd), head, oob, unix.MSG_TRUNC) // n is how much there was
-			return !errors.Is(failed, unix.EAGAIN)
-		})
-		if err != nil || failed != nil {
-			return
-		}
-		size := joined(oob[:m], n)
-		arrived.Add(int64((n + size - 1) / size))
-	}
-}
-
-// joined is how long each datagram is of those that the kernel has joined to n bytes.
-func joined(oob []byte, n int) int {
-	messages, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return max(1, n)
-	}
-	for _, m := range messages {
-		if m.Header.Level == unix.SOL_UDP && m.Header.Type == unix.UDP_GRO && len(m.Data) >= 2 {
-			return max(1, int(binary.NativeEndian.Uint16(m.Data)))
-		}
-	}
-	return max(1, n)
 }
