@@ -123,9 +123,9 @@ type Config struct {
 	// no more connections: what a load balancer needs to notice. Zero is not.
 	DrainDelay time.Duration
 	// DataDir is the directory whose disk must not fill; empty is none. Certificate
-	// is the one that is served; nil is none.
+	// returns the one that is served now; nil is none.
 	DataDir     string
-	Certificate *x509.Certificate
+	Certificate func() *x509.Certificate
 	// Metrics get what there is to count. Nil keeps them to itself.
 	Metrics *metrics.Metrics
 	// Support has what is not the coordinator's own of what helps: settings, the

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -228,7 +229,7 @@ func checkDatabase(ctx context.Context, url, prefix string) []checkResult {
 
 func (f serverFlags) checkTLS(access *url.URL) []checkResult {
 	const check = "certificate"
-	switch cert, err := f.certificate(); {
+	switch cert, err := f.certificate(slog.New(slog.DiscardHandler)); {
 	case err != nil:
 		return []checkResult{bad(check, "correct --tls-cert and --tls-key", "%v", err)}
 	case cert == nil && access != nil && access.Scheme == "https":
@@ -236,7 +237,8 @@ func (f serverFlags) checkTLS(access *url.URL) []checkResult {
 	case cert == nil:
 		return []checkResult{good(check, "none; plain HTTP is served")}
 	default:
-		return fromFindings(check, health.Certificate(cert.Leaf, access, time.Now()), "for %s until %s", strings.Join(cert.Leaf.DNSNames, ", "), cert.Leaf.NotAfter.Format(time.DateOnly))
+		leaf := cert.Leaf()
+		return fromFindings(check, health.Certificate(leaf, access, time.Now()), "for %s until %s", strings.Join(leaf.DNSNames, ", "), leaf.NotAfter.Format(time.DateOnly))
 	}
 }
 

@@ -32,6 +32,7 @@ import (
 	"github.com/aditmesh/adit/coordinator/support"
 	"github.com/aditmesh/adit/derp"
 	"github.com/aditmesh/adit/pkg/captive"
+	"github.com/aditmesh/adit/pkg/certfile"
 	"github.com/aditmesh/adit/pkg/postgres"
 	meshv1 "github.com/aditmesh/adit/pkg/proto/meshv1"
 )
@@ -166,7 +167,7 @@ func runServer(ctx context.Context, a *app, f serverFlags, stunChosen bool) erro
 		return err
 	}
 	// What can fail at once is tried first, before a database is started.
-	cert, err := f.certificate()
+	cert, err := f.certificate(log)
 	if err != nil {
 		return err
 	}
@@ -339,26 +340,23 @@ func agentsBeside() string {
 	return dir
 }
 
-// certificate returns what HTTPS is served with; nil is plain HTTP.
-func (f serverFlags) certificate() (*tls.Certificate, error) {
+// certificate returns what HTTPS is served with; nil is plain HTTP. One that has ended
+// is better than no server: its health says so.
+func (f serverFlags) certificate(log *slog.Logger) (*certfile.Pair, error) {
 	if (f.tlsCert == "") != (f.tlsKey == "") {
 		return nil, usagef("--tls-cert and --tls-key go together")
 	}
 	if f.tlsCert == "" {
 		return nil, nil
 	}
-	cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
+	pair, err := certfile.OpenEnded(f.tlsCert, f.tlsKey, log)
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
 	}
-	return &cert, nil
+	return pair, nil
 }
 
-func listenWeb(ctx context.Context, flag, addr string, cert *tls.Certificate) (net.Listener, error) {
-	var conf *tls.Config
-	if cert != nil {
-		conf = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-	}
+func listenWeb(ctx context.Context, flag, addr string, cert *certfile.Pair) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("address %s is taken by another program; stop it, or choose another with %s", addr, flag)
@@ -366,10 +364,15 @@ func listenWeb(ctx context.Context, flag, addr string, cert *tls.Certificate) (n
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", flag, addr, err)
 	}
-	if conf != nil {
-		l = tls.NewListener(l, conf)
+	if cert != nil {
+		l = tls.NewListener(l, webTLS(cert))
 	}
 	return l, nil
+}
+
+// webTLS serves a certificate, and the next one when its files have that.
+func webTLS(cert *certfile.Pair) *tls.Config {
+	return &tls.Config{GetCertificate: cert.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 }
 
 // prepareDataDir makes the data directory and makes sure it can be written.

@@ -19,7 +19,7 @@ func Certificate(cert *x509.Certificate, access *url.URL, now time.Time) []sdk.F
 		return nil
 	}
 	var list found
-	const renew = "renew the certificate (--tls-cert) and restart the server"
+	const renew = "put a renewed certificate where --tls-cert and --tls-key are, which the server reads again within 10 s (else its log says why not)"
 	switch left := cert.NotAfter.Sub(now); {
 	case left <= 0:
 		list = append(list, failure(CertificateExpired, renew, "the certificate ended on %s", cert.NotAfter.Format(time.DateOnly)))

@@ -67,8 +67,8 @@ type Config struct {
 	ProbeRelay func(ctx context.Context, u *url.URL, r *meshv1.Relay) RelayProbe
 	// DataDir is the directory whose disk must not fill. Empty is none.
 	DataDir string
-	// Certificate is the one that the coordinator serves. Nil is none.
-	Certificate *x509.Certificate
+	// Certificate returns the one that the coordinator serves now. Nil is none.
+	Certificate func() *x509.Certificate
 	// Transport reaches the access URL and relays. Nil is the default one.
 	Transport http.RoundTripper
 	Logger    *slog.Logger
@@ -113,7 +113,12 @@ func (c *Checker) Check(ctx context.Context) sdk.Health {
 		c.database, c.jobs, c.agents, c.access, c.targets,
 		func(ctx context.Context) found { return c.relays(ctx, relays) },
 		func(ctx context.Context) found { return c.relaysGone(ctx, relays) },
-		func(context.Context) found { return Certificate(c.cfg.Certificate, c.cfg.AccessURL, time.Now()) },
+		func(context.Context) found {
+			if c.cfg.Certificate == nil {
+				return nil
+			}
+			return Certificate(c.cfg.Certificate(), c.cfg.AccessURL, time.Now())
+		},
 		func(context.Context) found { return Disk(c.cfg.DataDir) },
 	}
 	results := make([]found, len(checks))

@@ -9,6 +9,7 @@ package certfile
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -54,6 +55,30 @@ func Open(certFile, keyFile, host string, log *slog.Logger) (*Pair, error) {
 	p.looked, p.cert, p.key = now, cert, key
 	p.served.Store(pair)
 	return p, nil
+}
+
+// OpenEnded reads a pair, and takes one that has ended already: for who serves more
+// than those that verify it, and says elsewhere that it has ended. Later ones have to be
+// good.
+func OpenEnded(certFile, keyFile string, log *slog.Logger) (*Pair, error) {
+	p := &Pair{certFile: certFile, keyFile: keyFile, log: log}
+	cert, key, err := p.read()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", certFile, keyFile, err)
+	}
+	p.looked, p.cert, p.key = time.Now(), cert, key
+	p.served.Store(&pair)
+	return p, nil
+}
+
+// Leaf returns the certificate that is served now.
+func (p *Pair) Leaf() *x509.Certificate {
+	cert, _ := p.GetCertificate(nil) // which never fails
+	return cert.Leaf
 }
 
 // GetCertificate is for [tls.Config].

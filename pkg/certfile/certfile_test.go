@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"math/big"
 	"os"
@@ -97,6 +98,36 @@ func TestARenewedCertificateIsServed(t *testing.T) {
 			if got := log.String(); step.says == "" && got != "" || !strings.Contains(got, step.says) || strings.Count(got, "\n") > 1 {
 				t.Errorf("%s: says %q, want %q", step.name, got, step.says)
 			}
+		}
+	})
+}
+
+// A server that starts with a certificate that has ended serves it, and the next.
+func TestOneThatHasEndedIsServedUntilTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+		put := func(i issued) {
+			t.Helper()
+			if err := errors.Join(os.WriteFile(certFile, i.cert, 0o600), os.WriteFile(keyFile, i.key, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put(issue(t, 1, "adit.example.com", time.Now().Add(-time.Hour)))
+		p, err := OpenEnded(certFile, keyFile, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Leaf().SerialNumber.Int64(); got != 1 {
+			t.Errorf("serves %d at first", got)
+		}
+		put(issue(t, 2, "adit.example.com", time.Now().Add(time.Hour)))
+		time.Sleep(lookEvery) // the bubble's
+		if got := p.Leaf().SerialNumber.Int64(); got != 2 {
+			t.Errorf("serves %d once there is a good one", got)
+		}
+		if _, err := OpenEnded(certFile, certFile, slog.New(slog.DiscardHandler)); err == nil {
+			t.Error("a pair without a key is opened")
 		}
 	})
 }
