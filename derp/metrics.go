@@ -49,7 +49,8 @@ func (u *udpRelay) metrics() several {
 	}{
 		{"adit_relay_udp_packets_total", "Packets that were relayed over UDP.", &u.counts.packets},
 		{"adit_relay_udp_bytes_total", "Bytes of packets that were relayed over UDP.", &u.counts.bytes},
-		{"adit_relay_udp_dropped_packets_total", "Packets over UDP that came faster than the relay took them.", &u.counts.dropped},
+		{"adit_relay_udp_dropped_packets_total", "Packets over UDP that came faster than the relay took them; the kernel counts those that it has joined as one.", &u.counts.dropped},
+		{"adit_relay_udp_errors_total", "Errors of the UDP relay's sockets.", &u.counts.failed},
 	} {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: n.name, Help: n.help}, func() float64 { return float64(n.value.Load()) }))
 	}

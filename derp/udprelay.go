@@ -26,6 +26,9 @@ const requestsEach = 100
 // socketsMost bounds the sockets of a UDP relay, of which each has a goroutine.
 const socketsMost = 16
 
+// errorPause keeps a socket that errs again and again from taking a core.
+const errorPause = 5 * time.Millisecond
+
 // UDPRelayInfo is what nodes have to know to be relayed over UDP.
 type UDPRelayInfo struct {
 	Port uint16
@@ -67,12 +70,10 @@ func newUDPRelay(addr string, log *slog.Logger) (*udpRelay, error) {
 		return numbers
 	})
 	var err error
-	if u.port, err = freePort(addr); err != nil {
+	if u.sockets, err = listenUDPRelay(addr, min(runtime.GOMAXPROCS(0), socketsMost)); err != nil {
 		return nil, err
 	}
-	if u.sockets, err = listenUDPRelay(u.port, min(runtime.GOMAXPROCS(0), socketsMost)); err != nil {
-		return nil, err
-	}
+	u.port = portOf(u.sockets[0].conn)
 	for _, s := range u.sockets {
 		u.wg.Go(func() { u.carry(s) })
 	}
@@ -82,16 +83,19 @@ func newUDPRelay(addr string, log *slog.Logger) (*udpRelay, error) {
 	return u, nil
 }
 
-// carry passes on what comes by a socket until that is closed.
+// carry passes on what comes by a socket until that is closed. Other errors pass, as when
+// the kernel has no memory: who is dealt to this socket has no other.
 func (u *udpRelay) carry(s *udpSocket) {
 	var out []bundle
 	for {
 		in, lost, err := s.read()
-		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				u.log.Error("a socket of the UDP relay is broken", "err", err)
-			}
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil {
+			u.counts.fail(err)
+			<-time.After(errorPause)
+			continue
 		}
 		u.counts.dropped.Add(int64(lost))
 		now := time.Now()
@@ -119,15 +123,16 @@ func (u *udpRelay) forget(ctx context.Context) {
 	}
 }
 
-// freePort makes sure that a UDP port is nobody's: sockets that share theirs would share
-// it with another relay, too.
-func freePort(addr string) (uint16, error) {
-	conn, err := net.ListenPacket("udp", addr)
+// portIn is the port of an address, of which nothing else counts.
+func portIn(addr string) (uint16, error) {
+	at, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
 		return 0, err
 	}
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Port(), conn.Close()
+	return at.AddrPort().Port(), nil
 }
+
+func portOf(conn *net.UDPConn) uint16 { return conn.LocalAddr().(*net.UDPAddr).AddrPort().Port() }
 
 func (u *udpRelay) info() UDPRelayInfo {
 	return UDPRelayInfo{u.port, [32]byte(u.key.Public().AppendTo(nil)), [32]byte(u.disco.Public().AppendTo(nil))}

@@ -14,7 +14,11 @@ type udpSocket struct {
 	in   [1]bundle
 }
 
-func listenUDPRelay(port uint16, _ int) ([]*udpSocket, error) {
+func listenUDPRelay(addr string, _ int) ([]*udpSocket, error) {
+	port, err := portIn(addr)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: int(port)})
 	if err != nil {
 		return nil, err

@@ -30,6 +30,10 @@ const (
 	// that has been idle, it wakes its monitor up on another core, and that costs each
 	// datagram 100 µs.
 	shortCall = 16 << 10
+
+	// shortOnce is how many datagrams, joined or not, such a call reads at the most: two
+	// copy 128 KiB at the worst, and tell that more are there.
+	shortOnce = 2
 )
 
 // udpSocket is a socket of a UDP relay. One goroutine may use it at a time.
@@ -67,23 +71,34 @@ type mmsghdr struct {
 	n    uint32
 }
 
-// listenUDPRelay opens so many sockets on a port, among which the kernel deals out who
-// sends to it.
-func listenUDPRelay(port uint16, n int) ([]*udpSocket, error) {
-	var all []*udpSocket
-	conf := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+// listenUDPRelay opens so many sockets on the port of an address, among which the kernel
+// deals out who sends to it. The first takes the port while nobody may share it, so that
+// it is no other relay's.
+func listenUDPRelay(addr string, n int) ([]*udpSocket, error) {
+	port, err := portIn(addr)
+	if err != nil {
+		return nil, err
+	}
+	share := func(c syscall.RawConn) error {
 		return control(c, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
-	}}
+	}
+	var conf net.ListenConfig
+	var all []*udpSocket
 	for range n {
 		conn, err := conf.ListenPacket(context.Background(), "udp", ":"+strconv.Itoa(int(port)))
 		if err == nil {
-			port = conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 			var s *udpSocket
 			if s, err = newUDPSocket(conn.(*net.UDPConn)); err == nil {
-				all = append(all, s)
-				continue
+				if all = append(all, s); len(all) == 1 {
+					port, err = portOf(s.conn), share(s.raw)
+					conf.Control = func(_, _ string, c syscall.RawConn) error { return share(c) }
+				}
+				if err == nil {
+					continue
+				}
+			} else {
+				err = errors.Join(err, conn.Close())
 			}
-			err = errors.Join(err, conn.Close())
 		}
 		for _, s := range all {
 			err = errors.Join(err, s.conn.Close())
@@ -193,6 +208,10 @@ func (s *udpSocket) read() (in []bundle, lost int, err error) {
 		h.Namelen = uint32(unsafe.Sizeof(s.in[i].name))
 		h.SetControllen(len(s.in[i].control))
 	}
+	s.reading.heads = s.inHeads[:]
+	if s.reading.short {
+		s.reading.heads = s.inHeads[:shortOnce]
+	}
 	if err := s.raw.Read(s.tryRead); err != nil {
 		return nil, 0, err
 	}
@@ -218,7 +237,7 @@ func (s *udpSocket) read() (in []bundle, lost int, err error) {
 		}
 		s.got = append(s.got, bundle{addrPort(&m.name), m.buf[:size], each})
 	}
-	s.reading.short = bytes <= shortCall // as the next is, most likely
+	s.reading.short = bytes <= shortCall && s.reading.done < shortOnce // as the next is, most likely
 	return s.got, lost, nil
 }
 

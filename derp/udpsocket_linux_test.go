@@ -3,16 +3,20 @@ package derp
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // listenLoopback opens a socket as the UDP relay has it, and one that it sends to.
 func listenLoopback(t testing.TB, address string) (s *udpSocket, peer *net.UDPConn, at, to netip.AddrPort) {
 	t.Helper()
-	all, err := listenUDPRelay(0, 1)
+	all, err := listenUDPRelay(":0", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +94,130 @@ func TestTheUDPRelaysSocketEnds(t *testing.T) {
 	}
 	if err := s.write([]bundle{{to, []byte("x"), 1}}); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("write: %v", err)
+	}
+}
+
+// A call that Go's scheduler is not told of copies little, however much waits; the next,
+// which is told, takes the rest.
+func TestAShortCallCopiesLittle(t *testing.T) {
+	s, peer, at, _ := listenLoopback(t, "127.0.0.1")
+	const datagrams, size = 5, shortCall + 1
+	for range datagrams {
+		if _, err := peer.WriteToUDPAddrPort(make([]byte, size), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for got := 0; got < datagrams; {
+		short := s.reading.short
+		in, lost, err := s.read()
+		if err != nil || lost != 0 {
+			t.Fatalf("%d lost: %v", lost, err)
+		}
+		if short && len(in) > 2 {
+			t.Errorf("a short call read %d datagrams of %d bytes", len(in), size)
+		}
+		if short != (got == 0) {
+			t.Errorf("behind %d datagrams, the call is short: %v", got, short)
+		}
+		got += len(in)
+	}
+}
+
+// Two that want the same port do not share it, whoever is first, and one gets it.
+func TestAUDPRelaysPortIsItsOwn(t *testing.T) {
+	probe, _, at, _ := listenLoopback(t, "127.0.0.1")
+	probe.conn.Close()
+	for range 50 {
+		var got [2][]*udpSocket
+		var failed [2]error
+		var wg sync.WaitGroup
+		for i := range got {
+			wg.Go(func() { got[i], failed[i] = listenUDPRelay(at.String(), 4) })
+		}
+		wg.Wait()
+		if len(got[0])+len(got[1]) != 4 || !errors.Is(errors.Join(failed[:]...), unix.EADDRINUSE) {
+			t.Fatalf("%d and %d sockets: %v", len(got[0]), len(got[1]), failed)
+		}
+		for _, s := range append(got[0], got[1]...) {
+			s.conn.Close()
+		}
+	}
+}
+
+// Each of a relay's sockets gets its share of who sends.
+func TestSendersAreDealtOutAmongSockets(t *testing.T) {
+	all, err := listenUDPRelay("127.0.0.1:0", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), portOf(all[0].conn)))
+	for range 200 {
+		conn, err := net.DialUDP("udp", nil, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+	for i, s := range all {
+		if err := s.conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if in, _, err := s.read(); err != nil || len(in) == 0 {
+			t.Errorf("socket %d: %v", i, err)
+		}
+		s.conn.Close()
+	}
+}
+
+// An error that passes ends no socket: who is dealt to it is answered after it, too.
+func TestAnErrorEndsNoSocket(t *testing.T) {
+	var log spoken
+	u, err := newUDPRelay("127.0.0.1:0", slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.close()
+	gone, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := gone.LocalAddr().(*net.UDPAddr).AddrPort()
+	gone.Close()
+	for _, s := range u.sockets { // each is told that nobody is there
+		if err := control(s.raw, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 1) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		for _, s := range u.sockets {
+			_, _ = s.conn.WriteToUDPAddrPort([]byte("hello"), nobody) // or an error of before
+		}
+	}
+	p := &passing{u.passages, t, u.counts, time.Now()}
+	a, _, number := p.pair()
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), u.port)
+	buf := make([]byte, 2000)
+	for i := range 32 { // every socket has some of them
+		conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write(p.say(a, number, uint32(i+1), [32]byte{})); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(buf); err != nil {
+			t.Fatalf("end %d is not answered: %v", i, err)
+		}
+		conn.Close()
+	}
+	if u.counts.failed.Load() == 0 || log.times("\n") != 1 {
+		t.Errorf("%d errors are counted, and the log has %d lines", u.counts.failed.Load(), log.times("\n"))
 	}
 }
 
