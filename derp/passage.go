@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -28,7 +29,19 @@ const (
 
 	// numbersMost is how many numbers a session may have: three bytes, and not zero.
 	numbersMost = 1<<24 - 1
+
+	// sessionsEach is how many sessions one node may have asked for that have not
+	// ended: a node that hundreds of others visit, all from behind hard NATs.
+	// sessionsMost bounds those of a relay.
+	sessionsEach, sessionsMost = 1000, 50_000
+
+	// sessionsPause lies between two looks at which have ended, for who has too many:
+	// each takes in all.
+	sessionsPause = time.Second
 )
+
+// errTooMany is that a node, or the relay, has as many sessions as it may.
+var errTooMany = errors.New("too many are held")
 
 // bundle is datagrams that come from one address, or go to one, behind each other: each
 // of a size, but for the last, which may be shorter.
@@ -49,6 +62,7 @@ func (b bundle) count() int { return (len(b.data) + b.size - 1) / b.size }
 //	moves does it again.
 type passage struct {
 	number uint32
+	by     key.NodePublic // who asked for it first
 	made   time.Time
 	order  uint64 // of its making
 	ends   [2]key.DiscoPublic
@@ -94,21 +108,29 @@ type passages struct {
 	disco  key.DiscoPrivate
 	public key.DiscoPublic
 
+	each, most int // as sessionsEach and sessionsMost
+
 	mu       sync.RWMutex // guards what follows
 	byNumber map[uint32]*passage
 	byPair   map[key.SortedPairOfDiscoPublic]*passage
-	last     uint32 // number that was given
+	asked    map[key.NodePublic]int // how many of them are whose
+	looked   time.Time              // for some that have ended, when there were too many
+	last     uint32                 // number that was given
 	made     uint64
 	secrets  [2][32]byte // of challenges: the present one and the last
 	changed  time.Time
 }
 
 func newPassages(d key.DiscoPrivate) *passages {
-	return &passages{disco: d, public: d.Public(), byNumber: make(map[uint32]*passage), byPair: make(map[key.SortedPairOfDiscoPublic]*passage)}
+	return &passages{
+		disco: d, public: d.Public(), each: sessionsEach, most: sessionsMost,
+		byNumber: make(map[uint32]*passage), byPair: make(map[key.SortedPairOfDiscoPublic]*passage), asked: make(map[key.NodePublic]int),
+	}
 }
 
-// open returns the session of a pair, a new one if it has none.
-func (s *passages) open(a, b key.DiscoPublic, now time.Time) (*passage, error) {
+// open returns the session of a pair for a node: the one that it has, either end may; a
+// new one, if the node, and all together, do not have too many.
+func (s *passages) open(a, b key.DiscoPublic, by key.NodePublic, now time.Time) (*passage, error) {
 	pair := key.NewSortedPairOfDiscoPublic(a, b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,53 +138,71 @@ func (s *passages) open(a, b key.DiscoPublic, now time.Time) (*passage, error) {
 		if !p.ended(now) {
 			return p, nil
 		}
-		delete(s.byNumber, p.number)
+		s.drop(pair, p)
 	}
-	if len(s.byNumber) >= numbersMost {
+	if s.full(by) && now.Sub(s.looked) >= sessionsPause {
+		s.looked = now
+		s.dropEnded(now)
+	}
+	if s.full(by) {
 		return nil, errTooMany
 	}
 	for taken := true; taken; _, taken = s.byNumber[s.last] {
 		s.last = s.last%numbersMost + 1
 	}
 	s.made++
-	p := &passage{number: s.last, made: now, order: s.made, ends: pair.Get()}
+	p := &passage{number: s.last, by: by, made: now, order: s.made, ends: pair.Get()}
 	for i, end := range p.ends {
 		p.shared[i] = s.disco.Shared(end)
 	}
 	s.byNumber[p.number], s.byPair[pair] = p, p
+	s.asked[by]++
 	return p, nil
+}
+
+func (s *passages) full(by key.NodePublic) bool { // mu is held
+	return s.asked[by] >= s.each || len(s.byPair) >= s.most
+}
+
+func (s *passages) drop(pair key.SortedPairOfDiscoPublic, p *passage) { // mu is held
+	delete(s.byPair, pair)
+	delete(s.byNumber, p.number)
+	if s.asked[p.by]--; s.asked[p.by] == 0 {
+		delete(s.asked, p.by)
+	}
+}
+
+func (s *passages) dropEnded(now time.Time) { // mu is held
+	for pair, p := range s.byPair {
+		if p.ended(now) {
+			s.drop(pair, p)
+		}
+	}
 }
 
 // forget drops those that have ended.
 func (s *passages) forget(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for pair, p := range s.byPair {
-		if p.ended(now) {
-			delete(s.byPair, pair)
-			delete(s.byNumber, p.number)
-		}
-	}
+	s.dropEnded(now)
 }
 
-// live returns the numbers of those that have not ended, and how many of them have both
-// their ends.
-func (s *passages) live(now time.Time) (numbers map[uint32]bool, bound int) {
+// live is how many have not ended, and how many of them have both their ends.
+func (s *passages) live(now time.Time) (all, bound int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	numbers = make(map[uint32]bool, len(s.byNumber))
-	for n, p := range s.byNumber {
+	for _, p := range s.byNumber {
 		if p.ended(now) {
 			continue
 		}
-		numbers[n] = true
+		all++
 		p.mu.Lock()
 		if p.bound() {
 			bound++
 		}
 		p.mu.Unlock()
 	}
-	return numbers, bound
+	return all, bound
 }
 
 func (s *passages) get(number uint32) *passage {

@@ -80,7 +80,7 @@ func (p *passing) bind(e end, from string, number, round uint32) {
 func (p *passing) pair() (a, b end, number uint32) {
 	p.t.Helper()
 	keys := [2]key.DiscoPrivate{key.NewDisco(), key.NewDisco()}
-	s, err := p.open(keys[0].Public(), keys[1].Public(), p.now)
+	s, err := p.open(keys[0].Public(), keys[1].Public(), key.NodePublic{}, p.now)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -235,16 +235,16 @@ func TestGarbageToTheUDPRelayIsSaidOnce(t *testing.T) {
 func TestSessionsEnd(t *testing.T) {
 	p := startPassing(t)
 	a, b, number := p.pair()
-	again, err := p.open(b.own.Public(), a.own.Public(), p.now)
+	again, err := p.open(b.own.Public(), a.own.Public(), key.NodePublic{}, p.now)
 	if err != nil || again.number != number {
 		t.Errorf("the pair's second is %+v, %v", again, err)
 	}
 	began := p.now
 	p.now = began.Add(bindWithin + time.Second)
-	if live, _ := p.live(p.now); len(live) != 0 {
+	if live, _ := p.live(p.now); live != 0 {
 		t.Errorf("%v live that nobody came to", live)
 	}
-	next, err := p.open(a.own.Public(), b.own.Public(), p.now)
+	next, err := p.open(a.own.Public(), b.own.Public(), key.NodePublic{}, p.now)
 	if err != nil || next.number == number || next.order <= again.order {
 		t.Errorf("the next is %+v, %v", next, err)
 	}
@@ -256,7 +256,7 @@ func TestSessionsEnd(t *testing.T) {
 		p.one(atB, data(next.number, "hello"))
 		p.forget(p.now)
 	}
-	if live, bound := p.live(p.now); !live[next.number] || len(live) != 1 || bound != 1 {
+	if live, bound := p.live(p.now); p.get(next.number) == nil || live != 1 || bound != 1 {
 		t.Errorf("%v live, %d with both ends", live, bound)
 	}
 	p.now = p.now.Add(silentFor - time.Second)

@@ -1,79 +1,74 @@
 package derp
 
 import (
-	"crypto/rand"
+	"errors"
 	"testing"
 	"time"
 
-	"go4.org/mem"
 	"tailscale.com/types/key"
 )
 
-// newPair is two nodes; which they are does not matter, but that they are others each
-// time.
-func newPair() key.SortedPairOfDiscoPublic {
-	var raw [2][32]byte
-	rand.Read(raw[0][:])
-	rand.Read(raw[1][:])
-	return key.NewSortedPairOfDiscoPublic(key.DiscoPublicFromRaw32(mem.B(raw[0][:])), key.DiscoPublicFromRaw32(mem.B(raw[1][:])))
-}
-
-// fill has a node hold as many sessions as it may, and returns the pair of the first.
-func fill(t *testing.T, s *sessions, now time.Time, by key.NodePublic, live map[uint32]bool) (first key.SortedPairOfDiscoPublic) {
-	t.Helper()
-	for i := range sessionsEach {
-		pair, vni := newPair(), uint32(len(live)+1)
-		if !s.room(now, pair, by) {
-			t.Fatalf("no room for session %d of a node", i)
-		}
-		s.note(pair, by, vni)
-		live[vni] = true
-		if i == 0 {
-			first = pair
+// room opens sessions of new pairs for a node, and returns how many it was given.
+func (p *passing) room(by key.NodePublic, tries int) (given int) {
+	p.t.Helper()
+	for range tries {
+		switch _, err := p.open(key.NewDisco().Public(), key.NewDisco().Public(), by, p.now); {
+		case err == nil:
+			given++
+		case !errors.Is(err, errTooMany):
+			p.t.Fatal(err)
 		}
 	}
-	return first
+	return given
 }
 
 func TestSessionsOfANodeAreBounded(t *testing.T) {
-	live := map[uint32]bool{}
-	s := newSessions(func() map[uint32]bool { return live })
-	now, greedy, other := time.Unix(1_000_000, 0), key.NewNode().Public(), key.NewNode().Public()
-	first := fill(t, s, now, greedy, live)
-	if s.room(now, newPair(), greedy) {
-		t.Error("a node is given one more than it may have")
+	p := startPassing(t)
+	p.each, p.most = 10, 100
+	greedy, other := key.NewNode().Public(), key.NewNode().Public()
+	a, b := key.NewDisco().Public(), key.NewDisco().Public()
+	first, err := p.open(a, b, greedy, p.now)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !s.room(now, first, greedy) || !s.room(now, first, other) {
-		t.Error("a pair is refused the session that it has")
+	if got := p.room(greedy, 20); got != 9 {
+		t.Errorf("a node is given %d more, want 9", got)
 	}
-	if !s.room(now, newPair(), other) {
+	for _, by := range []key.NodePublic{greedy, other} {
+		if again, err := p.open(b, a, by, p.now); again != first || err != nil {
+			t.Errorf("the pair's own session is %v, %v", again, err)
+		}
+	}
+	if got := p.room(other, 1); got != 1 {
 		t.Error("what one node holds keeps others out")
 	}
 
-	clear(live) // all have ended
-	if s.room(now.Add(sessionsPause/2), newPair(), greedy) {
+	p.now = p.now.Add(bindWithin + time.Second) // all have ended
+	p.looked = p.now.Add(-sessionsPause / 2)
+	if p.room(greedy, 1) != 0 {
 		t.Error("it was looked again at once")
 	}
-	if !s.room(now.Add(sessionsPause), newPair(), greedy) {
+	p.now = p.now.Add(sessionsPause)
+	if p.room(greedy, 1) != 1 {
 		t.Error("sessions that have ended keep their place")
 	}
-	if len(s.held) != 0 || len(s.each) != 0 {
-		t.Errorf("%d sessions of %d nodes are remembered that have ended", len(s.held), len(s.each))
+	if len(p.byPair) != 1 || len(p.byNumber) != 1 || len(p.asked) != 1 {
+		t.Errorf("%d and %d of %d nodes are remembered, want the last alone", len(p.byPair), len(p.byNumber), len(p.asked))
 	}
 }
 
 func TestSessionsOfARelayAreBounded(t *testing.T) {
-	live := map[uint32]bool{}
-	s := newSessions(func() map[uint32]bool { return live })
-	now := time.Unix(1_000_000, 0)
-	var last key.SortedPairOfDiscoPublic
-	for range sessionsMost / sessionsEach {
-		last = fill(t, s, now, key.NewNode().Public(), live)
+	p := startPassing(t)
+	p.each, p.most = 10, 50
+	a, b, _ := p.pair() // by somebody else
+	given := 1
+	for range 6 {
+		given += p.room(key.NewNode().Public(), 10)
 	}
-	if s.room(now, newPair(), key.NewNode().Public()) {
-		t.Errorf("one more than %d was given", sessionsMost)
+	if given != 50 {
+		t.Errorf("%d were given, want 50", given)
 	}
-	if !s.room(now, last, key.NewNode().Public()) {
-		t.Error("a pair is refused the session that it has")
+	if _, err := p.open(a.own.Public(), b.own.Public(), key.NewNode().Public(), p.now); err != nil {
+		t.Errorf("a pair is refused the session that it has: %v", err)
 	}
 }

@@ -52,9 +52,6 @@ type udpRelay struct {
 	conn     net.Conn // to DERP; nil before it is joined
 	end      func()   // ends what forgets sessions
 	wg       sync.WaitGroup
-
-	mu       sync.Mutex
-	sessions *sessions // guarded by mu
 }
 
 // newUDPRelay listens on a UDP address, on all of the host's if it names none. The
@@ -65,10 +62,6 @@ func newUDPRelay(addr string, log *slog.Logger) (*udpRelay, error) {
 		asked: newOften[key.NodePublic](requestsEach, maxSources),
 	}
 	u.passages = newPassages(u.disco)
-	u.sessions = newSessions(func() map[uint32]bool {
-		numbers, _ := u.passages.live(time.Now())
-		return numbers
-	})
 	var err error
 	if u.sockets, err = listenUDPRelay(addr, min(runtime.GOMAXPROCS(0), socketsMost)); err != nil {
 		return nil, err
@@ -191,7 +184,7 @@ func (u *udpRelay) answer(from key.NodePublic, frame []byte) []byte {
 	if err != nil || !ok || ask.ClientDisco[0] == ask.ClientDisco[1] || sender != ask.ClientDisco[0] && sender != ask.ClientDisco[1] {
 		return nil
 	}
-	got, err := u.allocate(from, ask.ClientDisco)
+	got, err := u.passages.open(ask.ClientDisco[0], ask.ClientDisco[1], from, time.Now())
 	if err != nil {
 		u.log.Debug("a UDP session was refused", "node", from.ShortString(), "err", err)
 		return nil
@@ -204,24 +197,6 @@ func (u *udpRelay) answer(from key.NodePublic, frame []byte) []byte {
 	}}
 	out := u.disco.Public().AppendTo([]byte(disco.Magic))
 	return append(out, shared.Seal(offer.AppendMarshal(nil))...)
-}
-
-// errTooMany is that a node, or the relay, has as many sessions as it may.
-var errTooMany = errors.New("too many are held")
-
-// allocate returns the session of a pair, a new one if there is room.
-func (u *udpRelay) allocate(by key.NodePublic, of [2]key.DiscoPublic) (*passage, error) {
-	pair := key.NewSortedPairOfDiscoPublic(of[0], of[1])
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if !u.sessions.room(time.Now(), pair, by) {
-		return nil, errTooMany
-	}
-	got, err := u.passages.open(of[0], of[1], time.Now())
-	if err == nil {
-		u.sessions.note(pair, by, got.number)
-	}
-	return got, err
 }
 
 // open is how many sessions have both their ends.
