@@ -41,9 +41,6 @@ func bare(ctx context.Context, conf role.Config, v *role.Voice) error {
 		return err
 	}
 	b := &bareClients{conf: conf}
-	if conf.UDPPort != 0 {
-		runtime.GOMAXPROCS(processors)
-	}
 	defer b.endIdle()
 	for {
 		r, err := v.Listen()
@@ -128,6 +125,9 @@ func (b *bareClients) lane(ctx context.Context, size int) (lane, error) {
 // flood has pairs send at a rate that they share, and tells what of it was sent and
 // what arrived.
 func (b *bareClients) flood(ctx context.Context, r role.Request) (got role.Reply, err error) {
+	if b.conf.UDPPort != 0 { // else what is idle pays for it, too
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+	}
 	var lanes []lane
 	var counting, sending sync.WaitGroup
 	defer func() {
