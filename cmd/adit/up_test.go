@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/aditmesh/adit/pkg/netlab"
 	"github.com/aditmesh/adit/tunnel/daemon"
 	"github.com/aditmesh/adit/tunnel/names"
@@ -388,6 +390,45 @@ func TestTheUnitSaysWhatWasAskedFor(t *testing.T) {
 	got := unit("/opt/a dit/adit", []string{"up", "--config-dir", `/home/al"ice/100%`, "--suffix=dev"})
 	if want := `ExecStart="/opt/a dit/adit" "up" "--config-dir" "/home/al\"ice/100%%" "--suffix=dev"` + "\n"; !strings.Contains(got, want) {
 		t.Error(got)
+	}
+}
+
+// Every flag that says how the daemon is to run is the unit's, too.
+func TestTheUnitHasTheFlagsThatWereGiven(t *testing.T) {
+	cmd := newUpCmd(&app{})
+	var want []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		value := "true"
+		if f.Value.Type() == "string" {
+			value = "eu"
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains([]string{"background", "install", "uninstall"}, f.Name) {
+			want = append(want, "--"+f.Name+"="+value)
+		}
+	})
+	if got := installedArgs(cmd, "/home/alice"); !slices.Equal(got, append([]string{"up", "--config-dir", "/home/alice"}, want...)) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// What cannot be installed leaves nothing behind.
+func TestInstallNeedsSystemd(t *testing.T) {
+	if _, err := os.Stat(systemdRuns); err == nil {
+		t.Skip("systemd runs here")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "session.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &app{configDir: dir}
+	if err := install(t.Context(), a, newUpCmd(a)); err == nil || !strings.Contains(err.Error(), "needs systemd") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(unitFile); err == nil {
+		t.Errorf("%s is there", unitFile)
 	}
 }
 

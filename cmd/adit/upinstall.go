@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // unitName is what systemd calls the daemon.
@@ -18,6 +19,9 @@ const unitName = "adit-up.service"
 
 // unitFile is where systemd looks for what an administrator adds.
 const unitFile = "/etc/systemd/system/" + unitName
+
+// systemdRuns is there if systemd starts this machine's services.
+const systemdRuns = "/run/systemd/system"
 
 // unit is what systemd is to do: run program with the arguments.
 func unit(program string, args []string) string {
@@ -52,7 +56,8 @@ func quoteUnit(s string) string {
 // install has systemd run the daemon now and at every start of the machine, with the
 // flags of this command line.
 func install(ctx context.Context, a *app, cmd *cobra.Command) error {
-	if _, err := exec.LookPath("systemctl"); err != nil {
+	// sd_booted(3): its programs may be there though something else starts the services.
+	if _, err := os.Stat(systemdRuns); err != nil {
 		return errors.New("--install needs systemd; have whatever starts this machine's services run 'adit up'")
 	}
 	program, err := os.Executable()
@@ -85,11 +90,13 @@ func install(ctx context.Context, a *app, cmd *cobra.Command) error {
 // installedArgs are the arguments of the daemon that is installed by a command line.
 func installedArgs(cmd *cobra.Command, configDir string) []string {
 	args := []string{"up", "--config-dir", configDir}
-	for _, name := range []string{"url", "socket", "interface", "suffix", "dns", "userspace", "proxy", "relay-only", "no-port-guessing", "no-udp-offload", "no-port-mapping", "verbose"} {
-		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
-			args = append(args, "--"+name+"="+f.Value.String())
+	cmd.Flags().Visit(func(f *pflag.Flag) { // those that were given
+		switch f.Name {
+		case "background", "install", "uninstall", "config-dir", "token", "output": // of this run alone; the token is in the session
+		default:
+			args = append(args, "--"+f.Name+"="+f.Value.String())
 		}
-	}
+	})
 	return args
 }
 
