@@ -271,3 +271,16 @@ func TestAnImageIsFetchedWithItsRegistrysAccount(t *testing.T) {
 		t.Errorf("asked for %q as %q", asked, account)
 	}
 }
+
+func TestAProgramThatNeedsLibrariesIsToldFromOthers(t *testing.T) {
+	for last, want := range map[string]string{
+		"exec /opt/adit/adit: no such file or directory": "make build",
+		"exec /opt/adit/adit: exec format error":         "this host's processor",
+		"adit agent: no such file or directory":          "user, mounts, limits",
+		"":                                               "user, mounts, limits",
+	} {
+		if got := adviceOn(last); !strings.Contains(got, want) {
+			t.Errorf("%q: %s, want %s", last, got, want)
+		}
+	}
+}

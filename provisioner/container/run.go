@@ -71,6 +71,15 @@ func (e *Engine) start(ctx context.Context, id, image string) error {
 	return e.settle(ctx, id, image)
 }
 
+// adviceOn is what to try when a container ended at once, whose last words these are.
+func adviceOn(last string) string {
+	// The kernel says so of a program whose loader is not there.
+	if strings.HasPrefix(last, "exec ") && strings.HasSuffix(last, ": no such file or directory") {
+		return "the provisioner's adit needs libraries that the image does not have; run one that was built by 'make build', which needs none"
+	}
+	return "look at the resource's user, mounts, limits and runtime, and whether the image is for this host's processor"
+}
+
 // settle waits until a container has run for a while.
 func (e *Engine) settle(ctx context.Context, id, image string) error {
 	settled := time.After(settleTime)
@@ -80,12 +89,13 @@ func (e *Engine) settle(ctx context.Context, id, image string) error {
 			return fmt.Errorf("container: look after one of image %s: %w", image, err)
 		}
 		if !state.State.Running || state.RestartCount > 0 {
-			why, try := fmt.Sprintf("exit code %d", state.State.ExitCode), "look at the resource's user, mounts, limits and runtime, and whether the image is for this host's processor"
+			last := e.lastWords(ctx, id)
+			why, try := fmt.Sprintf("exit code %d", state.State.ExitCode), adviceOn(last)
 			if state.State.OOMKilled {
 				why, try = "out of memory", "give it more memory"
 			}
 			said := "nothing"
-			if last := e.lastWords(ctx, id); last != "" {
+			if last != "" {
 				said = strconv.Quote(last)
 			}
 			return fmt.Errorf("container: one of image %s ended at once: %s; %s; it said: %s", image, why, try, said)
