@@ -91,7 +91,11 @@ func (p *provisioner) keepSession(ctx context.Context) error {
 		if errors.Is(err, errRefused) {
 			level = slog.LevelWarn // it will not get better by itself
 		}
-		p.log.Log(ctx, level, "session with the coordinator ended; jobs go on", "err", err, "retry_in", pause)
+		said := "session with the coordinator ended; jobs go on"
+		if !welcomed {
+			said = "no session with the coordinator; it is tried again"
+		}
+		p.log.Log(ctx, level, said, "err", err, "retry_in", pause)
 		select {
 		case <-ctx.Done():
 			return nil
