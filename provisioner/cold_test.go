@@ -75,14 +75,20 @@ resource "adit_agent" "two" {
 resource "terraform_data" "policy" { input = data.aws_iam_policy_document.policy.json }
 `
 
-// Terraform unpacks plugins into the cache that all jobs share, and does so without a
-// lock. Nobody runs one that is half there, nor writes one that somebody runs.
-func TestEightBuildsAtOnceFillAColdCache(t *testing.T) {
+// standinMirror is a mirror with the providers that the templates here need.
+func standinMirror(t *testing.T) string {
+	t.Helper()
 	mirror := t.TempDir()
 	for _, owner := range []string{"one", "two"} {
 		standin.Pack(t, mirror, "example.com/"+owner+"/adit", "1.0.0", standin.Path(t))
 	}
-	templates := []string{needsOne, needsBoth}
+	return mirror
+}
+
+// Terraform unpacks plugins into the cache that all jobs share, and does so without a
+// lock. Nobody runs one that is half there, nor writes one that somebody runs.
+func TestEightBuildsAtOnceFillAColdCache(t *testing.T) {
+	mirror, templates := standinMirror(t), []string{needsOne, needsBoth}
 	if os.Getenv("ADIT_TEST_COLD_ROUNDS") != "" {
 		const aws = "registry.terraform.io/hashicorp/aws"
 		programs, err := filepath.Glob(filepath.Join(standin.Mirror(t, aws), aws, "*", "*", "terraform-provider-*"))
@@ -93,6 +99,13 @@ func TestEightBuildsAtOnceFillAColdCache(t *testing.T) {
 		standin.Pack(t, mirror, aws, version, programs[0])
 		templates = append(templates, needsAWS)
 	}
+	fillColdCache(t, "", mirror, templates...)
+}
+
+// fillColdCache has eight builds at once fill an empty cache, with one program, or with
+// what is on PATH. Two of them come without the lock file that their import left.
+func fillColdCache(t *testing.T, program, mirror string, templates ...string) {
+	t.Helper()
 	rounds, err := strconv.Atoi(cmp.Or(os.Getenv("ADIT_TEST_COLD_ROUNDS"), coldRounds))
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +113,7 @@ func TestEightBuildsAtOnceFillAColdCache(t *testing.T) {
 	c := newCoordinator(t)
 	provisioner := func(dir string) (stop func()) {
 		cfg := c.config(dir)
-		cfg.Terraform.Mirrors = []string{mirror}
+		cfg.Terraform.Exec, cfg.Terraform.Mirrors = program, []string{mirror}
 		return start(t, cfg)
 	}
 	// What the imports of the templates left is what most builds come with.

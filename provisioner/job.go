@@ -195,7 +195,7 @@ func (j *job) env() (map[string]string, error) {
 
 // check finds out what a template asks for.
 func (j *job) check(tf *terraform.Run) (*provisionerv1.Template, error) {
-	if err := tf.Init(j.ctx, j.work.GetLockFile(), false, j.work.GetVariables()); err != nil {
+	if err := tf.Init(j.ctx, j.work.GetLockFile(), j.work.GetVariables()); err != nil {
 		return nil, err
 	}
 	plan, err := tf.Plan(j.ctx, false)
@@ -216,7 +216,7 @@ func (j *job) check(tf *terraform.Run) (*provisionerv1.Template, error) {
 func (j *job) build(tf *terraform.Run, result *provisionerv1.Result) error {
 	transition := j.work.GetBuild().GetTransition()
 	destroy := transition == provisionerv1.Transition_DELETE
-	if err := tf.Init(j.ctx, j.work.GetLockFile(), true, j.work.GetVariables()); err != nil {
+	if err := tf.Init(j.ctx, j.work.GetLockFile(), j.work.GetVariables()); err != nil {
 		return err
 	}
 	plan, err := tf.Plan(j.ctx, destroy)

@@ -182,6 +182,44 @@ func TestMissingTerraformFailsTheJobOnly(t *testing.T) {
 	c.succeed("b2")
 }
 
+// Who writes a template says in its lock file which versions it was tried with.
+func TestATemplatesOwnLockFileCounts(t *testing.T) {
+	mirror := t.TempDir()
+	for _, version := range []string{"1.0.0", "2.0.0"} {
+		standin.Pack(t, mirror, "example.com/one/adit", version, standin.Path(t))
+	}
+	c := newCoordinator(t)
+	cfg := c.config(t.TempDir())
+	cfg.Terraform.Mirrors = []string{mirror}
+	start(t, cfg)
+	own := func(version string) map[string]string {
+		return map[string]string{"main.tf": needsOne, ".terraform.lock.hcl": "provider \"example.com/one/adit\" {\n  version = \"" + version + "\"\n}\n"}
+	}
+	chosen := func(id string, files map[string]string, change func(*provisionerv1.Job)) string {
+		t.Helper()
+		c.orderFiles(id, files, change)
+		r := c.succeed(id)
+		for _, version := range []string{"1.0.0", "2.0.0"} {
+			if strings.Contains(strings.Join(c.log(id), "\n"), "Installing example.com/one/adit v"+version) || strings.Contains(string(r.GetTemplate().GetLockFile()), `"`+version+`"`) {
+				return version
+			}
+		}
+		return ""
+	}
+	if got := chosen("none", map[string]string{"main.tf": needsOne}, anImport); got != "2.0.0" {
+		t.Errorf("without a lock file it is %s", got)
+	}
+	if got := chosen("own", own("1.0.0"), anImport); got != "1.0.0" {
+		t.Errorf("the template's own says 1.0.0, and it is %s", got)
+	}
+	lock := c.succeed("own").GetTemplate().GetLockFile()
+	c.orderFiles("build", own("2.0.0"), func(j *provisionerv1.Job) { j.LockFile = lock })
+	c.succeed("build")
+	if log := strings.Join(c.log("build"), "\n"); strings.Contains(log, "2.0.0") {
+		t.Errorf("what the import left does not count:\n%s", log)
+	}
+}
+
 // What a version of a template no longer has is in the states of workspaces of the one
 // before. An init for another workspace has not brought the providers of that.
 func TestAStateBringsTheProvidersThatItsTemplateNoLongerHas(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/aditmesh/adit/pkg/sdk"
+	"github.com/aditmesh/adit/provisioner/standin"
 )
 
 // templateTests are added to the example template: one of Terraform's own tests, which
@@ -141,4 +142,27 @@ func TestTemplateLife(t *testing.T) {
 		t.Errorf("show says\n%s", out)
 	}
 	d.must("delete", "-y", "dev")
+}
+
+// The same by OpenTofu, from create to delete.
+func TestATemplateIsTestedByOpenTofu(t *testing.T) {
+	tofu := standin.OpenTofu(t)
+	d := deployWithTemplate(t, "process", "# by OpenTofu\n", "--terraform", tofu)
+	dir := filepath.Join(d.dir, "template")
+	if err := os.WriteFile(filepath.Join(dir, "agent.tftest.hcl"), []byte(strings.Replace(templateTests, "%s", "main", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var list []testStep
+	d.json(&list, "templates", "test", "process", "-d", dir, "--terraform", tofu, "-o", "json")
+	for _, one := range list {
+		if one.Result != "passed" {
+			t.Errorf("%s: %+v", one.Step, one)
+		}
+	}
+	if len(list) != 8 {
+		t.Errorf("there were %d steps, want 8: %+v", len(list), list)
+	}
+	if out := d.must("provisioners", "list"); !strings.Contains(out, "OpenTofu ") {
+		t.Errorf("the list says\n%s", out)
+	}
 }

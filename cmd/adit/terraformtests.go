@@ -38,11 +38,7 @@ func runTerraformTests(ctx context.Context, a *app, f testFlags, temp, files str
 		return err
 	}
 	defer run.Close()
-	lock, err := os.ReadFile(filepath.Join(files, ".terraform.lock.hcl"))
-	if err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	if err := run.Init(ctx, lock, false, variables); err != nil {
+	if err := run.Init(ctx, nil, variables); err != nil {
 		return err
 	}
 	return run.Test(ctx)

@@ -29,8 +29,8 @@ func chosen(lock []byte) (all []string) {
 	return all
 }
 
-// cached reports whether an init with this lock file, which has every provider
-// but our own, fetches nothing; source is the address of ours.
+// cached reports whether all is there that is in a lock file, and our own provider,
+// whose address is source.
 func (in *Installation) cached(lock []byte, source string) bool {
 	for _, m := range lockedProvider.FindAllSubmatch(lock, -1) {
 		pkg := filepath.Join(in.cacheDir(), filepath.FromSlash(string(m[1])), string(m[2]), runtime.GOOS+"_"+runtime.GOARCH)

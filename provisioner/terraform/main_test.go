@@ -71,7 +71,7 @@ func (b *bench) run() *Run {
 		b.Fatal(err)
 	}
 	b.Cleanup(r.Close)
-	if err := r.Init(b.Context(), nil, false, nil); err != nil {
+	if err := r.Init(b.Context(), nil, nil); err != nil {
 		b.Fatalf("%v\n%v", err, b.said)
 	}
 	return r

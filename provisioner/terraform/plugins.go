@@ -140,8 +140,8 @@ func relink(target, link string) error {
 	return nil
 }
 
-// init runs Terraform's init. With cached, it most likely fetches nothing; one that
-// may waits for others that may, since they may want the same.
+// init runs Terraform's init. One that is cached most likely fetches nothing; one that
+// may fetch waits for others that may, since they may want the same.
 func (r *Run) init(ctx context.Context, cached func() bool) error {
 	if !cached() {
 		select {

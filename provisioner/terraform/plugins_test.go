@@ -65,11 +65,23 @@ func (u *unpacking) program(dir string) string {
 	return string(raw)
 }
 
+// needsTheOne is a template that says that it needs the plugin. unpacks does not ask
+// what a template says.
+const needsTheOne = `terraform {
+  required_providers {
+    one = { source = "example.com/one/slow" }
+  }
+}
+`
+
 // run opens a job whose init waits halfway, if there is a directory to wait in.
-func (u *unpacking) run(wait string) *Run {
+func (u *unpacking) run(wait, template string) *Run {
 	u.Helper()
 	dir := filepath.Join(u.TempDir(), "files")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		u.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "main.tf"), []byte(template), 0o600); err != nil {
 		u.Fatal(err)
 	}
 	r, err := u.in.Open(RunConfig{Dir: dir, Mark: dir, Env: map[string]string{"WAIT": wait}, Log: (&bench{T: u.T}).log})
@@ -81,7 +93,7 @@ func (u *unpacking) run(wait string) *Run {
 }
 
 // halfway begins an init, and returns when that waits.
-func (u *unpacking) halfway(ctx context.Context, locked bool) (r *Run, goOn func(), ended <-chan error) {
+func (u *unpacking) halfway(ctx context.Context, template string) (r *Run, goOn func(), ended <-chan error) {
 	u.Helper()
 	wait := u.TempDir()
 	for _, name := range []string{"at", "go"} {
@@ -89,9 +101,9 @@ func (u *unpacking) halfway(ctx context.Context, locked bool) (r *Run, goOn func
 			u.Fatalf("%v\n%s", err, out)
 		}
 	}
-	r = u.run(wait)
+	r = u.run(wait, template)
 	done := make(chan error, 1)
-	go func() { done <- r.Init(ctx, nil, locked, nil) }()
+	go func() { done <- r.Init(ctx, nil, nil) }()
 	if _, err := os.ReadFile(filepath.Join(wait, "at")); err != nil {
 		u.Fatal(err)
 	}
@@ -109,13 +121,13 @@ func (u *unpacking) wantWhole(what, got string) {
 	}
 }
 
-// Builds whose lock file does not have what they need are taken for such that fetch
-// nothing, and wait for nobody.
+// A template whose modules from elsewhere want more than when it was imported is taken
+// for one that fetches nothing, and its builds wait for nobody.
 func TestAPluginIsSharedWhenItIsWhole(t *testing.T) {
 	u := newUnpacking(t)
-	first, goOn, ended := u.halfway(t.Context(), true)
-	second := u.run("")
-	if err := second.Init(t.Context(), nil, true, nil); err != nil {
+	first, goOn, ended := u.halfway(t.Context(), "")
+	second := u.run("", "")
+	if err := second.Init(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	u.wantWhole("who came second", u.program(filepath.Join(second.data, "providers")))
@@ -140,7 +152,7 @@ func TestAnInitThatIsKilledLeavesNoHalfOfAPlugin(t *testing.T) {
 	u := newUnpacking(t)
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	_, _, ended := u.halfway(ctx, false)
+	_, _, ended := u.halfway(ctx, needsTheOne)
 	cancel(why)
 	if err := <-ended; !errors.Is(err, why) {
 		t.Fatalf("it ended with %v", err)
@@ -148,8 +160,8 @@ func TestAnInitThatIsKilledLeavesNoHalfOfAPlugin(t *testing.T) {
 	if got := u.cached(); got != "" {
 		t.Errorf("the cache has %q", got)
 	}
-	next := u.run("")
-	if err := next.Init(t.Context(), nil, false, nil); err != nil {
+	next := u.run("", needsTheOne)
+	if err := next.Init(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	u.wantWhole("the next", u.program(filepath.Join(next.data, "providers")))
@@ -158,18 +170,18 @@ func TestAnInitThatIsKilledLeavesNoHalfOfAPlugin(t *testing.T) {
 // Several that fetch want the same more often than not.
 func TestWhoMayFetchWaitsForWhoDoes(t *testing.T) {
 	u := newUnpacking(t)
-	_, goOn, ended := u.halfway(t.Context(), false)
+	_, goOn, ended := u.halfway(t.Context(), needsTheOne)
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	impatient := make(chan error, 1)
-	go func() { impatient <- u.run("").Init(ctx, nil, false, nil) }()
+	go func() { impatient <- u.run("", needsTheOne).Init(ctx, nil, nil) }()
 	cancel(why)
 	if err := <-impatient; !errors.Is(err, why) {
 		t.Errorf("who did not want to wait: %v", err)
 	}
-	next := u.run("")
+	next := u.run("", needsTheOne)
 	waited := make(chan error, 1)
-	go func() { waited <- next.Init(t.Context(), nil, false, nil) }()
+	go func() { waited <- next.Init(t.Context(), nil, nil) }()
 	goOn()
 	if err := errors.Join(<-ended, <-waited); err != nil {
 		t.Fatal(err)
@@ -184,8 +196,8 @@ func TestALinkToNowhereIsReplaced(t *testing.T) {
 	if err := relink(filepath.Join(t.TempDir(), "gone"), link); err != nil {
 		t.Fatal(err)
 	}
-	r := u.run("")
-	if err := r.Init(t.Context(), nil, false, nil); err != nil {
+	r := u.run("", needsTheOne)
+	if err := r.Init(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	u.wantWhole("the cache", u.cached())

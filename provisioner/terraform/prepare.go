@@ -135,9 +135,9 @@ func (p *preparation) lay(dir string) error {
 	return nil
 }
 
-// handOn remembers what init left. With locked, lock is what it was given; else
-// jobs will be given the one that it left.
-func (r *Run) handOn(lock []byte, locked bool, values []byte) error {
+// handOn remembers what init left. lock is what it was given from an import; without
+// one, jobs will be given the one that it left.
+func (r *Run) handOn(lock, values []byte) error {
 	if len(r.cfg.Digest) == 0 || len(r.problems) > 0 {
 		return nil // a warning is told each time
 	}
@@ -146,7 +146,7 @@ func (r *Run) handOn(lock []byte, locked bool, values []byte) error {
 		return fmt.Errorf("terraform: %w", err)
 	}
 	left := withoutOwn(full)
-	if !locked {
+	if len(lock) == 0 {
 		lock = left
 	}
 	if !slices.Equal(chosen(left), chosen(lock)) {

@@ -82,7 +82,7 @@ func TestWhatThereIsOfTerraformIsTold(t *testing.T) {
 	}
 	defer r.Close()
 	r.cfg.Log = b.log
-	err = r.Init(t.Context(), nil, false, nil)
+	err = r.Init(t.Context(), nil, nil)
 	if err == nil || !strings.Contains(err.Error(), `versions.tf:3: No Terraform fits the required version "~> 1.11"`) {
 		t.Fatalf("error is %v", err)
 	}

@@ -99,9 +99,9 @@ func (r *Run) Close() { r.close() }
 func (r *Run) Problems() []*provisionerv1.Problem { return r.problems }
 
 // Init chooses the Terraform that the template requires, and prepares the
-// directory. With locked, the lock file is what an import left
-// and has all providers of the template; else there may be more.
-func (r *Run) Init(ctx context.Context, lock []byte, locked bool, values map[string]string) error {
+// directory. lock is the lock file that an import left; without one, the template's own
+// counts, if it has one, and what that lacks is chosen anew.
+func (r *Run) Init(ctx context.Context, lock []byte, values map[string]string) error {
 	if err := r.choose(ctx); err != nil {
 		return err
 	}
@@ -116,26 +116,30 @@ func (r *Run) Init(ctx context.Context, lock []byte, locked bool, values map[str
 	if err := r.write(valuesFile, vars); err != nil {
 		return err
 	}
-	if locked {
-		// A state may be of a version that had others.
-		beyond, err := r.needsBeyond(lock)
-		if err != nil {
-			return err
-		}
-		locked = !beyond
+	// A state may be of a version that had others.
+	beyond, err := r.stateBeyond(r.locked(lock))
+	if err != nil {
+		return err
 	}
-	if locked {
+	if !beyond {
 		if done, err := r.takeOver(lock, vars); done || err != nil {
 			return err
 		}
 	}
-	if err := r.write(lockFile, lock); err != nil {
+	given := lock
+	if len(lock) == 0 {
+		if given, err = r.LockFile(); err != nil {
+			return err
+		}
+	}
+	if err := r.write(lockFile, given); err != nil {
 		return err
 	}
-	if err := r.init(ctx, func() bool { return locked && r.in.cached(lock, r.exec.source()) }); err != nil {
+	beyond = beyond || r.filesBeyond(r.locked(given))
+	if err := r.init(ctx, func() bool { return !beyond && r.in.cached(given, r.exec.source()) }); err != nil {
 		return err
 	}
-	return r.handOn(lock, locked, vars)
+	return r.handOn(lock, vars)
 }
 
 // write puts a file of ours among the template's; nothing means no file.
@@ -158,7 +162,7 @@ func (r *Run) Apply(ctx context.Context, stage string) error {
 	return r.say(ctx, stage, "apply", "-json", "-no-color", "-input=false", "-auto-approve", "-lock=false", planFile)
 }
 
-// LockFile returns the lock file that Init left, without what is ours.
+// LockFile returns the template's lock file, which Init leaves, without what is ours.
 func (r *Run) LockFile() ([]byte, error) {
 	lock, err := os.ReadFile(filepath.Join(r.cfg.Dir, lockFile))
 	if errors.Is(err, fs.ErrNotExist) {

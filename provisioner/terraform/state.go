@@ -2,14 +2,10 @@ package terraform
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
-	"strings"
 
 	tfjson "github.com/hashicorp/terraform-json"
 )
@@ -33,44 +29,6 @@ type rawState struct {
 			Attributes map[string]any `json:"attributes"`
 		} `json:"instances"`
 	} `json:"resources"`
-}
-
-// configured is what a state says of a resource's provider: its address, after the
-// module that configures it unless that is the outermost, and before its alias.
-var configured = regexp.MustCompile(`provider\["([^"]+)"\](?:\.[^.]+)?$`)
-
-// builtIn is where the providers are that are in Terraform itself.
-const builtIn = "terraform.io/builtin/"
-
-// needsBeyond reports whether the job's state has resources of providers that are not
-// in a lock file, nor our own.
-func (r *Run) needsBeyond(lock []byte) (bool, error) {
-	raw, err := os.ReadFile(filepath.Join(r.cfg.Dir, stateFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("terraform: read the state: %w", err)
-	}
-	var state struct {
-		Resources []struct {
-			Provider string `json:"provider"`
-		} `json:"resources"`
-	}
-	if json.Unmarshal(raw, &state) != nil {
-		return true, nil // what is wrong with it is for Terraform to say
-	}
-	known := map[string]bool{r.exec.source(): true}
-	for _, m := range lockedProvider.FindAllSubmatch(lock, -1) {
-		known[string(m[1])] = true
-	}
-	for _, res := range state.Resources {
-		m := configured.FindStringSubmatch(res.Provider)
-		if m != nil && !known[m[1]] && !strings.HasPrefix(m[1], builtIn) {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // Show returns what the state holds, in one module: addresses say where it is.

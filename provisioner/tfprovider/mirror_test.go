@@ -48,7 +48,7 @@ func TestProvisionerReadsThePlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer run.Close()
-	if err := run.Init(ctx(), nil, false, nil); err != nil {
+	if err := run.Init(ctx(), nil, nil); err != nil {
 		t.Fatalf("%v\n%v", err, said)
 	}
 	plan, err := run.Plan(ctx(), false)
