@@ -93,7 +93,7 @@ func explainPack(err error, dir string) error {
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("no directory %s; name the template's with -d, or write an example out with 'adit templates init process'", dir)
 	case errors.Is(err, archive.ErrInvalid):
-		return fmt.Errorf("%s: %w; a template is a directory with *.tf files and what they read, at most %d MiB", dir, err, archive.MaxUnpacked>>20)
+		return fmt.Errorf("%s: %w; a template is a directory with *.tf files and what they read, at most %d MiB, and %d packed", dir, err, archive.MaxUnpacked>>20, archive.MaxPacked>>20)
 	}
 	return err
 }

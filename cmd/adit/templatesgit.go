@@ -98,8 +98,23 @@ func git(ctx context.Context, dir string, argv ...string) (string, error) {
 	if errors.Is(err, exec.ErrNotFound) {
 		return "", errors.New("there is no git on this machine; install it, or push a directory with -d")
 	}
+	said := oneLine(strings.TrimSpace(errOut.String()))
+	if err != nil && said != "" {
+		return "", fmt.Errorf("git %s: %s%s", argv[0], said, adviceOn(said))
+	}
 	if err != nil {
-		return "", fmt.Errorf("git %s: %s (%w)", argv[0], oneLine(strings.TrimSpace(errOut.String())), err)
+		return "", fmt.Errorf("git %s: %w", argv[0], err)
 	}
 	return out.String(), nil
+}
+
+// adviceOn is what to try when git says what it says to nobody at a terminal.
+func adviceOn(said string) string {
+	switch {
+	case strings.Contains(said, "could not read "), strings.Contains(said, "Authentication failed"):
+		return "; the repository wants a name and a password, or a token: have git keep them (git help credentials), or fetch it by ssh"
+	case strings.Contains(said, "certificate verification failed"), strings.Contains(said, "SSL certificate problem"):
+		return "; have this machine trust the server's certificate, or name the file with it in GIT_SSL_CAINFO"
+	}
+	return ""
 }

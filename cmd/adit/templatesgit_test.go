@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/pem"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,4 +108,30 @@ func TestWhatIsInAURLBesideTheRepositoryIsNotSaid(t *testing.T) {
 			t.Errorf("%s is shown as %s", url, got)
 		}
 	}
+}
+
+// git's own words are for somebody at a terminal.
+func TestARepositoryThatWantsAPasswordIsSaidWithWhatToTry(t *testing.T) {
+	web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", "Basic")
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer web.Close()
+	t.Setenv("HOME", t.TempDir()) // with nothing that git would show
+	t.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+	refused := func(url, want string) {
+		t.Helper()
+		_, err := takeFromGit(t.Context(), url, "", ".")
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), "exit status") {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+	}
+	refused(web.URL+"/x.git", "GIT_SSL_CAINFO")
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GIT_SSL_CAINFO", file)
+	refused(web.URL+"/x.git", "git help credentials")
+	refused(strings.Replace(web.URL, "https://", "https://alice:s3cret@", 1)+"/x.git", "Authentication failed")
 }

@@ -57,6 +57,9 @@ type Fetched struct {
 // machine. That has nothing of whoever runs it: no configuration, no credentials, no
 // proxies, no other protocol, and it follows no redirect.
 func Fetch(ctx context.Context, s Source) (Fetched, error) {
+	if err := s.Check(); err != nil {
+		return Fetched{}, err // its URL may have a password in it
+	}
 	f, err := fetch(ctx, s, limits{fetchTimeout, maxRepository})
 	if err != nil {
 		return Fetched{}, fmt.Errorf("fetch branch %s of %s: %w", s.Branch, s.URL, err)
@@ -65,9 +68,6 @@ func Fetch(ctx context.Context, s Source) (Fetched, error) {
 }
 
 func fetch(ctx context.Context, s Source, may limits) (Fetched, error) {
-	if err := s.Check(); err != nil {
-		return Fetched{}, err
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, may.time, fmt.Errorf("it took longer than the %v that a fetch may take", may.time))
 	defer cancel()
 	at, err := s.resolve(ctx)
@@ -217,9 +217,20 @@ func (g git) runTo(ctx context.Context, out io.Writer, argv ...string) error {
 		return context.Cause(ctx)
 	}
 	if why := foreign.Printable(strings.TrimSpace(complaint.String())); why != "" {
-		return fmt.Errorf("git %s: %s", argv[0], why)
+		return fmt.Errorf("git %s: %s%s", argv[0], why, adviceOn(why))
 	}
 	return fmt.Errorf("git %s: %w", argv[0], err)
+}
+
+// adviceOn is what to try when git says what it says to nobody at a terminal.
+func adviceOn(said string) string {
+	switch {
+	case strings.Contains(said, "could not read "), strings.Contains(said, "Authentication failed"):
+		return "; whoever made the webhook keeps no name and password for it, or wrong ones: see 'adit git-credentials'"
+	case strings.Contains(said, "certificate verification failed"), strings.Contains(said, "SSL certificate problem"):
+		return "; have the server's host trust its certificate, or start the server with the file that has it in GIT_SSL_CAINFO"
+	}
+	return ""
 }
 
 // atMost passes on so many bytes. What is more is an error, or dropped.

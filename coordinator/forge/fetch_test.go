@@ -70,7 +70,7 @@ func TestARepositoryWantsAPassword(t *testing.T) {
 	}
 	r.Want("Basic " + base64.StdEncoding.EncodeToString([]byte("alice:token")))
 	_, err := forge.Fetch(t.Context(), from)
-	if err == nil || !strings.Contains(err.Error(), "git fetch") || strings.Contains(err.Error(), "\n") {
+	if err == nil || !strings.Contains(err.Error(), "git fetch") || !strings.Contains(err.Error(), "'adit git-credentials'") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("without a password: %v", err)
 	}
 	from.Username, from.Password = "alice", "token"
@@ -98,12 +98,13 @@ func TestWhatIsNotFetched(t *testing.T) {
 		"a local path":         {change(func(s *forge.Source) { s.URL = "/etc" }), "cannot be followed"},
 		"a program":            {change(func(s *forge.Source) { s.URL = "ext::sh -c id" }), "cannot be followed"},
 		"a file":               {change(func(s *forge.Source) { s.URL = "file:///etc" }), "cannot be followed"},
-		"a password in it":     {change(func(s *forge.Source) { s.URL = "https://a:b@git.example.com/x" }), "git-credentials"},
+		"a password in it":     {change(func(s *forge.Source) { s.URL = "https://a:s3cret@git.example.com/x" }), "git-credentials"},
+		"a password in no URL": {change(func(s *forge.Source) { s.URL = "https://a:s3cret@git.example.com:x/x" }), "git-credentials"},
 		"an option as branch":  {change(func(s *forge.Source) { s.Branch = "--upload-pack=id" }), "no name of a branch"},
 		"a refspec as branch":  {change(func(s *forge.Source) { s.Branch = "main:x" }), "no name of a branch"},
 		"out of the directory": {change(func(s *forge.Source) { s.Dir = "../x" }), "no directory"},
 	} {
-		if _, err := forge.Fetch(t.Context(), c.from); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+		if _, err := forge.Fetch(t.Context(), c.from); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}

@@ -36,8 +36,10 @@ var ErrSource = errors.New("cannot be followed")
 func (s Source) Check() error {
 	u, err := url.Parse(s.URL)
 	switch {
-	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "", u.User != nil, u.Fragment != "", u.RawQuery != "", len(s.URL) > 1000:
-		return fmt.Errorf("%w: repository %.200q: want https://HOST/PATH, without a name and a password in it; 'adit git-credentials set' keeps those", ErrSource, s.URL)
+	case err != nil, u.User != nil: // it is not repeated: whoever reads errors may be another
+		return fmt.Errorf("%w: want the repository as https://HOST/PATH, without a name and a password in it; 'adit git-credentials set https://HOST' keeps those", ErrSource)
+	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "", u.Fragment != "", u.RawQuery != "", len(s.URL) > 1000:
+		return fmt.Errorf("%w: repository %.200q: want https://HOST/PATH", ErrSource, s.URL)
 	case !branchName.MatchString(s.Branch) || strings.Contains(s.Branch, "..") || strings.HasPrefix(s.Branch, "/") || strings.HasSuffix(s.Branch, "/"):
 		return fmt.Errorf("%w: %.200q is no name of a branch", ErrSource, s.Branch)
 	case len(s.Dir) > 500 || s.Dir != path.Clean(s.Dir) || path.IsAbs(s.Dir) || s.Dir == ".." || strings.HasPrefix(s.Dir, "../") || strings.ContainsAny(s.Dir, "\x00\\\r\n:"):
