@@ -13,11 +13,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/aditmesh/adit/coordinator/breaker"
 	"github.com/aditmesh/adit/coordinator/store"
@@ -256,11 +259,6 @@ func TestFindingsOfTheAccessURLAndItsRelay(t *testing.T) {
 	}}
 	tls := httptest.NewTLSServer(coordinator())
 	t.Cleanup(tls.Close)
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
 	redirect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://u:hunter2@elsewhere.example/", http.StatusFound)
 	})
@@ -281,7 +279,7 @@ func TestFindingsOfTheAccessURLAndItsRelay(t *testing.T) {
 		"something else":           {serve(t, http.NotFoundHandler()).Host, "http", []string{"error " + AccessURLWrong, noRelay}},
 		"a redirect":               {serve(t, redirect).Host, "http", []string{"error " + AccessURLWrong, noRelay}},
 		"its database is away":     {serve(t, away).Host, "http", []string{noRelay}},
-		"nobody":                   {dead.Addr().String(), "http", []string{"error " + AccessURLUnreachable, noRelay}},
+		"nobody":                   {nobody(t), "http", []string{"error " + AccessURLUnreachable, noRelay}},
 		"a certificate of no name": {tls.Listener.Addr().String(), "https", []string{"error " + AccessURLUntrusted, noRelay}},
 	} {
 		transport := names(c.addr)
@@ -296,6 +294,24 @@ func TestFindingsOfTheAccessURLAndItsRelay(t *testing.T) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
 	says(t, "loopback", Prober{transport, breaker.NewRegistry(nil)}.Reach(t.Context(), real), "warning "+AccessURLLocal)
+}
+
+// nobody is an address where nobody listens, and nobody else will while the test runs.
+func nobody(t *testing.T) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4(at.(*unix.SockaddrInet4).Addr), uint16(at.(*unix.SockaddrInet4).Port)).String()
 }
 
 // A neighbour that takes the connection and says nothing costs no more than a

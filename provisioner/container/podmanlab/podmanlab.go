@@ -3,8 +3,12 @@
 package podmanlab
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +17,8 @@ import (
 	"time"
 )
 
-// readyTimeout is how long Podman may take to listen.
+// readyTimeout is how long Podman may take to answer, which it does some time after it
+// listens: the first time on a machine, its program is read from the disk.
 const readyTimeout = 30 * time.Second
 
 // busyboxPath is a static one, of which images are made.
@@ -65,17 +70,38 @@ func Start(t testing.TB, start func(*exec.Cmd) error) *Lab {
 	ctx, cancel := context.WithTimeout(t.Context(), readyTimeout)
 	defer cancel()
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", strings.TrimPrefix(l.Address(), "unix://"))
+		err := l.answers(ctx)
 		if err == nil {
-			conn.Close()
 			return l
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("Podman does not listen: %v", err)
+			t.Fatalf("Podman does not answer: %v", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// answers asks Podman for a sign of life.
+func (l *Lab) answers(ctx context.Context) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", strings.TrimPrefix(l.Address(), "unix://"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if _, err := io.WriteString(conn, "GET /_ping HTTP/1.0\r\n\r\n"); err != nil {
+		return err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("podman: %s", answer.Status)
+	}
+	return nil
 }
 
 // Address is where it listens.
