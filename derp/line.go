@@ -2,6 +2,7 @@ package derp
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -46,6 +47,7 @@ const (
 type line struct {
 	board   *switchboard
 	conn    net.Conn
+	room    roomy // of conn; nil if nobody knows
 	key     key.NodePublic
 	info    derp.ClientInfo
 	sibling bool           // has the key of the region's relays
@@ -77,12 +79,31 @@ type line struct {
 var errFrame = errors.New("broken frame")
 
 func newLine(s *switchboard, conn net.Conn, k key.NodePublic, info derp.ClientInfo, from netip.AddrPort) *line {
-	l := &line{board: s, conn: conn, key: k, info: info, from: from, alive: time.Now(), sibling: s.isSibling(info.MeshKey), gone: rate.NewLimiter(rate.Every(goneEvery), goneBurst)}
+	l := &line{board: s, conn: conn, room: roomOf(conn), key: k, info: info, from: from, alive: time.Now(), sibling: s.isSibling(info.MeshKey), gone: rate.NewLimiter(rate.Every(goneEvery), goneBurst)}
 	l.out.line, l.out.idle.L = l, &l.out.mu
 	if s.rate > 0 && !l.sibling {
 		l.limit = rate.NewLimiter(rate.Limit(s.rate), max(int(s.rate/burstOf), frameMost))
 	}
 	return l
+}
+
+// roomy is a connection that knows whether a short write would not wait.
+type roomy interface{ Roomy() bool }
+
+// roomOf finds it below what is around it; nil if there is none.
+func roomOf(conn net.Conn) roomy {
+	for {
+		switch c := conn.(type) {
+		case roomy:
+			return c
+		case *tls.Conn:
+			conn = c.NetConn()
+		case *visitor:
+			conn = c.Conn
+		default:
+			return nil
+		}
+	}
 }
 
 // run serves the client until its connection ends. early is what it has sent already.

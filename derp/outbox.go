@@ -28,6 +28,10 @@ const (
 	// answer.
 	pongsWait = 4 << 10
 
+	// atHand is how many bytes who reads them for an outbox may write: three full packets,
+	// which are encrypted in some microseconds.
+	atHand = 4 << 10
+
 	// batchKept is the size of buffers that are used again. One that grew further is
 	// left to the garbage collector.
 	batchKept = 2 * outboxLimit
@@ -50,7 +54,7 @@ type outbox struct {
 	mu      sync.Mutex // guards what follows
 	idle    sync.Cond  // of busy, once closed
 	waiting *batch     // not yet taken by drain; nil if nothing is
-	busy    bool       // drain runs
+	busy    bool       // somebody writes
 	closed  bool
 	taken   chan struct{} // closed when waiting is taken next; nil if nobody waits for that
 	from    *line         // between open and end: who sends
@@ -110,12 +114,18 @@ func (o *outbox) overhead() int {
 	return derp.FrameHeaderLen + derp.KeyLen
 }
 
-// end undoes open. It reports whether so much waits that whoever writes it should have
-// its turn.
+// end undoes open. What is at hand then it writes itself, where that does not wait: to start
+// a goroutine wakes up another thread, which costs a packet more than all else. It reports
+// whether so much waits that whoever writes it should have its turn.
 func (o *outbox) end() (full bool) {
-	if o.waiting != nil {
-		o.waiting.from[o.from] = o.own
-		full = len(o.waiting.buf) > outboxFills
+	if b := o.waiting; b != nil {
+		b.from[o.from] = o.own
+		full = len(b.buf) > outboxFills
+		if !o.busy && !o.closed && len(b.buf) <= atHand && o.line.room != nil && o.line.room.Roomy() {
+			o.busy = true
+			o.nextLocked()
+			o.restLocked()
+		}
 	}
 	o.startLocked()
 	o.mu.Unlock()
@@ -191,20 +201,29 @@ func (o *outbox) drain() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.waiting != nil && !o.closed {
-		b := o.waiting
-		o.waiting = nil
-		if o.taken != nil {
-			close(o.taken)
-			o.taken = nil
-		}
-		o.mu.Unlock()
-		err := o.write(b)
-		o.mu.Lock()
-		if err != nil {
-			o.closed = true
-			cut(o.line.conn) // its line ends
-		}
+		o.nextLocked()
 	}
+	o.restLocked()
+}
+
+// nextLocked writes what waits. The lock is open meanwhile, and busy has to be set.
+func (o *outbox) nextLocked() {
+	b := o.waiting
+	o.waiting = nil
+	if o.taken != nil {
+		close(o.taken)
+		o.taken = nil
+	}
+	o.mu.Unlock()
+	err := o.write(b)
+	o.mu.Lock()
+	if err != nil {
+		o.closed = true
+		cut(o.line.conn) // its line ends
+	}
+}
+
+func (o *outbox) restLocked() {
 	o.busy = false
 	o.idle.Broadcast()
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"testing"
@@ -57,6 +58,63 @@ func TestWhatComesDuringAWriteIsWrittenInOne(t *testing.T) {
 			}
 		}
 	})
+}
+
+// roomyPipe is a connection that says whether it has room.
+type roomyPipe struct {
+	net.Conn
+	room bool
+}
+
+func (p *roomyPipe) Roomy() bool { return p.room }
+
+// Who has little for a connection that has room writes it without anybody else; with more
+// of it, or less room, nobody is held up.
+func TestWhatIsAtHandIsWrittenByWhoBringsIt(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		room  bool
+		size  int
+		first bool // something else is being written
+		waits bool
+	}{
+		{"a packet", true, 100, false, true},
+		{"a packet where there is no room", false, 100, false, false},
+		{"many packets", true, 60_000, false, false},
+		{"a packet behind another", true, 100, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o, far := boxed(t)
+				src := key.NewNode().Public()
+				if c.first {
+					put(o, nil, src, 100, 1)
+					synctest.Wait()
+				}
+				o.line.room = &roomyPipe{o.line.conn, c.room}
+				brought := false
+				go func() {
+					put(o, nil, src, c.size, 1)
+					brought = true
+				}()
+				synctest.Wait() // nobody reads
+				if brought == c.waits {
+					t.Errorf("who brings it waits: %v, want %v", !brought, c.waits)
+				}
+				want := derp.FrameHeaderLen + derp.KeyLen + c.size
+				if c.first {
+					want += derp.FrameHeaderLen + derp.KeyLen + 100
+				}
+				if n, err := io.ReadFull(far, make([]byte, want)); err != nil {
+					t.Errorf("%d of %d bytes came: %v", n, want, err)
+				}
+				synctest.Wait()
+				if !brought {
+					t.Error("who brings it still waits")
+				}
+			})
+		})
+	}
 }
 
 // What is forwarded to another relay says whom it is from and for, and waits for the same

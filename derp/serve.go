@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	relayv1 "github.com/aditmesh/adit/pkg/proto/relayv1"
+	"github.com/aditmesh/adit/pkg/quickconn"
 )
 
 const (
@@ -110,6 +111,7 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		return errors.Join(fmt.Errorf("derp: listen on %s: %w", cfg.Listen, err), relay.Close())
 	}
 	port := l.Addr().(*net.TCPAddr).Port
+	l = quickconn.Listener(l)
 	if !cfg.PlainHTTP { // else all come from the proxy
 		l = newCrowd(l, connectionsEach, relay.refused, relay.board.note, cfg.Logger)
 	}

@@ -29,8 +29,8 @@ const (
 // the first whose packets are dropped. Its methods may be called concurrently.
 //
 // The goroutine of a line reads from its client, and hands on what it reads to the
-// outboxes of others, which never block it. An outbox has a goroutine while it has
-// something to write.
+// outboxes of others, which never block it. What is little it writes as well, where there is
+// room for it; else an outbox has a goroutine while it has something to write.
 type switchboard struct {
 	priv   key.NodePrivate
 	public key.NodePublic
