@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,7 @@ const (
 	// dialing is how many clients connect at once.
 	dialing = 16
 
-	// pongLasts is how long an answer is waited for, and pingSize how long it is.
+	// pongLasts is how long the last answer is waited for, and pingSize how long it is.
 	pongLasts = time.Second
 	pingSize  = 64
 )
@@ -96,7 +97,7 @@ func (b *bareClients) lane(ctx context.Context, size int) (lane, error) {
 		return lane{
 			most: most, count: ends[1].count,
 			send: func(n int) error {
-				_, _, err := ends[0].conn.WriteMsgUDPAddrPort(all[:n*wire], oob, ends[0].relay)
+				_, _, err := ends[0].conn.WriteMsgUDPAddrPort(all[:n*wire], oob, netip.AddrPort{})
 				return err
 			},
 			close: func() { ends[0].close(); ends[1].close() },
@@ -176,13 +177,21 @@ func (b *bareClients) flood(ctx context.Context, r role.Request) (got role.Reply
 
 // pings measures round trips: a packet to the other end of a pair, and one back.
 func (b *bareClients) pings(ctx context.Context, r role.Request) (got role.Reply, err error) {
-	ping, end, err := b.pinger(ctx)
+	ping, until, end, err := b.pinger(ctx)
 	if err != nil {
 		return got, err
 	}
 	defer end()
 	// What an end says of itself may be read behind the first packet to it.
-	for try := 0; ping() != nil && try < bindTries; try++ {
+	for try, err := 0, errors.New("untried"); err != nil && try < bindTries; try++ {
+		if err := until(time.Now().Add(pongLasts)); err != nil {
+			return got, err
+		}
+		err = ping()
+	}
+	// To set it for each would cost as much as the relay.
+	if err := until(time.Now().Add(time.Duration(r.Count)*r.Interval + pongLasts)); err != nil {
+		return got, err
 	}
 	tick := time.NewTicker(r.Interval)
 	defer tick.Stop()
@@ -198,39 +207,36 @@ func (b *bareClients) pings(ctx context.Context, r role.Request) (got role.Reply
 }
 
 // pinger connects a pair of which one end sends everything back, and returns what
-// sends the other's packet and waits for it.
-func (b *bareClients) pinger(ctx context.Context) (ping func() error, end func(), err error) {
+// sends the other's packet and waits for it, until a time.
+func (b *bareClients) pinger(ctx context.Context) (ping func() error, until func(time.Time) error, end func(), err error) {
 	if b.conf.UDPPort != 0 {
 		ends, err := dialUDP(ctx, b.conf)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		go func() { // ends with its socket
 			buf := make([]byte, 2048)
 			for {
-				n, err := ends[1].conn.Read(buf)
+				n, err := ends[1].quick.Read(buf)
 				if err != nil {
 					return
 				}
-				_, _ = ends[1].conn.WriteToUDPAddrPort(buf[:n], ends[1].relay) // the other end misses it
+				_, _ = ends[1].quick.Write(buf[:n]) // the other end misses it
 			}
 		}()
 		out, in := ends[0].datagrams(pingSize, 1), make([]byte, 2048)
 		return func() error {
-			if _, err := ends[0].conn.WriteToUDPAddrPort(out, ends[0].relay); err != nil {
+			if _, err := ends[0].quick.Write(out); err != nil {
 				return err
 			}
-			if err := ends[0].conn.SetReadDeadline(time.Now().Add(pongLasts)); err != nil {
-				return err
-			}
-			_, err := ends[0].conn.Read(in)
+			_, err := ends[0].quick.Read(in)
 			return err
-		}, func() { closeAll(ends[0].conn, ends[1].conn) }, nil
+		}, ends[0].conn.SetReadDeadline, func() { closeAll(ends[0].conn, ends[1].conn) }, nil
 	}
 	var ends [2]*derpClient
 	for i := range ends {
 		if ends[i], err = dialDERP(ctx, b.conf.Relay, busyReading); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	go func() { // ends with its connection
@@ -248,7 +254,7 @@ func (b *bareClients) pinger(ctx context.Context) (ping func() error, end func()
 		}
 		_, err := ends[0].next()
 		return err
-	}, func() { closeAll(ends[0].conn, ends[1].conn) }, nil
+	}, ends[0].conn.SetReadDeadline, func() { closeAll(ends[0].conn, ends[1].conn) }, nil
 }
 
 func closeAll(conns ...net.Conn) {

@@ -17,10 +17,13 @@ import (
 	"tailscale.com/derp"
 	"tailscale.com/types/key"
 	"tailscale.com/types/logger"
+
+	"github.com/aditmesh/adit/pkg/quickconn"
 )
 
 // derpClient is a client of a relay without a node behind it. It writes all that is
-// due in one, and reads as cheaply as it can: the relay is what is measured.
+// due in one, and reads as cheaply as it can: the relay is what is measured. So are those
+// of relays over UDP.
 type derpClient struct {
 	key    key.NodePrivate
 	conn   *tls.Conn
@@ -35,12 +38,13 @@ const handshakeLasts = 20 * time.Second
 // bytes.
 func dialDERP(ctx context.Context, relay netip.AddrPort, reading int) (*derpClient, error) {
 	// Its certificate is its own.
-	dialer := tls.Dialer{NetDialer: &net.Dialer{Control: cubic}, Config: &tls.Config{InsecureSkipVerify: true, ServerName: relay.Addr().String(), NextProtos: []string{"http/1.1"}}}
-	conn, err := dialer.DialContext(ctx, "tcp", relay.String())
+	conf := &tls.Config{InsecureSkipVerify: true, ServerName: relay.Addr().String(), NextProtos: []string{"http/1.1"}}
+	tcp, err := (&net.Dialer{Control: cubic}).DialContext(ctx, "tcp", relay.String())
 	if err != nil {
 		return nil, err
 	}
-	c := &derpClient{key: key.NewNode(), conn: conn.(*tls.Conn), reader: bufio.NewReaderSize(conn, reading)}
+	conn := tls.Client(quickconn.New(tcp), conf)
+	c := &derpClient{key: key.NewNode(), conn: conn, reader: bufio.NewReaderSize(conn, reading)}
 	if err := c.greet(ctx, relay); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("DERP at %v: %w", relay, err)

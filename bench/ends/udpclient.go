@@ -18,13 +18,14 @@ import (
 	"tailscale.com/types/key"
 
 	"github.com/aditmesh/adit/bench/role"
+	"github.com/aditmesh/adit/pkg/quickconn"
 )
 
 // udpClient is one end of a session with a UDP relay, without a node behind it.
 type udpClient struct {
-	conn  *net.UDPConn
+	conn  *net.UDPConn // to the relay
+	quick net.Conn     // the same
 	disco key.DiscoPrivate
-	relay netip.AddrPort
 	vni   uint32
 	// closed ends counting.
 	closed atomic.Bool
@@ -61,11 +62,11 @@ func dialUDP(ctx context.Context, conf role.Config) (ends [2]*udpClient, err err
 		return ends, fmt.Errorf("ask for a session: %w", err)
 	}
 	for i := range ends {
-		conn, err := net.ListenUDP("udp4", nil)
+		conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(conf.Relay.Addr(), conf.UDPPort)))
 		if err != nil {
 			return ends, err
 		}
-		u := &udpClient{conn: conn, disco: discos[i], relay: netip.AddrPortFrom(conf.Relay.Addr(), conf.UDPPort), vni: offer.VNI}
+		u := &udpClient{conn: conn, quick: quickconn.New(conn), disco: discos[i], vni: offer.VNI}
 		if err := errors.Join(u.set(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer), u.set(unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketBuffer)); err != nil {
 			return ends, err
 		}
@@ -163,7 +164,7 @@ func (u *udpClient) header(protocol uint16, control bool) []byte {
 }
 
 func (u *udpClient) control(frame []byte) error {
-	_, err := u.conn.WriteToUDPAddrPort(append(u.header(packet.GeneveProtocolDisco, true), frame...), u.relay)
+	_, err := u.conn.Write(append(u.header(packet.GeneveProtocolDisco, true), frame...))
 	return err
 }
 
