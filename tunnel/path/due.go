@@ -48,7 +48,7 @@ func (m *machine) nextQuiet(now time.Time) time.Time {
 		at = earlier(at, m.secondAt.Add(secondEvery))
 	}
 	if len(c.waiting) > 0 {
-		at = earlier(at, m.beatOf(c.waiting[0].at.Add(c.patience()+together), together))
+		at = earlier(at, m.overdue(c))
 	} else {
 		at = earlier(at, m.nextBeat(c))
 		if !m.seen.unanswered.IsZero() {
@@ -133,6 +133,15 @@ func (m *machine) nextBeat(c *candidate) time.Time {
 	at = m.beatOf(at, pause)
 	if m.yields && pause == restBeat && !c.heard.IsZero() {
 		at = later(at, c.heard.Add(yieldFor))
+	}
+	return at
+}
+
+// overdue says when a ping of the path in use that waits for its answer casts doubt on it.
+func (m *machine) overdue(c *candidate) time.Time {
+	at := c.waiting[0].at.Add(c.patience())
+	if m.quiet { // there is no hurry
+		at = m.beatOf(at.Add(together), together)
 	}
 	return at
 }

@@ -378,7 +378,7 @@ func (m *machine) networkChanged(now time.Time) actions {
 func (m *machine) tickDirect(now time.Time, acts *actions) {
 	c := m.candidates[m.best]
 	patience := c.patience()
-	if len(c.waiting) > 0 && now.Sub(c.waiting[0].at) >= patience {
+	if len(c.waiting) > 0 && !now.Before(m.overdue(c)) {
 		m.doubt(now, acts)
 		return
 	}

@@ -62,6 +62,9 @@ func TestMachineInvariants(t *testing.T) {
 			return tx
 		})
 		now := time.Unix(0, 1)
+		if m.yields = rapid.Bool().Draw(t, "yields"); rapid.Bool().Draw(t, "beats") {
+			m.beats = now
+		}
 		var sent []ping
 		var tr traffic
 		addr := rapid.Custom(func(t *rapid.T) netip.AddrPort {
@@ -120,6 +123,27 @@ func TestMachineInvariants(t *testing.T) {
 			},
 		})
 	})
+}
+
+// That a ping has no answer is noticed when the quiet machine said, and not on the way there.
+func TestAQuietMachineDoubtsNothingBeforeItsTime(t *testing.T) {
+	now := time.Unix(0, 1)
+	m := newMachine(now, func() (tx txID) { return txID{1} })
+	first := m.callMeMaybe(now, []netip.AddrPort{addrB}).pings
+	m.ponged(now, first[0].way, pong{tx: first[0].tx})
+	m.ping(now, m.candidates[m.best], &actions{})
+	_, next := m.tick(now.Add(silenceFor/2), traffic{})
+	if !m.quiet || next.Before(now.Add(silenceFor)) {
+		t.Fatalf("quiet is %v, and the next time is %v after a ping that may take %v", m.quiet, next.Sub(now), silenceFor)
+	}
+	for _, at := range []struct {
+		now  time.Time
+		want mode
+	}{{next.Add(-1), modeDirect}, {next, modeDoubt}} {
+		if m.tick(at.now, traffic{}); m.mode != at.want {
+			t.Errorf("mode %v %v before the time that was said, want %v", m.mode, next.Sub(at.now), at.want)
+		}
+	}
 }
 
 // Peers that answered at different times are pinged together next, and none later than it
