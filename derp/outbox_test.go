@@ -80,7 +80,7 @@ func TestWhatIsAtHandIsWrittenByWhoBringsIt(t *testing.T) {
 	}{
 		{"a packet", true, 100, false, true},
 		{"a packet where there is no room", false, 100, false, false},
-		{"many packets", true, 60_000, false, false},
+		{"a long packet", true, 60_000, false, false},
 		{"a packet behind another", true, 100, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

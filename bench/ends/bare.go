@@ -189,7 +189,7 @@ func (b *bareClients) pings(ctx context.Context, r role.Request) (got role.Reply
 		}
 		err = ping()
 	}
-	// To set it for each would cost as much as the relay.
+	// One for all, so that to set it is not measured.
 	if err := until(time.Now().Add(time.Duration(r.Count)*r.Interval + pongLasts)); err != nil {
 		return got, err
 	}

@@ -22,8 +22,8 @@ import (
 )
 
 // derpClient is a client of a relay without a node behind it. It writes all that is
-// due in one, and reads as cheaply as it can: the relay is what is measured. So are those
-// of relays over UDP.
+// due in one, and reads as cheaply as it can: the relay is what is measured. [udpClient]
+// does the same.
 type derpClient struct {
 	key    key.NodePrivate
 	conn   *tls.Conn

@@ -1,6 +1,8 @@
 package quickconn
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -115,6 +117,15 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		n += t.done
 	}
 	return n, nil
+}
+
+// CloseWrite ends what is written to a stream, and leaves the rest open.
+func (c *Conn) CloseWrite() error {
+	tcp, ok := c.Conn.(*net.TCPConn)
+	if !ok {
+		return fmt.Errorf("close %s by half: %w", c.LocalAddr().Network(), errors.ErrUnsupported)
+	}
+	return tcp.CloseWrite()
 }
 
 func (c *Conn) failed(op, call string, errno syscall.Errno) error {

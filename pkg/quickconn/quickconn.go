@@ -1,10 +1,10 @@
 // Package quickconn has connections read and written without telling Go's scheduler.
 //
 // Before each system call that may take long, Go notes that the thread may be lost to it,
-// and on a machine that has been idle it wakes its monitor up, on another core: a relay's
-// three futex calls for each packet, with two naps of the monitor's. To read what has come,
-// or to write what there is room for, takes some microseconds and never waits. So it is no
-// more than a few KiB at once, and Go's poller waits, as ever.
+// and on a machine that has been idle it wakes its monitor up, on another core. Of a relay
+// with little to do that was 1.2 futex calls and 1.7 naps of the monitor's for each packet.
+// To read what has come, or to write what there is room for, takes some microseconds and
+// never waits: it is a datagram, or 16 KiB of a stream. What waits is Go's poller, as ever.
 //
 // Elsewhere than on Linux, connections are what they were.
 package quickconn
