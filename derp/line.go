@@ -268,6 +268,9 @@ func (l *line) goesOn(src, to key.NodePublic) bool {
 
 // find notes who is to get a packet, if anybody is: what was forwarded once is not again.
 func (l *line) find(src, to key.NodePublic, forwarded bool) {
+	if forwarded {
+		l.board.cameBy(src, l.key)
+	}
 	l.routed, l.src, l.to = l.board.routed.Load(), src, to
 	l.last = l.board.find(to)
 	switch {

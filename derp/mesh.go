@@ -148,8 +148,10 @@ func (r *Relay) watchOnce(ctx context.Context, t Target, secret key.DERPMesh) er
 	}
 	there := make(map[key.NodePublic]bool)
 	to.current.Store(true)
+	r.board.addOnward(c.ServerPublicKey(), to)
 	defer func() {
 		to.current.Store(false)
+		r.board.removeOnward(c.ServerPublicKey(), to)
 		for k := range there {
 			r.board.removeBeyond(k, to)
 		}

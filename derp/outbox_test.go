@@ -247,7 +247,7 @@ func TestReadersPauseForAnOutboxThatFills(t *testing.T) {
 }
 
 // greeted connects a client by hand.
-func greeted(t *testing.T, s *switchboard, k key.NodePrivate) (*derp.Client, net.Conn) {
+func greeted(t *testing.T, s *switchboard, k key.NodePrivate, opts ...derp.ClientOpt) (*derp.Client, net.Conn) {
 	t.Helper()
 	near, far := net.Pipe()
 	if err := s.enter(far); err != nil {
@@ -257,7 +257,7 @@ func greeted(t *testing.T, s *switchboard, k key.NodePrivate) (*derp.Client, net
 		defer s.leave(far)
 		s.serve(far, nil, nil, "192.0.2.1:1")
 	}()
-	c, err := derp.NewClient(k, near, bufio.NewReadWriter(bufio.NewReader(near), bufio.NewWriter(near)), t.Logf)
+	c, err := derp.NewClient(k, near, bufio.NewReadWriter(bufio.NewReader(near), bufio.NewWriter(near)), t.Logf, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

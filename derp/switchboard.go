@@ -56,6 +56,8 @@ type switchboard struct {
 	conns   map[net.Conn]struct{}            // of lines, and of those that greet
 	lines   map[key.NodePublic][]*line       // of a key; the last is the one that is sent to
 	beyond  map[key.NodePublic][]*line       // on other relays; the first is the one that is sent to
+	onward  map[key.NodePublic]*line         // to other relays, by the keys of those
+	untold  map[key.NodePublic]untold        // on another relay, which has not said so yet
 	heard   map[key.NodePublic]map[*line]any // who was sent packets of a key, and is told when it goes
 	watch   map[*line]struct{}               // relays that want to know who is here
 	meshKey key.DERPMesh                     // zero if there is none
@@ -67,6 +69,7 @@ func newSwitchboard(priv key.NodePrivate, rate uint64, admit func(ctx context.Co
 		batches: sync.Pool{New: func() any { return &batch{from: make(map[*line]int)} }},
 		reads:   sync.Pool{New: func() any { b := make([]byte, readSize); return &b }},
 		conns:   make(map[net.Conn]struct{}), lines: make(map[key.NodePublic][]*line), beyond: make(map[key.NodePublic][]*line),
+		onward: make(map[key.NodePublic]*line), untold: make(map[key.NodePublic]untold),
 		heard: make(map[key.NodePublic]map[*line]any), watch: make(map[*line]struct{}),
 		ended: make(chan struct{}),
 	}
@@ -97,6 +100,7 @@ func (s *switchboard) keepAlive() {
 				}
 			}
 			s.mu.RUnlock()
+			s.forgetUntold(now)
 		}
 	}
 }
@@ -150,6 +154,7 @@ func (s *switchboard) add(l *line) {
 	s.lines[l.key] = append(others, l)
 	l.current.Store(true)
 	s.routed.Add(1)
+	s.settleLocked(l.key)
 	s.counts.clients.Add(1)
 	s.tellLocked(presentFrame(l))
 }
@@ -225,7 +230,7 @@ func (s *switchboard) find(k key.NodePublic) *line {
 	if others := s.beyond[k]; len(others) > 0 {
 		return others[0]
 	}
-	return nil
+	return s.onward[s.untold[k].relay] // nobody, mostly
 }
 
 // hear notes that a line was sent packets of a key.
@@ -283,6 +288,7 @@ func (s *switchboard) addBeyond(k key.NodePublic, to *line) {
 	if !slices.Contains(s.beyond[k], to) {
 		s.beyond[k] = append(s.beyond[k], to)
 	}
+	s.settleLocked(k)
 }
 
 // removeBeyond undoes that.

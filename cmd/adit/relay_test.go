@@ -27,7 +27,7 @@ func (d *deployment) relay(h *netlab.Host, name, region string) *program {
 
 func (d *deployment) runRelay(h *netlab.Host, name, token string) *program {
 	d.t.Helper()
-	p := d.start(h, name+".log", "relay", "--url", d.urlFor(h), "--token", token, "--data-dir", filepath.Join(d.dir, name))
+	p := d.start(h, name+".log", "relay", "-v", "--url", d.urlFor(h), "--token", token, "--data-dir", filepath.Join(d.dir, name))
 	p.waitFor("ready in region")
 	return p
 }
