@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 
@@ -69,6 +70,23 @@ func DropWireGuard() Fault {
 		f.rules = append(f.rules, append(isProtocol(unix.IPPROTO_UDP),
 			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: headerLen, Len: 4},
 			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{kind, 0, 0, 0}},
+			&expr.Verdict{Kind: expr.VerdictDrop}))
+	}
+	return f
+}
+
+// LoseHandshakes loses the first initiations of WireGuard, and the first responses, of each way:
+// into the node, out of it, and through.
+func LoseHandshakes(initiations, responses uint32) Fault {
+	const headerLen = 8
+	var f Fault
+	for kind, n := range map[byte]uint32{1: initiations, 2: responses} {
+		f.rules = append(f.rules, append(isProtocol(unix.IPPROTO_UDP),
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: headerLen, Len: 4},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{kind, 0, 0, 0}},
+			&expr.Numgen{Register: 1, Modulus: math.MaxInt32, Type: unix.NFT_NG_INCREMENTAL},
+			&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 4, Size: 4},
+			&expr.Cmp{Op: expr.CmpOpLt, Register: 1, Data: binaryutil.BigEndian.PutUint32(n)},
 			&expr.Verdict{Kind: expr.VerdictDrop}))
 	}
 	return f

@@ -321,6 +321,17 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 		return conn.ErrWrongEndpointType
 	}
 	b.cfg.OnSent(len(bufs))
+	if isHandshake(bufs[0]) {
+		if again := p.handshakes.send(bufs[0], time.Now()); !again.IsZero() {
+			b.agenda.add(p, again)
+		}
+	}
+	b.send(bufs, p)
+	return nil
+}
+
+// send sends bufs to p.
+func (b *Bind) send(bufs [][]byte, p *Peer) {
 	r := p.route.Load()
 	silent := false
 	if len(bufs) > 1 || len(bufs[0]) > keepaliveLen {
@@ -347,7 +358,6 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if r.listens {
 		b.wakePeer(p) // only now: what it costs delays no packet
 	}
-	return nil
 }
 
 // sendDirect sends what fits the route's direct way. It reports false when that

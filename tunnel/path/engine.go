@@ -165,7 +165,7 @@ func (b *Bind) peers() []*Peer {
 	return peers
 }
 
-// tick has p's machine do what is due, and returns when it is due again.
+// tick has p's machine do what is due, and returns when p is due again.
 func (b *Bind) tick(p *Peer, now time.Time) time.Time {
 	b.checkIntegrity(p, now)
 	b.resumeOffload(now)
@@ -178,6 +178,9 @@ func (b *Bind) tick(p *Peer, now time.Time) time.Time {
 	b.perform(p, acts)
 	if p.route.Load().listens && p.traffic() != seen {
 		return now // what came before the route said so has woken nobody
+	}
+	if again := b.sendAgain(p, now); next.IsZero() || !again.IsZero() && again.Before(next) {
+		return again
 	}
 	return next
 }
