@@ -178,13 +178,17 @@ func newKeysListCmd(a *app) *cobra.Command {
 }
 
 func newKeysDeleteCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use: "delete [ORGANIZATION/]NAME", Short: "Revoke a key, which ends its provisioners' sessions", Args: args(cobra.ExactArgs(1)),
 		Example: `  adit provisioners keys delete lab
   adit provisioners keys delete research/lab    # several organizations have a lab`,
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			c, err := a.client()
 			if err != nil {
+				return err
+			}
+			if err := a.confirm(yes, "Revoke key "+argv[0]+", and end what runs with it?"); err != nil {
 				return err
 			}
 			err = c.DeleteProvisionerKey(cmd.Context(), argv[0])
@@ -194,6 +198,8 @@ func newKeysDeleteCmd(a *app) *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
 }
 
 // tagText writes tags as they are given.

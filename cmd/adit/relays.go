@@ -97,12 +97,16 @@ func newRelaysListCmd(a *app) *cobra.Command {
 }
 
 func newRelaysDeleteCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use: "delete NAME", Short: "Delete a relay, which ends it at once", Args: args(cobra.ExactArgs(1)),
 		Example: "  adit relays delete fra",
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			c, err := a.client()
 			if err != nil {
+				return err
+			}
+			if err := a.confirm(yes, "Delete relay "+argv[0]+", and end it?"); err != nil {
 				return err
 			}
 			err = c.DeleteRelay(cmd.Context(), argv[0])
@@ -112,4 +116,6 @@ func newRelaysDeleteCmd(a *app) *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
 }

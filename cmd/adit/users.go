@@ -218,7 +218,8 @@ With --password-stdin the lines of standard input are the old one, if it is your
 }
 
 func newUsersDeleteCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use: "delete USER", Short: "Delete a user", Args: args(cobra.ExactArgs(1)),
 		Long: `Delete a user for good, with their tokens, their external workspaces and what they
 have open, at once. Workspaces that templates made have to be deleted or given to
@@ -229,7 +230,12 @@ somebody else first. What the user once did goes on to name them.`,
 			if err != nil {
 				return err
 			}
+			if err := a.confirm(yes, "Delete user "+argv[0]+" for good?"); err != nil {
+				return err
+			}
 			return noUser(c.DeleteUser(cmd.Context(), argv[0]), argv[0])
 		},
 	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
 }
