@@ -77,7 +77,7 @@ type Config struct {
 func Run(ctx context.Context, cfg Config) error {
 	out := newOutgoing()
 	node, err := tunnel.Start(ctx, tunnel.Config{
-		URL: cfg.URL, Token: cfg.Token, Logger: cfg.Logger, Version: cfg.Version, Persist: true, Path: cfg.Path, Report: out.take,
+		URL: cfg.URL, Token: cfg.Token, Logger: cfg.Logger, Version: cfg.Version, Persist: true, Path: cfg.Path, Agent: true, Report: out.take,
 	})
 	if err != nil {
 		if ctx.Err() != nil {

@@ -90,6 +90,9 @@ type Config struct {
 	PeerGone func(id string)
 	// Path is what the node is to do without on its way to peers.
 	Path path.Options
+	// Agent says that the node is a workspace's agent: it leaves it to its clients, which use
+	// several, to keep paths that nothing goes by.
+	Agent bool
 	// Report returns what an agent has to tell of its workspace since the last time
 	// it was asked, or nil. It is asked every two seconds while there is a session,
 	// and by Tell. In a new session, what was told in the last may be lost. A nil
@@ -197,7 +200,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		Options:         cfg.Path,
 		OnReceived:      n.filter.in.enter,
 		OnSent:          n.filter.out.leave,
-		Yields:          cfg.Report != nil, // an agent, whose clients use several
+		Yields:          cfg.Agent,
 		Exclude: func(a netip.Addr) bool {
 			return meshaddr.Prefix.Contains(a) || cfg.Leads != nil && cfg.Leads(a)
 		},
