@@ -133,7 +133,32 @@ func newPassages(d key.DiscoPrivate) *passages {
 func (s *passages) open(a, b key.DiscoPublic, by key.NodePublic, now time.Time) (*passage, error) {
 	pair := key.NewSortedPairOfDiscoPublic(a, b)
 	s.mu.Lock()
+	held, err := s.held(pair, by, now)
+	s.mu.Unlock()
+	if held != nil || err != nil {
+		return held, err
+	}
+	p := &passage{by: by, made: now, ends: pair.Get()}
+	for i, end := range p.ends {
+		p.shared[i] = s.disco.Shared(end) // 95 µs, for which no datagram should wait
+	}
+	s.mu.Lock()
 	defer s.mu.Unlock()
+	if held, err := s.held(pair, by, now); held != nil || err != nil { // the other end may have asked meanwhile
+		return held, err
+	}
+	for taken := true; taken; _, taken = s.byNumber[s.last] {
+		s.last = s.last%numbersMost + 1
+	}
+	s.made++
+	p.number, p.order = s.last, s.made
+	s.byNumber[p.number], s.byPair[pair] = p, p
+	s.asked[by]++
+	return p, nil
+}
+
+// held returns the session that a pair has, nil if there may be one. mu is held.
+func (s *passages) held(pair key.SortedPairOfDiscoPublic, by key.NodePublic, now time.Time) (*passage, error) {
 	if p, ok := s.byPair[pair]; ok {
 		if !p.ended(now) {
 			return p, nil
@@ -147,17 +172,7 @@ func (s *passages) open(a, b key.DiscoPublic, by key.NodePublic, now time.Time) 
 	if s.full(by) {
 		return nil, errTooMany
 	}
-	for taken := true; taken; _, taken = s.byNumber[s.last] {
-		s.last = s.last%numbersMost + 1
-	}
-	s.made++
-	p := &passage{number: s.last, by: by, made: now, order: s.made, ends: pair.Get()}
-	for i, end := range p.ends {
-		p.shared[i] = s.disco.Shared(end)
-	}
-	s.byNumber[p.number], s.byPair[pair] = p, p
-	s.asked[by]++
-	return p, nil
+	return nil, nil
 }
 
 func (s *passages) full(by key.NodePublic) bool { // mu is held

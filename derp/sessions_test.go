@@ -2,6 +2,7 @@ package derp
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,32 @@ func TestSessionsOfANodeAreBounded(t *testing.T) {
 	}
 	if len(p.byPair) != 1 || len(p.byNumber) != 1 || len(p.asked) != 1 {
 		t.Errorf("%d and %d of %d nodes are remembered, want the last alone", len(p.byPair), len(p.byNumber), len(p.asked))
+	}
+}
+
+// Both ends may ask at once.
+func TestAPairThatAsksOftenAtOnceHasOneSession(t *testing.T) {
+	p := startPassing(t)
+	a, b := key.NewDisco().Public(), key.NewDisco().Public()
+	asks := [2]key.NodePublic{key.NewNode().Public(), key.NewNode().Public()}
+	var got [20]*passage
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() {
+			var err error
+			if got[i], err = p.open(a, b, asks[i%2], p.now); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, session := range got {
+		if session != got[0] {
+			t.Fatal("it has several")
+		}
+	}
+	if len(p.byPair) != 1 || len(p.byNumber) != 1 || len(p.asked) != 1 {
+		t.Errorf("%d and %d of %d nodes are remembered, want one", len(p.byPair), len(p.byNumber), len(p.asked))
 	}
 }
 
