@@ -66,18 +66,26 @@ for target in "$@"; do
 		;;
 	esac
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+install() {
+	if ! command -v apt-get >/dev/null; then
+		echo "This machine lacks: ${missing[*]}. Install them (Debian's names) and run make again." >&2
+		exit 1
+	fi
+	as_root=()
+	if [ "$(id -u)" != 0 ]; then as_root=(sudo); fi
+	mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+	echo "Installing with apt-get: ${missing[*]}"
+	# adit runs a Postgres of its own; Debian need not start another.
+	"${as_root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
+	echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.d/adit.conf >/dev/null
+	"${as_root[@]}" apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+[ ${#missing[@]} -eq 0 ] || install
 
-if ! command -v apt-get >/dev/null; then
-	echo "This machine lacks: ${missing[*]}. Install them (Debian's names) and run make again." >&2
+# What Debian 12 has is older than what the dashboard is built with.
+nodeMin=20.19
+if [[ " $* " == *" dashboard "* ]] && has=$(node --version) && ! printf '%s\n' "$nodeMin" "${has#v}" | sort -VC; then
+	echo "The dashboard is built with Node $nodeMin or newer, and this machine has ${has#v}: take one from https://nodejs.org." >&2
 	exit 1
 fi
-as_root=()
-if [ "$(id -u)" != 0 ]; then as_root=(sudo); fi
-mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
-echo "Installing with apt-get: ${missing[*]}"
-# adit runs a Postgres of its own; Debian need not start another.
-"${as_root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
-echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.d/adit.conf >/dev/null
-"${as_root[@]}" apt-get update -qq
-DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
