@@ -60,7 +60,7 @@ func (s *switchboard) toldLocked(k, relay key.NodePublic) bool {
 	return len(s.lines[k]) > 0 || len(s.beyond[k]) > 0 || s.untold[k].relay == relay
 }
 
-// settleLocked notes that it is known where a key is.
+// settleLocked has a key be untold of no more: it is known where it is, or too late.
 func (s *switchboard) settleLocked(k key.NodePublic) {
 	if _, was := s.untold[k]; was {
 		delete(s.untold, k)

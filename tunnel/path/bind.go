@@ -330,7 +330,7 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	return nil
 }
 
-// send sends bufs to p.
+// send sends bufs to p, which need not be the device's own.
 func (b *Bind) send(bufs [][]byte, p *Peer) {
 	r := p.route.Load()
 	silent := false

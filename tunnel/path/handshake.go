@@ -67,9 +67,9 @@ func (s *sentHandshake) live(now time.Time) bool {
 	return len(s.message) > 0 && now.Sub(s.first) < handshakeFor
 }
 
-// isCopy reports whether a packet of a peer is a handshake message that came before. The
+// dropCopy reports whether a packet of a peer is a handshake message that came before. The
 // response to it may have been lost then, and is sent again.
-func (b *Bind) isCopy(p *Peer, packet []byte) bool {
+func (b *Bind) dropCopy(p *Peer, packet []byte) bool {
 	if !isHandshake(packet) {
 		return false
 	}

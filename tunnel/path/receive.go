@@ -24,7 +24,7 @@ func (b *Bind) receiver(sock *socket, closed <-chan struct{}) conn.ReceiveFunc {
 			}
 			switch classify(bufs[i][:n]) {
 			case kindWireGuard:
-				if run.take(n, way{addr: from}) && !b.isCopy(run.peer, bufs[i][:n]) {
+				if run.take(n, way{addr: from}) && !b.dropCopy(run.peer, bufs[i][:n]) {
 					if isInitiation(bufs[i]) {
 						run.peer.EnsureInDevice(closed)
 					}
@@ -233,7 +233,7 @@ func (b *Bind) onRelayed(region uint32, from key.NodePublic, data []byte) {
 
 // deliver puts a tunnel packet, copied, into the inbox.
 func (b *Bind) deliver(p *Peer, data []byte) {
-	if b.isCopy(p, data) {
+	if b.dropCopy(p, data) {
 		return
 	}
 	if isInitiation(data) {

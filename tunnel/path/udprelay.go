@@ -99,7 +99,7 @@ func (b *Bind) unwrap(run *recvRun, data []byte, from netip.AddrPort) int {
 	inner := data[geneveLen:]
 	switch control := data[1]&0x80 != 0; classify(inner) {
 	case kindWireGuard:
-		if control || !run.take(len(inner), w) || b.isCopy(run.peer, inner) {
+		if control || !run.take(len(inner), w) || b.dropCopy(run.peer, inner) {
 			return 0
 		}
 		return copy(data, inner)
