@@ -89,6 +89,9 @@ func TestAContainerRunsTheMountedBinaryWithinItsLimits(t *testing.T) {
 	home := VolumeName(f.spec.Workspace, "home")
 	f.spec.Mounts = []Mount{{Volume: home, Path: "/home/dev"}, {Source: t.TempDir(), Path: "/shared", ReadOnly: true}}
 	f.spec.CPUs, f.spec.MemoryMiB, f.spec.Processes, f.spec.Hostname = 0.5, 64, 50, ""
+	if !f.podman {
+		t.Error("a Podman is not known as one")
+	}
 	id := f.run()
 	if up, err := f.Running(t.Context(), id); !up || err != nil {
 		t.Fatalf("running is %v, %v", up, err)
@@ -188,7 +191,36 @@ func TestASweepLeavesWhatIsKnownAndWhatIsOfOthers(t *testing.T) {
 	}
 }
 
-// A socket that nobody listens at, none at all, and one that says nothing.
+// An engine is opened for each resource, and again after a build.
+func TestOpeningCostsNoMoreThanAFewRequests(t *testing.T) {
+	f := setUp(t)
+	fastest := func(do func() error) time.Duration {
+		least := time.Hour
+		for range 5 {
+			began := time.Now()
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+			least = min(least, time.Since(began))
+		}
+		return least
+	}
+	request := fastest(func() error { _, err := f.HasVolume(t.Context(), "none"); return err })
+	open := fastest(func() error {
+		e, err := Open(t.Context(), f.lab.Address())
+		if err == nil {
+			e.Close()
+		}
+		return err
+	})
+	t.Logf("a request takes %v, to open %v", request, open)
+	if open > 20*request {
+		t.Errorf("to open an engine takes %v, %d times a request", open, int64(open/request))
+	}
+}
+
+// A socket that nobody listens at, none at all, one of something else, and one that
+// says nothing.
 func TestAnEngineThatDoesNotAnswer(t *testing.T) {
 	dir, err := os.MkdirTemp("", "adit-engine-")
 	if err != nil {
@@ -212,6 +244,16 @@ func TestAnEngineThatDoesNotAnswer(t *testing.T) {
 		}
 	}
 	os.Remove(path)
+	other, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("welcome")) })}
+	go server.Serve(other)
+	if _, err := Open(t.Context(), "unix://"+path); err == nil || !strings.Contains(err.Error(), "look whose socket it is") {
+		t.Errorf("of a server of something else it is said: %v", err)
+	}
+	server.Close()
 	mute, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -244,8 +286,8 @@ func TestAnImageIsFetchedWithItsRegistrysAccount(t *testing.T) {
 	var asked, account string
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.URL.Path == "/version":
-			w.Write([]byte(`{"Components":[{"Name":"Engine"}]}`))
+		case r.URL.Path == "/_ping":
+			w.Write([]byte("OK"))
 		case r.URL.Path == "/images/create":
 			asked, account = r.URL.Query().Get("fromImage"), r.Header.Get("X-Registry-Auth")
 			w.Write([]byte(`{"status":"Pulling"}` + "\n" + `{"error":"denied: no such account"}`))

@@ -86,19 +86,33 @@ func Open(ctx context.Context, address string) (*Engine, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		},
 	}}}
-	var version struct {
-		Components []struct{ Name string }
-	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	if err := e.call(ctx, http.MethodGet, "/version", nil, nil, &version); err != nil {
+	if err := e.ping(ctx); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("container: no engine answers at %s: %s: %w", address, revive(err), err)
 	}
-	for _, c := range version.Components {
-		e.podman = e.podman || strings.Contains(c.Name, "Podman")
-	}
 	return e, nil
+}
+
+// ping finds out whether an engine answers, and which. It does not ask for /version:
+// for that, Podman asks the system's packages about its programs, over a second long.
+func (e *Engine) ping(ctx context.Context) error {
+	resp, err := e.send(ctx, http.MethodGet, "/_ping", nil, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	const pong = "OK"
+	said, err := io.ReadAll(io.LimitReader(resp.Body, int64(len(pong)+1)))
+	if err != nil {
+		return fmt.Errorf("GET /_ping: %w", err)
+	}
+	if string(said) != pong {
+		return fmt.Errorf("GET /_ping: answer begins with %q, want %q", said, pong)
+	}
+	e.podman = resp.Header.Get("Libpod-Api-Version") != ""
+	return nil
 }
 
 // revive says what to try with an engine that does not answer.
