@@ -78,7 +78,9 @@ func (s *Stack) Write(bufs [][]byte, offset int) (int, error) {
 			continue
 		}
 		n, payload := run(bufs[at:], offset)
-		s.link.flights.arriving(bufs[at][offset:])
+		if s.link.flights.arriving(bufs[at][offset:]) {
+			s.restart(bufs[at][offset:])
+		}
 		pkt := join(bufs[at:at+n], offset, payload)
 		s.link.deliver(pkt)
 		pkt.DecRef()

@@ -103,15 +103,16 @@ func (f *flights) add(now time.Duration, key flightKey) *knownFlight {
 	return k
 }
 
-// arriving notes a packet for the stack, and narrows the window that it tells of.
-func (f *flights) arriving(p []byte) {
+// arriving notes a packet for the stack, and narrows the window that it tells of. It
+// reports whether a connection goes on by it that had to send something again.
+func (f *flights) arriving(p []byte) (wasStuck bool) {
 	if len(p) < ipv6Len+tcpMinLen || p[ipNextAt] != uint8(header.TCPProtocolNumber) {
-		return
+		return false
 	}
 	tcp := p[ipv6Len:]
 	hdrLen := int(tcp[dataAt]>>4) * 4
 	if hdrLen < tcpMinLen || hdrLen > len(tcp) {
-		return
+		return false
 	}
 	flags, options := tcp[flagsAt], tcp[tcpMinLen:hdrLen]
 	key := flightKey{farPort: binary.BigEndian.Uint16(tcp), localPort: binary.BigEndian.Uint16(tcp[2:])}
@@ -120,7 +121,7 @@ func (f *flights) arriving(p []byte) {
 	defer f.mu.Unlock()
 	if flags&flagRST != 0 {
 		delete(f.known, key)
-		return
+		return false
 	}
 	now := time.Since(f.epoch)
 	k := f.known[key]
@@ -133,7 +134,7 @@ func (f *flights) arriving(p []byte) {
 		}
 	}
 	if k == nil || flags&flagACK == 0 {
-		return
+		return false
 	}
 	k.lastAt = now
 	ack := binary.BigEndian.Uint32(tcp[ackAt:])
@@ -143,11 +144,12 @@ func (f *flights) arriving(p []byte) {
 			far = end
 		}
 	}
-	k.acked(now, ack, far, far != ack)
+	wasStuck = k.acked(now, ack, far, far != ack)
 	if flags&flagSYN == 0 { // the window of one that opens is not scaled
 		told := int(binary.BigEndian.Uint16(tcp[windowAt:]))
 		binary.BigEndian.PutUint16(tcp[windowAt:], uint16(k.window(told<<k.scale)>>k.scale))
 	}
+	return wasStuck
 }
 
 // option returns what an option of TCP says, or nil if it is not there.

@@ -47,6 +47,8 @@ type flight struct {
 	// sent when the first byte went again is acknowledged.
 	far, mended uint32
 	mending     bool
+	// stuck says that the first byte that is not acknowledged went again.
+	stuck bool
 
 	round round
 
@@ -82,6 +84,7 @@ func (f *flight) sent(now time.Duration, seq, end uint32) {
 	if again && !f.mending {
 		f.mending, f.mended = true, f.max
 	}
+	f.stuck = f.stuck || again && seq == f.una
 	if before(f.max, end) {
 		f.max = end
 	}
@@ -98,8 +101,8 @@ func (f *flight) sent(now time.Duration, seq, end uint32) {
 }
 
 // acked notes an acknowledgement, and the highest byte that it says arrived; gaps
-// says that there are any below that.
-func (f *flight) acked(now time.Duration, ack, far uint32, gaps bool) {
+// says that there are any below that. It reports whether the connection was stuck.
+func (f *flight) acked(now time.Duration, ack, far uint32, gaps bool) (wasStuck bool) {
 	f.gaps = gaps
 	r := &f.round
 	r.gaps = r.gaps || gaps
@@ -107,8 +110,9 @@ func (f *flight) acked(now time.Duration, ack, far uint32, gaps bool) {
 		f.far = far
 	}
 	if !f.begun || !before(f.una, ack) || before(f.max, ack) {
-		return
+		return false
 	}
+	wasStuck, f.stuck = f.stuck, false
 	if f.mending = f.mending && before(ack, f.mended); !f.mending {
 		f.far = ack
 	}
@@ -117,6 +121,7 @@ func (f *flight) acked(now time.Duration, ack, far uint32, gaps bool) {
 		r.open = false
 		f.ended(now, max(now-r.began, 1), int(ack-r.una))
 	}
+	return wasStuck
 }
 
 // ended takes what a round has measured.

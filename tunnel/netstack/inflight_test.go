@@ -114,6 +114,29 @@ func TestLossLowersWhatGrewBeyondTheBound(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatWasStuckGoesOn(t *testing.T) {
+	var f flight
+	f.sent(0, 0, 1000)
+	f.sent(0, 1000, 2000)
+	if f.acked(1, 1000, 1000, false) {
+		t.Error("nothing was sent again")
+	}
+	f.sent(2, 2000, 3000)
+	f.sent(3, 2000, 3000) // again, but not what is first
+	f.sent(4, 1000, 2000)
+	f.sent(5, 1000, 2000)
+	if f.acked(6, 1000, 3000, true) {
+		t.Error("nothing new is acknowledged")
+	}
+	if !f.acked(7, 3000, 3000, false) {
+		t.Error("the first byte was sent again, and is acknowledged")
+	}
+	f.sent(8, 3000, 4000)
+	if f.acked(9, 4000, 4000, false) {
+		t.Error("it is stuck no more")
+	}
+}
+
 // Windows are told in units of the scale that the connection began with.
 func TestArrivingWindowsAreNarrowed(t *testing.T) {
 	f := newFlights()

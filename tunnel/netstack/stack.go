@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -37,6 +38,17 @@ const (
 	// connections to peers that are slow would hold 10 MiB.
 	bufMin, bufMax           = 4 << 10, 8 << 20
 	recvDefault, sendDefault = 1 << 20, 256 << 10
+
+	// againWithin is the longest that TCP waits before it sends again what nobody
+	// acknowledges. Doubled each time up to two minutes, a connection stood still for as
+	// long after a gap as the gap was. A way of ours takes no second (see path), so that
+	// nothing is sent again that is only late.
+	againWithin = 2 * time.Second
+	// givesUp is for how long it does that, as by default. Whoever closes a laptop for a
+	// moment keeps what was open.
+	givesUp = 15 * time.Minute
+
+	congestionControl tcpip.CongestionControlOption = "cubic"
 
 	// maxOpening bounds connections that a peer has begun and nobody has
 	// accepted yet.
@@ -90,15 +102,16 @@ func New(mtu int) (*Stack, error) {
 
 // tune sets the TCP options that gVisor leaves off or small, and loss recovery by
 // RACK, which is on by default, off: what that does to a transfer after a time-out
-// is in TestTransfersSurviveAnOutage. It was so still in gVisor of September 2026.
+// is in TestTransfersSurviveALostRepetition. It was so still in gVisor of September 2026.
 func (s *Stack) tune() error {
 	sack := tcpip.TCPSACKEnabled(true)
 	noRACK := tcpip.TCPRecovery(0)
-	cubic := tcpip.CongestionControlOption("cubic")
+	cubic := congestionControl
 	moderate := tcpip.TCPModerateReceiveBufferOption(true)
 	recv := tcpip.TCPReceiveBufferSizeRangeOption{Min: bufMin, Default: recvDefault, Max: bufMax}
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: bufMin, Default: sendDefault, Max: bufMax}
-	for _, opt := range []tcpip.SettableTransportProtocolOption{&sack, &noRACK, &cubic, &moderate, &recv, &send} {
+	within, retries := tcpip.TCPMaxRTOOption(againWithin), tcpip.TCPMaxRetriesOption(givesUp/againWithin)
+	for _, opt := range []tcpip.SettableTransportProtocolOption{&sack, &noRACK, &cubic, &moderate, &recv, &send, &within, &retries} {
 		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, opt); err != nil {
 			return fmt.Errorf("set %T: %v", opt, err)
 		}
