@@ -335,7 +335,11 @@ func (b *Bind) send(bufs [][]byte, p *Peer) {
 	r := p.route.Load()
 	silent := false
 	if len(bufs) > 1 || len(bufs[0]) > keepaliveLen {
-		silent = p.noteSend(b.now(), r)
+		now := b.now()
+		silent = p.noteSend(now, r)
+		if p.unheard.sent(now, r.rtt) {
+			p.unheard.keep(bufs)
+		}
 	}
 	relay := r.relay
 	switch {

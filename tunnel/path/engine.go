@@ -187,7 +187,9 @@ func (b *Bind) tick(p *Peer, now time.Time) time.Time {
 
 // perform does what p's machine asked for and publishes its route.
 func (b *Bind) perform(p *Peer, acts actions) {
-	b.publishRoute(p)
+	if b.publishRoute(p) {
+		b.repeat(p)
+	}
 	for _, ping := range acts.pings {
 		if ping.bind {
 			b.sendBind(p, ping.way)
@@ -221,14 +223,17 @@ func (b *Bind) callMeMaybe(p *Peer) {
 	b.sendRelayedDisco(p, &disco.CallMeMaybe{MyNumber: b.probe.endpoints()})
 }
 
-func (b *Bind) publishRoute(p *Peer) {
+// publishRoute has packets to p go where its machine says, and reports whether that is by
+// another way.
+func (b *Bind) publishRoute(p *Peer) (another bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, old := p.machine.route(), p.route.Load()
 	if old.route == r {
-		return
+		return false
 	}
-	if mode := p.machine.mode; old.direct != r.direct || old.mode != mode {
+	mode := p.machine.mode
+	if another = old.direct != r.direct || old.mode != mode; another {
 		said := mode.String()
 		if mode == modeDirect && r.direct.relayed() {
 			said = "udp-relay"
@@ -236,6 +241,7 @@ func (b *Bind) publishRoute(p *Peer) {
 		b.log.Debug("path changed", "peer", p.key.ShortString(), "mode", said, "direct", r.direct.addr)
 	}
 	p.route.Store(&liveRoute{r, p.machine.mode, p.ports.open[r.direct.sock], p.ports.open[r.also.sock]})
+	return another && mode != modeDoubt // where small packets take every way
 }
 
 // sendDisco sends msg by w. Most failures show as silence, since what can't be

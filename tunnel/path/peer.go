@@ -64,6 +64,8 @@ type Peer struct {
 	inDevice atomic.Bool
 	// handshakes are those that came.
 	handshakes handshakes
+	// unheard is what nothing has come back for.
+	unheard unheard
 	// heard is closed with the first message of the peer itself.
 	heard     chan struct{}
 	heardOnce sync.Once
@@ -188,6 +190,9 @@ func (p *Peer) noteSend(now int64, r *liveRoute) (silent bool) {
 func (p *Peer) noteRecv(now int64, from way, carried bool) {
 	if carried {
 		p.lastRecv.Store(now)
+	}
+	if p.unheard.heard() {
+		p.bind.repeat(p)
 	}
 	r := p.route.Load()
 	if from.valid() && from.addr == r.direct.addr && from.vni == r.direct.vni {
