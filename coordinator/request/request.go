@@ -222,8 +222,12 @@ func (w *writer) finish() {
 // Unwrap serves http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Flush sends what was written, unless that is a problem.
+// Flush sends what was written, unless that is a problem. It begins an answer that has
+// not begun.
 func (w *writer) Flush() {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
 	if w.problem == nil {
 		_ = http.NewResponseController(w.ResponseWriter).Flush() // one that cannot be flushed need not
 	}

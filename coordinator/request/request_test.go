@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -22,12 +23,20 @@ type served struct {
 
 func serve(t *testing.T, f http.HandlerFunc) *served {
 	t.Helper()
+	return serveLogging(t, nil, f)
+}
+
+// serveLogging has the HTTP server log to errors; nil is where it does by default.
+func serveLogging(t *testing.T, errors *log.Logger, f http.HandlerFunc) *served {
+	t.Helper()
 	s := &served{seen: make(chan Seen, 10)}
-	log := slog.New(LogHandler(slog.NewJSONHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	web := httptest.NewServer(Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		log.With("deep", true).WarnContext(r.Context(), "from within")
+	lines := slog.New(LogHandler(slog.NewJSONHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	web := httptest.NewUnstartedServer(Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		lines.With("deep", true).WarnContext(r.Context(), "from within")
 		f(w, r)
-	}), log, nil, func(seen Seen) { s.seen <- seen }))
+	}), lines, nil, func(seen Seen) { s.seen <- seen }))
+	web.Config.ErrorLog = errors
+	web.Start()
 	t.Cleanup(web.Close)
 	s.url = web.URL
 	return s
@@ -183,5 +192,23 @@ func TestStreamsAndUpgradesGoThrough(t *testing.T) {
 	s.get(t, "")
 	if seen := <-s.seen; !seen.Long {
 		t.Errorf("a connection that was taken over counts as an answer: %+v", seen)
+	}
+}
+
+// As one of events does, that has something to tell only later.
+func TestAStreamThatIsFlushedFirstHasBegun(t *testing.T) {
+	var complaints bytes.Buffer
+	s := serveLogging(t, log.New(&complaints, "", 0), func(w http.ResponseWriter, _ *http.Request) {
+		w.(http.Flusher).Flush()
+		_, _ = io.WriteString(w, "an event") // the reader waits for it
+	})
+	if _, body := s.get(t, ""); body != "an event" {
+		t.Errorf("it says %q", body)
+	}
+	if seen := <-s.seen; seen.Status != http.StatusOK {
+		t.Errorf("its status is seen as %d", seen.Status)
+	}
+	if complaints.Len() > 0 {
+		t.Errorf("the server says: %s", &complaints)
 	}
 }
