@@ -337,9 +337,7 @@ func (b *Bind) send(bufs [][]byte, p *Peer) {
 	if len(bufs) > 1 || len(bufs[0]) > keepaliveLen {
 		now := b.now()
 		silent = p.noteSend(now, r)
-		if p.unheard.sent(now, r.rtt) {
-			p.unheard.keep(bufs)
-		}
+		p.unheard.sent(now, r.rtt, bufs)
 	}
 	relay := r.relay
 	switch {

@@ -191,10 +191,10 @@ func (p *Peer) noteRecv(now int64, from way, carried bool) {
 	if carried {
 		p.lastRecv.Store(now)
 	}
-	if p.unheard.heard() {
+	r := p.route.Load()
+	if p.unheard.heard(now, r.rtt) {
 		p.bind.repeat(p)
 	}
-	r := p.route.Load()
 	if from.valid() && from.addr == r.direct.addr && from.vni == r.direct.vni {
 		p.lastRecvDirect.Store(now)
 		if !from.relayed() && !p.proven.Load() {

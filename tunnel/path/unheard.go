@@ -31,8 +31,8 @@ type unheard struct {
 	// since is when the first packet went that nothing from the peer has followed, by any
 	// way: nanoseconds since Bind.epoch, 0 for none.
 	since atomic.Int64
-	// keeps says that there are packets.
-	keeps atomic.Bool
+	// kept is when the first of the packets that are kept went, 0 for none.
+	kept atomic.Int64
 
 	mu    sync.Mutex // guards what follows
 	small [][]byte   // the newest ones, as a ring
@@ -40,30 +40,47 @@ type unheard struct {
 	large []byte
 }
 
-// sent notes that packets leave, and reports whether they are to be kept.
-func (u *unheard) sent(now int64, rtt time.Duration) bool {
+// patienceFor is how long nothing may come while all is well.
+func patienceFor(rtt time.Duration) int64 {
+	if rtt == 0 {
+		return int64(unheardFar)
+	}
+	return int64(unheardAfter + 2*rtt)
+}
+
+// sent notes packets that leave, and keeps them if nothing has come for too long. rtt is the
+// round trip of their way, 0 if it is not known.
+func (u *unheard) sent(now int64, rtt time.Duration, packets [][]byte) {
 	since := u.since.Load()
 	if since == 0 {
 		u.since.CompareAndSwap(0, now)
-		return false
+		return
 	}
-	patience := unheardFar
-	if rtt > 0 {
-		patience = unheardAfter + 2*rtt
+	if now-since >= patienceFor(rtt) {
+		u.keep(now, packets)
 	}
-	return now-since >= int64(patience)
 }
 
-// heard notes that something came, and reports whether packets are kept.
-func (u *unheard) heard() bool {
+// heard notes that something came, and reports whether what is kept may be lost. What went
+// only just before it need not be: the last packet of any exchange wants no answer, so that
+// the first of the next is kept.
+func (u *unheard) heard(now int64, rtt time.Duration) (lost bool) {
 	if u.since.Load() != 0 {
 		u.since.Store(0)
 	}
-	return u.keeps.Load()
+	kept := u.kept.Load()
+	if kept == 0 {
+		return false
+	}
+	if now-kept < patienceFor(rtt) {
+		u.take()
+		return false
+	}
+	return true
 }
 
 // keep keeps copies of packets.
-func (u *unheard) keep(packets [][]byte) {
+func (u *unheard) keep(now int64, packets [][]byte) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, packet := range packets {
@@ -78,7 +95,7 @@ func (u *unheard) keep(packets [][]byte) {
 			u.small[u.next] = append(u.small[u.next][:0], packet...)
 			u.next = (u.next + 1) % keptSmall
 		}
-		u.keeps.Store(true)
+		u.kept.CompareAndSwap(0, now)
 	}
 }
 
@@ -91,7 +108,7 @@ func (u *unheard) take() [][]byte {
 		packets = append(packets, u.large)
 	}
 	u.small, u.large, u.next = nil, nil, 0
-	u.keeps.Store(false)
+	u.kept.Store(0)
 	return packets
 }
 

@@ -3,6 +3,7 @@ package path
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func TestWhatWasSentInAGapArrivesAfterIt(t *testing.T) {
 	step := time.NewTicker(10 * time.Millisecond)
 	defer step.Stop()
 	last := 0
-	for deadline := time.After(patience); !a.peer.unheard.keeps.Load() || a.peer.route.Load().mode != modeDoubt; {
+	for deadline := time.After(patience); a.peer.unheard.kept.Load() == 0 || a.peer.route.Load().mode != modeDoubt; {
 		select {
 		case <-step.C:
 		case <-deadline:
@@ -49,24 +50,53 @@ func TestWhatWasSentInAGapArrivesAfterIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.expect(t, data(0))
-	if a.peer.unheard.keeps.Load() {
+	if a.peer.unheard.kept.Load() != 0 {
 		t.Error("the peer was heard, and packets are kept for another time")
+	}
+}
+
+func TestPacketsAreKeptWhileNothingComes(t *testing.T) {
+	const rtt, far = 10 * time.Millisecond, 0
+	at := func(d time.Duration) int64 { return int64(time.Second + d) }
+	packet := [][]byte{data(1)}
+	for _, c := range []struct {
+		name string
+		rtt  time.Duration
+		sent []time.Duration // after the first
+		kept bool
+		came time.Duration
+		lost bool
+	}{
+		{"an answer may be under way", rtt, []time.Duration{unheardAfter}, false, unheardAfter + rtt, false},
+		{"there is none", rtt, []time.Duration{unheardAfter + 2*rtt}, true, time.Minute, true},
+		{"there is none by DERP, whose round trip is not known", far, []time.Duration{unheardFar}, true, time.Minute, true},
+		{"it may be under way by DERP", far, []time.Duration{unheardFar - 1}, false, unheardFar, false},
+		{"after a pause, an answer at once", rtt, []time.Duration{time.Minute}, true, time.Minute + rtt, false},
+		{"after a pause, sent again before there is one", rtt, []time.Duration{time.Minute, time.Minute + unheardAfter}, true, time.Minute + unheardAfter + 2*rtt, true},
+	} {
+		var u unheard
+		u.sent(at(0), c.rtt, packet)
+		for _, after := range c.sent {
+			u.sent(at(after), c.rtt, packet)
+		}
+		if kept := u.kept.Load() != 0; kept != c.kept {
+			t.Errorf("%s: kept is %v", c.name, kept)
+		}
+		if lost := u.heard(at(c.came), c.rtt); lost != c.lost {
+			t.Errorf("%s: lost is %v", c.name, lost)
+		}
+		if left := u.take(); !c.lost && len(left) > 0 {
+			t.Errorf("%s: it is kept still", c.name)
+		}
+		u.sent(at(time.Hour), c.rtt, packet)
+		if u.kept.Load() != 0 {
+			t.Errorf("%s: the peer was heard, and is taken for silent", c.name)
+		}
 	}
 }
 
 func TestWhatIsKeptIsLittleAndOfLate(t *testing.T) {
 	var u unheard
-	const rtt = 10 * time.Millisecond
-	at := func(d time.Duration) int64 { return int64(time.Second + d) }
-	if u.sent(at(0), rtt) || u.sent(at(unheardAfter), rtt) {
-		t.Error("packets are kept before an answer can have come")
-	}
-	if !u.sent(at(unheardAfter+2*rtt), rtt) {
-		t.Error("no packets are kept though there is no answer")
-	}
-	if u.sent(at(unheardFar-1), 0) || !u.sent(at(unheardFar), 0) {
-		t.Error("over DERP, whose round trip is not known, it is a second")
-	}
 	var packets [][]byte
 	for i := range 2 * keptSmall {
 		packets = append(packets, data(i))
@@ -76,27 +106,17 @@ func TestWhatIsKeptIsLittleAndOfLate(t *testing.T) {
 		large[16] = byte(i)
 		packets = append(packets, large)
 	}
-	u.keep(append(packets, wireGuard(wgInitiation, wgInitiationLen)))
-	if !u.heard() {
-		t.Error("nothing is kept")
-	}
+	u.keep(1, append(packets, wireGuard(wgInitiation, wgInitiationLen)))
 	got := u.take()
 	if len(got) != keptSmall+1 {
 		t.Errorf("%d packets are kept, want %d", len(got), keptSmall+1)
 	}
 	for _, want := range append(packets[keptSmall:2*keptSmall], packets[2*keptSmall+2]) {
-		found := false
-		for _, p := range got {
-			found = found || bytes.Equal(p, want)
-		}
-		if !found {
+		if !slices.ContainsFunc(got, func(p []byte) bool { return bytes.Equal(p, want) }) {
 			t.Errorf("%q of %d bytes is not kept", want[16:30], len(want))
 		}
 	}
-	if u.heard() || u.take() != nil {
+	if u.take() != nil || u.kept.Load() != 0 {
 		t.Error("what was taken is kept still")
-	}
-	if u.sent(at(time.Hour), rtt) {
-		t.Error("the peer was heard, and is taken for silent")
 	}
 }
