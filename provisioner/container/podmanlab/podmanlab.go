@@ -4,6 +4,7 @@ package podmanlab
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +68,7 @@ func Start(t testing.TB, start func(*exec.Cmd) error) *Lab {
 		l.run("podman", l.args("--runtime", "runc", "rm", "--all", "--force", "--time", "0")...)
 		service.Process.Kill()
 		service.Wait()
+		l.waitForAll()
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), readyTimeout)
 	defer cancel()
@@ -102,6 +105,29 @@ func (l *Lab) answers(ctx context.Context) error {
 		return fmt.Errorf("podman: %s", answer.Status)
 	}
 	return nil
+}
+
+// waitForAll waits until nothing of Podman's runs: of each container that ended, conmon has
+// another Podman clear up, which writes to what is to be removed.
+func (l *Lab) waitForAll() {
+	for deadline := time.Now().Add(readyTimeout); l.runs(); <-time.After(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			l.t.Errorf("processes of Podman that was run in %s do not end", l.dir)
+			return
+		}
+	}
+}
+
+// runs reports whether a process of Podman's runs, by the directory that its command line names.
+func (l *Lab) runs() bool {
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		l.t.Error(err)
+	}
+	return slices.ContainsFunc(lines, func(path string) bool {
+		line, err := os.ReadFile(path)
+		return err == nil && bytes.Contains(line, []byte(l.dir+"/")) // it may have ended
+	})
 }
 
 // Address is where it listens.
