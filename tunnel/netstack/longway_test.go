@@ -184,7 +184,7 @@ func TestALongWayIsFilledWithoutFlooding(t *testing.T) {
 // After a gap, a transfer goes on as soon as TCP sends again, and soon as fast as before,
 // however many time-outs the gap took.
 func TestTransfersSurviveAnOutage(t *testing.T) {
-	const fails, recovers, looked = 2 * time.Second, againWithin + 500*time.Millisecond, 2 * time.Second
+	const fails, recovers, looked = 2 * time.Second, 1750 * time.Millisecond, 2 * time.Second
 	for _, gap := range []time.Duration{250 * time.Millisecond, 800 * time.Millisecond, 4 * time.Second} {
 		t.Run(gap.String(), func(t *testing.T) {
 			heals := fails + gap

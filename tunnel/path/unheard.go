@@ -83,12 +83,13 @@ func (u *unheard) heard(now int64, rtt time.Duration) (lost bool) {
 func (u *unheard) keep(now int64, packets [][]byte) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	var large []byte // copied once: a stream that wants no answer comes by here in full
 	for _, packet := range packets {
 		switch {
 		case isHandshake(packet): // which handshakes repeats
 			continue
 		case len(packet) > smallPacket:
-			u.large = append(u.large[:0], packet...)
+			large = packet
 		case len(u.small) < keptSmall:
 			u.small = append(u.small, bytes.Clone(packet))
 		default:
@@ -96,6 +97,9 @@ func (u *unheard) keep(now int64, packets [][]byte) {
 			u.next = (u.next + 1) % keptSmall
 		}
 		u.kept.CompareAndSwap(0, now)
+	}
+	if large != nil {
+		u.large = append(u.large[:0], large...)
 	}
 }
 
